@@ -1,0 +1,104 @@
+"""Find font files: DejaVu from the matplotlib wheel, the OFL families of pymupdf-fonts, and the user's own.
+
+Neither matplotlib nor PyMuPDF is imported: the first only lends its folder, and `pymupdf_fonts` holds each font as a
+compressed string that is unpacked once into a cache folder.
+"""
+
+import difflib
+import importlib
+import importlib.util
+import os
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+from data_synth.errors import UserError
+
+FONT_SUFFIXES = (".ttf", ".otf", ".ttc")
+_PYMUPDF_FAMILIES = ("FiraGO", "NotoSans", "Ubuntu", "FiraMono", "UbuntuMono", "SpaceMono", "CascadiaMono")
+_DEJAVU_FAMILIES = ("DejaVuSans", "DejaVuSerif", "DejaVuSansMono")
+
+
+def _package_folder(package: str) -> Path | None:
+    spec = importlib.util.find_spec(package)
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent
+
+
+def _cache_folder() -> Path:
+    """A writable folder for unpacked fonts: the user's cache, or the temporary folder where there is none."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    preferred = (Path(base) if base else Path.home() / ".cache") / "translatotron-v" / "fonts"
+    for folder in (preferred, Path(tempfile.gettempdir()) / f"translatotron-v-fonts-{os.getuid()}"):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+    raise UserError(f"cannot unpack fonts: neither {preferred} nor {tempfile.gettempdir()} is writable")
+
+
+def _unpack(module: str, name: str) -> Path:
+    """Write the font held by `pymupdf_fonts.<module>` to the cache, whole or not at all, and return its path."""
+    folder = _cache_folder()
+    path = folder / f"{name}.ttf"
+    content: bytes | None = None
+    if not path.exists():
+        content = importlib.import_module(f"pymupdf_fonts.{module}").fontbuffer
+        handle, temporary = tempfile.mkstemp(dir=folder)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    return path
+
+
+@lru_cache(maxsize=1)
+def _bundled() -> dict[str, tuple[str, str]]:
+    """Font name -> ("file", path) for DejaVu or ("module", module name) for a font of pymupdf-fonts."""
+    found: dict[str, tuple[str, str]] = {}
+    matplotlib = _package_folder("matplotlib")
+    if matplotlib is not None:
+        for path in sorted((matplotlib / "mpl-data" / "fonts" / "ttf").glob("DejaVu*.ttf")):
+            if "Display" not in path.stem:
+                found[path.stem] = ("file", str(path))
+    pymupdf = _package_folder("pymupdf_fonts")
+    if pymupdf is not None:
+        for path in sorted(pymupdf.glob("*_*.py")):
+            if path.stem.split("_")[0] in _PYMUPDF_FAMILIES:
+                found[path.stem.replace("_", "-")] = ("module", path.stem)
+    return found
+
+
+def bundled_names() -> list[str]:
+    """Names of all fonts that need no file of the user's, sorted."""
+    return sorted(_bundled())
+
+
+@lru_cache(maxsize=256)
+def find_font(name: str) -> Path:
+    """The file of a font given by bundled name ("DejaVuSans", "FiraGO-Regular") or by path.
+
+    Raises:
+        UserError: nothing of that name; the message lists the nearest bundled names.
+    """
+    bundled = _bundled()
+    wanted = name if name in bundled else f"{name}-Regular"
+    if wanted in bundled:
+        kind, place = bundled[wanted]
+        return Path(place) if kind == "file" else _unpack(place, wanted)
+    path = Path(name).expanduser()
+    if path.suffix.lower() in FONT_SUFFIXES and path.is_file():
+        return path
+    near = difflib.get_close_matches(name, bundled, n=3, cutoff=0.4) or sorted(bundled)[:3]
+    raise UserError(f"no font {name!r}: give the path of a .ttf or .otf file, or a name such as {', '.join(near)}")
+
+
+def font_families() -> dict[str, list[Path]]:
+    """Family name -> its font files, regular face first, for every bundled family found on this machine."""
+    families: dict[str, list[Path]] = {}
+    for family in (*_DEJAVU_FAMILIES, *_PYMUPDF_FAMILIES):
+        members = [name for name in bundled_names() if name.split("-")[0] == family]
+        members.sort(key=lambda name: (name not in (family, f"{family}-Regular"), name))
+        if members:
+            families[family] = [find_font(name) for name in members]
+    return families
