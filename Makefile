@@ -1,0 +1,56 @@
+# Everything runs inside the project's own virtual environment; `make help` lists the targets.
+
+# The first Python on the path that is recent enough and can make virtual environments.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
+	$$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+OUT ?= out
+RUNS ?= runs
+DATA ?= data/multi30k
+PIP_ARGS ?=
+PYTEST_ARGS ?= -n 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench tiny clean
+
+help:  ## list the targets and the settings
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "Settings: OUT=$(OUT) (demo), DATA=$(DATA) and RUNS=$(RUNS) (tiny), PYTEST_ARGS='$(PYTEST_ARGS)' (test),"
+	@echo "          PYTHON=$(PYTHON), PIP_ARGS='$(PIP_ARGS)' (what pip install is given besides)"
+
+# Made again only when the dependencies may have changed. Tests and checks share it, so one marker is enough.
+$(READY): setup.cfg pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.10 or later with the venv module was found; name one: make PYTHON=..." >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (several GB the first time: torch from PyPI brings its GPU libraries along) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --editable '.[test,lint]'
+	@touch $@
+
+demo: $(READY)  ## translate the bundled pictures with the shipped weights into out/demo
+	@$(BIN)/translatotron-v demo --output $(OUT)/demo --force
+
+test: $(READY)  ## run the tests
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(PYTEST_ARGS)
+
+lint: $(READY)  ## check style, formatting and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(READY)  ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(READY)  ## measure speed and memory, as ratios
+	@set -e; for script in benchmarks/*.py; do $(BIN)/python $$script; done
+
+tiny: $(READY)  ## train the shipped model from DATA, all stages; the same command resumes
+	@$(BIN)/python train.py tiny --data $(DATA) --runs $(RUNS)
+
+clean:  ## remove what the demo, the tests and the checks left; runs and the environment stay
+	rm -rf $(OUT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
