@@ -1,5 +1,5 @@
-"""The one exception users are meant to see."""
+"""What goes wrong through no fault of the code: the commands print such an error as one line and exit with status 2."""
 
 
 class UserError(Exception):
-    """A mistake in what the user asked for or supplied; the message is one line that names it and its remedy."""
+    """A setting, a file or a request that cannot be used; the message names it and says what to do."""

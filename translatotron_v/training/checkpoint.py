@@ -1,0 +1,270 @@
+"""A checkpoint is a folder that opens with nothing but itself and never runs code.
+
+One safetensors file per module, the text files that describe the model (``config.yaml``, ``vocabulary.json``),
+``checkpoint.json``, and for a run that is still going ``resume/``. A checkpoint is written aside and renamed, so that
+whatever bears its name is whole: a full disk or a kill leaves the previous one in place.
+"""
+
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from translatotron_v.errors import UserError
+
+FORMAT_VERSION = 1
+INFO_FILE = "checkpoint.json"
+_STEP_FOLDER = re.compile(r"step-(\d+)")
+
+
+class CheckpointError(UserError):
+    """A checkpoint that cannot be written, or read into this model."""
+
+
+def save_checkpoint(
+    folder: Path,
+    modules: Mapping[str, nn.Module | Mapping[str, Tensor]],
+    files: Mapping[str, str],
+    info: Mapping[str, Any],
+    resume: Mapping[str, Any] | None = None,
+    half: bool = False,
+) -> None:
+    """Write a checkpoint whole or not at all.
+
+    Args:
+        folder: where it will stand; one that is there already is replaced at the very end.
+        modules: name -> module (or its tensors), written to ``NAME.safetensors`` in float32 (float64 stays).
+        files: name -> text, written as they are.
+        info: JSON values for ``checkpoint.json``, which the format version joins.
+        resume: name -> tensors (``resume/NAME.safetensors``) or a JSON value (``resume/NAME.json``).
+        half: write floating-point weights in half precision.
+
+    Raises:
+        CheckpointError: the disk is full or the folder cannot be written; what stood there before still does.
+    """
+    folder = Path(folder)
+    aside = folder.parent / f".tmp-{folder.name}-{uuid.uuid4().hex[:8]}"
+    try:
+        aside.mkdir(parents=True)
+        for name, module in modules.items():
+            tensors = module.state_dict() if isinstance(module, nn.Module) else module
+            _write(aside / f"{name}.safetensors", _pack(tensors, torch.float16 if half else torch.float32))
+        for name, text in files.items():
+            _write(aside / name, text.encode())
+        for name, value in (resume or {}).items():
+            if _is_tensors(value):
+                _write(aside / "resume" / f"{name}.safetensors", _pack(value, None))
+            else:
+                _write(aside / "resume" / f"{name}.json", _to_json(value))
+        _write(aside / INFO_FILE, _to_json({"format_version": FORMAT_VERSION, **info, "modules": sorted(modules)}))
+        _put_in_place(aside, folder)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CheckpointError(f"{folder}: cannot write the checkpoint: {reason}; earlier ones are untouched") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def load_module(module: nn.Module, folder: Path, name: str, strict: bool = True, prefix: str = "") -> None:
+    """Fill a module from ``folder/NAME.safetensors``.
+
+    Args:
+        module: its parameters and buffers are overwritten in place, keeping their types.
+        folder: a checkpoint.
+        name: of the file, as the module was called when it was saved.
+        strict: every tensor must be there, and no other; otherwise what is there is taken.
+        prefix: take only the tensors whose names begin so, and drop that beginning.
+
+    Raises:
+        CheckpointError: the file is missing or broken, or a tensor is missing, unknown, or of another shape.
+    """
+    path = Path(folder) / f"{name}.safetensors"
+    stored = load_tensors(path)
+    if prefix:
+        stored = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
+    wanted = module.state_dict()
+    for key, tensor in wanted.items():
+        if key not in stored:
+            if strict:
+                raise CheckpointError(f"{path}: holds no tensor {prefix + key!r}: it belongs to another model")
+        elif stored[key].shape != tensor.shape:
+            raise CheckpointError(
+                f"{path}: {prefix + key!r} has shape {tuple(stored[key].shape)}, this model wants "
+                f"{tuple(tensor.shape)}: use the config.yaml that lies beside the weights"
+            )
+    unknown = [key for key in stored if key not in wanted]
+    if strict and unknown:
+        raise CheckpointError(f"{path}: {prefix + unknown[0]!r} has no place in this model: it belongs to another one")
+    module.load_state_dict(stored, strict=False)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file, on the CPU; tied ones are filled in again."""
+    path = Path(path)
+    if not path.is_file():
+        others = sorted(item.stem for item in path.parent.glob("*.safetensors")) if path.parent.is_dir() else []
+        hint = f"; there are: {', '.join(others)}" if others else ""
+        raise CheckpointError(f"{path}: no such file{hint}")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+            tied = json.loads((file.metadata() or {}).get("tied", "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file: {_first_line(error)}") from error
+    return tensors | {key: tensors[original] for key, original in tied.items()}
+
+
+def read_info(folder: Path) -> dict[str, Any]:
+    """What ``checkpoint.json`` says.
+
+    Raises:
+        CheckpointError: the file is missing or broken, or its format version is not the one this program reads.
+    """
+    info = read_json(Path(folder) / INFO_FILE)
+    version = info.get("format_version") if isinstance(info, dict) else None
+    if version != FORMAT_VERSION:
+        newer = isinstance(version, int) and version > FORMAT_VERSION
+        remedy = "install a newer translatotron-v" if newer else "train or download it again"
+        raise CheckpointError(
+            f"{folder}: checkpoint format {version}, this version reads format {FORMAT_VERSION}: {remedy}"
+        )
+    return info
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of a checkpoint; raises CheckpointError if it is missing or broken."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file: {path.parent} is not a checkpoint") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not readable: {_first_line(error)}") from error
+
+
+def checkpoint_folder(run_folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step stands."""
+    return Path(run_folder) / "checkpoints" / f"step-{step:07d}"
+
+
+def list_checkpoints(run_folder: Path) -> list[Path]:
+    """The whole checkpoints of a run, oldest first."""
+    found = [
+        (int(match.group(1)), path)
+        for path in (Path(run_folder) / "checkpoints").glob("step-*")
+        if (match := _STEP_FOLDER.fullmatch(path.name)) and (path / INFO_FILE).is_file()
+    ]
+    return [path for _, path in sorted(found)]
+
+
+def latest_checkpoint(run_folder: Path) -> Path | None:
+    """The newest checkpoint of a run, or none."""
+    return (list_checkpoints(run_folder) or [None])[-1]
+
+
+def resolve(path: str | Path) -> Path:
+    """The checkpoint that a path means: itself, or of a run the final weights, or else the newest checkpoint.
+
+    Raises:
+        CheckpointError: there is no checkpoint.
+    """
+    path = Path(path)
+    if (path / INFO_FILE).is_file():
+        return path
+    if (path / "final" / INFO_FILE).is_file():
+        return path / "final"
+    latest = latest_checkpoint(path)
+    if latest is None:
+        state = "holds no checkpoint" if path.is_dir() else "no such folder"
+        raise CheckpointError(f"{path}: {state}; name a run folder or a checkpoint folder")
+    return latest
+
+
+def prune(run_folder: Path, keep: int) -> None:
+    """Delete all but the newest ``keep`` checkpoints, and what an interrupted save has left behind."""
+    folder = Path(run_folder) / "checkpoints"
+    for path in [*list_checkpoints(run_folder)[:-keep], *folder.glob(".tmp-*"), *Path(run_folder).glob(".tmp-*")]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def average_tensors(folders: Sequence[Path], name: str) -> dict[str, Tensor]:
+    """The mean of a module's floating-point tensors over checkpoints; other tensors are those of the last one."""
+    if not folders:
+        raise ValueError("nothing to average")
+    sums: dict[str, Tensor] = {}
+    for folder in folders:
+        for key, tensor in load_tensors(Path(folder) / f"{name}.safetensors").items():
+            if tensor.is_floating_point():
+                total = sums.get(key)
+                sums[key] = tensor.double() if total is None else total + tensor.double()
+            else:
+                sums[key] = tensor
+    return {key: (t / len(folders)).float() if t.is_floating_point() else t for key, t in sums.items()}
+
+
+def _is_tensors(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
+
+
+def _pack(tensors: Mapping[str, Tensor], floating: torch.dtype | None) -> bytes:
+    """safetensors bytes; tied tensors are stored once and named in the file's metadata."""
+    stored: dict[str, Tensor] = {}
+    tied: dict[str, str] = {}
+    owner: dict[tuple[Any, ...], str] = {}
+    for key, tensor in tensors.items():
+        tensor = tensor.detach()
+        place = (tensor.device, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+        if tensor.numel() and place in owner:
+            tied[key] = owner[place]
+            continue
+        owner[place] = key
+        if tensor.is_floating_point() and (floating == torch.float16 or floating and tensor.itemsize < 4):
+            tensor = tensor.to(floating)
+        # A clone: views that overlap (slices of one storage) are refused by safetensors.
+        stored[key] = tensor.to("cpu", copy=True).contiguous()
+    return safetensors.torch.save(stored, {"tied": json.dumps(tied)} if tied else None)
+
+
+def _to_json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1) + "\n").encode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write and flush to the disk: the rename that follows must not overtake the content."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _put_in_place(aside: Path, folder: Path) -> None:
+    replaced = folder.parent / f".tmp-replaced-{aside.name[5:]}"
+    if folder.exists():
+        os.replace(folder, replaced)
+    try:
+        os.replace(aside, folder)
+    except OSError:
+        if replaced.exists():
+            os.replace(replaced, folder)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
+    if os.name == "posix":  # the rename itself must reach the disk
+        descriptor = os.open(folder.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

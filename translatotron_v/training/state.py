@@ -1,0 +1,81 @@
+"""State that a resumed run needs beside the weights, as tensors and JSON values only."""
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+
+def seed_everything(*key: int) -> None:
+    """Seed Python, NumPy and torch with a function of some integers, such as (seed, step, turn)."""
+    words = np.random.SeedSequence([part & 0xFFFFFFFF for part in key]).generate_state(4)
+    torch.manual_seed(int(words[0]) << 32 | int(words[1]))
+    random.seed(int(words[2]))
+    np.random.seed(int(words[3]))
+
+
+def random_state() -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The random states of torch (tensors), and of Python and NumPy (JSON values)."""
+    tensors = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        tensors["cuda"] = torch.cuda.get_rng_state()
+    version, words, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state()
+    numpy_state = [name, np.asarray(keys).tolist(), int(position), int(has_gauss), float(cached)]
+    return tensors, {"python": [version, list(words), gauss], "numpy": numpy_state}
+
+
+def restore_random_state(tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+    """Put back what ``random_state`` has returned."""
+    torch.set_rng_state(tensors["cpu"])
+    if "cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["cuda"])
+    version, words, gauss = values["python"]
+    random.setstate((version, tuple(words), gauss))
+    name, keys, position, has_gauss, cached = values["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+
+
+def optimiser_tensors(optimiser: Optimizer, names: Mapping[int, str]) -> dict[str, Tensor]:
+    """The optimiser's state, as "PARAMETER|QUANTITY" -> tensor; ``names`` maps ``id(parameter)`` to its name."""
+    return {
+        f"{names[id(parameter)]}|{quantity}": torch.as_tensor(value)
+        for group in optimiser.param_groups
+        for parameter in group["params"]
+        for quantity, value in optimiser.state.get(parameter, {}).items()
+    }
+
+
+def restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor], names: Mapping[int, str]) -> None:
+    """Put back what ``optimiser_tensors`` has returned."""
+    per_parameter: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        name, _, quantity = key.rpartition("|")
+        per_parameter.setdefault(name, {})[quantity] = tensor
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    state = {
+        index: per_parameter[names[id(parameter)]]
+        for index, parameter in enumerate(parameters)
+        if names[id(parameter)] in per_parameter
+    }
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def parameter_groups(root: nn.Module, parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for matrices only: not for biases, norms and scales (one dimension or none), nor for embeddings."""
+    embeddings = {id(module.weight) for module in root.modules() if isinstance(module, nn.Embedding)}
+    decayed = [p for p in parameters if p.ndim >= 2 and id(p) not in embeddings]
+    kept = {id(p) for p in decayed}
+    rest = [p for p in parameters if id(p) not in kept]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def uncovered_state(root: nn.Module, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """Tensors of ``root.state_dict()`` that belong to none of the modules, such as a buffer of the stage itself."""
+    covered = {id(value) for module in modules.values() for value in module.state_dict(keep_vars=True).values()}
+    return {name: value for name, value in root.state_dict(keep_vars=True).items() if id(value) not in covered}

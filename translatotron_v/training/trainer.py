@@ -1,0 +1,539 @@
+"""The only training loop: steps, accumulation, evaluation, checkpoints, resume. It knows no model.
+
+Every step is seeded with (seed, step, turn) and every batch is a function of its index, so that a run that was killed
+and resumed ends with the same weights, bit for bit, as one that was not (CPU, one thread).
+"""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState, PartialState
+from PIL import Image
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader
+
+from translatotron_v.config import TrainerConfig
+from translatotron_v.errors import UserError
+from translatotron_v.training import checkpoint, state
+from translatotron_v.training.reporting import Clock, Reporter, read_entries
+from translatotron_v.training.schedule import learning_rate_factor, progress
+
+_EVALUATION, _AFTER_STEP = 1_000_000, 1_000_001  # take the place of the turn where those are seeded
+
+
+class TrainingError(UserError):
+    """A run that cannot go on."""
+
+
+class Interruption(BaseException):
+    """SIGINT or SIGTERM arrived during an evaluation; no library's ``except Exception`` may swallow it."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a stage says about its model."""
+
+    metrics: dict[str, float]
+    sheet: Image.Image | None = None  # sample pictures
+
+
+@runtime_checkable
+class TrainableStage(Protocol):
+    """What the trainer needs of a stage, which is an ``nn.Module`` besides."""
+
+    modules_to_save: Mapping[str, nn.Module]  # one safetensors file each, frozen ones included
+    dataset: Any  # dataset[i] is micro-batch i, a pure function of (seed, i), and has ``.to(device)``
+
+    def optimised(self) -> Mapping[str, list[nn.Parameter]]:
+        """Optimiser name -> its parameters; within a step they take turns in this order."""
+
+    def forward(self, batch: Any, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """The loss of a turn, and what to report."""
+
+    def after_step(self, step: int) -> None:
+        """Called when all turns of a step are done."""
+
+    def evaluate(self, step: int) -> Evaluation:
+        """Score the model."""
+
+    def extra_files(self) -> Mapping[str, str]:
+        """Text files that make a checkpoint complete, by name."""
+
+
+@dataclass
+class _Interval:
+    """Sums of what was reported since the last log line; tensors stay on the device until they are shown."""
+
+    started: float = 0.0
+    steps: int = 0
+    sums: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, values: Mapping[str, Tensor | float]) -> None:
+        for name, value in values.items():
+            value = value.detach().float() if isinstance(value, Tensor) else float(value)
+            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def means(self) -> dict[str, float]:
+        return {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+
+
+class Trainer:
+    """Trains a stage in a run folder; the same call continues a run that was interrupted.
+
+    Args:
+        stage: a ``TrainableStage``.
+        config: the loop's settings.
+        folder: of the run: ``checkpoints/``, ``final/``, ``sheets/``, ``tensorboard/``, ``metrics.jsonl``.
+    """
+
+    def __init__(self, stage: TrainableStage, config: TrainerConfig, folder: Path) -> None:
+        if config.ema and config.average:
+            raise TrainingError("trainer.ema and trainer.average both average the weights: set one of them to 0")
+        torch.set_num_threads(config.threads)
+        self.stage: Any = stage
+        self.config, self.folder = config, Path(folder)
+        self.accelerator = _make_accelerator(config)
+        self.device = self.accelerator.device
+        self.step = 0
+        self._signal: int | None = None
+        self._evaluating = False
+        self._metrics: dict[str, float] = {}
+
+    def fit(self) -> dict[str, float]:
+        """Train to the end.
+
+        Returns:
+            The metrics of the final evaluation.
+
+        Raises:
+            TrainingError: the loss is not finite, or the run folder cannot be written.
+            CheckpointError: a checkpoint cannot be written, or the one to resume from belongs to another model.
+            SystemExit: 130 or 143, after SIGINT or SIGTERM, when everything is saved.
+        """
+        done = self._finished_metrics()
+        if done is not None:
+            if self.accelerator.is_main_process:
+                print(f"{self.folder}: this run is finished; its weights are in {self.folder / 'final'}")
+            return done
+        self._set_up()
+        try:
+            with self._signals():
+                self._train()
+                return self._finish()
+        except Interruption:
+            self._stop()
+        finally:
+            self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+            self.reporter.close()
+            self.clock.stop()
+        raise AssertionError("not reached")
+
+    # --- setting up ---------------------------------------------------------------------------------------------
+
+    def _set_up(self) -> None:
+        """Put the stage on its device, build optimisers and averages, and load what an earlier life has saved."""
+        config = self.config
+        state.seed_everything(config.seed)
+        self.model = self.accelerator.prepare(self.stage)
+        self.names = {id(parameter): name for name, parameter in self.stage.named_parameters()}
+        self.turns = {turn: list(parameters) for turn, parameters in self.stage.optimised().items()}
+        self.optimisers = {
+            turn: self.accelerator.prepare(
+                AdamW(
+                    state.parameter_groups(self.stage, parameters, config.weight_decay),
+                    lr=config.learning_rate,
+                    betas=(config.betas[0], config.betas[1]),
+                    fused=True,
+                )
+            )
+            for turn, parameters in self.turns.items()
+        }
+        unique = {id(p): p for parameters in self.turns.values() for p in parameters}
+        self.parameters = list(unique.values())
+        self.live = nn.ParameterList(self.parameters)
+        self.averaged = _moving_average(self.live, config.ema) if config.ema else None
+        elapsed, cpu = self._resume()
+        self.clock = Clock(elapsed, cpu)
+        self.reporter = Reporter(self.folder, config.steps, self.step, quiet=not self.accelerator.is_main_process)
+        if self.step:
+            self.reporter.note(f"{self.folder}: resuming from step {self.step}")
+
+    def _resume(self) -> tuple[float, float]:
+        """Load the latest checkpoint; returns seconds of wall-clock and of CPU time that the run has taken so far."""
+        latest = checkpoint.latest_checkpoint(self.folder)
+        if latest is None:
+            return 0.0, 0.0
+        info = checkpoint.read_info(latest)
+        for name, module in self.stage.modules_to_save.items():
+            checkpoint.load_module(module, latest, name)
+        resume = latest / "resume"
+        rest = state.uncovered_state(self.stage, self.stage.modules_to_save)
+        if rest:
+            stored = checkpoint.load_tensors(resume / "stage.safetensors")
+            with torch.no_grad():
+                for name, tensor in rest.items():
+                    tensor.copy_(stored[name])
+        for turn, optimiser in self.optimisers.items():
+            path = resume / f"optimiser-{turn}.safetensors"
+            if path.is_file():  # absent where no parameter had received a gradient
+                state.restore_optimiser(optimiser.optimizer, checkpoint.load_tensors(path), self.names)
+        if self.averaged is not None:
+            stored = checkpoint.load_tensors(resume / "ema.safetensors")
+            self.averaged.n_averaged.copy_(stored.pop("|count"))
+            with torch.no_grad():
+                for parameter, average in zip(self.parameters, self.averaged.module.parameters(), strict=True):
+                    average.copy_(stored[self.names[id(parameter)]])
+        state.restore_random_state(
+            checkpoint.load_tensors(resume / "random-torch.safetensors"), checkpoint.read_json(resume / "random.json")
+        )
+        self.step, self._metrics = int(info["step"]), dict(info["metrics"])
+        # What was spent after the checkpoint is lost, but it was spent.
+        spent = [entry for entry in read_entries(self.folder) if entry["step"] > self.step]
+        return (
+            max([info["elapsed_seconds"], *(entry.get("elapsed_seconds", 0.0) for entry in spent)]),
+            max([info["cpu_seconds"], *(entry.get("cpu_seconds", 0.0) for entry in spent)]),
+        )
+
+    def _finished_metrics(self) -> dict[str, float] | None:
+        """The metrics of a run that has already come to its end under these settings."""
+        final = self.folder / "final"
+        if not (final / checkpoint.INFO_FILE).is_file():
+            return None
+        info = checkpoint.read_info(final)
+        if progress(info["step"], self.config.steps, info["elapsed_seconds"], self.config.minutes) < 1.0:
+            return None
+        return dict(info["metrics"])
+
+    # --- the loop -----------------------------------------------------------------------------------------------
+
+    def _train(self) -> None:
+        config = self.config
+        self._train_mode()
+        interval = _Interval(started=self.clock.elapsed())
+        start, begun_at, begun = self._progress(), self.clock.elapsed(), self.step
+        saved = self.step
+        if self.step and self.step % config.evaluate_every == 0 and not self.reporter.evaluated_at(self.step):
+            self._evaluate()  # the run was cut off between saving and scoring
+        with contextlib.closing(self._batches()) as batches:
+            while (done := self._progress()) < 1.0:
+                rate = config.learning_rate * learning_rate_factor(
+                    self.step, done, config.warmup_steps, config.decay, config.decay_power
+                )
+                interval.add(self._one_step(next(batches), rate))
+                interval.steps += 1
+                self.step += 1
+                self.reporter.tick()
+                if self.step % config.log_every == 0 or self._progress() >= 1.0:
+                    now, done = self.clock.elapsed(), self._progress()
+                    eta = (1 - done) * (now - begun_at) / max(done - start, 1e-12) if self.step > begun else 0.0
+                    self._log(interval, rate, eta)
+                    interval = _Interval(started=now)
+                if self._stop_requested():
+                    raise Interruption
+                if self.step % config.checkpoint_every == 0:
+                    self._save()
+                    saved = self.step
+                if self.step % config.evaluate_every == 0 and self._progress() < 1.0:
+                    before = self.clock.elapsed()
+                    self._evaluate()
+                    interval.started += self.clock.elapsed() - before
+        if saved != self.step:
+            self._save()
+
+    def _batches(self) -> Iterator[list[Any]]:
+        """The micro-batches of each step from here on; in parallel runs process r of R takes every R-th."""
+        config, ranks, rank = self.config, self.accelerator.num_processes, self.accelerator.process_index
+        first, last = self.step * config.accumulate, config.steps * config.accumulate
+        loader = DataLoader(
+            self.stage.dataset,
+            batch_size=None,
+            sampler=range(first * ranks + rank, last * ranks, ranks),
+            num_workers=config.workers,
+            collate_fn=_as_is,
+            worker_init_fn=_leave_signals_to_parent,
+            pin_memory=False,
+        )
+        micro_batches = iter(loader)
+        while True:
+            yield [next(micro_batches).to(self.device) for _ in range(config.accumulate)]
+
+    def _one_step(self, batches: Sequence[Any], rate: float) -> dict[str, Tensor | float]:
+        """All turns of one optimiser step; returns the means over its micro-batches."""
+        config, rank = self.config, self.accelerator.process_index
+        report = _Interval()
+        for index, (turn, optimiser) in enumerate(self.optimisers.items()):
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            label = "loss" if len(self.turns) == 1 else f"{turn}_loss"
+            losses: list[Tensor] = []
+            with self._only(turn):
+                for micro, batch in enumerate(batches):
+                    state.seed_everything(config.seed, self.step, index, micro, rank)
+                    with self.accelerator.accumulate(self.model):
+                        loss, metrics = self.model(batch, turn, self.step)
+                        self.accelerator.backward(loss)
+                    losses.append(loss.detach().float())
+                    report.add({label: losses[-1], **metrics})
+                if config.clip:
+                    norm = self.accelerator.clip_grad_norm_(self.turns[turn], config.clip)
+                    losses.append(norm)
+                    report.add({label.replace("loss", "gradient"): norm})
+            self._require_finite(losses, turn)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.live)
+        state.seed_everything(config.seed, self.step, _AFTER_STEP)
+        self.stage.after_step(self.step)
+        return {name: total / report.counts[name] for name, total in report.sums.items()}
+
+    @contextlib.contextmanager
+    def _only(self, turn: str) -> Iterator[None]:
+        """No gradients for the other optimisers' parameters while one has its turn."""
+        own = {id(parameter) for parameter in self.turns[turn]}
+        others = [p for p in self.parameters if p.requires_grad and id(p) not in own]
+        for parameter in others:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in others:
+                parameter.requires_grad_(True)
+
+    def _require_finite(self, values: Sequence[Tensor], turn: str) -> None:
+        if bool(torch.stack([value.to(self.device) for value in values]).isfinite().all()):
+            return
+        latest = checkpoint.latest_checkpoint(self.folder)
+        where = f"the last checkpoint is {latest}" if latest else "there is no checkpoint yet"
+        raise TrainingError(
+            f"{self.folder}: the loss or its gradient is not finite at step {self.step} ({turn}); {where}; "
+            "lower trainer.learning_rate, or use trainer.precision=fp32"
+        )
+
+    def _log(self, interval: _Interval, rate: float, eta: float) -> None:
+        now = self.clock.elapsed()
+        pace = {
+            "learning_rate": rate,
+            "steps_per_second": round(interval.steps / max(now - interval.started, 1e-9), 4),
+            "cpu_seconds": round(self.clock.cpu(), 2),
+            "elapsed_seconds": round(now, 2),
+        }
+        self.reporter.training(self.step, interval.means(), pace, eta)
+
+    def _progress(self) -> float:
+        done = progress(self.step, self.config.steps, self.clock.elapsed(), self.config.minutes)
+        return self._agreed(done) if self.config.minutes is not None else done
+
+    def _stop_requested(self) -> bool:
+        return self._agreed(float(self._signal is not None)) > 0
+
+    def _agreed(self, value: float) -> float:
+        """The largest of the processes' values: all must stop at the same step."""
+        if self.accelerator.num_processes == 1:
+            return value
+        return float(self.accelerator.gather(torch.tensor([value], device=self.device)).max())
+
+    # --- evaluation, saving, the end ----------------------------------------------------------------------------
+
+    def _train_mode(self) -> None:
+        """Training mode, except for modules whose parameters are all frozen: those are tools, not pupils."""
+        self.stage.train()
+        trained = {id(parameter) for parameter in self.parameters}
+        for module in self.stage.modules_to_save.values():
+            ids = {id(parameter) for parameter in module.parameters()}
+            if ids and not ids & trained:
+                module.eval()
+
+    def _evaluate(self) -> None:
+        """Score the model as it would be shipped: in eval mode, with the averaged weights if there are any."""
+        self.stage.eval()
+        state.seed_everything(self.config.seed, self.step, _EVALUATION)
+        try:
+            with self._shipped_weights(), torch.no_grad(), self.accelerator.autocast(), self._interruptible():
+                evaluation = self.stage.evaluate(self.step)
+        except Exception:
+            if checkpoint.latest_checkpoint(self.folder) != checkpoint.checkpoint_folder(self.folder, self.step):
+                self._save()  # a fault in the scoring must not cost the training
+            raise
+        self._train_mode()
+        self._metrics = {name: float(value) for name, value in evaluation.metrics.items()}
+        self.reporter.evaluation(self.step, self._metrics, evaluation.sheet, self.clock.cpu())
+
+    @contextlib.contextmanager
+    def _shipped_weights(self) -> Iterator[None]:
+        """Averaged weights in place of the trained ones."""
+        if self.averaged is None:
+            yield
+            return
+        averages = list(self.averaged.module.parameters())
+        _exchange(self.parameters, averages)
+        try:
+            yield
+        finally:
+            _exchange(self.parameters, averages)
+
+    def _save(self) -> None:
+        """Write ``checkpoints/step-N``, then delete what is no longer kept."""
+        self.accelerator.wait_for_everyone()
+        if not self.accelerator.is_main_process:
+            return
+        resume: dict[str, Any] = {}
+        resume["random-torch"], resume["random"] = state.random_state()
+        for turn, optimiser in self.optimisers.items():
+            resume[f"optimiser-{turn}"] = state.optimiser_tensors(optimiser.optimizer, self.names)
+        if self.averaged is not None:
+            averages = zip(self.parameters, self.averaged.module.parameters(), strict=True)
+            resume["ema"] = {self.names[id(p)]: average for p, average in averages}
+            resume["ema"]["|count"] = self.averaged.n_averaged
+        resume["stage"] = state.uncovered_state(self.stage, self.stage.modules_to_save)
+        resume = {name: value for name, value in resume.items() if value}
+        path = checkpoint.checkpoint_folder(self.folder, self.step)
+        checkpoint.save_checkpoint(path, self.stage.modules_to_save, self.stage.extra_files(), self._info(), resume)
+        checkpoint.prune(self.folder, max(self.config.keep, self.config.average))
+
+    def _info(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "steps": self.config.steps,
+            "metrics": self._metrics,
+            "cpu_seconds": round(self.clock.cpu(), 2),
+            "elapsed_seconds": round(self.clock.elapsed(), 2),
+            "device": str(self.device),
+            "precision": self.config.precision,
+            "threads": self.config.threads,
+            "seed": self.config.seed,
+            "torch": torch.__version__,
+        }
+
+    def _finish(self) -> dict[str, float]:
+        """The last evaluation, and ``final/``."""
+        averaged: list[int] = []
+        if self.config.average:
+            averaged = self._load_mean_of_checkpoints()
+        self._evaluate()
+        if self.accelerator.is_main_process:
+            info = self._info() | {"ema": self.config.ema, "averaged_steps": averaged}
+            with self._shipped_weights():
+                checkpoint.save_checkpoint(
+                    self.folder / "final", self.stage.modules_to_save, self.stage.extra_files(), info
+                )
+        self.accelerator.wait_for_everyone()
+        cost = f"{self.clock.cpu():.0f} CPU-seconds, {self.clock.elapsed() / 60:.1f} minutes"
+        self.reporter.note(
+            f"{self.folder}: finished at step {self.step} after {cost}; weights: {self.folder / 'final'}"
+        )
+        return dict(self._metrics)
+
+    def _load_mean_of_checkpoints(self) -> list[int]:
+        """Put the mean of the last checkpoints into the trained parameters; returns the steps it was taken over."""
+        folders = checkpoint.list_checkpoints(self.folder)[-self.config.average :]
+        trained = {id(parameter) for parameter in self.parameters}
+        for name, module in self.stage.modules_to_save.items():
+            own = {key: p for key, p in module.named_parameters() if id(p) in trained}
+            if own:
+                means = checkpoint.average_tensors(folders, name)
+                with torch.no_grad():
+                    for key, parameter in own.items():
+                        parameter.copy_(means[key])
+        return [int(checkpoint.read_info(folder)["step"]) for folder in folders]
+
+    def _stop(self) -> None:
+        """Save after a signal, say how to go on, and leave."""
+        number = self._signal or signal.SIGTERM
+        path = checkpoint.checkpoint_folder(self.folder, self.step)
+        if self.step and not (path / checkpoint.INFO_FILE).is_file():
+            self._save()
+        name = signal.Signals(number).name
+        self.reporter.note(f"{self.folder}: {name} at step {self.step}; saved, run the same command again to resume")
+        raise SystemExit(128 + number)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM end the run after the current step; a second one ends it at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous: dict[int, Any] = {}
+
+        def receive(number: int, frame: FrameType | None) -> None:
+            if self._signal is not None:
+                signal.signal(number, previous[number])
+                os.kill(os.getpid(), number)
+                return
+            self._signal = number
+            if self._evaluating:
+                raise Interruption
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, receive)
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """An evaluation changes nothing and may be left in the middle."""
+        self._evaluating = True
+        try:
+            if self._signal is not None:
+                raise Interruption
+            yield
+        finally:
+            self._evaluating = False
+
+
+def _make_accelerator(config: TrainerConfig) -> Accelerator:
+    """accelerate keeps its settings in globals; a second run in the same process starts from fresh ones."""
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("trainer.device=cuda, but there is no CUDA device: use trainer.device=cpu")
+    if AcceleratorState._shared_state and PartialState().num_processes == 1:
+        GradientState._reset_state()
+        AcceleratorState._reset_state(True)
+    return Accelerator(
+        cpu=config.device == "cpu" or not torch.cuda.is_available(),
+        mixed_precision="bf16" if config.precision == "bf16" else "no",
+        gradient_accumulation_steps=config.accumulate,
+    )
+
+
+def _moving_average(parameters: nn.ParameterList, decay: float) -> AveragedModel:
+    """An exponential moving average whose decay warms up as (1 + n) / (10 + n), so that short runs forget their start."""
+
+    def update(averages: Sequence[Tensor], current: Sequence[Tensor], count: Tensor) -> None:
+        n = float(count)
+        torch._foreach_lerp_(list(averages), list(current), 1.0 - min(decay, (1.0 + n) / (10.0 + n)))
+
+    return AveragedModel(parameters, multi_avg_fn=update)
+
+
+def _as_is(batch: Any) -> Any:
+    return batch
+
+
+def _leave_signals_to_parent(worker: int) -> None:
+    """A signal to the whole process group must not kill the workers under a step that is to be finished."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+@torch.no_grad()
+def _exchange(first: Sequence[Tensor], second: Sequence[Tensor]) -> None:
+    for a, b in zip(first, second, strict=True):
+        kept = a.detach().clone()
+        a.copy_(b)
+        b.copy_(kept)
