@@ -1,0 +1,265 @@
+"""The command line: `translatotron-v {translate, demo, render, info}`.
+
+Everything heavy is imported inside the command that needs it, so that `--help` and `--version` answer at once.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from translatotron_v import __version__
+from translatotron_v.errors import UserError
+
+if TYPE_CHECKING:
+    from translatotron_v.inference.files import Job, Outcome
+    from translatotron_v.inference.pipeline import Translator
+
+PRINTED = 12  # runs of up to this many pictures print each of them; longer ones print what needs attention
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (0 done, 1 some pictures failed, 2 bad input, 130 interrupted)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if arguments[:1] == ["render"]:  # the renderer has a command line of its own
+            return _render(arguments[1:])
+        options = build_parser().parse_args(arguments)
+        return options.run(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; what was written so far stays", file=sys.stderr)
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="translatotron-v", description="Translate the text in a picture straight into a picture."
+    )
+    parser.add_argument("--version", action="version", version=f"translatotron-v {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    translate = commands.add_parser(
+        "translate",
+        help="translate pictures",
+        description="Translate pictures. A file goes to a file or into a folder, a folder or a glob into a folder.",
+    )
+    translate.add_argument("inputs", nargs="+", metavar="IN", help="picture, folder or glob (quote it)")
+    _add_output(translate)
+    translate.add_argument("--compare", action="store_true", help="also write source and translation side by side")
+    translate.add_argument("--json", action="store_true", help="print one JSON object per picture on stdout")
+    _add_model_options(translate)
+    translate.set_defaults(run=_translate)
+
+    demo = commands.add_parser("demo", help="translate the bundled examples and lay them out on a contact sheet")
+    _add_output(demo, default="out/demo")
+    _add_model_options(demo)
+    demo.set_defaults(run=_demo)
+
+    commands.add_parser("render", help="render text pairs to pictures (the same as python -m data_synth)")
+
+    info = commands.add_parser(
+        "info",
+        help="what is installed; or the parameters of a configuration or a checkpoint",
+        description="Without an argument: versions, device, shipped weights. With one: its modules and their parameters.",
+    )
+    info.add_argument(
+        "what", nargs="?", metavar="WHAT", help="configuration file (or paper/translator), weights, checkpoint or run"
+    )
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _add_output(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", default=default, required=default is None,
+        help="where to write" + (f" (default: {default})" if default else "; the extension of a file decides its format"),
+    )  # fmt: skip
+    parser.add_argument("--force", action="store_true", help="overwrite what exists")
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    model = parser.add_argument_group("model")
+    model.add_argument("--weights", default="tiny", metavar="NAME|DIR", help="shipped weights or a checkpoint (tiny)")
+    model.add_argument("--from", dest="source_language", metavar="LANG", help="source language (as trained)")
+    model.add_argument("--to", dest="target_language", metavar="LANG", help="target language (as trained)")
+    model.add_argument("--beams", type=_positive, default=1, metavar="N", help="beam width of the text (1: greedy)")
+    model.add_argument("--top-k", type=_positive, default=1, metavar="K", help="sample image tokens from the best K (1)")
+    model.add_argument("--temperature", type=float, default=1.0, metavar="T", help="of that sampling (1.0)")
+    model.add_argument("--seed", type=int, metavar="N", help="of that sampling")
+    speed = parser.add_argument_group("speed")
+    speed.add_argument("--batch-size", type=_positive, default=8, metavar="N", help="pictures at a time (8)")
+    speed.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (auto)")
+    speed.add_argument("--threads", type=_positive, metavar="N", help="CPU threads (all cores; 1 is faster on busy ones)")
+    speed.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the arithmetic (fp32)")
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return value
+
+
+def _translate(options: argparse.Namespace) -> int:
+    from translatotron_v.inference.files import plan_jobs
+
+    jobs = plan_jobs(options.inputs, options.output, compare=options.compare)
+    outcomes = _run_jobs(_load(options), jobs, options, as_json=options.json)
+    return _summarise(outcomes, file=sys.stderr if options.json else sys.stdout)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from translatotron_v.inference.files import plan_jobs
+    from translatotron_v.inference.pictures import contact_sheet, open_picture, save_picture
+    from translatotron_v.shipped import shipped_folder
+
+    examples = shipped_folder("examples")
+    sheet = Path(options.output) / "sheet.png"
+    jobs = plan_jobs([str(examples / "source")], options.output)
+    if sheet.exists() and not options.force:
+        raise UserError(f"{sheet}: exists already; --force overwrites it")
+    outcomes = _run_jobs(_load(options), jobs, options)
+    rows = []
+    for outcome in outcomes:
+        if outcome.translation is not None:
+            reference = examples / "reference" / outcome.job.source.name
+            rows.append([
+                open_picture(outcome.job.source),
+                outcome.translation.image,
+                open_picture(reference) if reference.is_file() else None,
+            ])  # fmt: skip
+    status = _summarise(outcomes, file=sys.stdout)
+    if rows:
+        save_picture(contact_sheet(rows, ("source", "translation", "reference")), sheet)
+        print(f"contact sheet: {sheet}")
+    return status
+
+
+def _load(options: argparse.Namespace) -> "Translator":
+    from translatotron_v.inference.pipeline import Translator
+
+    return Translator.from_pretrained(
+        options.weights, device=options.device, threads=options.threads, precision=options.precision
+    )
+
+
+def _run_jobs(
+    translator: "Translator", jobs: "Sequence[Job]", options: argparse.Namespace, as_json: bool = False
+) -> "list[Outcome]":
+    """Translate, with a progress bar for several pictures, and report each as it is done."""
+    from tqdm import tqdm
+
+    from translatotron_v.inference.files import Outcome, translate_jobs
+
+    stream = translate_jobs(
+        translator, jobs, force=options.force, batch_size=options.batch_size,
+        source_language=options.source_language, target_language=options.target_language,
+        beams=options.beams, top_k=options.top_k, temperature=options.temperature, seed=options.seed,
+    )  # fmt: skip
+    outcomes: list[Outcome] = []
+    hidden = True if len(jobs) == 1 else None  # None: hidden unless standard error is a terminal
+    with tqdm(total=len(jobs), unit="picture", disable=hidden, leave=False) as progress:
+        for outcome in stream:
+            with progress.external_write_mode():
+                _report(outcome, as_json=as_json, whole=len(jobs) <= PRINTED)
+            # the pictures of a long run are on disk already; only a demo needs them again
+            outcomes.append(outcome if len(jobs) <= PRINTED else Outcome(outcome.job, error=outcome.error))
+            progress.update()
+    return outcomes
+
+
+def _report(outcome: "Outcome", as_json: bool, whole: bool) -> None:
+    """One picture's result: JSON on stdout, or text; errors and warnings go to stderr, a line each."""
+    source, translation = outcome.job.source, outcome.translation
+    if outcome.error is not None:
+        print(f"error: {outcome.error}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(_as_dict(outcome), ensure_ascii=False), flush=True)
+    elif translation is not None and whole:
+        scores = ", ".join(f"{name} {value:.2f}" for name, value in translation.scores.items())
+        print(f"{source}\n  read:  {translation.source_text}\n  wrote: {translation.text}\n  file:  {outcome.job.target}")
+        print(f"  confidence: {scores}")
+    if translation is not None and translation.doubts:
+        low = ", ".join(f"{name} {translation.scores[name]:.2f}" for name in translation.doubts)
+        print(f"warning: {source}: low confidence ({low}); check the translation", file=sys.stderr)
+
+
+def _as_dict(outcome: "Outcome") -> dict[str, Any]:
+    record: dict[str, Any] = {"input": str(outcome.job.source)}
+    if outcome.translation is None:
+        return record | {"error": outcome.error}
+    translation = outcome.translation
+    return record | {
+        "outputs": [str(path) for path in outcome.job.outputs],
+        "source_text": translation.source_text,
+        "text": translation.text,
+        "scores": {name: round(value, 4) for name, value in translation.scores.items()},
+        "low_confidence": translation.doubts,
+        "size": list(translation.image.size),
+    }
+
+
+def _summarise(outcomes: "Iterable[Outcome]", file: Any) -> int:
+    outcomes = list(outcomes)
+    failed = sum(outcome.error is not None for outcome in outcomes)
+    places = sorted({str(outcome.job.target.parent) for outcome in outcomes})
+    if len(outcomes) > 1:
+        print(f"{len(outcomes) - failed} of {len(outcomes)} pictures translated into {', '.join(places)}", file=file)
+    return 1 if failed else 0
+
+
+def _render(arguments: list[str]) -> int:
+    from data_synth.build import main as render
+
+    return render(arguments) or 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    from translatotron_v.shipped import find_config, find_weights, shipped_weights
+
+    if options.what is None:
+        _print_installation()
+        return 0
+    from translatotron_v.config import config_from_text, load_config
+    from translatotron_v.models.translator import parameter_table
+
+    path = Path(options.what)
+    if path.is_dir() or options.what in shipped_weights():
+        from translatotron_v.training.checkpoint import read_info, resolve
+
+        folder = resolve(find_weights(options.what))
+        details = read_info(folder)
+        config = config_from_text((folder / "config.yaml").read_text(encoding="utf-8"), str(folder / "config.yaml"))
+        print(f"checkpoint {folder}: " + ", ".join(f"{key} {value}" for key, value in details.items() if key != "modules"))
+    else:
+        config = load_config(find_config(options.what))
+    canvas = config.model.canvas
+    print(
+        f"canvas {canvas.height} x {canvas.width} x {canvas.channels}, "
+        f"languages {', '.join(config.model.vocabulary.languages)}"
+    )
+    print(parameter_table(config))
+    return 0
+
+
+def _print_installation() -> None:
+    import platform
+
+    import torch
+
+    from translatotron_v.inference.pipeline import choose_device
+    from translatotron_v.shipped import shipped_weights
+
+    print(f"translatotron-v {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
+    print(f"device: {choose_device()}, {torch.get_num_threads()} CPU threads")
+    for name, folder in shipped_weights().items():
+        size = sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 1e6
+        print(f"weights: {name} ({size:.1f} MB, {folder})")

@@ -1,0 +1,138 @@
+"""From picture files to picture files: which are read, where each answer goes, and what became of each."""
+
+import glob
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from translatotron_v.errors import UserError
+from translatotron_v.inference.pictures import SAVE_OPTIONS, open_picture, save_picture, side_by_side
+
+if TYPE_CHECKING:
+    from translatotron_v.inference.pipeline import Translation, Translator
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to translate."""
+
+    source: Path
+    target: Path
+    comparison: Path | None = None  # where source and translation stand side by side
+
+    @property
+    def outputs(self) -> list[Path]:
+        """Every file that this job writes."""
+        return [self.target] if self.comparison is None else [self.target, self.comparison]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one job: a translation that was written, or one line that says why not."""
+
+    job: Job
+    translation: "Translation | None" = None
+    error: str | None = None
+
+
+def plan_jobs(inputs: Sequence[str], output: str | Path, compare: bool = False) -> list[Job]:
+    """Pair pictures with their outputs, before any work starts.
+
+    Args:
+        inputs: files, folders (the pictures directly in them) and globs (`**` reaches into folders).
+        output: a file name with a picture's extension for a single file, otherwise a folder, where each answer is a PNG
+            of the source's name.
+        compare: also write `NAME-compare` beside each answer.
+
+    Raises:
+        UserError: nothing to read, several pictures for one file, or two pictures for one output.
+    """
+    sources = list(dict.fromkeys(path for item in inputs for path in _expand(item)))
+    target = Path(output)
+    if _names_file(output, len(sources)):
+        if target.suffix.lower() not in SAVE_OPTIONS:
+            raise UserError(f"{output}: unknown kind of picture; known are {', '.join(SAVE_OPTIONS)}")
+        if len(sources) > 1:
+            raise UserError(f"{output}: one file cannot take {len(sources)} pictures; name a folder")
+        return [_job(sources[0], target, compare)]
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{output}: a file, where a folder is needed")
+    stems = [source.stem for source in sources]
+    names = [source.stem if stems.count(source.stem) == 1 else source.name for source in sources]
+    jobs = [_job(source, target / f"{name}.png", compare) for source, name in zip(sources, names, strict=True)]
+    taken: dict[Path, Path] = {}
+    for job in jobs:
+        for path in job.outputs:
+            other = taken.setdefault(path, job.source)
+            if other != job.source:
+                raise UserError(f"{job.source} and {other} would both be written to {path}; translate them apart")
+    return jobs
+
+
+def translate_jobs(
+    translator: "Translator", jobs: Sequence[Job], *, force: bool = False, batch_size: int = 8, **options: Any
+) -> Iterator[Outcome]:
+    """Read, translate and write, batch by batch; what goes wrong with one picture does not stop the others.
+
+    Args:
+        force: overwrite outputs that exist; otherwise their pictures are left out and reported.
+        options: what `Translator.translate` takes.
+    """
+    for start in range(0, len(jobs), batch_size):
+        batch: list[Job] = []
+        pictures = []
+        for job in jobs[start : start + batch_size]:
+            existing = [path for path in job.outputs if path.exists()]
+            if existing and not force:
+                yield Outcome(job, error=f"{existing[0]}: exists already; --force overwrites it")
+                continue
+            try:
+                pictures.append(open_picture(job.source))
+                batch.append(job)
+            except UserError as error:
+                yield Outcome(job, error=str(error))
+        if not batch:
+            continue
+        translations = translator.translate(pictures, batch_size=batch_size, **options)
+        for job, picture, translation in zip(batch, pictures, translations, strict=True):
+            try:
+                save_picture(translation.image, job.target)
+                if job.comparison is not None:
+                    save_picture(side_by_side([picture, translation.image]), job.comparison)
+            except UserError as error:
+                yield Outcome(job, error=str(error))
+            else:
+                yield Outcome(job, translation)
+
+
+def _job(source: Path, target: Path, compare: bool) -> Job:
+    return Job(source, target, target.with_name(f"{target.stem}-compare{target.suffix}") if compare else None)
+
+
+def _expand(item: str) -> list[Path]:
+    """The pictures behind one argument; a file that is named is taken whatever its extension, and existing or not."""
+    path = Path(item)
+    if path.is_dir():
+        found = [file for file in sorted(path.iterdir()) if _is_picture(file)]
+        if not found:
+            raise UserError(f"{item}: no pictures in this folder ({', '.join(SAVE_OPTIONS)})")
+        return found
+    if glob.has_magic(item) and not path.exists():
+        found = [file for match in sorted(glob.glob(item, recursive=True)) if _is_picture(file := Path(match))]
+        if not found:
+            raise UserError(f"{item}: matches no picture")
+        return found
+    return [path]
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in SAVE_OPTIONS and not file.name.startswith(".") and file.is_file()
+
+
+def _names_file(output: str | Path, pictures: int) -> bool:
+    """Whether an output names a file: by its extension, unless it is a folder already or ends with a slash."""
+    target = Path(output)
+    if str(output).endswith(("/", "\\")) or target.is_dir() or not target.suffix:
+        return False
+    return target.suffix.lower() in SAVE_OPTIONS or pictures == 1

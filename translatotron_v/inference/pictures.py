@@ -1,0 +1,253 @@
+"""Any picture in, any picture out: reading, fitting to a model's canvas, fitting back, writing.
+
+Shape letters: H, W, C are the height, width and channels of a model's canvas.
+"""
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from translatotron_v.config import CanvasConfig
+from translatotron_v.errors import UserError
+
+Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
+
+SAVE_OPTIONS: dict[str, dict] = {  # extension -> what Pillow is given; lossless wherever the format allows it
+    ".png": {"format": "PNG"},
+    ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    ".webp": {"format": "WEBP", "lossless": True},
+    ".bmp": {"format": "BMP"},
+    ".tif": {"format": "TIFF", "compression": "tiff_deflate"},
+    ".tiff": {"format": "TIFF", "compression": "tiff_deflate"},
+}
+READABLE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # Pillow knows more, some of which start other programs
+MAX_PIXELS = 89_478_485  # Pillow's own threshold of suspicion; a small file can unpack to any size
+
+_BLACK: Colour = (0.0, 0.0, 0.0)
+_WHITE: Colour = (1.0, 1.0, 1.0)
+_LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow's mode L
+_FAINT = 0.12  # colours nearer than this (Euclidean, RGB in [0, 1]) to the paper are paper
+
+
+class PictureError(UserError):
+    """One picture that cannot be read or written; the message names the file."""
+
+
+@dataclass(frozen=True)
+class Tone:
+    """The two colours of a page: a canvas of one channel shows the ink as black and the paper as white."""
+
+    ink: Colour
+    paper: Colour
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A picture on a model's canvas, and what it takes to lead the answer back."""
+
+    pixels: np.ndarray  # (H, W, C) float32 in [0, 1]
+    size: tuple[int, int]  # width and height of the picture itself
+    placed: tuple[int, int]  # width and height it takes on the canvas, from the top left corner
+    paper: Colour  # its border colour as the canvas shows it
+    tone: Tone | None  # set where colours were mapped to black on white
+
+
+def open_picture(path: str | Path) -> Image.Image:
+    """Read a picture in mode L or RGB, upright, with transparency laid on white (on black where the ink is light).
+
+    Raises:
+        PictureError: the file is missing, no picture, broken, or unpacks to more than `MAX_PIXELS`.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise PictureError(f"{path}: a folder, not a picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; the size is checked below
+            with Image.open(path, formats=READABLE_FORMATS) as image:
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    raise PictureError(
+                        f"{path}: {width} x {height} pixels are more than {MAX_PIXELS:,}; shrink it first"
+                    )
+                return to_plain(image)
+    except PictureError:
+        raise
+    except FileNotFoundError:
+        raise PictureError(f"{path}: no such file") from None
+    except Image.UnidentifiedImageError:
+        raise PictureError(f"{path}: not a PNG, JPEG, WebP, BMP or TIFF picture") from None
+    except Image.DecompressionBombError:
+        raise PictureError(f"{path}: more than {MAX_PIXELS:,} pixels; shrink it first") from None
+    except Exception as error:  # what decoders raise on broken files has no common type
+        reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
+        raise PictureError(f"{path}: broken picture ({reason})") from None
+
+
+def to_plain(image: Image.Image) -> Image.Image:
+    """The picture as seen, in mode L or RGB: upright, first frame, eight bits, opaque."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_to_eight_bits(np.asarray(image, dtype=np.float64)))
+    if image.mode in ("1", "L") and "transparency" not in image.info:
+        return image.convert("L")
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        return _flatten(image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _to_eight_bits(values: np.ndarray) -> np.ndarray:
+    """Grey values of 16 or 32 bits, or floating point in [0, 1] or [0, 255], as bytes."""
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    top = float(values.max(initial=0.0))
+    scale = 255.0 if top <= 1 else 1.0 if top <= 255 else 1 / 257 if top <= 65535 else 255 / top
+    return np.clip(np.rint(values * scale), 0, 255).astype(np.uint8)
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Lay an RGBA picture on white, or on black where what is visible is light and would vanish."""
+    values = np.asarray(image, dtype=np.float32) / 255
+    alpha = values[..., 3]
+    visible = float(alpha.sum())
+    luminance = float((values[..., :3] @ _LUMINANCE * alpha).sum()) / visible if visible else 0.0
+    light_on_nothing = luminance > 0.6 and float(alpha.mean()) < 0.5
+    ground = Image.new("RGBA", image.size, "black" if light_on_nothing else "white")
+    return Image.alpha_composite(ground, image).convert("RGB")
+
+
+def border_colour(values: np.ndarray) -> Colour:
+    """The median colour of the outermost ring of an (height, width, 3) array in [0, 1]."""
+    ring = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+    red, green, blue = np.median(ring, axis=0).tolist()
+    return red, green, blue
+
+
+def fit(image: Image.Image, canvas: CanvasConfig) -> Fitted:
+    """Put a picture on a model's canvas.
+
+    It keeps its proportions: shrunk as far as it must be, never enlarged, at the top left (where rendered text starts), the
+    rest filled with its own border colour. For a canvas of one channel, colours are mapped to black on white.
+    """
+    image = image if image.mode in ("L", "RGB") else to_plain(image)
+    scale = min(1.0, canvas.width / image.width, canvas.height / image.height)
+    placed = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    small = image if placed == image.size else image.resize(placed, Image.Resampling.LANCZOS)
+    values = np.asarray(small.convert("RGB"), dtype=np.float32) / 255  # (h, w, 3)
+    paper = border_colour(values)
+    tone = find_tone(values, paper) if canvas.channels == 1 else None
+    if canvas.channels == 1:
+        values = np.asarray(small.convert("L"), dtype=np.float32)[..., None] / 255 if tone is None else _ink(values, tone)
+        paper = border_colour(values.repeat(3, axis=-1)) if tone is None else _WHITE
+    pixels = np.empty((canvas.height, canvas.width, canvas.channels), dtype=np.float32)
+    pixels[:] = paper[: canvas.channels]
+    pixels[: placed[1], : placed[0]] = values
+    return Fitted(pixels, image.size, placed, paper, tone)
+
+
+def find_tone(values: np.ndarray, paper: Colour) -> Tone | None:
+    """The ink that goes with a paper colour: the mean of the colours farthest from it.
+
+    None where the picture is black on white already, which then stays as it is to the last bit.
+    """
+    distance = np.linalg.norm(values - np.array(paper, dtype=np.float32), axis=-1)
+    farthest = float(distance.max())
+    if farthest < _FAINT:  # a blank page has no ink to measure
+        ink = _BLACK if float(np.dot(paper, _LUMINANCE)) > 0.5 else _WHITE
+    else:
+        red, green, blue = values[distance >= 0.95 * farthest].mean(axis=0).tolist()
+        ink = (red, green, blue)
+    return None if min(paper) >= 0.9 and max(ink) <= 0.3 else Tone(ink, paper)
+
+
+def _ink(values: np.ndarray, tone: Tone) -> np.ndarray:
+    """Colours (h, w, 3) projected on the line from ink (0) to paper (1): (h, w, 1)."""
+    ink, paper = np.array(tone.ink, dtype=np.float32), np.array(tone.paper, dtype=np.float32)
+    axis = paper - ink
+    return np.clip((values - ink) @ axis / float(axis @ axis), 0, 1)[..., None]
+
+
+def fit_back(pixels: np.ndarray, fitted: Fitted) -> Image.Image:
+    """Lead a canvas (H, W, C) in [0, 1] back to the size and colours of the picture that `fit` was given.
+
+    The padding is cut off again; where the answer needs some of it (more lines than the source had), the whole answer is
+    shrunk to the picture's size instead of being cut.
+    """
+    paper = np.array(fitted.paper[: pixels.shape[-1]], dtype=np.float32)
+    rows, columns = np.nonzero(np.abs(pixels - paper).max(axis=-1) > 0.5)
+    width = max(fitted.placed[0], int(columns.max(initial=-1)) + 1)
+    height = max(fitted.placed[1], int(rows.max(initial=-1)) + 1)
+    region = np.clip(pixels[:height, :width], 0, 1)
+    if fitted.tone is not None:
+        ink, ground = np.array(fitted.tone.ink), np.array(fitted.tone.paper)
+        region, paper = ink + region * (ground - ink), ground
+    values = np.rint(region * 255).astype(np.uint8)
+    answer = Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)
+    if (width, height) == fitted.placed:
+        return answer if answer.size == fitted.size else answer.resize(fitted.size, Image.Resampling.BICUBIC)
+    scale = min(fitted.size[0] / width, fitted.size[1] / height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    fill = tuple(np.rint(paper * 255).astype(int).tolist())
+    page = Image.new(answer.mode, fitted.size, fill if len(fill) == 3 else fill[0])
+    page.paste(answer.resize(size, Image.Resampling.LANCZOS), (0, 0))
+    return page
+
+
+def save_picture(image: Image.Image, path: str | Path) -> None:
+    """Write a picture in the format of its extension, aside first, so that a failure leaves what was there.
+
+    Raises:
+        PictureError: an unknown extension, or a place that cannot be written.
+    """
+    path = Path(path)
+    options = SAVE_OPTIONS.get(path.suffix.lower())
+    if options is None:
+        raise PictureError(f"{path}: unknown kind of picture; known are {', '.join(SAVE_OPTIONS)}")
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(aside, **options)
+        os.replace(aside, path)
+    except (OSError, ValueError) as error:  # ValueError: too large for the format
+        aside.unlink(missing_ok=True)
+        raise PictureError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
+
+
+def side_by_side(pictures: Sequence[Image.Image], gap: int = 8) -> Image.Image:
+    """Pictures in a row, each at its own size, on grey."""
+    width = sum(picture.width for picture in pictures) + gap * (len(pictures) + 1)
+    page = Image.new("RGB", (width, max(picture.height for picture in pictures) + 2 * gap), (208, 208, 208))
+    left = gap
+    for picture in pictures:
+        page.paste(picture.convert("RGB"), (left, gap))
+        left += picture.width + gap
+    return page
+
+
+def contact_sheet(rows: Sequence[Sequence[Image.Image | None]], titles: Sequence[str], column: int = 512) -> Image.Image:
+    """A table of pictures under column titles; each is scaled to `column` pixels of width, None leaves a gap."""
+    gap, head = 8, 28
+    scaled = [[picture and _to_width(picture, column) for picture in row] for row in rows]
+    heights = [max((picture.height for picture in row if picture), default=0) for row in scaled]
+    size = (gap + (column + gap) * len(titles), head + sum(heights) + gap * (len(rows) + 1))
+    page = Image.new("RGB", size, (208, 208, 208))
+    draw = ImageDraw.Draw(page)
+    for index, title in enumerate(titles):
+        draw.text((gap + (column + gap) * index, gap), title, fill=(0, 0, 0), font=ImageFont.load_default(18))
+    top = head + gap
+    for row, height in zip(scaled, heights, strict=True):
+        for index, picture in enumerate(row):
+            if picture:
+                page.paste(picture.convert("RGB"), (gap + (column + gap) * index, top))
+        top += height + gap
+    return page
+
+
+def _to_width(picture: Image.Image, width: int) -> Image.Image:
+    height = max(1, round(picture.height * width / picture.width))
+    return picture if picture.width == width else picture.resize((width, height), Image.Resampling.LANCZOS)
