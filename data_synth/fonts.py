@@ -19,7 +19,8 @@ _PYMUPDF_FAMILIES = ("FiraGO", "NotoSans", "Ubuntu", "FiraMono", "UbuntuMono", "
 _DEJAVU_FAMILIES = ("DejaVuSans", "DejaVuSerif", "DejaVuSansMono")
 
 
-def _package_folder(package: str) -> Path | None:
+def package_folder(package: str) -> Path | None:
+    """Where an installed package lies, without importing it; None if it is not installed."""
     spec = importlib.util.find_spec(package)
     return None if spec is None or spec.origin is None else Path(spec.origin).parent
 
@@ -56,12 +57,12 @@ def _unpack(module: str, name: str) -> Path:
 def _bundled() -> dict[str, tuple[str, str]]:
     """Font name -> ("file", path) for DejaVu or ("module", module name) for a font of pymupdf-fonts."""
     found: dict[str, tuple[str, str]] = {}
-    matplotlib = _package_folder("matplotlib")
+    matplotlib = package_folder("matplotlib")
     if matplotlib is not None:
         for path in sorted((matplotlib / "mpl-data" / "fonts" / "ttf").glob("DejaVu*.ttf")):
             if "Display" not in path.stem:
                 found[path.stem] = ("file", str(path))
-    pymupdf = _package_folder("pymupdf_fonts")
+    pymupdf = package_folder("pymupdf_fonts")
     if pymupdf is not None:
         for path in sorted(pymupdf.glob("*_*.py")):
             if path.stem.split("_")[0] in _PYMUPDF_FAMILIES:
@@ -93,10 +94,33 @@ def find_font(name: str) -> Path:
     raise UserError(f"no font {name!r}: give the path of a .ttf or .otf file, or a name such as {', '.join(near)}")
 
 
+def default_fonts() -> tuple[str, ...]:
+    """Names of the regular face of every bundled family found on this machine."""
+    names = [family if family in _DEJAVU_FAMILIES else f"{family}-Regular" for family in _families()]
+    return tuple(name for name in names if name in _bundled())
+
+
+def _families() -> tuple[str, ...]:
+    return (*_DEJAVU_FAMILIES, *_PYMUPDF_FAMILIES)
+
+
+@lru_cache(maxsize=64)
+def covered(name: str) -> frozenset[int]:
+    """Code points a font has glyphs for."""
+    from fontTools.ttLib import TTFont, TTLibError
+
+    path = find_font(name)
+    try:
+        with TTFont(path, fontNumber=0, lazy=True) as font:
+            return frozenset(font.getBestCmap() or ())
+    except (TTLibError, OSError) as error:
+        raise UserError(f"cannot read font {path}: {error}") from error
+
+
 def font_families() -> dict[str, list[Path]]:
     """Family name -> its font files, regular face first, for every bundled family found on this machine."""
     families: dict[str, list[Path]] = {}
-    for family in (*_DEJAVU_FAMILIES, *_PYMUPDF_FAMILIES):
+    for family in _families():
         members = [name for name in bundled_names() if name.split("-")[0] == family]
         members.sort(key=lambda name: (name not in (family, f"{family}-Regular"), name))
         if members:

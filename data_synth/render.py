@@ -4,54 +4,39 @@ Shape letters: H page height, W page width, C channels (1 grey, 3 RGB). All pixe
 """
 
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from data_synth.backgrounds import Pixels, as_channels, degrade, make_background
+from data_synth.corpora import TextPair
 from data_synth.errors import UserError
+from data_synth.style import BLACK, WHITE, PageLayout, PageStyle, StyleOptions, sample_style
 from data_synth.typeset import Face, Mask, load_face
 
-Pixels = npt.NDArray[np.uint8]
-Colour = tuple[int, int, int]
-Region = tuple[int, int, int, int]
+__all__ = [
+    "Box",
+    "PageLayout",
+    "PagePair",
+    "PageStyle",
+    "RenderedPage",
+    "StyleOptions",
+    "fits",
+    "lacking",
+    "normalise",
+    "render_page",
+    "render_pair",
+    "render_sample",
+    "sample_style",
+]
 
-KINDS = ("line", "paragraph", "blocks")
+Region = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclusive
+Placed = list[tuple[Region, list[list[str]]]]  # per block: its region, and its lines as words
 
-
-@dataclass(frozen=True)
-class PageStyle:
-    """How a page looks; both pages of a pair share one.
-
-    The defaults are the plain strip on which small models are trained: black DejaVu Sans of 11 px on white, lines
-    exactly on a 16-px grid.
-    """
-
-    font: str = "DejaVuSans"  # bundled name or path of a font file
-    font_size: int = 11  # pixels per em
-    line_height: int = 16  # rows per line; 0 takes the font's own ascent + descent
-    margin: int = 2  # columns left free at either side
-    top: int = 0  # rows left free above the first line and below the last
-    ink: Colour = (0, 0, 0)  # colour of the text
-    paper: Colour = (255, 255, 255)  # colour of a plain background
-
-
-@dataclass(frozen=True)
-class PageLayout:
-    """Size and arrangement of a page."""
-
-    height: int = 48  # rows
-    width: int = 256  # columns
-    channels: int = 1  # 1 grey, 3 RGB
-    kind: str = "paragraph"  # "line": one line; "paragraph": wrapped; "blocks": one block per line of the text
-
-    def __post_init__(self) -> None:
-        if self.height < 1 or self.width < 1:
-            raise UserError(f"page size {self.height}x{self.width}: both sides must be positive")
-        if self.channels not in (1, 3):
-            raise UserError(f"channels={self.channels}: a page has 1 (grey) or 3 (RGB)")
-        if self.kind not in KINDS:
-            raise UserError(f"kind={self.kind!r}: choose one of {', '.join(KINDS)}")
+_BLOCK_GAP = 4  # free pixels between blocks
+_ARRANGEMENTS = 12  # how often widths and places of blocks are drawn anew before a size is given up
+_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\ufeff"))  # soft hyphen, zero-width space, byte-order mark
 
 
 @dataclass(frozen=True)
@@ -83,21 +68,164 @@ class RenderedPage:
     lines: list[str]
 
 
+@dataclass(frozen=True)
+class PagePair:
+    """Source and target page in one style, on one background, with blocks in the same places.
+
+    Attributes:
+        style: as drawn, so its font may be smaller than the one asked for.
+        regions: where each block may put its lines.
+    """
+
+    source: RenderedPage
+    target: RenderedPage
+    style: PageStyle
+    regions: list[Region]
+
+
 def normalise(text: str) -> str:
-    """Text as it is drawn: composed characters (NFC), single spaces."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    """Text as it is drawn: composed characters (NFC), nothing invisible, single spaces."""
+    return " ".join(unicodedata.normalize("NFC", text).translate(_INVISIBLE).split())
 
 
-def render_page(text: str, layout: PageLayout, style: PageStyle) -> RenderedPage | None:
+def render_page(
+    text: str, layout: PageLayout, style: PageStyle, regions: Sequence[Region] | None = None
+) -> RenderedPage | None:
     """Draw a text on a page, the same pixels for the same arguments; None if it does not fit.
 
     Line i of a paragraph fills rows `top + i * line_height` and the `line_height - 1` below, and its pen starts at
-    column `margin`; words are wrapped greedily.
+    column `margin`; words are wrapped greedily. Blocks go to `regions`, by default to equal horizontal bands.
     """
     face = load_face(style.font, style.font_size, style.line_height)
-    placed = _place(text, layout, style, face)
-    if placed is None:
+    placed = _place(text, layout, style, face, regions)
+    return None if placed is None else _draw(placed, layout, style, face)
+
+
+def fits(text: str, layout: PageLayout, style: PageStyle) -> bool:
+    """Whether `render_page` would draw the text, without drawing it."""
+    return _place(text, layout, style, load_face(style.font, style.font_size, style.line_height), None) is not None
+
+
+def lacking(text: str, style: PageStyle) -> str:
+    """The characters of a text that the style's font cannot draw."""
+    return load_face(style.font, style.font_size, style.line_height).lacks(normalise(text))
+
+
+def render_pair(
+    pair: TextPair, layout: PageLayout, style: PageStyle, rng: np.random.Generator, smallest: int | None = None
+) -> PagePair | None:
+    """Draw both pages of a pair in one style; None if one of them does not fit.
+
+    Args:
+        pair: the texts; blocks are separated by newlines.
+        layout: page size and kind.
+        style: the look; where the texts do not fit, smaller fonts are tried (line height stays, unless it is 0).
+        rng: draws the places of blocks.
+        smallest: font size in pixels down to which is tried; None: only the style's own.
+    """
+    for size in range(style.font_size, min(smallest or style.font_size, style.font_size) - 1, -1):
+        smaller = replace(style, font_size=size)
+        face = load_face(smaller.font, size, smaller.line_height)
+        regions = _arrange(pair, layout, smaller, face, rng)
+        if regions is None:
+            continue
+        source = _place(pair.source, layout, smaller, face, regions)
+        target = _place(pair.target, layout, smaller, face, regions)
+        if source is not None and target is not None:
+            pages = [_draw(placed, layout, smaller, face) for placed in (source, target)]
+            return PagePair(pages[0], pages[1], smaller, list(regions))
+    return None
+
+
+def render_sample(
+    pair: TextPair, layout: PageLayout, options: StyleOptions, seed: int, index: int, smallest: int | None = None
+) -> tuple[PagePair | None, PageStyle]:
+    """Draw sample `index` of a data set: a pure function of its arguments, used for shards and on the fly alike.
+
+    Returns the pages (None: they do not fit) and the style that was asked for.
+    """
+    rng = np.random.default_rng([seed, index])
+    style = sample_style(rng, options)
+    return render_pair(pair, layout, style, rng, smallest), style
+
+
+def _blocks(text: str, layout: PageLayout) -> list[list[str]]:
+    """The words of each block."""
+    parts = text.split("\n") if layout.kind == "blocks" else [text]
+    return [normalise(part).split() for part in parts]
+
+
+def _bands(count: int, layout: PageLayout, style: PageStyle) -> list[Region]:
+    """Equal horizontal bands, one per block."""
+    band = (layout.height - 2 * style.top) // count
+    left, right = style.margin, layout.width - style.margin
+    return [(left, style.top + i * band, right, style.top + (i + 1) * band) for i in range(count)]
+
+
+def _place(
+    text: str, layout: PageLayout, style: PageStyle, face: Face, regions: Sequence[Region] | None
+) -> Placed | None:
+    """Break each block of the text into the lines of its region; None if one does not fit."""
+    blocks = _blocks(text, layout)
+    placed: Placed = []
+    for words, region in zip(blocks, regions or _bands(len(blocks), layout, style), strict=True):
+        room = (region[3] - region[1]) // face.line_height
+        lines = face.wrap(words, region[2] - region[0], min(room, 1) if layout.kind == "line" else room)
+        if lines is None or any(region[0] + face.word(line[0]).left < 0 for line in lines):
+            return None
+        placed.append((region, lines))
+    return placed
+
+
+def _arrange(
+    pair: TextPair, layout: PageLayout, style: PageStyle, face: Face, rng: np.random.Generator
+) -> list[Region] | None:
+    """Regions for the blocks of a pair, at random places that do not overlap; None if there is no room."""
+    sources, targets = _blocks(pair.source, layout), _blocks(pair.target, layout)
+    if len(sources) != len(targets):
+        raise UserError(f"a page pair has {len(sources)} source but {len(targets)} target blocks: {pair.source!r}")
+    if layout.kind != "blocks":
+        return _bands(len(sources), layout, style)
+    usable = layout.width - 2 * style.margin
+    most = (layout.height - 2 * style.top) // face.line_height
+    for _ in range(_ARRANGEMENTS):
+        regions: list[Region] | None = []
+        for source, target in zip(sources, targets, strict=True):
+            width = int(usable * rng.uniform(0.3, 1.0))
+            wrapped = [face.wrap(words, width, most) for words in (source, target)]
+            rows = max((len(lines) for lines in wrapped if lines is not None), default=0) * face.line_height
+            place = None if None in wrapped else _free_place(width, rows, regions or [], layout, style, rng)
+            if place is None or regions is None:
+                regions = None
+                break
+            regions.append(place)
+        if regions is not None:
+            return regions
+    return None
+
+
+def _free_place(
+    width: int, height: int, taken: Sequence[Region], layout: PageLayout, style: PageStyle, rng: np.random.Generator
+) -> Region | None:
+    """A random place for a block of that size, away from the blocks that stand already; None after 30 tries."""
+    across, down = layout.width - 2 * style.margin - width, layout.height - 2 * style.top - height
+    if across < 0 or down < 0:
         return None
+    for _ in range(30):
+        left, top = style.margin + int(rng.integers(across + 1)), style.top + int(rng.integers(down + 1))
+        right, bottom = left + width, top + height
+        if all(
+            right + _BLOCK_GAP <= other[0]
+            or other[2] + _BLOCK_GAP <= left
+            or bottom + _BLOCK_GAP <= other[1]
+            or other[3] + _BLOCK_GAP <= top
+            for other in taken
+        ):
+            return left, top, right, bottom
+    return None
+
+
+def _draw(placed: Placed, layout: PageLayout, style: PageStyle, face: Face) -> RenderedPage:
     mask: Mask = np.zeros((layout.height, layout.width), dtype=np.uint8)
     boxes = []
     for block, (region, lines) in enumerate(placed):
@@ -108,44 +236,14 @@ def render_page(text: str, layout: PageLayout, style: PageStyle) -> RenderedPage
     return RenderedPage(_colour(mask, layout, style), mask, boxes, [box.text for box in boxes])
 
 
-def fits(text: str, layout: PageLayout, style: PageStyle) -> bool:
-    """Whether `render_page` would draw the text, without drawing it."""
-    return _place(text, layout, style, load_face(style.font, style.font_size, style.line_height)) is not None
-
-
-def _regions(count: int, layout: PageLayout, style: PageStyle) -> list[Region]:
-    """Equal horizontal bands, one per block."""
-    band = (layout.height - 2 * style.top) // max(count, 1)
-    left, right = style.margin, layout.width - style.margin
-    return [(left, style.top + i * band, right, style.top + (i + 1) * band) for i in range(count)]
-
-
-def _place(
-    text: str, layout: PageLayout, style: PageStyle, face: Face
-) -> list[tuple[Region, list[list[str]]]] | None:
-    """Break each block of the text into the lines of its region; None if one does not fit."""
-    blocks = [normalise(part) for part in text.split("\n")] if layout.kind == "blocks" else [normalise(text)]
-    placed = []
-    for block, region in zip(blocks, _regions(len(blocks), layout, style), strict=True):
-        room = (region[3] - region[1]) // face.line_height
-        lines = face.wrap(block.split(), region[2] - region[0], min(room, 1) if layout.kind == "line" else room)
-        if lines is None:
-            return None
-        placed.append((region, lines))
-    return placed
-
-
 def _colour(mask: Mask, layout: PageLayout, style: PageStyle) -> Pixels:
-    """Ink over paper: (H, W) coverage -> (H, W, C) pixels."""
+    """Ink over background, then degraded: (H, W) coverage -> (H, W, C) pixels."""
     coverage = mask[:, :, None]
-    if style.ink == (0, 0, 0) and style.paper == (255, 255, 255):
-        return np.repeat(255 - coverage, layout.channels, axis=2)
-    ink, paper = (np.array(_channels(colour, layout.channels), np.uint16) for colour in (style.ink, style.paper))
-    alpha = coverage.astype(np.uint16)
-    return ((paper * (255 - alpha) + ink * alpha + 127) // 255).astype(np.uint8)
-
-
-def _channels(colour: Colour, channels: int) -> tuple[int, ...]:
-    """A colour in 3 channels, or its luminance (ITU-R BT.601) in one."""
-    red, green, blue = colour
-    return colour if channels == 3 else ((299 * red + 587 * green + 114 * blue + 500) // 1000,)
+    if style.background == "plain" and style.ink == BLACK and style.paper == WHITE:
+        pixels: Pixels = np.repeat(255 - coverage, layout.channels, axis=2)
+    else:
+        paper = make_background(style, layout.height, layout.width, layout.channels).astype(np.uint16)
+        ink = np.array(as_channels(style.ink, layout.channels), dtype=np.uint16)
+        alpha = coverage.astype(np.uint16)
+        pixels = ((paper * (255 - alpha) + ink * alpha + 127) // 255).astype(np.uint8)
+    return degrade(pixels, style)

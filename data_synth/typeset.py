@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from data_synth.fonts import find_font
+from data_synth.errors import UserError
+from data_synth.fonts import covered, find_font
 
 Mask = npt.NDArray[np.uint8]
 
 _CACHE_LIMIT = 60_000
+_TALLEST = "ÅŮŘÂȘĂÇțgjpqy|Qß("
 
 
 @dataclass(frozen=True)
@@ -28,28 +30,39 @@ class WordInk:
         mask: coverage 0..255, shape (line height, ink width).
         left: column of the mask's first pixel, counted from the pen position.
         advance: how far the pen moves, in pixels.
-        clipped: whether ink fell outside the line's rows, so that the word cannot be drawn faithfully.
+        drawable: False if the font lacks a glyph or ink falls outside the line's rows: such a word is never printed.
     """
 
     mask: Mask
     left: int
     advance: int
-    clipped: bool
+    drawable: bool
 
 
 class Face:
-    """A font at one pixel size, set on lines of `line_height` rows (0: the font's own ascent + descent).
+    """A font at one pixel size, set on lines of `line_height` rows (0: as many as its accented letters need).
 
     The baseline is placed so that ascent and descent are centred in the line.
     """
 
     def __init__(self, font: str, size: int, line_height: int = 0) -> None:
-        self.font = ImageFont.truetype(str(find_font(font)), size, layout_engine=ImageFont.Layout.BASIC)
+        try:
+            self.font = ImageFont.truetype(str(find_font(font)), size, layout_engine=ImageFont.Layout.BASIC)
+        except OSError as error:
+            raise UserError(f"cannot read font {font}: {error}") from error
+        self._covered = covered(font)
         ascent, descent = self.font.getmetrics()
+        if not line_height:
+            tallest = self.font.getbbox(_TALLEST, anchor="ls")
+            ascent, descent = max(ascent, -int(tallest[1])), max(descent, int(tallest[3]))
         self.line_height = line_height or ascent + descent
         self.baseline = (self.line_height + ascent - descent) // 2
         self.space = math.ceil(self.font.getlength(" "))
         self._words: dict[str, WordInk] = {}
+
+    def lacks(self, text: str) -> str:
+        """The characters of a text that the font has no glyph for."""
+        return "".join(sorted({letter for letter in text if letter != " " and ord(letter) not in self._covered}))
 
     def word(self, text: str) -> WordInk:
         """The bitmap of a word, from the cache where it has been drawn before."""
@@ -62,22 +75,24 @@ class Face:
 
     def _draw(self, text: str) -> WordInk:
         left, top, right, bottom = (int(edge) for edge in self.font.getbbox(text, anchor="ls"))
-        clipped = self.baseline + top < 0 or self.baseline + bottom > self.line_height
+        inside = self.baseline + top >= 0 and self.baseline + bottom <= self.line_height
         image = Image.new("L", (max(right - left, 0), self.line_height))
         if right > left:
             ImageDraw.Draw(image).text((-left, self.baseline), text, fill=255, font=self.font, anchor="ls")
         mask = np.asarray(image, dtype=np.uint8).reshape(self.line_height, max(right - left, 0))
-        return WordInk(mask, left, math.ceil(self.font.getlength(text)), clipped)
+        return WordInk(mask, left, math.ceil(self.font.getlength(text)), inside and not self.lacks(text))
 
     def wrap(self, words: Sequence[str], width: int, max_lines: int) -> list[list[str]] | None:
-        """Break words greedily into lines at most `width` pixels wide; None if that takes more than `max_lines`,
-        if one word is wider than a line, or if a word's ink does not keep to its line."""
+        """Break words greedily into lines at most `width` pixels wide.
+
+        None if that takes more than `max_lines`, if one word is wider than a line, or if a word is not drawable.
+        """
         lines: list[list[str]] = []
         pen = width + 1
         for word in words:
             ink = self.word(word)
             reach = max(ink.advance, ink.left + ink.mask.shape[1])
-            if ink.clipped or reach > width:
+            if not ink.drawable or reach > width:
                 return None
             if lines and pen + self.space + reach <= width:
                 lines[-1].append(word)
@@ -90,8 +105,10 @@ class Face:
         return lines
 
     def set_line(self, mask: Mask, words: Sequence[str], left: int, top: int) -> tuple[int, int]:
-        """Draw one line of words into `mask` (H, W) with the pen starting at column `left` and the line's first row
-        at `top`; return the columns its ink spans, first and one past the last."""
+        """Draw one line of words into `mask` (H, W), the pen starting at column `left`, the line's first row at `top`.
+
+        Returns the columns its ink spans, first and one past the last.
+        """
         pen, first, last = left, mask.shape[1], 0
         for word in words:
             ink = self.word(word)
