@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +168,8 @@ def list_checkpoints(run_folder: Path) -> list[Path]:
 
 def latest_checkpoint(run_folder: Path) -> Path | None:
     """The newest checkpoint of a run, or none."""
-    return (list_checkpoints(run_folder) or [None])[-1]
+    found = list_checkpoints(run_folder)
+    return found[-1] if found else None
 
 
 def resolve(path: str | Path) -> Path:
@@ -196,21 +197,6 @@ def prune(run_folder: Path, keep: int) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def average_tensors(folders: Sequence[Path], name: str) -> dict[str, Tensor]:
-    """The mean of a module's floating-point tensors over checkpoints; other tensors are those of the last one."""
-    if not folders:
-        raise ValueError("nothing to average")
-    sums: dict[str, Tensor] = {}
-    for folder in folders:
-        for key, tensor in load_tensors(Path(folder) / f"{name}.safetensors").items():
-            if tensor.is_floating_point():
-                total = sums.get(key)
-                sums[key] = tensor.double() if total is None else total + tensor.double()
-            else:
-                sums[key] = tensor
-    return {key: (t / len(folders)).float() if t.is_floating_point() else t for key, t in sums.items()}
-
-
 def _is_tensors(value: Any) -> bool:
     return isinstance(value, Mapping) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
 
@@ -227,7 +213,7 @@ def _pack(tensors: Mapping[str, Tensor], floating: torch.dtype | None) -> bytes:
             tied[key] = owner[place]
             continue
         owner[place] = key
-        if tensor.is_floating_point() and (floating == torch.float16 or floating and tensor.itemsize < 4):
+        if tensor.is_floating_point() and (floating == torch.float16 or (floating and tensor.itemsize < 4)):
             tensor = tensor.to(floating)
         # A clone: views that overlap (slices of one storage) are refused by safetensors.
         stored[key] = tensor.to("cpu", copy=True).contiguous()

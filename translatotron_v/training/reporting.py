@@ -6,14 +6,37 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 from PIL import Image
+from torch import Tensor
 from tqdm import tqdm
 
 from translatotron_v.errors import UserError
+
+
+@dataclass
+class Interval:
+    """Sums of what was reported since the last log line; tensors stay on their device until they are shown."""
+
+    started: float = 0.0  # seconds, by the run's clock
+    steps: int = 0
+    sums: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, values: Mapping[str, Tensor | float]) -> None:
+        """Take in the values of a step, or of a micro-batch."""
+        for name, value in values.items():
+            value = value.detach().float() if isinstance(value, Tensor) else float(value)
+            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def means(self) -> dict[str, Any]:
+        """The mean of each value over the times it was reported."""
+        return {name: total / self.counts[name] for name, total in self.sums.items()}
 
 
 class Clock:

@@ -4,7 +4,14 @@ import math
 
 
 def progress(step: int, steps: int, elapsed: float = 0.0, minutes: float | None = None) -> float:
-    """The share of a run that is done, 0 to 1: of its steps, or of its time (``elapsed``, seconds) if that ends first."""
+    """The share of a run that is done, 0 to 1.
+
+    Args:
+        step: optimiser steps taken.
+        steps: at which the run ends at the latest.
+        elapsed: seconds of wall-clock time.
+        minutes: after which the run ends, if its steps do not end first.
+    """
     done = step / steps
     if minutes is not None:
         done = max(done, elapsed / (60.0 * minutes))

@@ -2,12 +2,62 @@
 
 import random
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from translatotron_v.training.averaging import MovingAverage
+from translatotron_v.training.checkpoint import load_tensors, read_json
+
+
+def collect(
+    stage: nn.Module,
+    modules: Mapping[str, nn.Module],
+    optimisers: Mapping[str, Optimizer],
+    average: MovingAverage | None,
+) -> dict[str, Any]:
+    """All that a run needs to go on beside its modules' weights: what ``save_checkpoint`` takes as ``resume``."""
+    names = parameter_names(stage)
+    found: dict[str, Any] = {"stage": uncovered_state(stage, modules)}
+    found["random-torch"], found["random"] = random_state()
+    for name, optimiser in optimisers.items():
+        found[f"optimiser-{name}"] = optimiser_tensors(optimiser, names)
+    if average is not None:
+        found["ema"] = average.tensors(names)
+    return {name: value for name, value in found.items() if value}
+
+
+def restore(
+    folder: Path,
+    stage: nn.Module,
+    modules: Mapping[str, nn.Module],
+    optimisers: Mapping[str, Optimizer],
+    average: MovingAverage | None,
+) -> None:
+    """Put back what ``collect`` has found, from the ``resume`` folder of a checkpoint."""
+    names = parameter_names(stage)
+    own = uncovered_state(stage, modules)
+    if own:
+        stored = load_tensors(folder / "stage.safetensors")
+        with torch.no_grad():
+            for key, tensor in own.items():
+                tensor.copy_(stored[key])
+    for name, optimiser in optimisers.items():
+        path = folder / f"optimiser-{name}.safetensors"
+        if path.is_file():  # absent where no parameter had received a gradient
+            restore_optimiser(optimiser, load_tensors(path), names)
+    if average is not None and (folder / "ema.safetensors").is_file():  # absent if it was switched on since
+        average.restore(load_tensors(folder / "ema.safetensors"), names)
+    restore_random_state(load_tensors(folder / "random-torch.safetensors"), read_json(folder / "random.json"))
+
+
+def parameter_names(stage: nn.Module) -> dict[int, str]:
+    """``id(parameter)`` -> its name."""
+    return {id(parameter): name for name, parameter in stage.named_parameters()}
 
 
 def seed_everything(*key: int) -> None:

@@ -5,39 +5,33 @@ and resumed ends with the same weights, bit for bit, as one that was not (CPU, o
 """
 
 import contextlib
-import os
 import signal
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from PIL import Image
 from torch import Tensor, nn
-from torch.optim import AdamW
-from torch.optim.swa_utils import AveragedModel
+from torch.optim import AdamW, Optimizer
 from torch.utils.data import DataLoader
 
 from translatotron_v.config import TrainerConfig
 from translatotron_v.errors import UserError
 from translatotron_v.training import checkpoint, state
-from translatotron_v.training.reporting import Clock, Reporter, read_entries
+from translatotron_v.training.averaging import MovingAverage, mean_of_checkpoints
+from translatotron_v.training.reporting import Clock, Interval, Reporter, read_entries
 from translatotron_v.training.schedule import learning_rate_factor, progress
+from translatotron_v.training.signals import Interruption, StopSignals, leave_signals_to_parent
 
 _EVALUATION, _AFTER_STEP = 1_000_000, 1_000_001  # take the place of the turn where those are seeded
 
 
 class TrainingError(UserError):
     """A run that cannot go on."""
-
-
-class Interruption(BaseException):
-    """SIGINT or SIGTERM arrived during an evaluation; no library's ``except Exception`` may swallow it."""
 
 
 @dataclass(frozen=True)
@@ -71,25 +65,6 @@ class TrainableStage(Protocol):
         """Text files that make a checkpoint complete, by name."""
 
 
-@dataclass
-class _Interval:
-    """Sums of what was reported since the last log line; tensors stay on the device until they are shown."""
-
-    started: float = 0.0
-    steps: int = 0
-    sums: dict[str, Any] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, values: Mapping[str, Tensor | float]) -> None:
-        for name, value in values.items():
-            value = value.detach().float() if isinstance(value, Tensor) else float(value)
-            self.sums[name] = self.sums.get(name, 0.0) + value
-            self.counts[name] = self.counts.get(name, 0) + 1
-
-    def means(self) -> dict[str, float]:
-        return {name: float(total) / self.counts[name] for name, total in self.sums.items()}
-
-
 class Trainer:
     """Trains a stage in a run folder; the same call continues a run that was interrupted.
 
@@ -108,8 +83,7 @@ class Trainer:
         self.accelerator = _make_accelerator(config)
         self.device = self.accelerator.device
         self.step = 0
-        self._signal: int | None = None
-        self._evaluating = False
+        self.signals = StopSignals()
         self._metrics: dict[str, float] = {}
 
     def fit(self) -> dict[str, float]:
@@ -130,16 +104,16 @@ class Trainer:
             return done
         self._set_up()
         try:
-            with self._signals():
-                self._train()
-                return self._finish()
-        except Interruption:
-            self._stop()
+            with self.signals.active():
+                try:
+                    self._train()
+                    return self._finish()
+                except Interruption:
+                    self._stop()
         finally:
             self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
             self.reporter.close()
             self.clock.stop()
-        raise AssertionError("not reached")
 
     # --- setting up ---------------------------------------------------------------------------------------------
 
@@ -148,7 +122,6 @@ class Trainer:
         config = self.config
         state.seed_everything(config.seed)
         self.model = self.accelerator.prepare(self.stage)
-        self.names = {id(parameter): name for name, parameter in self.stage.named_parameters()}
         self.turns = {turn: list(parameters) for turn, parameters in self.stage.optimised().items()}
         self.optimisers = {
             turn: self.accelerator.prepare(
@@ -163,13 +136,14 @@ class Trainer:
         }
         unique = {id(p): p for parameters in self.turns.values() for p in parameters}
         self.parameters = list(unique.values())
-        self.live = nn.ParameterList(self.parameters)
-        self.averaged = _moving_average(self.live, config.ema) if config.ema else None
+        self.averaged = MovingAverage(self.parameters, config.ema) if config.ema else None
         elapsed, cpu = self._resume()
         self.clock = Clock(elapsed, cpu)
         self.reporter = Reporter(self.folder, config.steps, self.step, quiet=not self.accelerator.is_main_process)
         if self.step:
             self.reporter.note(f"{self.folder}: resuming from step {self.step}")
+            for name in self._changed_files():
+                self.reporter.note(f"{self.folder}: {name} has changed since the checkpoint; the new one counts")
 
     def _resume(self) -> tuple[float, float]:
         """Load the latest checkpoint; returns seconds of wall-clock and of CPU time that the run has taken so far."""
@@ -179,25 +153,8 @@ class Trainer:
         info = checkpoint.read_info(latest)
         for name, module in self.stage.modules_to_save.items():
             checkpoint.load_module(module, latest, name)
-        resume = latest / "resume"
-        rest = state.uncovered_state(self.stage, self.stage.modules_to_save)
-        if rest:
-            stored = checkpoint.load_tensors(resume / "stage.safetensors")
-            with torch.no_grad():
-                for name, tensor in rest.items():
-                    tensor.copy_(stored[name])
-        for turn, optimiser in self.optimisers.items():
-            path = resume / f"optimiser-{turn}.safetensors"
-            if path.is_file():  # absent where no parameter had received a gradient
-                state.restore_optimiser(optimiser.optimizer, checkpoint.load_tensors(path), self.names)
-        if self.averaged is not None:
-            stored = checkpoint.load_tensors(resume / "ema.safetensors")
-            self.averaged.n_averaged.copy_(stored.pop("|count"))
-            with torch.no_grad():
-                for parameter, average in zip(self.parameters, self.averaged.module.parameters(), strict=True):
-                    average.copy_(stored[self.names[id(parameter)]])
-        state.restore_random_state(
-            checkpoint.load_tensors(resume / "random-torch.safetensors"), checkpoint.read_json(resume / "random.json")
+        state.restore(
+            latest / "resume", self.stage, self.stage.modules_to_save, self._plain_optimisers(), self.averaged
         )
         self.step, self._metrics = int(info["step"]), dict(info["metrics"])
         # What was spent after the checkpoint is lost, but it was spent.
@@ -206,6 +163,15 @@ class Trainer:
             max([info["elapsed_seconds"], *(entry.get("elapsed_seconds", 0.0) for entry in spent)]),
             max([info["cpu_seconds"], *(entry.get("cpu_seconds", 0.0) for entry in spent)]),
         )
+
+    def _changed_files(self) -> list[str]:
+        """Names of the text files that differ from those of the checkpoint that the run continues from."""
+        folder = checkpoint.checkpoint_folder(self.folder, self.step)
+        texts = ((name, folder / name, text) for name, text in self.stage.extra_files().items())
+        return [name for name, path, text in texts if not path.is_file() or path.read_text("utf-8") != text]
+
+    def _plain_optimisers(self) -> dict[str, Optimizer]:
+        return {turn: wrapped.optimizer for turn, wrapped in self.optimisers.items()}
 
     def _finished_metrics(self) -> dict[str, float] | None:
         """The metrics of a run that has already come to its end under these settings."""
@@ -222,11 +188,11 @@ class Trainer:
     def _train(self) -> None:
         config = self.config
         self._train_mode()
-        interval = _Interval(started=self.clock.elapsed())
-        start, begun_at, begun = self._progress(), self.clock.elapsed(), self.step
         saved = self.step
         if self.step and self.step % config.evaluate_every == 0 and not self.reporter.evaluated_at(self.step):
             self._evaluate()  # the run was cut off between saving and scoring
+        interval = Interval(started=self.clock.elapsed())
+        start, begun_at = self._progress(), self.clock.elapsed()
         with contextlib.closing(self._batches()) as batches:
             while (done := self._progress()) < 1.0:
                 rate = config.learning_rate * learning_rate_factor(
@@ -238,9 +204,8 @@ class Trainer:
                 self.reporter.tick()
                 if self.step % config.log_every == 0 or self._progress() >= 1.0:
                     now, done = self.clock.elapsed(), self._progress()
-                    eta = (1 - done) * (now - begun_at) / max(done - start, 1e-12) if self.step > begun else 0.0
-                    self._log(interval, rate, eta)
-                    interval = _Interval(started=now)
+                    self._log(interval, rate, eta=(1 - done) * (now - begun_at) / max(done - start, 1e-12))
+                    interval = Interval(started=now)
                 if self._stop_requested():
                     raise Interruption
                 if self.step % config.checkpoint_every == 0:
@@ -253,7 +218,7 @@ class Trainer:
         if saved != self.step:
             self._save()
 
-    def _batches(self) -> Iterator[list[Any]]:
+    def _batches(self) -> Generator[list[Any], None, None]:
         """The micro-batches of each step from here on; in parallel runs process r of R takes every R-th."""
         config, ranks, rank = self.config, self.accelerator.num_processes, self.accelerator.process_index
         first, last = self.step * config.accumulate, config.steps * config.accumulate
@@ -263,7 +228,7 @@ class Trainer:
             sampler=range(first * ranks + rank, last * ranks, ranks),
             num_workers=config.workers,
             collate_fn=_as_is,
-            worker_init_fn=_leave_signals_to_parent,
+            worker_init_fn=leave_signals_to_parent,
             pin_memory=False,
         )
         micro_batches = iter(loader)
@@ -273,7 +238,7 @@ class Trainer:
     def _one_step(self, batches: Sequence[Any], rate: float) -> dict[str, Tensor | float]:
         """All turns of one optimiser step; returns the means over its micro-batches."""
         config, rank = self.config, self.accelerator.process_index
-        report = _Interval()
+        report = Interval()
         for index, (turn, optimiser) in enumerate(self.optimisers.items()):
             for group in optimiser.param_groups:
                 group["lr"] = rate
@@ -290,15 +255,15 @@ class Trainer:
                 if config.clip:
                     norm = self.accelerator.clip_grad_norm_(self.turns[turn], config.clip)
                     losses.append(norm)
-                    report.add({label.replace("loss", "gradient"): norm})
+                    report.add({label.replace("loss", "gradient_norm"): norm})
             self._require_finite(losses, turn)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         if self.averaged is not None:
-            self.averaged.update_parameters(self.live)
+            self.averaged.update()
         state.seed_everything(config.seed, self.step, _AFTER_STEP)
         self.stage.after_step(self.step)
-        return {name: total / report.counts[name] for name, total in report.sums.items()}
+        return report.means()
 
     @contextlib.contextmanager
     def _only(self, turn: str) -> Iterator[None]:
@@ -323,7 +288,7 @@ class Trainer:
             "lower trainer.learning_rate, or use trainer.precision=fp32"
         )
 
-    def _log(self, interval: _Interval, rate: float, eta: float) -> None:
+    def _log(self, interval: Interval, rate: float, eta: float) -> None:
         now = self.clock.elapsed()
         pace = {
             "learning_rate": rate,
@@ -331,14 +296,15 @@ class Trainer:
             "cpu_seconds": round(self.clock.cpu(), 2),
             "elapsed_seconds": round(now, 2),
         }
-        self.reporter.training(self.step, interval.means(), pace, eta)
+        means = {name: float(value) for name, value in interval.means().items()}
+        self.reporter.training(self.step, means, pace, eta)
 
     def _progress(self) -> float:
         done = progress(self.step, self.config.steps, self.clock.elapsed(), self.config.minutes)
         return self._agreed(done) if self.config.minutes is not None else done
 
     def _stop_requested(self) -> bool:
-        return self._agreed(float(self._signal is not None)) > 0
+        return self._agreed(float(self.signals.received is not None)) > 0
 
     def _agreed(self, value: float) -> float:
         """The largest of the processes' values: all must stop at the same step."""
@@ -349,10 +315,10 @@ class Trainer:
     # --- evaluation, saving, the end ----------------------------------------------------------------------------
 
     def _train_mode(self) -> None:
-        """Training mode, except for modules whose parameters are all frozen: those are tools, not pupils."""
+        """Training mode, except for the parts of the stage whose parameters are all frozen: tools, not pupils."""
         self.stage.train()
         trained = {id(parameter) for parameter in self.parameters}
-        for module in self.stage.modules_to_save.values():
+        for module in [*self.stage.children(), *self.stage.modules_to_save.values()]:
             ids = {id(parameter) for parameter in module.parameters()}
             if ids and not ids & trained:
                 module.eval()
@@ -362,7 +328,7 @@ class Trainer:
         self.stage.eval()
         state.seed_everything(self.config.seed, self.step, _EVALUATION)
         try:
-            with self._shipped_weights(), torch.no_grad(), self.accelerator.autocast(), self._interruptible():
+            with self._shipped_weights(), torch.no_grad(), self.accelerator.autocast(), self.signals.breakable():
                 evaluation = self.stage.evaluate(self.step)
         except Exception:
             if checkpoint.latest_checkpoint(self.folder) != checkpoint.checkpoint_folder(self.folder, self.step):
@@ -372,34 +338,16 @@ class Trainer:
         self._metrics = {name: float(value) for name, value in evaluation.metrics.items()}
         self.reporter.evaluation(self.step, self._metrics, evaluation.sheet, self.clock.cpu())
 
-    @contextlib.contextmanager
-    def _shipped_weights(self) -> Iterator[None]:
+    def _shipped_weights(self) -> contextlib.AbstractContextManager[None]:
         """Averaged weights in place of the trained ones."""
-        if self.averaged is None:
-            yield
-            return
-        averages = list(self.averaged.module.parameters())
-        _exchange(self.parameters, averages)
-        try:
-            yield
-        finally:
-            _exchange(self.parameters, averages)
+        return self.averaged.in_place() if self.averaged is not None else contextlib.nullcontext()
 
     def _save(self) -> None:
         """Write ``checkpoints/step-N``, then delete what is no longer kept."""
         self.accelerator.wait_for_everyone()
         if not self.accelerator.is_main_process:
             return
-        resume: dict[str, Any] = {}
-        resume["random-torch"], resume["random"] = state.random_state()
-        for turn, optimiser in self.optimisers.items():
-            resume[f"optimiser-{turn}"] = state.optimiser_tensors(optimiser.optimizer, self.names)
-        if self.averaged is not None:
-            averages = zip(self.parameters, self.averaged.module.parameters(), strict=True)
-            resume["ema"] = {self.names[id(p)]: average for p, average in averages}
-            resume["ema"]["|count"] = self.averaged.n_averaged
-        resume["stage"] = state.uncovered_state(self.stage, self.stage.modules_to_save)
-        resume = {name: value for name, value in resume.items() if value}
+        resume = state.collect(self.stage, self.stage.modules_to_save, self._plain_optimisers(), self.averaged)
         path = checkpoint.checkpoint_folder(self.folder, self.step)
         checkpoint.save_checkpoint(path, self.stage.modules_to_save, self.stage.extra_files(), self._info(), resume)
         checkpoint.prune(self.folder, max(self.config.keep, self.config.average))
@@ -444,57 +392,21 @@ class Trainer:
         for name, module in self.stage.modules_to_save.items():
             own = {key: p for key, p in module.named_parameters() if id(p) in trained}
             if own:
-                means = checkpoint.average_tensors(folders, name)
+                means = mean_of_checkpoints(folders, name)
                 with torch.no_grad():
                     for key, parameter in own.items():
                         parameter.copy_(means[key])
         return [int(checkpoint.read_info(folder)["step"]) for folder in folders]
 
-    def _stop(self) -> None:
+    def _stop(self) -> NoReturn:
         """Save after a signal, say how to go on, and leave."""
-        number = self._signal or signal.SIGTERM
+        number = self.signals.received or signal.SIGTERM
         path = checkpoint.checkpoint_folder(self.folder, self.step)
         if self.step and not (path / checkpoint.INFO_FILE).is_file():
             self._save()
         name = signal.Signals(number).name
         self.reporter.note(f"{self.folder}: {name} at step {self.step}; saved, run the same command again to resume")
         raise SystemExit(128 + number)
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM end the run after the current step; a second one ends it at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        previous: dict[int, Any] = {}
-
-        def receive(number: int, frame: FrameType | None) -> None:
-            if self._signal is not None:
-                signal.signal(number, previous[number])
-                os.kill(os.getpid(), number)
-                return
-            self._signal = number
-            if self._evaluating:
-                raise Interruption
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, receive)
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-
-    @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """An evaluation changes nothing and may be left in the middle."""
-        self._evaluating = True
-        try:
-            if self._signal is not None:
-                raise Interruption
-            yield
-        finally:
-            self._evaluating = False
 
 
 def _make_accelerator(config: TrainerConfig) -> Accelerator:
@@ -511,29 +423,5 @@ def _make_accelerator(config: TrainerConfig) -> Accelerator:
     )
 
 
-def _moving_average(parameters: nn.ParameterList, decay: float) -> AveragedModel:
-    """An exponential moving average whose decay warms up as (1 + n) / (10 + n), so that short runs forget their start."""
-
-    def update(averages: Sequence[Tensor], current: Sequence[Tensor], count: Tensor) -> None:
-        n = float(count)
-        torch._foreach_lerp_(list(averages), list(current), 1.0 - min(decay, (1.0 + n) / (10.0 + n)))
-
-    return AveragedModel(parameters, multi_avg_fn=update)
-
-
 def _as_is(batch: Any) -> Any:
     return batch
-
-
-def _leave_signals_to_parent(worker: int) -> None:
-    """A signal to the whole process group must not kill the workers under a step that is to be finished."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-@torch.no_grad()
-def _exchange(first: Sequence[Tensor], second: Sequence[Tensor]) -> None:
-    for a, b in zip(first, second, strict=True):
-        kept = a.detach().clone()
-        a.copy_(b)
-        b.copy_(kept)
