@@ -1,10 +1,12 @@
-"""Aligned text pairs from files: Moses pairs and TSV, plain or gzipped."""
+"""Aligned text pairs from files: Moses pairs and TSV, plain or gzipped, and IWSLT releases; or from the grammar."""
 
 import gzip
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_synth import iwslt
 from data_synth.errors import UserError
 
 
@@ -17,33 +19,50 @@ class TextPair:
 
 
 def read_pairs(path: str | Path, source_language: str, target_language: str, split: str = "train") -> list[TextPair]:
-    """Read the aligned pairs of one split.
+    """Read the aligned pairs of one split; pairs with an empty side are left out.
 
     Args:
-        path: a folder holding `<split>.<language>`, a prefix such as `data/train` (then `split` is ignored), or a
-            `.tsv` file "source TAB target"; each possibly gzipped.
+        path: a folder holding `<split>.<language>`, or a prefix such as `data/train` (then `split` is ignored); a
+            `.tsv` file "source TAB target" (a name such as `en-de.tsv` tells the order of its columns); each possibly
+            gzipped; or an IWSLT release, as the downloaded archive or as a folder.
         source_language: file ending of the source side, for example "de".
         target_language: file ending of the target side.
-        split: which split of a folder to read.
+        split: "train", "validation", "test", or whatever a folder's files are called.
 
     Raises:
         UserError: a missing file, unequal line counts, text that is not UTF-8, or a TSV line without a tab.
     """
     path = Path(path).expanduser()
     if path.is_file() and path.name.endswith((".tsv", ".tsv.gz")):
-        return _read_tsv(path)
+        return _read_tsv(path, source_language, target_language)
+    names = _SPLIT_NAMES.get(split, (split,))
+    for prefix in [path / name for name in names] if path.is_dir() else [path]:
+        files = [_text_file(prefix, language) for language in (source_language, target_language)]
+        if files[0] is not None and files[1] is not None:
+            return _paired(_read_lines(files[0]), _read_lines(files[1]), files[0], files[1])
+    release = iwslt.open_release(path)
+    if release is not None:
+        sides = iwslt.read_split(release, source_language, target_language, split)
+        return _paired(*sides, source_language, target_language)
     prefix = path / split if path.is_dir() else path
-    source_file, target_file = (_text_file(prefix, language) for language in (source_language, target_language))
-    sources, targets = _read_lines(source_file), _read_lines(target_file)
-    return _paired(sources, targets, source_file, target_file)
+    raise UserError(
+        f"no text at {prefix}: expected {prefix.name}.{source_language} and {prefix.name}.{target_language} "
+        "(.gz too), a .tsv file, or an IWSLT release"
+    )
 
 
-def _text_file(prefix: Path, language: str) -> Path:
+_SPLIT_NAMES = {
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "test_2016_flickr", "tst"),
+}
+
+
+def _text_file(prefix: Path, language: str) -> Path | None:
     for ending in (f".{language}", f".{language}.gz"):
         candidate = prefix.with_name(prefix.name + ending)
         if candidate.is_file():
             return candidate
-    raise UserError(f"no file {prefix}.{language} nor {prefix}.{language}.gz: check path, split and language")
+    return None
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -67,13 +86,16 @@ def _paired(sources: Sequence[str], targets: Sequence[str], source_name: object,
     return [TextPair(source, target) for source, target in zip(sources, targets, strict=True) if source and target]
 
 
-def _read_tsv(path: Path) -> list[TextPair]:
+def _read_tsv(path: Path, source_language: str, target_language: str) -> list[TextPair]:
+    named = re.search(r"(?:^|[._])([a-z]{2,3})-([a-z]{2,3})\.tsv", path.name)
+    swapped = named is not None and named.groups() == (target_language, source_language)
     pairs = []
     for number, line in enumerate(_read_lines(path), start=1):
         if not line:
             continue
-        cells = line.split("\t")
+        cells = [cell.strip() for cell in line.split("\t")]
         if len(cells) < 2:
             raise UserError(f"{path}, line {number}: expected source TAB target, found no tab")
-        pairs.append(TextPair(cells[0].strip(), cells[1].strip()))
+        if cells[0] and cells[1]:
+            pairs.append(TextPair(cells[1], cells[0]) if swapped else TextPair(cells[0], cells[1]))
     return pairs
