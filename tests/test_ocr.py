@@ -1,0 +1,77 @@
+"""Reading pictures: one engine is loaded once for this file."""
+
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_synth.render import PageLayout, PageStyle, render_page
+from translatotron_v.errors import UserError
+from translatotron_v.metrics import cer
+from translatotron_v.ocr import Reader, box_from_bounds, boxes_to_text, make_reader
+
+TEXTS = (
+    "ein älterer mann sitzt mit einem grünen hut auf einer bank und fährt später weiter.",
+    "two young boys are playing with a red ball in front of a large white house.",
+)
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return make_reader()
+
+
+def strip(text: str, channels: int = 1) -> np.ndarray:
+    page = render_page(text, PageLayout(channels=channels), PageStyle())
+    assert page is not None
+    return page.pixels
+
+
+def test_strips_of_small_print_are_read(reader: Reader) -> None:
+    boxes = [reader.read(strip(text)) for text in TEXTS]
+    assert cer([boxes_to_text(found) for found in boxes], TEXTS).value < 0.01
+    for found in boxes:
+        for box in found:
+            left, top, right, bottom = box.bounds
+            assert 0 <= left < right <= 256 and 0 <= top < bottom <= 48 and 0.5 <= box.score <= 1
+
+
+def test_any_kind_of_picture_is_taken(reader: Reader) -> None:
+    pixels = strip(TEXTS[1], channels=3)
+    picture = Image.fromarray(pixels)
+    alpha = picture.convert("RGBA")
+    alpha.putalpha(Image.fromarray(255 - pixels[..., 0]))  # ink on nothing
+    expected = boxes_to_text(reader.read(pixels))
+    for other in (pixels[..., 0], picture, alpha):
+        assert boxes_to_text(reader.read(other)) == expected
+    with pytest.raises(TypeError, match="uint8"):
+        reader.read(pixels / 255)
+
+
+def test_an_empty_page_reads_as_nothing_and_nothing_is_logged(reader: Reader, capfd: pytest.CaptureFixture) -> None:
+    assert reader.read(np.full((48, 256), 255, dtype=np.uint8)) == []
+    captured = capfd.readouterr()
+    assert captured.out == captured.err == ""
+    assert not logging.getLogger("RapidOCR").isEnabledFor(logging.WARNING)
+
+
+def test_the_signature_names_engine_version_and_settings(reader: Reader) -> None:
+    assert reader.signature.startswith("ocr:rapidocr|version:3.")
+    assert "limit_type:max|limit_side_len:960|use_cls:False" in reader.signature
+
+
+def test_an_unknown_engine_is_refused() -> None:
+    with pytest.raises(UserError, match="rapidocr, tesserocr"):
+        make_reader("easyocr")
+
+
+def test_reading_order() -> None:
+    boxes = [
+        box_from_bounds(120, 2, 200, 18, "two"),
+        box_from_bounds(0, 21, 90, 37, " three "),
+        box_from_bounds(0, 0, 100, 16, "one"),
+        box_from_bounds(0, 40, 90, 56, "four"),
+    ]
+    assert boxes_to_text(boxes) == "one two three four"
+    assert boxes_to_text([]) == ""

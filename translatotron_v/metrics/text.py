@@ -1,0 +1,80 @@
+"""BLEU, chrF and character error rate of texts, by corpus."""
+
+import unicodedata
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from translatotron_v.metrics.score import Score
+
+_NOTHING = "\ue000"  # stands for an empty reference where a library skips those; no text contains it
+
+
+def bleu(
+    hypotheses: Sequence[str], references: Sequence[str], *, lower_case: bool = True, effective_order: bool = False
+) -> Score:
+    """Corpus BLEU by sacrebleu (13a, exponential smoothing), 0..100.
+
+    Words where the reference is empty count as wrong.
+
+    Args:
+        hypotheses: one text for each reference.
+        references: same length.
+        lower_case: fold both sides; `case:lc` in the signature, otherwise `case:mixed`.
+        effective_order: leave out n-gram orders that are longer than the text; for single sentences only.
+    """
+    _check(hypotheses, references)
+    metric = _bleu_metric(lower_case, effective_order)
+    result = metric.corpus_score(list(hypotheses), [list(references)])
+    return Score("BLEU", float(result.score), str(metric.get_signature()))
+
+
+def chrf(hypotheses: Sequence[str], references: Sequence[str], *, lower_case: bool = True) -> Score:
+    """Corpus chrF2 by sacrebleu (character 6-grams), 0..100; arguments as of `bleu`."""
+    _check(hypotheses, references)
+    from sacrebleu.metrics.chrf import CHRF
+
+    metric = CHRF(lowercase=lower_case)
+    result = metric.corpus_score(list(hypotheses), [[reference or _NOTHING for reference in references]])
+    return Score("chrF", float(result.score), str(metric.get_signature()))
+
+
+def cer(hypotheses: Sequence[str], references: Sequence[str], *, lower_case: bool = True) -> Score:
+    """Character error rate of a corpus: all edits (Levenshtein) by all characters of the references, 0 and up.
+
+    Both sides are compared as composed characters (NFC) with single spaces. Where the references hold no character at
+    all, the rate is 0 if the hypotheses are empty too, otherwise the number of their characters.
+    """
+    _check(hypotheses, references)
+    counts = [edits(*pair, lower_case=lower_case) for pair in zip(hypotheses, references, strict=True)]
+    wrong, total = sum(count[0] for count in counts), sum(count[1] for count in counts)
+    case = "lc" if lower_case else "mixed"
+    signature = f"case:{case}|norm:nfc,spaces|level:corpus|rapidfuzz:{version('rapidfuzz')}"
+    return Score("CER", wrong / max(total, 1), signature)
+
+
+def edits(hypothesis: str, reference: str, *, lower_case: bool = True) -> tuple[int, int]:
+    """Edits between two texts, and the characters of the reference, after the folding that `cer` does."""
+    from rapidfuzz.distance import Levenshtein
+
+    left, right = _plain(hypothesis, lower_case), _plain(reference, lower_case)
+    return Levenshtein.distance(left, right), len(right)
+
+
+def _plain(text: str, lower_case: bool) -> str:
+    text = " ".join(unicodedata.normalize("NFC", text).split())
+    return text.lower() if lower_case else text
+
+
+def _bleu_metric(lower_case: bool, effective_order: bool) -> Any:
+    from sacrebleu.metrics.bleu import BLEU
+
+    # force: captions do end in " .", which is no reason for a warning
+    return BLEU(lowercase=lower_case, effective_order=effective_order, force=True)
+
+
+def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+    if isinstance(hypotheses, str) or isinstance(references, str):
+        raise TypeError("give lists of texts, not a single text")
+    if len(hypotheses) != len(references) or not references:
+        raise ValueError(f"{len(hypotheses)} hypotheses and {len(references)} references: give as many, at least one")
