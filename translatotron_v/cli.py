@@ -229,7 +229,6 @@ def _info(options: argparse.Namespace) -> int:
         _print_installation()
         return 0
     from translatotron_v.config import config_from_text, load_config
-    from translatotron_v.models.translator import parameter_table
 
     path = Path(options.what)
     if path.is_dir() or options.what in shipped_weights():
@@ -241,6 +240,9 @@ def _info(options: argparse.Namespace) -> int:
         print(f"checkpoint {folder}: " + ", ".join(f"{key} {value}" for key, value in details.items() if key != "modules"))
     else:
         config = load_config(find_config(options.what))
+
+    from translatotron_v.models.translator import parameter_table
+
     canvas = config.model.canvas
     print(
         f"canvas {canvas.height} x {canvas.width} x {canvas.channels}, "

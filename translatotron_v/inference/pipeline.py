@@ -64,14 +64,16 @@ class Translator:
         Raises:
             UserError: no such weights (the message lists what is there), a checkpoint that does not fit, or no such device.
         """
-        from translatotron_v.inference.generate import load_translator
-
         folder = find_weights(name_or_path)
+        device = choose_device(device)
         if threads is not None:
             if threads < 1:
                 raise UserError(f"threads must be at least 1, not {threads}")
             torch.set_num_threads(threads)
-        return cls(load_translator(folder, device=choose_device(device), precision=precision))
+
+        from translatotron_v.inference.generate import load_translator  # after the checks: it takes seconds
+
+        return cls(load_translator(folder, device=device, precision=precision))
 
     @overload
     def __call__(self, image: Picture, **options: Any) -> Translation: ...

@@ -1,0 +1,36 @@
+"""A translator without weights: it draws what it is given, mirrored, and says what it saw."""
+
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor, nn
+
+from translatotron_v.config import Config
+from translatotron_v.inference.pipeline import Translator
+
+
+class FakeGenerate:
+    """Stands in for `generate`; remembers its calls."""
+
+    def __init__(self, text_score: float = -0.1, image_score: float = -0.1) -> None:
+        self.calls: list[tuple[tuple[int, ...], dict]] = []
+        self.text_score, self.image_score = text_score, image_score
+
+    def __call__(self, model: nn.Module, vocabulary: object, pixels: Tensor, **options: object) -> SimpleNamespace:
+        self.calls.append((tuple(pixels.shape), options))
+        ink = [round(float((1 - page).sum())) for page in pixels]
+        return SimpleNamespace(
+            texts=[f"ink {amount}" for amount in ink],
+            sources=[f"tinte {amount}" for amount in ink],
+            pixels=1 - pixels,
+            text_scores=[self.text_score] * len(pixels),
+            image_scores=[self.image_score] * len(pixels),
+        )
+
+
+def fake_translator(generate: FakeGenerate | None = None, channels: int = 1) -> Translator:
+    """A `Translator` around `FakeGenerate` with the canvas of the shipped model."""
+    config = Config()
+    config.model.canvas.channels = channels
+    loaded = SimpleNamespace(model=nn.Linear(1, 1).to(torch.float32), vocabulary=None, config=config)
+    return Translator(loaded, generate=generate or FakeGenerate())  # type: ignore[arg-type]

@@ -1,0 +1,112 @@
+"""Which picture goes where, and what happens when one of them is bad."""
+
+from pathlib import Path
+
+import pytest
+from tests.inference.fakes import FakeGenerate, fake_translator
+from PIL import Image
+
+from translatotron_v.errors import UserError
+from translatotron_v.inference.files import plan_jobs, translate_jobs
+from translatotron_v.inference.pictures import open_picture
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    source = tmp_path / "in"
+    (source / "deeper").mkdir(parents=True)
+    for name in ("b.png", "a.jpg", "deeper/c.webp"):
+        Image.new("RGB", (64, 16), "white").save(source / name)
+    (source / "notes.txt").write_text("no picture")
+    (source / ".hidden.png").write_bytes(b"")
+    return source
+
+
+def pairs(jobs, root: Path) -> list[tuple[str, str]]:
+    return [(job.source.relative_to(root).as_posix(), job.target.relative_to(root).as_posix()) for job in jobs]
+
+
+def test_a_file_goes_to_a_file(folder: Path):
+    jobs = plan_jobs([str(folder / "b.png")], folder.parent / "new" / "b.webp")
+    assert pairs(jobs, folder.parent) == [("in/b.png", "new/b.webp")]
+
+
+def test_a_file_goes_into_a_folder(folder: Path):
+    jobs = plan_jobs([str(folder / "a.jpg")], folder.parent / "out")
+    assert pairs(jobs, folder.parent) == [("in/a.jpg", "out/a.png")]
+
+
+def test_a_folder_goes_into_a_folder_sorted_and_without_what_is_no_picture(folder: Path):
+    jobs = plan_jobs([str(folder)], folder.parent / "out")
+    assert pairs(jobs, folder.parent) == [("in/a.jpg", "out/a.png"), ("in/b.png", "out/b.png")]
+
+
+def test_globs_reach_into_folders_and_repeat_nothing(folder: Path):
+    jobs = plan_jobs([f"{folder}/**/*.*", str(folder / "b.png")], folder.parent / "out")
+    assert [job.target.name for job in jobs] == ["a.png", "b.png", "c.png"]
+
+
+def test_a_name_with_brackets_is_a_name(folder: Path):
+    (folder / "b.png").rename(folder / "b[1].png")
+    assert [job.target.name for job in plan_jobs([str(folder / "b[1].png")], folder.parent / "out")] == ["b[1].png"]
+
+
+def test_equal_stems_keep_their_extensions(folder: Path):
+    (folder / "a.jpg").rename(folder / "b.jpg")
+    jobs = plan_jobs([str(folder)], folder.parent / "out")
+    assert [job.target.name for job in jobs] == ["b.jpg.png", "b.png.png"]
+
+
+def test_comparisons_stand_beside_their_answers(folder: Path):
+    jobs = plan_jobs([str(folder / "b.png")], folder.parent / "out", compare=True)
+    assert [path.name for path in jobs[0].outputs] == ["b.png", "b-compare.png"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "message"),
+    [
+        (["in"], "out.png", "one file cannot take 2 pictures"),
+        (["in/b.png"], "out.xyz", "unknown kind of picture"),
+        (["in/*.tiff"], "out", "matches no picture"),
+        (["in/empty"], "out", "no pictures in this folder"),
+        (["in"], "in/notes.txt", "a file, where a folder is needed"),
+        (["in/b.png", "in/deeper/b.png"], "out", "would both be written to"),
+    ],
+)
+def test_bad_plans_fail_before_any_work(folder: Path, monkeypatch, inputs: list[str], output: str, message: str):
+    (folder / "empty").mkdir()
+    Image.new("L", (8, 8)).save(folder / "deeper" / "b.png")
+    monkeypatch.chdir(folder.parent)
+    with pytest.raises(UserError, match=message):
+        plan_jobs(inputs, output)
+
+
+def test_one_bad_picture_stops_nobody(folder: Path):
+    (folder / "aa.png").write_bytes(b"broken")
+    out = folder.parent / "out"
+    outcomes = list(translate_jobs(fake_translator(), plan_jobs([str(folder), "missing.png"], out), batch_size=2))
+    errors = {outcome.job.source.name: outcome.error for outcome in outcomes}
+    assert errors["a.jpg"] is None and errors["b.png"] is None
+    assert "aa.png: not a PNG" in str(errors["aa.png"])
+    assert errors["missing.png"] == "missing.png: no such file"
+    assert sorted(file.name for file in out.iterdir()) == ["a.png", "b.png"]
+
+
+def test_nothing_is_overwritten_without_force(folder: Path):
+    out = folder.parent / "out"
+    out.mkdir()
+    (out / "a.png").write_bytes(b"precious")
+    generate = FakeGenerate()
+    jobs = plan_jobs([str(folder)], out)
+    outcomes = list(translate_jobs(fake_translator(generate), jobs))
+    assert [outcome.error is None for outcome in outcomes] == [False, True]
+    assert (out / "a.png").read_bytes() == b"precious"
+    assert [shape[0] for shape, _ in generate.calls] == [1]  # no work is spent on what is not written
+    assert all(outcome.error is None for outcome in translate_jobs(fake_translator(), jobs, force=True))
+    assert open_picture(out / "a.png").size == (64, 16)
+
+
+def test_a_comparison_shows_both(folder: Path):
+    jobs = plan_jobs([str(folder / "b.png")], folder.parent / "out", compare=True)
+    list(translate_jobs(fake_translator(), jobs))
+    assert open_picture(folder.parent / "out" / "b-compare.png").size == (64 + 64 + 24, 16 + 16)

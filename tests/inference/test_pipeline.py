@@ -1,0 +1,117 @@
+"""The translator around a fake model: batches, languages, confidence, and what it accepts."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.inference.fakes import FakeGenerate, fake_translator
+from PIL import Image
+
+from translatotron_v.errors import UserError
+from translatotron_v.inference.pipeline import Translator, choose_device
+
+
+def page(width: int = 256, height: int = 48, ink: int = 100) -> Image.Image:
+    """White paper with `ink` black pixels on its second row."""
+    values = np.full((height, width), 255, dtype=np.uint8)
+    values[1, 1 : ink + 1] = 0
+    return Image.fromarray(values)
+
+
+def test_one_picture_gives_one_translation():
+    translation = fake_translator()(page())
+    assert translation.text == "ink 100"
+    assert translation.source_text == "tinte 100"
+    assert translation.image.size == (256, 48)
+    assert np.array_equal(np.asarray(translation.image), 255 - np.asarray(page()))
+    assert translation.scores["text"] == pytest.approx(math.exp(-0.1))
+    assert translation.doubts == []
+
+
+def test_many_pictures_keep_their_order_across_batches():
+    generate = FakeGenerate()
+    inks = [10, 20, 30, 40, 50]
+    translations = fake_translator(generate)([page(ink=ink) for ink in inks], batch_size=2)
+    assert [translation.text for translation in translations] == [f"ink {ink}" for ink in inks]
+    assert [shape for shape, _ in generate.calls] == [(2, 1, 48, 256), (2, 1, 48, 256), (1, 1, 48, 256)]
+
+
+def test_a_batch_of_one_equals_a_batch_of_many():
+    pages = [page(100, 30, 7), page(), page(600, 200, 99)]
+    together, alone = fake_translator()(pages), [fake_translator()(one) for one in pages]
+    assert [translation.image.size for translation in together] == [(100, 30), (256, 48), (600, 200)]
+    for left, right in zip(together, alone, strict=True):
+        assert np.array_equal(np.asarray(left.image), np.asarray(right.image))
+
+
+def test_paths_arrays_and_images_are_taken(tmp_path: Path):
+    page().save(tmp_path / "page.png")
+    inputs = [page(), np.asarray(page()), np.asarray(page().convert("RGB")), tmp_path / "page.png"]
+    translations = fake_translator()([*inputs, str(tmp_path / "page.png")])
+    assert {translation.text for translation in translations} == {"ink 100"}
+
+
+def test_no_pictures_give_no_translations():
+    assert fake_translator()([]) == []
+
+
+@pytest.mark.parametrize("array", [np.zeros((4, 4)), np.zeros((4, 4, 2), dtype=np.uint8), np.zeros(4, dtype=np.uint8)])
+def test_other_arrays_are_refused(array: np.ndarray):
+    with pytest.raises(UserError, match="must hold bytes"):
+        fake_translator()(array)
+
+
+def test_colour_models_see_colours():
+    generate = FakeGenerate()
+    translation = fake_translator(generate, channels=3)(Image.new("RGB", (64, 16), (200, 10, 30)))
+    assert generate.calls[0][0] == (1, 3, 48, 256)
+    assert translation.image.mode == "RGB"
+
+
+def test_languages_default_to_those_of_the_training():
+    generate = FakeGenerate()
+    fake_translator(generate)(page())
+    fake_translator(generate)(page(), source_language="en", target_language="de", beams=4, seed=7)
+    assert generate.calls[0][1]["source_language"] == "de"
+    assert generate.calls[0][1]["target_language"] == "en"
+    assert generate.calls[1][1]["source_language"] == "en"
+    assert generate.calls[1][1]["beams"] == 4
+    assert generate.calls[1][1]["seed"] == 7
+
+
+def test_an_unknown_language_is_named():
+    with pytest.raises(UserError, match="'xx': this model knows de, en"):
+        fake_translator()(page(), target_language="xx")
+
+
+def test_a_batch_needs_a_picture():
+    with pytest.raises(UserError, match="batch size"):
+        fake_translator()(page(), batch_size=0)
+
+
+def test_low_scores_raise_doubts():
+    assert fake_translator(FakeGenerate(text_score=-3.0))(page()).doubts == ["text"]
+    assert fake_translator(FakeGenerate(text_score=-3.0, image_score=-3.0))(page()).doubts == ["text", "image"]
+
+
+def test_missing_weights_list_what_is_there():
+    with pytest.raises(UserError, match=r"nowhere: no such folder, nor weights of that name \(shipped"):
+        Translator.from_pretrained("nowhere")
+
+
+def test_a_checkpoint_is_a_folder(tmp_path: Path):
+    (tmp_path / "image_decoder.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match="a checkpoint is a folder"):
+        Translator.from_pretrained(tmp_path / "image_decoder.safetensors")
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "no-such-device"])
+def test_a_device_that_is_not_there_is_named(name: str):
+    with pytest.raises(UserError, match=f"device '{name}' cannot be used here"):
+        choose_device(name)
+
+
+def test_threads_are_checked_before_anything_is_loaded(tmp_path: Path):
+    with pytest.raises(UserError, match="threads must be at least 1"):
+        Translator.from_pretrained(tmp_path, threads=0)

@@ -1,0 +1,180 @@
+"""The command line, in a process of its own where that is what is tested, otherwise around a fake model."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.inference.fakes import FakeGenerate, fake_translator
+from translatotron_v import __version__, cli
+from translatotron_v.inference.pictures import open_picture
+from translatotron_v.shipped import shipped_weights
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "translatotron_v", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for index in range(3):
+        Image.new("L", (64 + index, 16), 255).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeGenerate:
+    generate = FakeGenerate()
+    monkeypatch.setattr(cli, "_load", lambda options: fake_translator(generate))
+    return generate
+
+
+def test_version_and_help_load_nothing_heavy():
+    code = (
+        "import sys; from translatotron_v import cli\n"
+        "try: cli.main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'timm', 'numpy', 'PIL', 'omegaconf'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    for argument in ("--version", "--help"):
+        done = subprocess.run([sys.executable, "-c", code, argument], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert run("--version").stdout.strip() == f"translatotron-v {__version__}"
+
+
+@pytest.mark.parametrize("command", [[], ["translate"], ["demo"], ["info"]])
+def test_every_command_explains_itself(command: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([*command, "--help"])
+    assert caught.value.code == 0
+    assert "usage: translatotron-v" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["translate", "in", "-o", "out", "--weights", "huge"], "huge: no such folder, nor weights of that name"),
+        (["translate", "in", "-o", "out.png"], "out.png: one file cannot take 3 pictures"),
+        (["translate", "nothing/*.png", "-o", "out"], "nothing/*.png: matches no picture"),
+        (["translate", "in", "-o", "out", "--batch-size", "0"], "--batch-size: '0' is no whole number of at least 1"),
+        (["translate", "in"], "the following arguments are required: -o/--output"),
+        (["info", "no/such/config"], "no/such/config: no such file, nor configuration of that name"),
+    ],
+)
+def test_bad_input_gets_one_clear_line_and_status_2(pages: Path, arguments: list[str], message: str):
+    done = run(*arguments, cwd=pages.parent)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not (pages.parent / "out").exists()
+
+
+def test_a_few_pictures_are_reported_one_by_one(pages: Path, fake: FakeGenerate, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["translate", str(pages), "-o", str(pages.parent / "out")]) == 0
+    out = capsys.readouterr().out
+    assert out.count("read:  tinte 0") == 3
+    assert f"file:  {pages.parent / 'out' / '0.png'}" in out
+    assert "3 of 3 pictures translated into" in out
+    assert [open_picture(pages.parent / "out" / f"{index}.png").size for index in range(3)] == [(64, 16), (65, 16), (66, 16)]
+
+
+def test_many_pictures_print_a_summary_only(pages: Path, fake, capsys, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cli, "PRINTED", 2)
+    assert cli.main(["translate", str(pages), "-o", str(pages.parent / "out"), "--batch-size", "2"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_a_broken_picture_is_named_and_the_rest_go_on(pages: Path, fake, capsys: pytest.CaptureFixture[str]):
+    (pages / "1.png").write_bytes(b"broken")
+    assert cli.main(["translate", str(pages), "-o", str(pages.parent / "out")]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == f"error: {pages / '1.png'}: not a PNG, JPEG, WebP, BMP or TIFF picture\n"
+    assert "2 of 3 pictures translated" in captured.out
+
+
+def test_outputs_are_kept_without_force(pages: Path, fake, capsys: pytest.CaptureFixture[str]):
+    arguments = ["translate", str(pages / "0.png"), "-o", str(pages.parent / "out.png")]
+    assert cli.main(arguments) == 0
+    assert cli.main(arguments) == 1
+    assert "exists already; --force overwrites it" in capsys.readouterr().err
+    assert cli.main([*arguments, "--force"]) == 0
+
+
+def test_json_is_one_object_per_picture(pages: Path, fake, capsys: pytest.CaptureFixture[str]):
+    (pages / "1.png").write_bytes(b"broken")
+    arguments = ["translate", str(pages), "-o", str(pages.parent / "out"), "--json", "--compare"]
+    assert cli.main(arguments) == 1
+    records = {Path(record["input"]).name: record for record in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert set(records) == {"0.png", "1.png", "2.png"}
+    assert records["0.png"]["text"] == "ink 0"
+    assert records["0.png"]["scores"] == {"text": 0.9048, "image": 0.9048}
+    assert records["0.png"]["low_confidence"] == []
+    assert [Path(path).name for path in records["2.png"]["outputs"]] == ["2.png", "2-compare.png"]
+    assert "not a PNG" in records["1.png"]["error"]
+
+
+def test_low_confidence_is_a_warning(pages: Path, fake: FakeGenerate, capsys: pytest.CaptureFixture[str]):
+    fake.text_score = -4.0
+    assert cli.main(["translate", str(pages / "0.png"), "-o", str(pages.parent / "out")]) == 0
+    assert f"warning: {pages / '0.png'}: low confidence (text 0.02)" in capsys.readouterr().err
+
+
+def test_options_reach_the_model(pages: Path, fake: FakeGenerate):
+    arguments = ["translate", str(pages), "-o", str(pages.parent / "out"), "--batch-size", "3", "--from", "en", "--to", "de"]
+    assert cli.main([*arguments, "--beams", "4", "--top-k", "5", "--temperature", "0.5", "--seed", "6"]) == 0
+    shape, options = fake.calls[0]
+    assert shape[0] == 3
+    assert options == {
+        "source_language": "en", "target_language": "de", "beams": 4, "top_k": 5, "temperature": 0.5, "seed": 6,
+    }  # fmt: skip
+
+
+def test_an_interrupt_says_that_nothing_is_lost(pages: Path, monkeypatch, capsys: pytest.CaptureFixture[str]):
+    def interrupt(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_load", interrupt)
+    assert cli.main(["translate", str(pages), "-o", str(pages.parent / "out")]) == 130
+    assert "what was written so far stays" in capsys.readouterr().err
+
+
+def test_the_demo_lays_out_source_translation_and_reference(tmp_path: Path, fake, monkeypatch, capsys):
+    for kind in ("source", "reference"):
+        (tmp_path / "examples" / kind).mkdir(parents=True)
+    for index in range(2):
+        Image.new("L", (256, 48), 255).save(tmp_path / "examples" / "source" / f"{index}.png")
+    Image.new("L", (256, 48), 255).save(tmp_path / "examples" / "reference" / "0.png")
+    monkeypatch.setattr("translatotron_v.shipped.shipped_folder", lambda kind: tmp_path / kind)
+    arguments = ["demo", "--output", str(tmp_path / "out")]
+    assert cli.main(arguments) == 0
+    out = capsys.readouterr().out
+    assert f"contact sheet: {tmp_path / 'out' / 'sheet.png'}" in out
+    assert open_picture(tmp_path / "out" / "sheet.png").size == (3 * 512 + 4 * 8, 28 + 2 * 96 + 3 * 8)
+    assert cli.main(arguments) == 2
+    assert "--force overwrites it" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not shipped_weights(), reason="no weights in this checkout")
+def test_the_shipped_weights_translate_from_anywhere(tmp_path: Path):
+    done = run("demo", "--output", "demo", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "demo" / "sheet.png").is_file()
+    assert "wrote:" in done.stdout
+
+
+def test_info_names_the_installation():
+    done = run("info")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"translatotron-v {__version__}, Python ")
+    assert all(f"weights: {name} (" in done.stdout for name in shipped_weights())
