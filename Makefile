@@ -8,7 +8,6 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 OUT ?= out
-RUNS ?= runs
 DATA ?= data/multi30k
 PIP_ARGS ?=
 PYTEST_ARGS ?= -n 2
@@ -19,7 +18,7 @@ PYTEST_ARGS ?= -n 2
 help:  ## list the targets and the settings
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "Settings: OUT=$(OUT) (demo), DATA=$(DATA) and RUNS=$(RUNS) (tiny), PYTEST_ARGS='$(PYTEST_ARGS)' (test),"
+	@echo "Settings: OUT=$(OUT) (demo), DATA=$(DATA) (tiny), PYTEST_ARGS='$(PYTEST_ARGS)' (test),"
 	@echo "          PYTHON=$(PYTHON), PIP_ARGS='$(PIP_ARGS)' (what pip install is given besides)"
 
 # Made again only when the dependencies may have changed. Tests and checks share it, so one marker is enough.
@@ -49,7 +48,7 @@ bench: $(READY)  ## measure speed and memory, as ratios
 	@set -e; for script in benchmarks/*.py; do $(BIN)/python $$script; done
 
 tiny: $(READY)  ## train the shipped model from DATA, all stages; the same command resumes
-	@$(BIN)/python train.py tiny --data $(DATA) --runs $(RUNS)
+	@$(BIN)/python train.py tiny --data $(DATA)
 
 clean:  ## remove what the demo, the tests and the checks left; runs and the environment stay
 	rm -rf $(OUT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

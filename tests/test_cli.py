@@ -86,7 +86,11 @@ def test_a_few_pictures_are_reported_one_by_one(pages: Path, fake: FakeGenerate,
     assert out.count("read:  tinte 0") == 3
     assert f"file:  {pages.parent / 'out' / '0.png'}" in out
     assert "3 of 3 pictures translated into" in out
-    assert [open_picture(pages.parent / "out" / f"{index}.png").size for index in range(3)] == [(64, 16), (65, 16), (66, 16)]
+    assert [open_picture(pages.parent / "out" / f"{index}.png").size for index in range(3)] == [
+        (64, 16),
+        (65, 16),
+        (66, 16),
+    ]
 
 
 def test_many_pictures_print_a_summary_only(pages: Path, fake, capsys, monkeypatch: pytest.MonkeyPatch):
@@ -131,7 +135,18 @@ def test_low_confidence_is_a_warning(pages: Path, fake: FakeGenerate, capsys: py
 
 
 def test_options_reach_the_model(pages: Path, fake: FakeGenerate):
-    arguments = ["translate", str(pages), "-o", str(pages.parent / "out"), "--batch-size", "3", "--from", "en", "--to", "de"]
+    arguments = [
+        "translate",
+        str(pages),
+        "-o",
+        str(pages.parent / "out"),
+        "--batch-size",
+        "3",
+        "--from",
+        "en",
+        "--to",
+        "de",
+    ]
     assert cli.main([*arguments, "--beams", "4", "--top-k", "5", "--temperature", "0.5", "--seed", "6"]) == 0
     shape, options = fake.calls[0]
     assert shape[0] == 3

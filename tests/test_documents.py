@@ -29,7 +29,11 @@ def project_files() -> list[Path]:
         return [path for name in listing.stdout.split("\0") if name and (path := ROOT / name).is_file()]
     skipped = ("out", "runs", "data", "build", "dist")
     paths = (path for path in ROOT.rglob("*") if path.is_file())
-    return [path for path in paths if not (parts := path.relative_to(ROOT).parts)[0].startswith(".") and parts[0] not in skipped]
+    return [
+        path
+        for path in paths
+        if not (parts := path.relative_to(ROOT).parts)[0].startswith(".") and parts[0] not in skipped
+    ]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -42,7 +46,9 @@ def test_make_targets_exist(document: Path):
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_scripts_and_configurations_exist(document: Path):
     words = [word for command in commands(document) for word in command.split()]
-    files = [word for word in words if re.fullmatch(r"(configs|examples|experiments|benchmarks)/[\w./-]+|\w+\.py", word)]
+    files = [
+        word for word in words if re.fullmatch(r"(configs|examples|experiments|benchmarks)/[\w./-]+|\w+\.py", word)
+    ]
     assert [name for name in files if not (ROOT / name).exists()] == []
 
 

@@ -88,13 +88,17 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--from", dest="source_language", metavar="LANG", help="source language (as trained)")
     model.add_argument("--to", dest="target_language", metavar="LANG", help="target language (as trained)")
     model.add_argument("--beams", type=_positive, default=1, metavar="N", help="beam width of the text (1: greedy)")
-    model.add_argument("--top-k", type=_positive, default=1, metavar="K", help="sample image tokens from the best K (1)")
+    model.add_argument(
+        "--top-k", type=_positive, default=1, metavar="K", help="sample image tokens from the best K (1)"
+    )
     model.add_argument("--temperature", type=float, default=1.0, metavar="T", help="of that sampling (1.0)")
     model.add_argument("--seed", type=int, metavar="N", help="of that sampling")
     speed = parser.add_argument_group("speed")
     speed.add_argument("--batch-size", type=_positive, default=8, metavar="N", help="pictures at a time (8)")
     speed.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (auto)")
-    speed.add_argument("--threads", type=_positive, metavar="N", help="CPU threads (all cores; 1 is faster on busy ones)")
+    speed.add_argument(
+        "--threads", type=_positive, metavar="N", help="CPU threads (all cores; 1 is faster on busy ones)"
+    )
     speed.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the arithmetic (fp32)")
 
 
@@ -185,7 +189,9 @@ def _report(outcome: "Outcome", as_json: bool, whole: bool) -> None:
         print(json.dumps(_as_dict(outcome), ensure_ascii=False), flush=True)
     elif translation is not None and whole:
         scores = ", ".join(f"{name} {value:.2f}" for name, value in translation.scores.items())
-        print(f"{source}\n  read:  {translation.source_text}\n  wrote: {translation.text}\n  file:  {outcome.job.target}")
+        print(
+            f"{source}\n  read:  {translation.source_text}\n  wrote: {translation.text}\n  file:  {outcome.job.target}"
+        )
         print(f"  confidence: {scores}")
     if translation is not None and translation.doubts:
         low = ", ".join(f"{name} {translation.scores[name]:.2f}" for name in translation.doubts)
@@ -228,27 +234,32 @@ def _info(options: argparse.Namespace) -> int:
     if options.what is None:
         _print_installation()
         return 0
-    from translatotron_v.config import config_from_text, load_config
+    from translatotron_v.config import load_config
 
+    sizes: dict[str, int] = {}
     path = Path(options.what)
     if path.is_dir() or options.what in shipped_weights():
+        from translatotron_v.data.vocabulary import Vocabulary
         from translatotron_v.training.checkpoint import read_info, resolve
 
         folder = resolve(find_weights(options.what))
         details = read_info(folder)
-        config = config_from_text((folder / "config.yaml").read_text(encoding="utf-8"), str(folder / "config.yaml"))
-        print(f"checkpoint {folder}: " + ", ".join(f"{key} {value}" for key, value in details.items() if key != "modules"))
+        config = load_config(folder / "config.yaml")
+        vocabulary = Vocabulary.from_file(folder / "vocabulary.json")
+        sizes = {"pieces": len(vocabulary), "characters": vocabulary.character_count}
+        plain = [f"{key} {value}" for key, value in details.items() if isinstance(value, str | int | float)]
+        print(f"checkpoint {folder}: {', '.join(plain)}")
     else:
         config = load_config(find_config(options.what))
 
-    from translatotron_v.models.translator import parameter_table
+    from translatotron_v.models.parameters import parameter_table
 
     canvas = config.model.canvas
     print(
         f"canvas {canvas.height} x {canvas.width} x {canvas.channels}, "
         f"languages {', '.join(config.model.vocabulary.languages)}"
     )
-    print(parameter_table(config))
+    print(parameter_table(config, **sizes))
     return 0
 
 

@@ -1,12 +1,12 @@
 """A translator without weights: it draws what it is given, mirrored, and says what it saw."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
-import torch
 from torch import Tensor, nn
 
 from translatotron_v.config import Config
-from translatotron_v.inference.pipeline import Translator
+from translatotron_v.inference.pipeline import LoadedTranslator, Translator
 
 
 class FakeGenerate:
@@ -32,5 +32,5 @@ def fake_translator(generate: FakeGenerate | None = None, channels: int = 1) -> 
     """A `Translator` around `FakeGenerate` with the canvas of the shipped model."""
     config = Config()
     config.model.canvas.channels = channels
-    loaded = SimpleNamespace(model=nn.Linear(1, 1).to(torch.float32), vocabulary=None, config=config)
+    loaded = LoadedTranslator(nn.Linear(1, 1), None, config, Path())  # type: ignore[arg-type]
     return Translator(loaded, generate=generate or FakeGenerate())  # type: ignore[arg-type]

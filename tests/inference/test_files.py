@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tests.inference.fakes import FakeGenerate, fake_translator
 from PIL import Image
 
+from tests.inference.fakes import FakeGenerate, fake_translator
 from translatotron_v.errors import UserError
 from translatotron_v.inference.files import plan_jobs, translate_jobs
 from translatotron_v.inference.pictures import open_picture

@@ -140,7 +140,7 @@ def test_any_size_comes_back_as_it_was(size: tuple[int, int], canvas: CanvasConf
     fitted = fit(drawing(size, "darkblue", "khaki"), canvas)
     assert fitted.pixels.shape == (canvas.height, canvas.width, canvas.channels)
     assert fitted.pixels.dtype == np.float32
-    assert 0 <= fitted.pixels.min() and fitted.pixels.max() <= 1
+    assert fitted.pixels.min() >= 0 and fitted.pixels.max() <= 1
     assert fit_back(fitted.pixels, fitted).size == size
 
 

@@ -1,15 +1,21 @@
 """The translator around a fake model: batches, languages, confidence, and what it accepts."""
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.inference.fakes import FakeGenerate, fake_translator
+import torch
 from PIL import Image
 
+from tests.inference.fakes import FakeGenerate, fake_translator
+from translatotron_v.config import Config, to_yaml
+from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.inference.pipeline import Translator, choose_device
+from translatotron_v.models.translator import TranslatotronV
+from translatotron_v.training.checkpoint import save_checkpoint
 
 
 def page(width: int = 256, height: int = 48, ink: int = 100) -> Image.Image:
@@ -17,6 +23,55 @@ def page(width: int = 256, height: int = 48, ink: int = 100) -> Image.Image:
     values = np.full((height, width), 255, dtype=np.uint8)
     values[1, 1 : ink + 1] = 0
     return Image.fromarray(values)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained translator, as small as it gets, in half precision as it is shipped."""
+    config = Config()
+    model = config.model
+    model.canvas.height, model.canvas.width = 16, 64
+    model.image_encoder.width, model.image_encoder.layers, model.image_encoder.ocr_layer = 16, 1, 1
+    for part in (model.text_encoder, model.text_decoder, model.ocr_head, model.character_encoder, model.image_decoder):
+        part.width, part.layers, part.feed_forward = 16, 1, 16
+    model.tokenizer.width, model.tokenizer.codes, model.tokenizer.code_width = 16, 8, 4
+    model.vocabulary.subwords = 0
+    vocabulary = Vocabulary.build(["ein hund", "a dog"])
+    torch.manual_seed(0)
+    modules = dict(TranslatotronV(model, len(vocabulary), vocabulary.character_count).named_children())
+    files = {"config.yaml": to_yaml(config), "vocabulary.json": vocabulary.to_json()}
+    folder = tmp_path_factory.mktemp("weights") / "untrained"
+    save_checkpoint(folder, modules, files, {"step": 0}, half=True)
+    return folder
+
+
+def test_a_checkpoint_translates_pictures(checkpoint: Path):
+    translator = Translator.from_pretrained(checkpoint, device="cpu")
+    many = translator([page(64, 16, 5), page(40, 70, 9)], batch_size=2)
+    assert [translation.image.size for translation in many] == [(64, 16), (40, 70)]
+    assert all(0 < value <= 1 for translation in many for value in translation.scores.values())
+    assert translator(page(64, 16, 5)).text == many[0].text
+
+
+def test_half_precision_arithmetic_runs(checkpoint: Path):
+    translation = Translator.from_pretrained(checkpoint, device="cpu", precision="bf16")(page(64, 16))
+    assert translation.image.size == (64, 16)
+
+
+def test_a_checkpoint_of_another_stage_is_refused(checkpoint: Path, tmp_path: Path):
+    folder = tmp_path / "tokenizer"
+    shutil.copytree(checkpoint, folder)
+    settings = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(settings.replace("stage: translator", "stage: tokenizer"))
+    with pytest.raises(UserError, match="a checkpoint of the stage 'tokenizer'"):
+        Translator.from_pretrained(folder)
+
+
+def test_a_checkpoint_that_lacks_a_module_is_refused(checkpoint: Path, tmp_path: Path):
+    shutil.copytree(checkpoint, tmp_path / "cut")
+    (tmp_path / "cut" / "image_decoder.safetensors").unlink()
+    with pytest.raises(UserError, match=r"image_decoder\.safetensors: no such file"):
+        Translator.from_pretrained(tmp_path / "cut")
 
 
 def test_one_picture_gives_one_translation():

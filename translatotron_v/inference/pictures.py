@@ -142,7 +142,9 @@ def fit(image: Image.Image, canvas: CanvasConfig) -> Fitted:
     paper = border_colour(values)
     tone = find_tone(values, paper) if canvas.channels == 1 else None
     if canvas.channels == 1:
-        values = np.asarray(small.convert("L"), dtype=np.float32)[..., None] / 255 if tone is None else _ink(values, tone)
+        values = (
+            np.asarray(small.convert("L"), dtype=np.float32)[..., None] / 255 if tone is None else _ink(values, tone)
+        )
         paper = border_colour(values.repeat(3, axis=-1)) if tone is None else _WHITE
     pixels = np.empty((canvas.height, canvas.width, canvas.channels), dtype=np.float32)
     pixels[:] = paper[: canvas.channels]
@@ -229,7 +231,9 @@ def side_by_side(pictures: Sequence[Image.Image], gap: int = 8) -> Image.Image:
     return page
 
 
-def contact_sheet(rows: Sequence[Sequence[Image.Image | None]], titles: Sequence[str], column: int = 512) -> Image.Image:
+def contact_sheet(
+    rows: Sequence[Sequence[Image.Image | None]], titles: Sequence[str], column: int = 512
+) -> Image.Image:
     """A table of pictures under column titles; each is scaled to `column` pixels of width, None leaves a gap."""
     gap, head = 8, 28
     scaled = [[picture and _to_width(picture, column) for picture in row] for row in rows]

@@ -11,16 +11,56 @@ import torch
 from einops import rearrange
 from PIL import Image
 
+from translatotron_v.config import Config, load_config
 from translatotron_v.errors import UserError
 from translatotron_v.inference.pictures import Fitted, fit, fit_back, open_picture, to_plain
 from translatotron_v.shipped import find_weights
 
-if TYPE_CHECKING:
-    from translatotron_v.inference.generate import Generated, LoadedTranslator
+if TYPE_CHECKING:  # the models import timm, which takes seconds: only loading one pays for it
+    from translatotron_v.data.vocabulary import Vocabulary
+    from translatotron_v.inference.generate import Generated
+    from translatotron_v.models.translator import TranslatotronV
 
 Picture = Image.Image | np.ndarray | str | Path
 
 LOW_CONFIDENCE = {"text": 0.35, "image": 0.6}  # geometric mean of the token probabilities; below it, a warning
+
+
+@dataclass(frozen=True)
+class LoadedTranslator:
+    """A checkpoint in memory."""
+
+    model: "TranslatotronV"  # in evaluation mode, on its device
+    vocabulary: "Vocabulary"
+    config: Config
+    folder: Path
+    precision: str = "fp32"  # or "bf16" autocast
+
+
+def load_translator(folder: str | Path, device: str = "cpu", precision: str = "fp32") -> LoadedTranslator:
+    """Open a checkpoint of the stage `translator`, or the newest one of a run.
+
+    Raises:
+        UserError: no checkpoint, one of another stage, format or shape, or an unknown precision.
+    """
+    if precision not in ("fp32", "bf16"):
+        raise UserError(f"precision must be fp32 or bf16, not {precision}")
+    from translatotron_v.training.checkpoint import load_module, read_info, resolve
+
+    folder = resolve(folder)
+    read_info(folder)
+    config = load_config(folder / "config.yaml")
+    if config.stage != "translator":
+        raise UserError(f"{folder}: a checkpoint of the stage {config.stage!r}; translating takes one of 'translator'")
+
+    from translatotron_v.data.vocabulary import Vocabulary
+    from translatotron_v.models.translator import TranslatotronV
+
+    vocabulary = Vocabulary.from_file(folder / "vocabulary.json")
+    model = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
+    for name, module in model.named_children():
+        load_module(module, folder, name)
+    return LoadedTranslator(model.eval().to(device), vocabulary, config, folder, precision)
 
 
 @dataclass(frozen=True)
@@ -52,7 +92,11 @@ class Translator:
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | Path = "tiny", device: str = "auto", threads: int | None = None, precision: str = "fp32"
+        cls,
+        name_or_path: str | Path = "tiny",
+        device: str = "auto",
+        threads: int | None = None,
+        precision: str = "fp32",
     ) -> "Translator":
         """Load shipped weights by name, or a checkpoint or run folder by path.
 
@@ -70,8 +114,6 @@ class Translator:
             if threads < 1:
                 raise UserError(f"threads must be at least 1, not {threads}")
             torch.set_num_threads(threads)
-
-        from translatotron_v.inference.generate import load_translator  # after the checks: it takes seconds
 
         return cls(load_translator(folder, device=device, precision=precision))
 
@@ -122,7 +164,9 @@ class Translator:
         }
         answers: list[Translation] = []
         for start in range(0, len(images), batch_size):
-            batch = [fit(_as_picture(image), self.loaded.config.model.canvas) for image in images[start : start + batch_size]]
+            batch = [
+                fit(_as_picture(image), self.loaded.config.model.canvas) for image in images[start : start + batch_size]
+            ]
             answers += self._translate_batch(
                 batch, **languages, beams=beams, top_k=top_k, temperature=temperature, seed=seed
             )
@@ -133,7 +177,8 @@ class Translator:
         device = next(self.loaded.model.parameters()).device
         pixels = torch.from_numpy(np.stack([fitted.pixels for fitted in batch]))  # (B, H, W, C)
         pixels = rearrange(pixels, "b h w c -> b c h w").to(device)
-        generated = self._generate(self.loaded.model, self.loaded.vocabulary, pixels, **options)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.loaded.precision == "bf16"):
+            generated = self._generate(self.loaded.model, self.loaded.vocabulary, pixels, **options)
         drawn = rearrange(generated.pixels.float().cpu(), "b c h w -> b h w c").numpy()
         return [
             Translation(
