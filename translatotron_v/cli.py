@@ -65,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     info = commands.add_parser(
         "info",
         help="what is installed; or the parameters of a configuration or a checkpoint",
-        description="Without an argument: versions, device, shipped weights. With one: its modules and their parameters.",
+        description="Without an argument: versions, device, weights. With one: its modules and their parameters.",
     )
     info.add_argument(
         "what", nargs="?", metavar="WHAT", help="configuration file (or paper/translator), weights, checkpoint or run"
@@ -77,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_output(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     parser.add_argument(
         "-o", "--output", metavar="OUT", default=default, required=default is None,
-        help="where to write" + (f" (default: {default})" if default else "; the extension of a file decides its format"),
+        help="where to write" + (f" (default: {default})" if default else "; a file's extension decides its format"),
     )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="overwrite what exists")
 

@@ -131,8 +131,8 @@ def border_colour(values: np.ndarray) -> Colour:
 def fit(image: Image.Image, canvas: CanvasConfig) -> Fitted:
     """Put a picture on a model's canvas.
 
-    It keeps its proportions: shrunk as far as it must be, never enlarged, at the top left (where rendered text starts), the
-    rest filled with its own border colour. For a canvas of one channel, colours are mapped to black on white.
+    It keeps its proportions: shrunk as far as it must be, never enlarged, at the top left (where rendered text starts),
+    the rest filled with its own border colour. For a canvas of one channel, colours are mapped to black on white.
     """
     image = image if image.mode in ("L", "RGB") else to_plain(image)
     scale = min(1.0, canvas.width / image.width, canvas.height / image.height)
@@ -177,8 +177,8 @@ def _ink(values: np.ndarray, tone: Tone) -> np.ndarray:
 def fit_back(pixels: np.ndarray, fitted: Fitted) -> Image.Image:
     """Lead a canvas (H, W, C) in [0, 1] back to the size and colours of the picture that `fit` was given.
 
-    The padding is cut off again; where the answer needs some of it (more lines than the source had), the whole answer is
-    shrunk to the picture's size instead of being cut.
+    The padding is cut off again; where the answer needs some of it (more lines than the source had), the whole answer
+    is shrunk to the picture's size instead of being cut.
     """
     paper = np.array(fitted.paper[: pixels.shape[-1]], dtype=np.float32)
     rows, columns = np.nonzero(np.abs(pixels - paper).max(axis=-1) > 0.5)

@@ -106,7 +106,8 @@ class Translator:
             precision: "fp32" or "bf16".
 
         Raises:
-            UserError: no such weights (the message lists what is there), a checkpoint that does not fit, or no such device.
+            UserError: no such weights (the message lists what is there), a checkpoint that does not fit, or no such
+                device.
         """
         folder = find_weights(name_or_path)
         device = choose_device(device)
