@@ -192,9 +192,10 @@ class Trainer:
         if self.step and self.step % config.evaluate_every == 0 and not self.reporter.evaluated_at(self.step):
             self._evaluate()  # the run was cut off between saving and scoring
         interval = Interval(started=self.clock.elapsed())
-        start, begun_at = self._progress(), self.clock.elapsed()
+        begun_at = self.clock.elapsed()
+        start = done = self._progress()
         with contextlib.closing(self._batches()) as batches:
-            while (done := self._progress()) < 1.0:
+            while done < 1.0 or self.step == 0:
                 rate = config.learning_rate * learning_rate_factor(
                     self.step, done, config.warmup_steps, config.decay, config.decay_power
                 )
@@ -202,8 +203,9 @@ class Trainer:
                 interval.steps += 1
                 self.step += 1
                 self.reporter.tick()
-                if self.step % config.log_every == 0 or self._progress() >= 1.0:
-                    now, done = self.clock.elapsed(), self._progress()
+                done = self._progress()
+                if self.step % config.log_every == 0 or done >= 1.0:
+                    now = self.clock.elapsed()
                     self._log(interval, rate, eta=(1 - done) * (now - begun_at) / max(done - start, 1e-12))
                     interval = Interval(started=now)
                 if self._stop_requested():
@@ -211,7 +213,7 @@ class Trainer:
                 if self.step % config.checkpoint_every == 0:
                     self._save()
                     saved = self.step
-                if self.step % config.evaluate_every == 0 and self._progress() < 1.0:
+                if self.step % config.evaluate_every == 0 and done < 1.0:
                     before = self.clock.elapsed()
                     self._evaluate()
                     interval.started += self.clock.elapsed() - before
