@@ -1,4 +1,4 @@
-"""Render the example pictures again from `texts.tsv`, in the page style of a configuration: `python examples/render.py`."""
+"""Render the example pictures again from `texts.tsv`, in a configuration's page style: `python examples/render.py`."""
 
 import argparse
 from pathlib import Path
