@@ -53,7 +53,7 @@ def test_version_and_help_load_nothing_heavy():
     assert run("--version").stdout.strip() == f"translatotron-v {__version__}"
 
 
-@pytest.mark.parametrize("command", [[], ["translate"], ["demo"], ["info"]])
+@pytest.mark.parametrize("command", [[], ["translate"], ["demo"], ["render"], ["info"]])
 def test_every_command_explains_itself(command: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as caught:
         cli.main([*command, "--help"])

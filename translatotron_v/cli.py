@@ -223,9 +223,9 @@ def _summarise(outcomes: "Iterable[Outcome]", file: Any) -> int:
 
 
 def _render(arguments: list[str]) -> int:
-    from data_synth.build import main as render
+    from data_synth.cli import main as render
 
-    return render(arguments) or 0
+    return render(arguments, prog="translatotron-v render")
 
 
 def _info(options: argparse.Namespace) -> int:
