@@ -1,0 +1,397 @@
+"""Every setting of the project: dataclasses, and one loader for YAML files and ``key=value`` overrides.
+
+A YAML file may name another one under ``base`` (relative to itself); its own keys are laid over the base, and overrides
+over both. An unknown key or a value of the wrong type is an error before any work starts.
+"""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from translatotron_v.errors import UserError
+
+STAGES = ("tokenizer", "reader", "text", "teacher", "translator")
+
+
+class ConfigError(UserError):
+    """A setting that cannot be used; the message names the key."""
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass
+class CanvasConfig:
+    """The picture that a model reads and writes."""
+
+    height: int = 48  # pixels
+    width: int = 256  # pixels
+    channels: int = 1  # 1 for grey, 3 for RGB
+
+    def __post_init__(self) -> None:
+        _require(self.height > 0 and self.width > 0, "model.canvas: height and width must be positive")
+        _require(self.channels in (1, 3), f"model.canvas.channels must be 1 or 3, not {self.channels}")
+
+
+@dataclass
+class PageConfig:
+    """How training and evaluation pages are rendered."""
+
+    fonts: list[str] = field(default_factory=lambda: ["DejaVuSans"])  # names or paths; one is drawn for each page
+    font_size: int = 11  # pixels
+    line_height: int = 16  # pixels; lines lie on this grid
+    margin: int = 2  # pixels to the left and right of the text
+    lower_case: bool = True  # fold the text before it is drawn
+
+
+@dataclass
+class VocabularyConfig:
+    """How text becomes ids."""
+
+    subwords: int = 4000  # size of the joint byte-pair vocabulary; 0 writes characters instead
+    languages: list[str] = field(default_factory=lambda: ["de", "en"])  # whose text the vocabulary is built from
+    symbols: int = 0  # pad the table to this many entries (256 in the paper); 0 leaves it as it is
+
+
+@dataclass
+class ImageEncoderConfig:
+    """A timm ViT (ViT-B/16 in the paper)."""
+
+    width: int = 192  # size of a state
+    layers: int = 4  # transformer blocks
+    heads: int = 4
+    patch: list[int] = field(default_factory=lambda: [16, 8])  # rows and columns of pixels
+    stem: list[int] = field(default_factory=list)  # kernel of an overlapping stem; empty: the patch itself
+    class_token: bool = False
+    ocr_layer: int = 4  # states after this block feed the OCR head and the CTC head
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(len(self.patch) == 2, "model.image_encoder.patch needs two numbers, rows and columns")
+        _require(len(self.stem) in (0, 2), "model.image_encoder.stem needs two numbers, or none")
+        _require(
+            1 <= self.ocr_layer <= self.layers,
+            f"model.image_encoder.ocr_layer must be 1 to {self.layers} (layers), not {self.ocr_layer}",
+        )
+
+
+@dataclass
+class TransformerConfig:
+    """A stack of transformer layers that reads or writes text."""
+
+    width: int = 192
+    layers: int = 2
+    heads: int = 4
+    feed_forward: int = 768
+    dropout: float = 0.1
+    max_length: int = 128  # longest sequence, tags and end included; longer text is cut, its end kept
+
+    def __post_init__(self) -> None:
+        _require(self.width % self.heads == 0, f"width {self.width} must be a multiple of heads {self.heads}")
+        _require(0 <= self.dropout < 1, f"dropout must lie in [0, 1), not {self.dropout}")
+
+
+@dataclass
+class ImageDecoderConfig:
+    """Writes image tokens from image states and text states."""
+
+    width: int = 192
+    layers: int = 3
+    heads: int = 4
+    kv_heads: int = 1  # 1 is multi-query attention, the paper's choice
+    feed_forward: int = 768
+    dropout: float = 0.1
+    fusion: str = "gated"  # "gated" (paper), "sum", or "text" (no image states: the teacher)
+
+    def __post_init__(self) -> None:
+        _require(self.width % self.heads == 0, f"width {self.width} must be a multiple of heads {self.heads}")
+        _require(self.heads % self.kv_heads == 0, "image decoder: heads must be a multiple of kv_heads")
+        _require(
+            self.fusion in ("gated", "sum", "text"), f"image decoder: fusion must be gated, sum or text: {self.fusion}"
+        )
+
+
+@dataclass
+class TokenizerConfig:
+    """ViT-VQGAN image tokenizer."""
+
+    patch: list[int] = field(default_factory=lambda: [16, 4])  # rows and columns of pixels of one token
+    encoder: str = "mlp"  # "mlp" looks at one patch at a time, "vit" at the whole page
+    width: int = 128
+    heads: int = 4
+    encoder_layers: int = 2  # hidden layers of the MLP, or transformer blocks
+    decoder_layers: int = 2  # transformer blocks
+    codes: int = 1024
+    code_width: int = 32
+    decay: float = 0.98  # of the codebook's moving average
+    kmeans: bool = True  # start the codebook from k-means on the first batch that is quantised
+    restart_after: int = 50  # steps without use after which a code restarts on the worst-quantised vector; 0: never
+
+    def __post_init__(self) -> None:
+        _require(self.encoder in ("mlp", "vit"), f"model.tokenizer.encoder must be mlp or vit, not {self.encoder}")
+        _require(len(self.patch) == 2, "model.tokenizer.patch needs two numbers, rows and columns")
+
+
+@dataclass
+class DiscriminatorConfig:
+    """The adversary of stage 1."""
+
+    width: int = 64
+    layers: int = 3
+
+
+@dataclass
+class TeacherConfig:
+    """Text-to-image teacher: target text and the source page's layout in, image tokens out."""
+
+    layout: str = "none"  # a timm model's name (resnet50 in the paper), or "none"
+    layout_width: int = 64  # size of the projected layout vector that joins every text state
+
+
+@dataclass
+class ModelConfig:
+    """All modules of a translator; ``translatotron-v info`` counts their parameters."""
+
+    canvas: CanvasConfig = field(default_factory=CanvasConfig)
+    vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
+    image_encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
+    text_encoder: TransformerConfig = field(default_factory=lambda: TransformerConfig(layers=3))
+    text_decoder: TransformerConfig = field(default_factory=TransformerConfig)
+    ocr_head: TransformerConfig = field(
+        default_factory=lambda: TransformerConfig(width=128, layers=1, feed_forward=512)
+    )
+    ctc_frames: int = 2  # frames that the CTC head reads from one image state; 0 leaves the head out
+    character_encoder: TransformerConfig = field(default_factory=lambda: TransformerConfig(max_length=256))
+    image_decoder: ImageDecoderConfig = field(default_factory=ImageDecoderConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    teacher_encoder: TransformerConfig = field(default_factory=lambda: TransformerConfig(max_length=256))
+    teacher_decoder: ImageDecoderConfig = field(default_factory=lambda: ImageDecoderConfig(fusion="text"))
+
+    def __post_init__(self) -> None:
+        for name, patch in (("image_encoder", self.image_encoder.patch), ("tokenizer", self.tokenizer.patch)):
+            divides = self.canvas.height % patch[0] == 0 and self.canvas.width % patch[1] == 0
+            _require(
+                divides,
+                f"model.{name}.patch {patch[0]}x{patch[1]} does not divide the canvas "
+                f"{self.canvas.height}x{self.canvas.width}",
+            )
+        _require(
+            self.character_encoder.layers > 0 or self.vocabulary.subwords == 0,
+            "model.character_encoder needs layers when the vocabulary writes subwords: pictures are drawn by character",
+        )
+
+    @property
+    def token_grid(self) -> tuple[int, int]:
+        """Rows and columns of image tokens."""
+        rows, columns = self.tokenizer.patch
+        return self.canvas.height // rows, self.canvas.width // columns
+
+
+@dataclass
+class DataConfig:
+    """Where text comes from and how it becomes training samples."""
+
+    folder: str = "data/multi30k"  # corpus: folder, Moses prefix, TSV or IWSLT release; "grammar" needs no file
+    train: str = "train"  # split names, as the corpus calls them
+    validation: str = "val"
+    test: str = "test_2016_flickr"
+    source_language: str = "de"
+    target_language: str = "en"
+    limit: int = 0  # use only this many training pairs; 0 uses all
+    validation_limit: int = 256  # pairs that an evaluation looks at
+    sort_window: int = 0  # batches of like lengths are cut from windows of this many batches; 0: no sorting
+    spans: float = 0.0  # share of samples that draw a random span of words instead of a whole sentence
+    shuffled: float = 0.0  # share of samples whose words are drawn in random order
+    curriculum_steps: int = 0  # the longest span grows to whole sentences over this many steps
+    curriculum_words: int = 3  # longest span at the first step
+    both_languages: bool = False  # also draw pages in the other language (stages that read one language)
+
+    def __post_init__(self) -> None:
+        for name in ("spans", "shuffled"):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, f"data.{name} is a share and must lie in 0..1, not {value}")
+
+
+@dataclass
+class LossConfig:
+    """Weights of the losses; a weight of zero leaves that branch out of the step."""
+
+    image: float = 1.0  # cross-entropy of the image tokens
+    distillation: float = 1.0  # alpha: KL to the teacher's image tokens
+    temperature: float = 1.0  # T of the distillation
+    ocr: float = 1.0  # beta: cross-entropy of the OCR head
+    text: float = 1.0  # gamma: cross-entropy of the target text
+    ctc: float = 0.0  # CTC reading of the source page
+    label_smoothing: float = 0.1
+    l1: float = 1.0  # tokenizer: absolute error of the pixels
+    l2: float = 2.0  # tokenizer: squared error of the pixels
+    ink: float = 4.0  # tokenizer: extra weight of pixels that carry ink
+    commitment: float = 0.25  # tokenizer: pulls the encoder to its codes
+    perceptual: float = 0.0  # tokenizer: feature distance, see ``perceptual_weights``
+    perceptual_weights: str = "random"  # "random" features, or a safetensors file of torchvision VGG-16 weights
+    adversarial: float = 0.0  # tokenizer: hinge GAN with the adaptive weight
+    adversarial_from: float = 0.25  # share of the steps after which the adversary joins
+    quantise_from: float = 0.15  # tokenizer: share of the steps trained as a plain autoencoder first
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            _require(isinstance(value, str) or value >= 0, f"loss.{item.name} must not be negative: {value}")
+
+
+@dataclass
+class TrainerConfig:
+    """The loop: how long, how fast, and what is kept."""
+
+    steps: int = 1000  # optimiser steps
+    minutes: float | None = None  # stop after this much wall-clock time over all resumes, if steps do not end first
+    batch_size: int = 32  # pages or sentences of a micro-batch
+    accumulate: int = 1  # micro-batches of one optimiser step
+    learning_rate: float = 1e-3
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.98])
+    weight_decay: float = 0.01
+    warmup_steps: int = 100
+    decay: str = "cosine"  # "polynomial", "cosine" or "constant" after the warm-up
+    decay_power: float = 1.0  # of the polynomial
+    clip: float = 1.0  # largest gradient norm; 0: none
+    ema: float = 0.0  # decay of the moving average of the weights; 0: off
+    average: int = 0  # final weights are the mean of the last checkpoints, this many; 0: off
+    precision: str = "fp32"  # or "bf16" autocast
+    evaluate_every: int = 500
+    checkpoint_every: int = 200
+    keep: int = 1  # checkpoints kept beside those still to be averaged
+    log_every: int = 20
+    seed: int = 1
+    threads: int = 1
+    workers: int = 0  # processes that render; 0 renders in the loop
+    device: str = "auto"  # "cpu", "cuda" or "auto"
+
+    def __post_init__(self) -> None:
+        _require(self.steps > 0, f"trainer.steps must be positive, not {self.steps}")
+        _require(self.minutes is None or self.minutes > 0, "trainer.minutes must be positive")
+        for name in ("batch_size", "accumulate", "evaluate_every", "checkpoint_every", "keep", "log_every", "threads"):
+            _require(getattr(self, name) >= 1, f"trainer.{name} must be at least 1, not {getattr(self, name)}")
+        _require(len(self.betas) == 2, "trainer.betas needs two numbers")
+        _require(
+            self.decay in ("polynomial", "cosine", "constant"),
+            f"trainer.decay must be polynomial, cosine or constant, not {self.decay}",
+        )
+        _require(self.precision in ("fp32", "bf16"), f"trainer.precision must be fp32 or bf16, not {self.precision}")
+        _require(0 <= self.ema < 1, f"trainer.ema must lie in [0, 1), not {self.ema}")
+        _require(
+            self.device in ("auto", "cpu", "cuda"), f"trainer.device must be auto, cpu or cuda, not {self.device}"
+        )
+
+
+@dataclass
+class Config:
+    """One run: a stage, its model, data, losses and loop."""
+
+    stage: str = "translator"
+    run: str = "runs/tiny/translator"  # folder of checkpoints, logs and sample sheets
+    model: ModelConfig = field(default_factory=ModelConfig)
+    page: PageConfig = field(default_factory=PageConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    vocabulary: str = ""  # run or checkpoint whose vocabulary is used; empty: that of ``start``, else a new one
+    start: dict[str, str] = field(default_factory=dict)  # module -> run or checkpoint that its weights come from
+    freeze: list[str] = field(default_factory=list)  # modules that this run does not change
+
+    def __post_init__(self) -> None:
+        _require(self.stage in STAGES, f"stage must be one of {', '.join(STAGES)}, not {self.stage!r}")
+
+
+def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
+    """Read a run's settings.
+
+    Args:
+        path: YAML file; ``None`` starts from the defaults.
+        overrides: ``key=value`` strings with dotted keys, such as ``trainer.steps=100``.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, a key is unknown (the nearest is named), or a value does not fit.
+    """
+    layers: list[tuple[str, DictConfig]] = list(_read_layers(Path(path))) if path is not None else []
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"{override!r} is no setting: write key=value, such as trainer.steps=100")
+        try:
+            layers.append((override, OmegaConf.from_dotlist([f"{key}={value or repr('')}"])))
+        except (OmegaConfBaseException, ValueError) as error:
+            raise ConfigError(f"{override!r}: {_first_line(error)}") from None
+    merged: Any = OmegaConf.structured(Config)
+    for origin, layer in layers:
+        try:
+            merged = OmegaConf.merge(merged, layer)
+        except ConfigKeyError as error:
+            raise ConfigError(f"{origin}: {_unknown_key(str(error.full_key))}") from None
+        except OmegaConfBaseException as error:
+            raise ConfigError(f"{origin}: {error.full_key}: {_first_line(error)}") from None
+    try:
+        return OmegaConf.to_object(merged)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{path or 'settings'}: {_first_line(error)}") from None
+
+
+def config_from_text(text: str, origin: str) -> Config:
+    """The settings that ``to_yaml`` wrote; ``origin`` names them in errors."""
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(text))
+        return OmegaConf.to_object(merged)  # type: ignore[return-value]
+    except ConfigKeyError as error:
+        raise ConfigError(f"{origin}: {_unknown_key(str(error.full_key))}") from None
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{origin}: {_first_line(error)}") from None
+
+
+def to_yaml(config: Config) -> str:
+    """The settings as YAML, every key written out."""
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def _read_layers(path: Path) -> Iterator[tuple[str, DictConfig]]:
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such config file")
+    try:
+        layer = OmegaConf.load(path)
+    except Exception as error:  # the YAML library raises a family of its own
+        raise ConfigError(f"{path}: not a YAML file: {_first_line(error)}") from None
+    if not isinstance(layer, DictConfig):
+        raise ConfigError(f"{path}: a config file holds keys and values")
+    base = layer.pop("base", None)
+    if base is not None:
+        yield from _read_layers(path.parent / str(base))
+    yield str(path), layer
+
+
+def _unknown_key(key: str) -> str:
+    known = list(_known_keys(Config))
+    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    if not nearest:  # the right name in the wrong section
+        leaf = key.rsplit(".", 1)[-1]
+        nearest = [name for name in known if name.rsplit(".", 1)[-1] == leaf][:1]
+    hint = f"; the nearest is {nearest[0]!r}" if nearest else ""
+    return f"unknown key {key!r}{hint}"
+
+
+def _known_keys(cls: type, prefix: str = "") -> Iterator[str]:
+    for item in fields(cls):
+        name = f"{prefix}{item.name}"
+        yield name
+        if item.default_factory is not MISSING and is_dataclass(default := item.default_factory()):
+            yield from _known_keys(type(default), f"{name}.")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

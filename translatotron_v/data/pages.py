@@ -1,0 +1,324 @@
+"""Text pairs to batches: pages rendered on the fly, or read from Parquet shards, with their ids beside them.
+
+Every sample is a function of the seed and its place in training, so that a resumed run sees what an uninterrupted one
+would have seen.
+
+Shapes: B batch, C characters, H and W pixels, T pieces.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from data_synth.corpora import TextPair, read_pairs
+from data_synth.render import PageLayout, PageStyle, fits, normalise, render_page
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from translatotron_v.config import CanvasConfig, Config, DataConfig, PageConfig
+from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
+from translatotron_v.errors import UserError
+
+GRAMMAR_PAIRS = 20_000  # training pairs that the built-in phrase grammar is asked for
+GRAMMAR_HELD_OUT = 500  # pairs of its validation and of its test split
+
+# What a stage may ask for; a batch carries nothing else.
+SOURCE_PIXELS, TARGET_PIXELS = "source_pixels", "target_pixels"
+SOURCE_PIECES, SOURCE_CHARACTERS = "source_pieces", "source_characters"
+TARGET_PIECES, TARGET_CHARACTERS = "target_pieces", "target_characters"
+
+
+@dataclass
+class Batch:
+    """One micro-batch; fields that the stage did not ask for are ``None``. Padding is id 0 and masks are true elsewhere.
+
+    Attributes:
+        source_pixels, target_pixels: (B, channels, H, W) in [0, 1].
+        source_pieces: (B, T), pieces of the source text with the end symbol: the input of text mode.
+        source_input, source_output: (B, T), the OCR head's input and its targets, tags first.
+        source_characters: (B, C), what the CTC head should read.
+        target_input, target_output: (B, T), the text decoder's input and its targets, tags first.
+        target_characters: (B, C), what is drawn; ``owners`` (B, C) are positions in ``target_input``'s states.
+    """
+
+    source_pixels: Tensor | None = None
+    target_pixels: Tensor | None = None
+    source_pieces: Tensor | None = None
+    source_input: Tensor | None = None
+    source_output: Tensor | None = None
+    source_characters: Tensor | None = None
+    target_input: Tensor | None = None
+    target_output: Tensor | None = None
+    target_characters: Tensor | None = None
+    owners: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on another device."""
+        moved = {item.name: getattr(self, item.name) for item in fields(self)}
+        return Batch(**{name: None if value is None else value.to(device) for name, value in moved.items()})
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One pair as it is shown in one step."""
+
+    source: str
+    target: str
+    style: PageStyle
+
+
+def page_layout(canvas: CanvasConfig) -> PageLayout:
+    """The renderer's layout of a model's canvas."""
+    return PageLayout(canvas.height, canvas.width, canvas.channels, "paragraph")
+
+
+def page_style(page: PageConfig, font: str | None = None) -> PageStyle:
+    """The renderer's style of training pages, in the first font unless another is named."""
+    return PageStyle(
+        font=font or page.fonts[0], font_size=page.font_size, line_height=page.line_height, margin=page.margin
+    )
+
+
+def fold(text: str, page: PageConfig) -> str:
+    """The text as pages show it: composed characters, single spaces, and lower case where pages have that."""
+    return normalise(text.lower() if page.lower_case else text)
+
+
+def read_split(config: Config, split: str) -> list[TextPair]:
+    """Aligned pairs of a split, folded as pages show them; fitting or not.
+
+    Raises:
+        UserError: the corpus or the split is missing, or its sides do not correspond.
+    """
+    data = config.data
+    if data.folder == "grammar":
+        pairs = _grammar_split(data, split)
+    else:
+        folder = Path(data.folder)
+        if not folder.exists():
+            raise UserError(
+                f"data.folder: {folder} does not exist; name a corpus with data.folder=PATH, "
+                "or data.folder=grammar for the built-in phrases"
+            )
+        pairs = read_pairs(folder, data.source_language, data.target_language, split)
+    return [TextPair(fold(pair.source, config.page), fold(pair.target, config.page)) for pair in pairs]
+
+
+def _grammar_split(data: DataConfig, split: str) -> list[TextPair]:
+    """Disjoint splits of the built-in phrases: held-out ones come first and are left out of training."""
+    from data_synth.corpora import grammar_pairs
+
+    held_out = grammar_pairs(data.source_language, data.target_language, 2 * GRAMMAR_HELD_OUT, seed=0)
+    if split == data.validation:
+        return held_out[:GRAMMAR_HELD_OUT]
+    if split == data.test:
+        return held_out[GRAMMAR_HELD_OUT:]
+    hidden = set(held_out)
+    pairs = grammar_pairs(data.source_language, data.target_language, data.limit or GRAMMAR_PAIRS, seed=1)
+    return [pair for pair in pairs if pair not in hidden]
+
+
+def fitting(pairs: Sequence[TextPair], config: Config) -> list[TextPair]:
+    """Those pairs whose two pages both fit the canvas in every font of training."""
+    layout = page_layout(config.model.canvas)
+    styles = [page_style(config.page, font) for font in config.page.fonts]
+    return [
+        pair
+        for pair in pairs
+        if all(fits(pair.source, layout, style) and fits(pair.target, layout, style) for style in styles)
+    ]
+
+
+class Collator:
+    """Turns samples into a batch of what a stage asked for.
+
+    Args:
+        config: canvas and languages.
+        vocabulary: for the ids.
+        wanted: names such as ``SOURCE_PIXELS``.
+    """
+
+    def __init__(self, config: Config, vocabulary: Vocabulary, wanted: frozenset[str]):
+        self.vocabulary = vocabulary
+        self.wanted = wanted
+        self.layout = page_layout(config.model.canvas)
+        self.data = config.data
+        self.longest_target = config.model.text_decoder.max_length
+        self.longest_source = config.model.text_encoder.max_length
+        self.longest_ocr = config.model.ocr_head.max_length
+        self.longest_drawing = config.model.character_encoder.max_length
+
+    def __call__(self, samples: Sequence[Sample]) -> Batch:
+        """Render and encode; every sample must fit its page."""
+        batch = Batch()
+        if SOURCE_PIXELS in self.wanted:
+            batch.source_pixels = self.render([sample.source for sample in samples], samples)
+        if TARGET_PIXELS in self.wanted:
+            batch.target_pixels = self.render([sample.target for sample in samples], samples)
+        if SOURCE_PIECES in self.wanted:
+            encoded = [self.vocabulary.encode(sample.source) for sample in samples]
+            batch.source_pieces = pad([ids[: self.longest_source - 1] + [EOS] for ids in encoded])
+            batch.source_input, batch.source_output = self._for_decoder(
+                encoded, "ocr", self.data.source_language, self.longest_ocr
+            )
+        if SOURCE_CHARACTERS in self.wanted:
+            batch.source_characters = pad([self.vocabulary.encode_characters(sample.source) for sample in samples])
+        if TARGET_PIECES in self.wanted:
+            encoded = [self.vocabulary.encode(sample.target) for sample in samples]
+            batch.target_input, batch.target_output = self._for_decoder(
+                encoded, "translate", self.data.target_language, self.longest_target
+            )
+            if TARGET_CHARACTERS in self.wanted:
+                kept = [ids[: self.longest_target - 2] for ids in encoded]
+                batch.target_characters, batch.owners = drawing_ids(self.vocabulary, kept, self.longest_drawing)
+        elif TARGET_CHARACTERS in self.wanted:
+            characters = [self.vocabulary.encode_characters(sample.target) for sample in samples]
+            batch.target_characters = pad([ids[: self.longest_drawing] for ids in characters])
+        return batch
+
+    def render(self, texts: Sequence[str], samples: Sequence[Sample]) -> Tensor:
+        """Pages (B, channels, H, W) in [0, 1].
+
+        Raises:
+            ValueError: a text does not fit; samples are chosen so that they do.
+        """
+        pages = []
+        for text, sample in zip(texts, samples, strict=True):
+            page = render_page(text, self.layout, sample.style)
+            if page is None:
+                raise ValueError(f"does not fit the page: {text!r}")
+            pages.append(page.pixels)
+        return to_pixels(np.stack(pages))
+
+    def _for_decoder(
+        self, encoded: Sequence[list[int]], task: str, language: str, longest: int
+    ) -> tuple[Tensor, Tensor]:
+        """Input ``<task> <language> pieces`` and output ``- pieces <eos>``; a cut text keeps its end symbol."""
+        tags = [self.vocabulary.tag(task), self.vocabulary.tag(language)]
+        kept = [ids[: longest - len(tags)] for ids in encoded]
+        return pad([tags + ids for ids in kept]), pad([[PAD, *ids, EOS] for ids in kept])
+
+
+def to_pixels(pages: np.ndarray) -> Tensor:
+    """uint8 (B, H, W, channels) -> float (B, channels, H, W) in [0, 1]."""
+    return torch.from_numpy(pages).permute(0, 3, 1, 2).float().div_(255).contiguous()
+
+
+def pad(rows: Sequence[Sequence[int]]) -> Tensor:
+    """Ragged ids to one tensor (B, longest), filled with ``PAD``."""
+    longest = max(1, *(len(row) for row in rows)) if rows else 1
+    return torch.tensor([[*row, *[PAD] * (longest - len(row))] for row in rows])
+
+
+def drawing_ids(vocabulary: Vocabulary, pieces: Sequence[Sequence[int]], longest: int) -> tuple[Tensor, Tensor]:
+    """Characters of piece sequences and, for each, the decoder position that wrote its piece.
+
+    Piece i is written at position i + 1: the first input is the task tag, the second the language tag.
+    """
+    characters, owners = [], []
+    for ids in pieces:
+        spelled, positions = vocabulary.characters_of_pieces(ids)
+        characters.append(spelled[:longest])
+        owners.append([position + 1 for position in positions[:longest]])
+    return pad(characters), pad(owners)
+
+
+class PageDataset(Dataset[Batch]):
+    """Micro-batches by number, without end: ``dataset[i]`` is a pure function of the seed and ``i``.
+
+    An epoch is a permutation of the pairs; with ``sort_window`` batches hold texts of like length. Spans and shuffled
+    words follow the curriculum of ``DataConfig``.
+
+    Args:
+        pairs: aligned pairs that fit the page.
+        config: data, page, seed, batch size and accumulation.
+        collator: makes the batches.
+    """
+
+    def __init__(self, pairs: Sequence[TextPair], config: Config, collator: Collator):
+        if not pairs:
+            raise UserError(f"{config.data.folder}: no training pair fits the page")
+        self.pairs = pairs
+        self.data = config.data
+        self.seed = config.trainer.seed
+        self.batch_size = config.trainer.batch_size
+        self.accumulate = config.trainer.accumulate
+        self.styles = [page_style(config.page, font) for font in config.page.fonts]
+        self.collator = collator
+        self.longest = max(len(pair.target.split()) for pair in pairs)
+        self._epochs: dict[int, np.ndarray] = {}
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Micro-batches that show every pair once; the last, incomplete one is dropped."""
+        return max(1, len(self.pairs) // self.batch_size)
+
+    def __getitem__(self, index: int) -> Batch:
+        epoch, place = divmod(index, self.batches_per_epoch)
+        rng = np.random.default_rng((self.seed, 1, index))
+        chosen = self._order(epoch)[place]
+        return self.collator([self._sample(self.pairs[number], rng, index) for number in chosen])
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """Pair numbers of each batch of an epoch: (batches, B)."""
+        if epoch not in self._epochs:
+            rng = np.random.default_rng((self.seed, 0, epoch))
+            count = self.batches_per_epoch
+            order = np.resize(rng.permutation(len(self.pairs)), count * self.batch_size)
+            if self.data.sort_window:
+                window = self.data.sort_window * self.batch_size
+                lengths = np.array([len(self.pairs[number].source) for number in order])
+                parts = [
+                    order[start : start + window][np.argsort(lengths[start : start + window], kind="stable")]
+                    for start in range(0, len(order), window)
+                ]
+                order = np.concatenate(parts)
+            batches = order.reshape(count, self.batch_size)
+            self._epochs = {epoch: rng.permutation(batches) if self.data.sort_window else batches}
+        return self._epochs[epoch]
+
+    def _sample(self, pair: TextPair, rng: np.random.Generator, index: int) -> Sample:
+        source, target = pair.source, pair.target
+        if self.data.both_languages and rng.random() < 0.5:
+            source, target = target, source
+        step = index // self.accumulate
+        growing = step < self.data.curriculum_steps
+        if growing or rng.random() < self.data.spans:
+            progress = step / self.data.curriculum_steps if growing else 1.0
+            first = self.data.curriculum_words
+            most = round(first + progress * max(0, self.longest - first))
+            source, target = span(source, most, rng), span(target, most, rng)
+        style = self.styles[rng.integers(len(self.styles))]
+        if rng.random() < self.data.shuffled:  # words in another order may wrap into more lines than there are
+            layout = self.collator.layout
+            source, target = (cut(shuffle(text, rng), layout, style) for text in (source, target))
+        return Sample(source, target, style)
+
+
+def span(text: str, most: int, rng: np.random.Generator) -> str:
+    """A random run of at most ``most`` words."""
+    words = text.split()
+    length = int(rng.integers(1, max(1, min(most, len(words))) + 1))
+    start = int(rng.integers(0, len(words) - length + 1))
+    return " ".join(words[start : start + length])
+
+
+def shuffle(text: str, rng: np.random.Generator) -> str:
+    """The words in random order."""
+    return " ".join(rng.permutation(text.split()))
+
+
+def plain_samples(pairs: Sequence[TextPair], config: Config) -> list[Sample]:
+    """Samples for evaluation: whole texts, the fonts in turn."""
+    styles = [page_style(config.page, font) for font in config.page.fonts]
+    return [Sample(pair.source, pair.target, styles[i % len(styles)]) for i, pair in enumerate(pairs)]
+
+
+def cut(text: str, layout: PageLayout, style: PageStyle) -> str:
+    """The text without the words at its end that do not fit the page."""
+    words = text.split()
+    while words and not fits(" ".join(words), layout, style):
+        words.pop()
+    return " ".join(words)

@@ -1,0 +1,162 @@
+"""The image decoder: writes the picture's tokens, row by row, from image states and text states.
+
+Shapes: B batch, N image tokens, S image states, C text states, D width, K codes.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from translatotron_v.config import ImageDecoderConfig
+from translatotron_v.models.layers import (
+    Attention,
+    FeedForward,
+    KeyValueCache,
+    Memory,
+    RelativeBias2d,
+    initialise,
+)
+from translatotron_v.models.text_decoder import DecoderCache
+
+
+class ImageDecoderLayer(nn.Module):
+    """Causal multi-query self-attention, two cross-attentions joined by a gate, feed-forward (paper, section 3.3).
+
+    ``ix = cross(x, image)``, ``tx = cross(x, text)``, ``g = sigmoid(W [tx; ix])``, ``x = x + g tx + (1 - g) ix``.
+    """
+
+    def __init__(self, config: ImageDecoderConfig, image_width: int, text_width: int):
+        super().__init__()
+        width, heads, kv_heads = config.width, config.heads, config.kv_heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads, kv_heads=kv_heads)
+        self.cross_norm = nn.LayerNorm(width)
+        self.text_cross = Attention(width, heads, text_width, kv_heads)
+        if config.fusion != "text":
+            self.image_cross = Attention(width, heads, image_width, kv_heads)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.feed_forward = FeedForward(width, config.feed_forward)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        memories: tuple[Memory, ...],
+        gate: nn.Linear | None,
+        bias: Tensor,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        """(B, N, D) -> (B, N, D); ``memories`` are text, and image where this decoder sees it."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), cache=cache, mask=bias))
+        queries = self.cross_norm(x)
+        fused = self.text_cross(queries, memories[0])  # (B, N, D)
+        if len(memories) == 2:
+            seen = self.image_cross(queries, memories[1])  # (B, N, D)
+            if gate is None:
+                fused = fused + seen
+            else:
+                g = torch.sigmoid(gate(torch.cat((fused, seen), dim=-1)))  # (B, N, D)
+                fused = g * fused + (1 - g) * seen
+        x = x + self.dropout(fused)
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+
+
+class ImageDecoder(nn.Module):
+    """Predicts image tokens from left to right and top to bottom.
+
+    Position n sees the embedding of token n-1 (a learned start vector at first) and the axial position of the token it
+    is about to write. One gate matrix serves all layers, and input and output tables are not tied, as in the paper.
+
+    Args:
+        config: size and fusion.
+        codes: K.
+        grid: rows and columns of the token grid.
+        text_width, image_width: of the states it reads.
+    """
+
+    def __init__(
+        self, config: ImageDecoderConfig, codes: int, grid: tuple[int, int], text_width: int, image_width: int
+    ):
+        super().__init__()
+        rows, columns = grid
+        self.length = rows * columns
+        self.reads_image = config.fusion != "text"
+        self.embedding = nn.Embedding(codes, config.width)
+        self.start_vector = nn.Parameter(torch.zeros(config.width))
+        self.row_positions = nn.Parameter(torch.zeros(rows, config.width))
+        self.column_positions = nn.Parameter(torch.zeros(columns, config.width))
+        self.bias = RelativeBias2d(config.heads, rows, columns)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(
+            ImageDecoderLayer(config, image_width, text_width) for _ in range(config.layers)
+        )
+        self.gate = nn.Linear(2 * config.width, config.width, bias=False) if config.fusion == "gated" else None
+        self.norm = nn.LayerNorm(config.width)
+        self.out = nn.Linear(config.width, codes, bias=False)
+        self.initialise()
+
+    def initialise(self) -> None:
+        """Normal start of maps, tables and positions; the gate starts half open (zero weights)."""
+        initialise(self)
+        nn.init.normal_(self.embedding.weight, std=0.5)  # inputs are pre-normed: tokens must outweigh positions
+        for vector in (self.start_vector, self.row_positions, self.column_positions):
+            nn.init.normal_(vector, std=0.2)
+        if self.gate is not None:
+            nn.init.zeros_(self.gate.weight)
+
+    def _positions(self, start: int, stop: int) -> Tensor:
+        place = torch.arange(start, stop, device=self.start_vector.device)
+        columns = self.column_positions.shape[0]
+        return self.row_positions[place // columns] + self.column_positions[place % columns]
+
+    def forward(
+        self,
+        ids: Tensor,
+        text: Tensor,
+        text_mask: Tensor | None,
+        image: Tensor | None = None,
+    ) -> Tensor:
+        """Teacher-forced pass.
+
+        Args:
+            ids: (B, N) the tokens to be written.
+            text: (B, C, text width), with ``text_mask`` (B, C), true where there is a state.
+            image: (B, S, image width); unused by a decoder of text alone.
+
+        Returns:
+            Logits (B, N, K): position n scores token n, having seen those before it.
+        """
+        start = self.start_vector.expand(ids.shape[0], 1, -1)  # (B, 1, D)
+        x = torch.cat((start, self.embedding(ids[:, :-1])), dim=1) + self._positions(0, ids.shape[1])
+        x = self.dropout(x)  # (B, N, D)
+        bias = self.bias(0, ids.shape[1])  # (1, H, N, N)
+        for layer in self.layers:
+            x = layer(x, self._remember(layer, text, text_mask, image), self.gate, bias)
+        return self.out(self.norm(x))
+
+    def _remember(
+        self, layer: nn.Module, text: Tensor, text_mask: Tensor | None, image: Tensor | None
+    ) -> tuple[Memory, ...]:
+        memories = (layer.text_cross.remember(text, text_mask),)
+        if not self.reads_image:
+            return memories
+        if image is None:
+            raise ValueError("this image decoder reads image states; none were given")
+        return (*memories, layer.image_cross.remember(image, None))
+
+    def start(self, text: Tensor, text_mask: Tensor | None, image: Tensor | None = None) -> DecoderCache:
+        """Prepare stepwise decoding of one page."""
+        return DecoderCache(
+            [layer.attention.new_cache(text.shape[0], self.length) for layer in self.layers],
+            [self._remember(layer, text, text_mask, image) for layer in self.layers],
+        )
+
+    def step(self, ids: Tensor | None, cache: DecoderCache) -> Tensor:
+        """Score the next token: the previous one (B, 1), ``None`` at first -> logits (B, 1, K)."""
+        place = cache.length
+        batch = cache.own[0].keys.shape[0]
+        x = self.start_vector.expand(batch, 1, -1) if ids is None else self.embedding(ids)
+        x = self.dropout(x + self._positions(place, place + 1))
+        bias = self.bias(place, place + 1)
+        for layer, own, memories in zip(self.layers, cache.own, cache.memories, strict=True):
+            x = layer(x, memories, self.gate, bias, own)
+        return self.out(self.norm(x))

@@ -1,0 +1,167 @@
+"""ViT-VQGAN image tokenizer (Yu et al. 2022) with four verbs: encode, decode, encode_to_ids, decode_from_ids.
+
+Shapes: B batch, C channels, N tokens of a page, P pixels of a patch (channels included), D width, K codes, W code width.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+from vector_quantize_pytorch import VectorQuantize
+
+from translatotron_v.config import CanvasConfig, TokenizerConfig
+from translatotron_v.models.layers import EncoderLayer, FeedForward, initialise
+
+
+@dataclass
+class TokenizerOutput:
+    """What a training pass of the tokenizer gives.
+
+    Attributes:
+        pixels: (B, C, H, W), reconstruction, not clamped.
+        commitment: scalar, how far the encoder is from its codes; zero while nothing is quantised.
+        ids: (B, N), or ``None`` while nothing is quantised.
+    """
+
+    pixels: Tensor
+    commitment: Tensor
+    ids: Tensor | None
+
+
+class ImageTokenizer(nn.Module):
+    """Page to a grid of discrete tokens and back.
+
+    The ``mlp`` encoder looks at one patch at a time: its tokens do not depend on what stands around them, which makes
+    them an easy language to write. The ``vit`` encoder is that of the paper.
+
+    Args:
+        config: size.
+        canvas: size of the page.
+    """
+
+    def __init__(self, config: TokenizerConfig, canvas: CanvasConfig):
+        super().__init__()
+        self.rows, self.columns = canvas.height // config.patch[0], canvas.width // config.patch[1]
+        self.patch = tuple(config.patch)
+        self.codes = config.codes
+        self.restart_after = config.restart_after
+        width, tokens = config.width, self.rows * self.columns
+        patch_pixels = canvas.channels * config.patch[0] * config.patch[1]
+        self.patch_in = nn.Linear(patch_pixels, width)
+        self.looks_around = config.encoder == "vit"
+        if self.looks_around:
+            self.encoder_positions = nn.Parameter(torch.randn(tokens, width) * 0.02)
+            self.encoder = self._blocks(config.encoder_layers, width, config.heads)
+        else:
+            self.encoder = nn.ModuleList(FeedForward(width, 4 * width) for _ in range(config.encoder_layers))
+        self.encoder_norm = nn.LayerNorm(width)
+        self.to_code = nn.Linear(width, config.code_width)
+        self.quantizer = VectorQuantize(
+            dim=config.code_width,
+            codebook_size=config.codes,
+            decay=config.decay,
+            use_cosine_sim=True,
+            kmeans_init=config.kmeans,
+            commitment_weight=1.0,
+            rotation_trick=False,
+        )
+        self.register_buffer("idle_steps", torch.zeros(config.codes))
+        self.from_code = nn.Linear(config.code_width, width)
+        self.decoder_positions = nn.Parameter(torch.randn(tokens, width) * 0.02)
+        self.decoder = self._blocks(config.decoder_layers, width, config.heads)
+        self.decoder_norm = nn.LayerNorm(width)
+        self.patch_out = nn.Linear(width, patch_pixels)
+        for part in (self.patch_in, self.encoder, self.to_code, self.from_code, self.decoder, self.patch_out):
+            initialise(part)
+        nn.init.xavier_uniform_(self.patch_in.weight)
+        nn.init.xavier_uniform_(self.to_code.weight)
+        nn.init.xavier_uniform_(self.from_code.weight)
+
+    @staticmethod
+    def _blocks(count: int, width: int, heads: int) -> nn.ModuleList:
+        return nn.ModuleList(EncoderLayer(width, heads, 4 * width, dropout=0.0) for _ in range(count))
+
+    @property
+    def last_layer(self) -> Tensor:
+        """Weight of the map to pixels: the adaptive weight of the GAN loss compares gradients here."""
+        return self.patch_out.weight
+
+    def _latents(self, pixels: Tensor) -> Tensor:
+        """(B, C, H, W) in [0, 1] -> unit vectors (B, N, W)."""
+        height, width = self.patch
+        x = rearrange(pixels, "b c (r h) (k w) -> b (r k) (c h w)", h=height, w=width)  # (B, N, P)
+        x = self.patch_in(1 - x)  # white paper is zero
+        if self.looks_around:
+            x = x + self.encoder_positions
+            for block in self.encoder:
+                x = block(x)
+        else:
+            for block in self.encoder:
+                x = x + block(x)
+        return F.normalize(self.to_code(self.encoder_norm(x)), dim=-1)
+
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels (B, C, H, W) in [0, 1] -> codes (B, N, W) and their ids (B, N)."""
+        latents = self._latents(pixels)
+        ids = (latents @ self.quantizer.codebook.T).argmax(-1)
+        return self.quantizer.get_codes_from_indices(ids), ids
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes (B, N, W) -> pixels (B, C, H, W), not clamped."""
+        x = self.from_code(codes) + self.decoder_positions  # (B, N, D)
+        for block in self.decoder:
+            x = block(x)
+        x = 1 - self.patch_out(self.decoder_norm(x))  # (B, N, P)
+        height, width = self.patch
+        return rearrange(x, "b (r k) (c h w) -> b c (r h) (k w)", r=self.rows, h=height, w=width)
+
+    def encode_to_ids(self, pixels: Tensor) -> Tensor:
+        """Pixels (B, C, H, W) in [0, 1] -> token ids (B, N), rows from the top, each from the left."""
+        return self.encode(pixels)[1]
+
+    def decode_from_ids(self, ids: Tensor) -> Tensor:
+        """Token ids (B, N) -> pixels (B, C, H, W) in [0, 1]."""
+        return self.decode(self.quantizer.get_codes_from_indices(ids)).clamp(0, 1)
+
+    def forward(self, pixels: Tensor, quantise: bool = True) -> TokenizerOutput:
+        """Reconstruct a page; in training mode this also moves the codebook.
+
+        Args:
+            pixels: (B, C, H, W) in [0, 1].
+            quantise: ``False`` trains a plain autoencoder, the way to start.
+        """
+        latents = self._latents(pixels)
+        if not quantise:
+            return TokenizerOutput(self.decode(latents), pixels.new_zeros(()), None)
+        codes, ids, commitment = self.quantizer(latents)
+        if self.training and self.restart_after:
+            self._restart_dead_codes(latents.detach(), ids)
+        return TokenizerOutput(self.decode(codes), commitment.sum(), ids)
+
+    @torch.no_grad()
+    def _restart_dead_codes(self, latents: Tensor, ids: Tensor) -> None:
+        """Move codes that nothing has used for a while onto the vectors that are quantised worst.
+
+        Random vectors of the batch, the library's own choice, are mostly blank paper on a page of text.
+        """
+        used = torch.bincount(ids.flatten(), minlength=self.codes) > 0
+        self.idle_steps.add_(1).masked_fill_(used, 0)
+        dead = (self.idle_steps > self.restart_after).nonzero().flatten()
+        if not len(dead):
+            return
+        vectors = latents.flatten(0, 1)
+        codebook = self.quantizer.codebook
+        similarity = (vectors * codebook[ids.flatten()]).sum(-1)
+        worst = similarity.argsort()[: 8 * len(dead)]
+        distinct = torch.unique((vectors[worst] * 1e3).round(), dim=0, return_inverse=True)[1]
+        first = torch.full((int(distinct.max()) + 1,), len(worst), device=worst.device)
+        first.scatter_reduce_(0, distinct, torch.arange(len(worst), device=worst.device), "amin")
+        chosen = vectors[worst[first.sort().values]][: len(dead)]
+        dead = dead[: len(chosen)]
+        book = self.quantizer._codebook
+        book.embed[0, dead] = chosen
+        book.embed_avg[0, dead] = chosen
+        book.cluster_size[0, dead] = 1.0
+        self.idle_steps[dead] = 0

@@ -1,0 +1,221 @@
+"""Everything that reads or writes text: decoder, source-text encoder, character encoder, CTC head.
+
+Shapes: B batch, T pieces, C characters, S states of the memory, D width, M width of the memory, V vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from translatotron_v.config import TransformerConfig
+from translatotron_v.models.layers import (
+    DecoderLayer,
+    EncoderLayer,
+    KeyValueCache,
+    Memory,
+    SinusoidalPositions,
+    initialise,
+)
+
+
+@dataclass
+class DecoderCache:
+    """What a decoder keeps between steps: one self-attention cache and the memories of each layer."""
+
+    own: list[KeyValueCache]
+    memories: list[tuple[Memory, ...]]
+
+    @property
+    def length(self) -> int:
+        """Positions decoded so far."""
+        return self.own[0].length
+
+    def reorder(self, rows: Tensor) -> None:
+        """Rearrange the batch (beam search)."""
+        for cache in self.own:
+            cache.reorder(rows)
+        self.memories = [tuple(memory.select(rows) for memory in layer) for layer in self.memories]
+
+
+class TextDecoder(nn.Module):
+    """Autoregressive text: the target-text decoder and, smaller, the OCR head.
+
+    Args:
+        config: size.
+        vocabulary_size: V.
+        memory_width: M, of the states it reads.
+    """
+
+    def __init__(self, config: TransformerConfig, vocabulary_size: int, memory_width: int):
+        super().__init__()
+        self.max_length = config.max_length
+        self.embedding = nn.Embedding(vocabulary_size, config.width)
+        self.positions = SinusoidalPositions(config.width, config.max_length)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(
+            DecoderLayer(config.width, config.heads, config.feed_forward, config.dropout, memory_width)
+            for _ in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(config.width)
+        initialise(self)
+        self.scale = config.width**0.5
+
+    def _embed(self, ids: Tensor, start: int) -> Tensor:
+        return self.dropout(self.embedding(ids) * self.scale + self.positions(start, ids.shape[1]))
+
+    def forward(self, ids: Tensor, memory: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Teacher-forced pass.
+
+        Args:
+            ids: (B, T) input pieces, tags first.
+            memory: (B, S, M).
+            mask: (B, S), true where the memory may be read.
+
+        Returns:
+            Logits (B, T, V) of the next piece, and the states (B, T, D) they come from.
+        """
+        x = self._embed(ids, 0)  # (B, T, D)
+        for layer in self.layers:
+            x = layer(x, layer.cross.remember(memory, mask))
+        states = self.norm(x)
+        return self.logits(states), states
+
+    def logits(self, states: Tensor) -> Tensor:
+        """(..., D) -> (..., V); the output table is the input table."""
+        return states @ self.embedding.weight.T
+
+    def start(self, memory: Tensor, mask: Tensor | None, capacity: int) -> DecoderCache:
+        """Prepare stepwise decoding of up to ``capacity`` positions over a memory (B, S, M)."""
+        batch = memory.shape[0]
+        return DecoderCache(
+            [layer.attention.new_cache(batch, capacity) for layer in self.layers],
+            [(layer.cross.remember(memory, mask),) for layer in self.layers],
+        )
+
+    def step(self, ids: Tensor, cache: DecoderCache) -> tuple[Tensor, Tensor]:
+        """Decode one more position: ids (B, 1) -> logits (B, 1, V) and states (B, 1, D)."""
+        x = self._embed(ids, cache.length)
+        for layer, own, (memory,) in zip(self.layers, cache.own, cache.memories, strict=True):
+            x = layer(x, memory, own)
+        states = self.norm(x)
+        return self.logits(states), states
+
+
+class TextEncoder(nn.Module):
+    """Source-text encoder of text mode, whose layers image mode shares.
+
+    Text mode feeds it embedded pieces, image mode the projected states of the ViT; after the shared layers the two are
+    read by the same decoders. With zero layers (the paper's size) image states pass through unchanged.
+
+    Args:
+        config: size.
+        vocabulary_size: V.
+        image_width: width of the ViT's states.
+        image_length: S, how many of them there are.
+    """
+
+    def __init__(self, config: TransformerConfig, vocabulary_size: int, image_width: int, image_length: int):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, config.width)
+        self.positions = SinusoidalPositions(config.width, config.max_length)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(
+            EncoderLayer(config.width, config.heads, config.feed_forward, config.dropout) for _ in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(config.width) if config.layers else nn.Identity()
+        self.bridge = nn.Linear(image_width, config.width) if config.layers else nn.Identity()
+        self.scale = config.width**0.5
+        initialise(self)
+        if config.layers:
+            self.image_positions = nn.Parameter(torch.zeros(image_length, config.width))
+            self.bridge_norm = nn.LayerNorm(config.width)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Text mode: pieces (B, T) with mask (B, T), true where there is one -> (B, T, D)."""
+        x = self.embedding(ids) * self.scale + self.positions(0, ids.shape[1])
+        return self._encode(self.dropout(x), rearrange(mask, "b t -> b 1 1 t"))
+
+    def from_image(self, states: Tensor) -> Tensor:
+        """Image mode: states of the ViT (B, S, M) -> (B, S, D)."""
+        if not self.layers:
+            return states
+        x = self.bridge_norm(self.bridge(states)) + self.image_positions
+        return self._encode(self.dropout(x), None)
+
+    def _encode(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, mask)
+        return self.norm(x)
+
+
+class CharacterEncoder(nn.Module):
+    """Text states for drawing: one state for each character of the text to be written.
+
+    Subwords translate and characters draw: each character's embedding may be joined by the projected decoder state of
+    the piece that it belongs to, which carries what the decoder knew when it chose the word.
+
+    Args:
+        config: size.
+        character_count: size of the character table.
+        piece_width: width of the text decoder's states; 0 for a drawer of plain text (the teacher).
+    """
+
+    def __init__(self, config: TransformerConfig, character_count: int, piece_width: int = 0):
+        super().__init__()
+        self.embedding = nn.Embedding(character_count, config.width)
+        self.positions = SinusoidalPositions(config.width, config.max_length)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(
+            EncoderLayer(config.width, config.heads, config.feed_forward, config.dropout) for _ in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(config.width)
+        self.scale = config.width**0.5
+        initialise(self)
+        if piece_width:
+            self.piece_bridge = nn.Linear(piece_width, config.width)
+            nn.init.zeros_(self.piece_bridge.weight)  # starts as the text-to-image encoder whose weights it takes over
+            nn.init.zeros_(self.piece_bridge.bias)
+
+    def forward(
+        self, characters: Tensor, mask: Tensor, piece_states: Tensor | None = None, owners: Tensor | None = None
+    ) -> Tensor:
+        """Encode the characters of a text.
+
+        Args:
+            characters: (B, C) ids.
+            mask: (B, C), true where there is a character.
+            piece_states: (B, T, M), decoder states of the pieces.
+            owners: (B, C), for each character the position of its piece.
+
+        Returns:
+            (B, C, D).
+        """
+        x = self.embedding(characters) * self.scale + self.positions(0, characters.shape[1])
+        if piece_states is not None and owners is not None:
+            bridged = self.piece_bridge(piece_states)  # (B, T, D)
+            x = x + bridged.gather(1, owners[..., None].expand(-1, -1, bridged.shape[-1]))
+        x = self.dropout(x)
+        for layer in self.layers:
+            x = layer(x, rearrange(mask, "b c -> b 1 1 c"))
+        return self.norm(x)
+
+
+class CtcHead(nn.Module):
+    """Reads characters off image states; each state gives several frames, so that narrow letters find room.
+
+    Args:
+        width: of the image states.
+        character_count: size of the character table; id 0 (padding) is the blank.
+        frames: frames of one state.
+    """
+
+    def __init__(self, width: int, character_count: int, frames: int):
+        super().__init__()
+        self.frames = frames
+        self.out = nn.Linear(width, frames * character_count)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(B, S, M), no class token -> logits (B, S * frames, characters), rows of the page one after the other."""
+        return rearrange(self.out(states), "b s (f v) -> b (s f) v", f=self.frames)

@@ -1,0 +1,149 @@
+"""The translator: image encoder, text decoder and image decoder composed, with text mode and reading heads beside them.
+
+Shapes: B batch, S image states, T pieces, C characters, N image tokens, D width, V vocabulary, K codes.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from translatotron_v.config import ModelConfig
+from translatotron_v.models.image_decoder import ImageDecoder
+from translatotron_v.models.image_encoder import ImageEncoder
+from translatotron_v.models.image_tokenizer import ImageTokenizer
+from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead, TextDecoder, TextEncoder
+
+
+@dataclass
+class SourceStates:
+    """What the decoders and the reading heads see of a source.
+
+    Attributes:
+        memory: (B, S, D), read by the text decoder and the image decoder.
+        mask: (B, S), true where there is a state; ``None`` where all are.
+        reading: (B, S, M), states of the ViT for the OCR and CTC heads; ``None`` in text mode.
+    """
+
+    memory: Tensor
+    mask: Tensor | None
+    reading: Tensor | None
+
+
+@dataclass
+class TranslatorOutput:
+    """Logits of the heads that were asked for; the others are ``None``.
+
+    Attributes:
+        text: (B, T, V) target text.
+        ocr: (B, T', V) source text, from the OCR head.
+        ctc: (B, frames, characters) source text, from the CTC head.
+        image: (B, N, K) image tokens.
+    """
+
+    text: Tensor | None = None
+    ocr: Tensor | None = None
+    ctc: Tensor | None = None
+    image: Tensor | None = None
+
+
+class TranslatotronV(nn.Module):
+    """All modules of a translator; each is saved in a file of its own under its attribute's name.
+
+    Args:
+        config: all sizes.
+        pieces, characters: V and the size of the character table.
+    """
+
+    def __init__(self, config: ModelConfig, pieces: int, characters: int):
+        super().__init__()
+        self.config = config
+        image_width = config.image_encoder.width
+        patch_rows, patch_columns = config.image_encoder.patch
+        length = (config.canvas.height // patch_rows) * (config.canvas.width // patch_columns)
+        length += config.image_encoder.class_token
+        self.image_encoder = ImageEncoder(config.image_encoder, config.canvas)
+        self.text_encoder = TextEncoder(config.text_encoder, pieces, image_width, length)
+        memory_width = config.text_encoder.width if config.text_encoder.layers else image_width
+        self.text_decoder = TextDecoder(config.text_decoder, pieces, memory_width)
+        self.ocr_head = TextDecoder(config.ocr_head, pieces, image_width)
+        self.ctc_head = CtcHead(image_width, characters, config.ctc_frames) if config.ctc_frames else None
+        self.character_encoder: CharacterEncoder | None = None
+        drawing_width = config.text_decoder.width
+        if config.character_encoder.layers:
+            self.character_encoder = CharacterEncoder(
+                config.character_encoder, characters, piece_width=config.text_decoder.width
+            )
+            drawing_width = config.character_encoder.width
+        self.image_decoder = ImageDecoder(
+            config.image_decoder, config.tokenizer.codes, config.token_grid, drawing_width, memory_width
+        )
+        self.image_tokenizer = ImageTokenizer(config.tokenizer, config.canvas)
+
+    def see(self, pixels: Tensor) -> SourceStates:
+        """Image mode: source pages (B, channels, H, W) in [0, 1]."""
+        states = self.image_encoder(pixels)
+        return SourceStates(self.text_encoder.from_image(states.final), None, states.reading)
+
+    def read(self, pieces: Tensor, mask: Tensor) -> SourceStates:
+        """Text mode: source pieces (B, T) with mask (B, T), true where there is one."""
+        return SourceStates(self.text_encoder(pieces, mask), mask, None)
+
+    def ctc_logits(self, source: SourceStates) -> Tensor:
+        """What the CTC head reads: (B, frames, characters)."""
+        if self.ctc_head is None or source.reading is None:
+            raise ValueError("there is no CTC head (model.ctc_frames is 0), or no page was seen")
+        first = int(self.config.image_encoder.class_token)
+        return self.ctc_head(source.reading[:, first:])
+
+    def drawing_states(
+        self, text_states: Tensor, text_mask: Tensor, characters: Tensor, character_mask: Tensor, owners: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The text states that the image decoder reads, and their mask.
+
+        Args:
+            text_states: (B, T, D) of the text decoder, with ``text_mask`` (B, T), true where one writes a piece.
+            characters: (B, C) of the text to draw, with ``character_mask`` (B, C), true where there is one.
+            owners: (B, C), for each character the position in ``text_states`` of its piece.
+
+        Returns:
+            (B, C, D) and (B, C); the text decoder's own states where there is no character encoder (the paper).
+        """
+        if self.character_encoder is None:
+            return text_states, text_mask
+        return self.character_encoder(characters, character_mask, text_states, owners), character_mask
+
+    def forward(
+        self,
+        source: SourceStates,
+        target_input: Tensor | None = None,
+        target_mask: Tensor | None = None,
+        ocr_input: Tensor | None = None,
+        image_ids: Tensor | None = None,
+        characters: Tensor | None = None,
+        character_mask: Tensor | None = None,
+        owners: Tensor | None = None,
+        ctc: bool = False,
+    ) -> TranslatorOutput:
+        """Teacher-forced pass; a head runs only where its input is given.
+
+        Args:
+            source: from ``see`` or ``read``.
+            target_input: (B, T) pieces of the translation, tags first; ``target_mask`` (B, T) marks the positions
+                that write a piece.
+            ocr_input: (B, T') pieces of the source text, tags first.
+            image_ids: (B, N) tokens of the target page; needs ``target_input`` and what ``drawing_states`` takes.
+            ctc: whether the CTC head reads.
+        """
+        output = TranslatorOutput()
+        if target_input is not None:
+            output.text, states = self.text_decoder(target_input, source.memory, source.mask)
+            if image_ids is not None:
+                assert target_mask is not None and characters is not None
+                assert character_mask is not None and owners is not None
+                drawn, mask = self.drawing_states(states, target_mask, characters, character_mask, owners)
+                output.image = self.image_decoder(image_ids, drawn, mask, source.memory)
+        if ocr_input is not None and source.reading is not None:
+            output.ocr, _ = self.ocr_head(ocr_input, source.reading)
+        if ctc:
+            output.ctc = self.ctc_logits(source)
+        return output

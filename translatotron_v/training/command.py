@@ -1,0 +1,70 @@
+"""What ``python train.py`` does: settings to a stage, a stage to the loop."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from translatotron_v.config import STAGES, Config, ConfigError, load_config
+from translatotron_v.errors import UserError
+
+EPILOG = """\
+The stages, in the order of the whole recipe:
+  tokenizer    pictures to tokens and back (stage 1 of the paper)
+  reader       optional: the image encoder learns to read the source page
+  text         optional: text mode learns to translate
+  teacher      text to image (stage 2a)
+  translator   image to image, with text, OCR and distillation beside it (stage 2b)
+
+A run that was interrupted continues when the same command is given again.
+
+examples:
+  python train.py tokenizer --config configs/tiny/tokenizer.yaml data.folder=data/multi30k
+  python train.py text --config configs/tiny/text.yaml trainer.steps=500 run=runs/try/text
+  python train.py tiny --data data/multi30k          # the whole recipe, start to finish
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        description="Train one stage of a translator, or a whole recipe.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("stage", help=f"{', '.join(STAGES)}, or a recipe: a folder of configs/, such as tiny")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file with the settings of the stage")
+    parser.add_argument("--data", metavar="FOLDER", help="the corpus; the same as data.folder=FOLDER")
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="settings laid over the file's")
+    options = parser.parse_intermixed_args(arguments)
+    settings = list(options.settings)
+    if options.data:
+        settings.append(f"data.folder={options.data}")
+    try:
+        if options.stage in STAGES:
+            train(load_stage(options.stage, options.config, settings))
+        else:
+            from translatotron_v.training.recipe import run_recipe
+
+            run_recipe(options.stage, settings)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def load_stage(stage: str, path: Path | None, settings: Sequence[str]) -> Config:
+    """The settings of a stage; the file must belong to it."""
+    config = load_config(path, settings if path else [f"stage={stage}", *settings])
+    if config.stage != stage:
+        raise ConfigError(f"{path}: is a config of the stage {config.stage!r}, not of {stage!r}")
+    return config
+
+
+def train(config: Config) -> dict[str, float]:
+    """Train a stage from its settings; returns the last metrics."""
+    from translatotron_v.training.build import build_stage  # torch and timm take seconds to import
+    from translatotron_v.training.trainer import Trainer
+
+    return Trainer(build_stage(config), config.trainer, Path(config.run)).fit()

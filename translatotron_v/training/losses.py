@@ -1,0 +1,74 @@
+"""Losses: pure functions of logits and targets.
+
+Shapes: B batch, T positions, F CTC frames, V vocabulary, K codes.
+"""
+
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.nn import functional as F
+
+PAD = 0  # id that fills up ragged sequences and that no loss looks at; also the CTC blank
+
+
+def text_cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy (nats) of the pieces: logits (B, T, V), targets (B, T), padding ignored."""
+    return F.cross_entropy(
+        rearrange(logits, "b t v -> (b t) v"), targets.flatten(), ignore_index=PAD, label_smoothing=label_smoothing
+    )
+
+
+def image_cross_entropy(logits: Tensor, ids: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy (nats) of image tokens: logits (B, N, K), ids (B, N)."""
+    return F.cross_entropy(rearrange(logits, "b n k -> (b n) k"), ids.flatten(), label_smoothing=label_smoothing)
+
+
+def distillation(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """``T^2 KL(teacher || student)`` of logits (..., K), mean over positions (Hinton et al. 2015; paper, section 3.4)."""
+    student_log = F.log_softmax(student / temperature, dim=-1)
+    teacher_log = F.log_softmax(teacher / temperature, dim=-1)
+    kl = (teacher_log.exp() * (teacher_log - student_log)).sum(-1).mean()
+    return temperature**2 * kl
+
+
+def ctc(logits: Tensor, characters: Tensor) -> Tensor:
+    """CTC loss per character: logits (B, F, V), characters (B, C), padding id 0 being the blank.
+
+    A text that is longer than the frames allow counts as zero instead of infinity.
+    """
+    frames = torch.full((logits.shape[0],), logits.shape[1], dtype=torch.long)
+    lengths = (characters != PAD).sum(1)
+    return F.ctc_loss(
+        F.log_softmax(logits.float(), dim=-1).transpose(0, 1),
+        characters,
+        frames,
+        lengths,
+        blank=PAD,
+        zero_infinity=True,
+    )
+
+
+def weighted_reconstruction(
+    reconstruction: Tensor, pixels: Tensor, l1: float = 1.0, l2: float = 2.0, ink: float = 0.0
+) -> Tensor:
+    """``l1 |e| + l2 e^2`` of the pixels, those of ink weighted by ``1 + ink * darkness``; weights average to one."""
+    weight = 1 + ink * (1 - pixels)
+    error = (reconstruction - pixels).abs()
+    return (weight * (l1 * error + l2 * error.square())).mean() / weight.mean()
+
+
+def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Hinge loss of a critic's scores (Lim and Ye 2017)."""
+    return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
+
+
+def hinge_generator(fake: Tensor) -> Tensor:
+    """What the generator pays for scores that the critic gives its pages."""
+    return -fake.mean()
+
+
+def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last_layer: Tensor, limit: float = 1e4) -> Tensor:
+    """Ratio of the two losses' gradients at the last layer (Esser et al. 2021, equation 7), no gradient of its own."""
+    pull = torch.autograd.grad(reconstruction, last_layer, retain_graph=True)[0].norm()
+    push = torch.autograd.grad(adversarial, last_layer, retain_graph=True)[0].norm()
+    return (pull / (push + 1e-4)).clamp(0, limit).detach()

@@ -1,0 +1,520 @@
+"""One class for each stage of training: what a step does, what it reports, what its checkpoint holds.
+
+Shapes: B batch, T pieces, C characters, N image tokens.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from translatotron_v.config import Config, to_yaml
+from translatotron_v.data import pages
+from translatotron_v.data.pages import Batch, Collator, PageDataset
+from translatotron_v.data.vocabulary import PAD, Vocabulary
+from translatotron_v.inference.generate import drawing_mask, generate_image, generate_text, read_ctc
+from translatotron_v.metrics.text import bleu, cer
+from translatotron_v.models.discriminator import PatchDiscriminator, PerceptualDistance
+from translatotron_v.models.image_tokenizer import ImageTokenizer
+from translatotron_v.models.teacher import TextToImage
+from translatotron_v.models.translator import TranslatotronV
+from translatotron_v.training import losses
+from translatotron_v.training.checkpoint import load_module, read_info, resolve
+from translatotron_v.training.sheets import contact_sheet
+from translatotron_v.training.trainer import Evaluation
+from translatotron_v.errors import UserError
+
+SHEET_PAGES = 8  # pages on a sample sheet
+PICTURES = 24  # generated pictures that an evaluation reads by OCR
+
+
+class Stage(nn.Module):
+    """What all stages share; see ``trainer.TrainableStage`` for how the loop uses it.
+
+    Args:
+        config: of the run.
+        vocabulary: of the run.
+        train, validation: pairs whose pages fit.
+    """
+
+    wanted: frozenset[str]
+    modules_to_save: Mapping[str, nn.Module]
+
+    def __init__(
+        self, config: Config, vocabulary: Vocabulary, train: list[pages.TextPair], validation: list[pages.TextPair]
+    ):
+        super().__init__()
+        self.config = config
+        self.vocabulary = vocabulary
+        self.collator = Collator(config, vocabulary, self.wanted)
+        self.dataset = PageDataset(train, config, self.collator)
+        self.validation = pages.plain_samples(validation[: config.data.validation_limit], config)
+        self.validation_collator = Collator(config, vocabulary, self.wanted)
+
+    def optimised(self) -> Mapping[str, list[nn.Parameter]]:
+        """Optimiser name -> parameters; one optimiser over all that is not frozen, unless a stage says otherwise."""
+        return {"main": [parameter for parameter in self.parameters() if parameter.requires_grad]}
+
+    def after_step(self, step: int) -> None:
+        """Nothing to do between steps."""
+
+    def extra_files(self) -> Mapping[str, str]:
+        """What makes the checkpoint open with nothing but its folder."""
+        return {"config.yaml": to_yaml(self.config), "vocabulary.json": self.vocabulary.to_json()}
+
+    def validation_batches(self, size: int = 32) -> list[Batch]:
+        """The validation pairs as batches on the stage's device."""
+        device = next(self.parameters()).device
+        chunks = [self.validation[start : start + size] for start in range(0, len(self.validation), size)]
+        return [self.validation_collator(chunk).to(device) for chunk in chunks]
+
+    def freeze(self, *names: str) -> None:
+        """Take modules out of training for good: no gradient, and evaluation mode always."""
+        self._frozen = getattr(self, "_frozen", ()) + names
+        for name in names:
+            self.modules_to_save[name].requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Stage":
+        """Training mode for all but the frozen modules."""
+        super().train(mode)
+        for name in getattr(self, "_frozen", ()):
+            self.modules_to_save[name].eval()
+        return self
+
+    def load_start(self) -> list[str]:
+        """Take the weights that ``start`` names; returns the tensors that keep their random start.
+
+        ``module: RUN`` takes the module of the same name, ``module: RUN#other`` another one.
+
+        Raises:
+            UserError: an unknown module, a missing checkpoint, or weights of another shape or vocabulary.
+        """
+        new: list[str] = []
+        for name, origin in self.config.start.items():
+            if name == "teacher":  # no module of the translator: see _load_teacher
+                continue
+            if name not in self.modules_to_save:
+                known = ", ".join(self.modules_to_save)
+                raise UserError(f"start.{name}: this stage has no such module; it has {known}")
+            new += start_module(self.modules_to_save[name], name, origin, self.vocabulary)
+        return new
+
+
+def start_module(module: nn.Module, name: str, origin: str, vocabulary: Vocabulary) -> list[str]:
+    """Fill a module from ``RUN`` or ``RUN#module``; tensors that the file lacks keep their start and are returned."""
+    path, _, other = origin.partition("#")
+    folder = resolve(Path(path))
+    read_info(folder)
+    theirs = Vocabulary.from_file(folder / "vocabulary.json")
+    if theirs != vocabulary and any(isinstance(part, nn.Embedding) for part in module.modules()):
+        raise UserError(f"start.{name}: {folder} was trained with another vocabulary; set vocabulary={path}")
+    before = {key: tensor.clone() for key, tensor in module.state_dict().items()}
+    load_module(module, folder, other or name, strict=False)
+    from safetensors import safe_open
+
+    with safe_open(folder / f"{other or name}.safetensors", framework="pt") as file:
+        held = set(file.keys())
+    return [f"{name}.{key}" for key in before if key not in held]
+
+
+class TokenizerStage(Stage):
+    """Stage 1: reconstruct pages through discrete tokens.
+
+    A plain autoencoder first, then with the codebook; perceptual and adversarial losses where they are asked for.
+    """
+
+    wanted = frozenset({pages.TARGET_PIXELS})
+
+    def __init__(self, config: Config, vocabulary: Vocabulary, train: list, validation: list):
+        super().__init__(config, vocabulary, train, validation)
+        self.image_tokenizer = ImageTokenizer(config.model.tokenizer, config.model.canvas)
+        self.modules_to_save = {"image_tokenizer": self.image_tokenizer}
+        self.discriminator: PatchDiscriminator | None = None
+        if config.loss.adversarial:
+            self.discriminator = PatchDiscriminator(config.model.discriminator, config.model.canvas.channels)
+            self.modules_to_save["discriminator"] = self.discriminator
+        self.perceptual = PerceptualDistance(config.loss.perceptual_weights) if config.loss.perceptual else None
+
+    def optimised(self) -> Mapping[str, list[nn.Parameter]]:
+        """The generator, and the discriminator after it where there is one."""
+        turns = {"generator": list(self.image_tokenizer.parameters())}
+        if self.discriminator is not None:
+            turns["discriminator"] = list(self.discriminator.parameters())
+        return turns if self.discriminator is not None else {"main": turns["generator"]}
+
+    def _quantises(self, step: int) -> bool:
+        return step >= self.config.loss.quantise_from * self.config.trainer.steps
+
+    def _has_adversary(self, step: int) -> bool:
+        return self.discriminator is not None and step >= self.config.loss.adversarial_from * self.config.trainer.steps
+
+    def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """One turn's loss and what to report."""
+        real = batch.target_pixels
+        assert real is not None
+        if turn == "discriminator":
+            return self._discriminate(real, step)
+        weights = self.config.loss
+        output = self.image_tokenizer(real, quantise=self._quantises(step))
+        reconstruction = losses.weighted_reconstruction(output.pixels, real, weights.l1, weights.l2, weights.ink)
+        loss = reconstruction + weights.commitment * output.commitment
+        report: dict[str, Tensor | float] = {"reconstruction": reconstruction.detach()}
+        if self.perceptual is not None:
+            distance = self.perceptual(output.pixels, real)
+            loss = loss + weights.perceptual * distance
+            reconstruction = reconstruction + weights.perceptual * distance
+            report["perceptual"] = distance.detach()
+        if self.training and self._has_adversary(step):
+            assert self.discriminator is not None
+            fooled = losses.hinge_generator(self.discriminator(output.pixels))
+            balance = losses.adaptive_weight(reconstruction, fooled, self.image_tokenizer.last_layer)
+            loss = loss + weights.adversarial * balance * fooled
+            report["adversarial"] = fooled.detach()
+        if output.ids is not None:
+            report["codes"] = float(output.ids.unique().numel())
+        return loss, report
+
+    def _discriminate(self, real: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
+        assert self.discriminator is not None
+        self.image_tokenizer.eval()  # looking at its pages must not move the codebook
+        with torch.no_grad():
+            fake = self.image_tokenizer(real, quantise=self._quantises(step)).pixels
+        self.image_tokenizer.train(self.training)
+        loss = losses.hinge_discriminator(self.discriminator(real), self.discriminator(fake))
+        if not self._has_adversary(step):
+            loss = loss * 0.0
+        return loss, {}
+
+    @torch.no_grad()
+    def evaluate(self, step: int) -> Evaluation:
+        """Error of the pixels, codes in use, and CER of OCR on the reconstructions."""
+        error, count, sheet = 0.0, 0, None
+        used: set[int] = set()
+        pictures: list[Tensor] = []
+        for batch in self.validation_batches():
+            assert batch.target_pixels is not None
+            ids = self.image_tokenizer.encode_to_ids(batch.target_pixels)
+            again = self.image_tokenizer.decode_from_ids(ids)
+            error += float((again - batch.target_pixels).abs().mean()) * len(ids)
+            count += len(ids)
+            used.update(ids.unique().tolist())
+            pictures += again
+            if sheet is None:
+                sheet = contact_sheet([batch.target_pixels[:SHEET_PAGES], again[:SHEET_PAGES]])
+        metrics = {"mean_absolute_error": error / count, "codes_used": float(len(used))}
+        metrics["cer"] = picture_error_rate(pictures[:PICTURES], [sample.target for sample in self.validation])
+        return Evaluation(metrics, sheet)
+
+
+class TextStage(Stage):
+    """Optional pre-training: text mode, source pieces to target pieces."""
+
+    wanted = frozenset({pages.SOURCE_PIECES, pages.TARGET_PIECES})
+
+    def __init__(self, config: Config, vocabulary: Vocabulary, train: list, validation: list):
+        super().__init__(config, vocabulary, train, validation)
+        self.translator = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
+        self.modules_to_save = {
+            "text_encoder": self.translator.text_encoder,
+            "text_decoder": self.translator.text_decoder,
+        }
+
+    def optimised(self) -> Mapping[str, list[nn.Parameter]]:
+        """The text encoder and decoder; other modules of the translator stay out of this stage."""
+        encoder = [
+            parameter
+            for name, parameter in self.translator.text_encoder.named_parameters()
+            if not name.startswith(("bridge", "image_positions"))  # only image mode passes here
+        ]
+        return {"main": [*encoder, *self.translator.text_decoder.parameters()]}
+
+    def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """Cross-entropy of the translation."""
+        assert batch.source_pieces is not None and batch.target_output is not None
+        source = self.translator.read(batch.source_pieces, batch.source_pieces != PAD)
+        output = self.translator(source, batch.target_input)
+        return losses.text_cross_entropy(output.text, batch.target_output, self.config.loss.label_smoothing), {}
+
+    @torch.no_grad()
+    def evaluate(self, step: int) -> Evaluation:
+        """BLEU of greedy translations."""
+        hypotheses: list[str] = []
+        for batch in self.validation_batches(64):
+            assert batch.source_pieces is not None
+            source = self.translator.read(batch.source_pieces, batch.source_pieces != PAD)
+            hypotheses += generate_text(
+                self.translator.text_decoder,
+                self.vocabulary,
+                source.memory,
+                source.mask,
+                "translate",
+                self.config.data.target_language,
+            ).texts
+        return Evaluation({"bleu": bleu(hypotheses, [sample.target for sample in self.validation]).value})
+
+
+class ReaderStage(Stage):
+    """Optional pre-training: read the source page, with the CTC head and the OCR head."""
+
+    wanted = frozenset({pages.SOURCE_PIXELS, pages.SOURCE_PIECES, pages.SOURCE_CHARACTERS})
+
+    def __init__(self, config: Config, vocabulary: Vocabulary, train: list, validation: list):
+        super().__init__(config, vocabulary, train, validation)
+        self.translator = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
+        self.modules_to_save = {
+            name: module
+            for name in ("image_encoder", "ctc_head", "ocr_head")
+            if (module := getattr(self.translator, name)) is not None
+        }
+
+    def optimised(self) -> Mapping[str, list[nn.Parameter]]:
+        """The image encoder and the heads that read."""
+        modules = self.modules_to_save.values()
+        return {"main": [p for module in modules for p in module.parameters() if p.requires_grad]}
+
+    def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """``ctc`` times CTC plus ``beta`` times the OCR head's cross-entropy."""
+        weights = self.config.loss
+        assert batch.source_pixels is not None
+        states = self.translator.image_encoder(batch.source_pixels)
+        return reading_loss(self.translator, states.reading, batch, weights.ctc, weights.ocr, weights.label_smoothing)
+
+    @torch.no_grad()
+    def evaluate(self, step: int) -> Evaluation:
+        """CER of the CTC head's reading."""
+        read: list[str] = []
+        for batch in self.validation_batches():
+            assert batch.source_pixels is not None
+            read += read_ctc(self.translator.ctc_logits(self.translator.see(batch.source_pixels)), self.vocabulary)
+        return Evaluation({"cer": cer(read, [sample.source for sample in self.validation]).value})
+
+
+class TeacherStage(Stage):
+    """Stage 2a: draw a page from its text."""
+
+    wanted = frozenset({pages.TARGET_PIXELS, pages.TARGET_CHARACTERS})
+
+    def __init__(self, config: Config, vocabulary: Vocabulary, train: list, validation: list):
+        if config.model.teacher.layout != "none":
+            self.wanted = self.wanted | {pages.SOURCE_PIXELS}
+        super().__init__(config, vocabulary, train, validation)
+        self.teacher = TextToImage(config.model, vocabulary.character_count)
+        self.image_tokenizer = ImageTokenizer(config.model.tokenizer, config.model.canvas)
+        self.modules_to_save = {
+            "teacher_encoder": self.teacher.encoder,
+            "teacher_decoder": self.teacher.decoder,
+            "image_tokenizer": self.image_tokenizer,
+        }
+        if self.teacher.layout is not None:
+            self.modules_to_save["teacher_layout"] = self.teacher.layout
+        self.freeze("image_tokenizer")
+
+    def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """Cross-entropy of the image tokens."""
+        assert batch.target_pixels is not None and batch.target_characters is not None
+        with torch.no_grad():
+            ids = self.image_tokenizer.encode_to_ids(batch.target_pixels)
+        mask = drawing_mask(batch.target_characters)
+        logits = self.teacher(ids, batch.target_characters, mask, batch.source_pixels)
+        loss = losses.image_cross_entropy(logits, ids, self.config.loss.label_smoothing)
+        return loss, {"accuracy": (logits.argmax(-1) == ids).float().mean()}
+
+    @torch.no_grad()
+    def evaluate(self, step: int) -> Evaluation:
+        """CER and BLEU of OCR on pictures drawn from gold text."""
+        self.validation, rest = self.validation[:PICTURES], self.validation
+        pictures: list[Tensor] = []
+        sheet = None
+        for batch in self.validation_batches():
+            assert batch.target_pixels is not None and batch.target_characters is not None
+            mask = drawing_mask(batch.target_characters)
+            states = self.teacher.states(batch.target_characters, mask, batch.source_pixels)
+            ids, _ = generate_image(self.teacher.decoder, states, mask)
+            drawn = self.image_tokenizer.decode_from_ids(ids)
+            pictures += drawn
+            if sheet is None:
+                sheet = contact_sheet([batch.target_pixels[:SHEET_PAGES], drawn[:SHEET_PAGES]])
+        texts = [sample.target for sample in self.validation]
+        self.validation = rest
+        return Evaluation({"cer": picture_error_rate(pictures, texts)}, sheet)
+
+
+class TranslatorStage(Stage):
+    """Stage 2b: ``CE_image + alpha T^2 KL(teacher) + beta CE_ocr + gamma CE_text`` and, optionally, CTC."""
+
+    wanted = frozenset({pages.SOURCE_PIXELS, pages.SOURCE_PIECES, pages.SOURCE_CHARACTERS, pages.TARGET_PIECES})
+    MODULES = (
+        "image_encoder",
+        "text_encoder",
+        "text_decoder",
+        "ocr_head",
+        "ctc_head",
+        "character_encoder",
+        "image_decoder",
+        "image_tokenizer",
+    )
+
+    def __init__(self, config: Config, vocabulary: Vocabulary, train: list, validation: list):
+        self.draws = bool(config.loss.image or config.loss.distillation)
+        if self.draws:
+            self.wanted = self.wanted | {pages.TARGET_PIXELS, pages.TARGET_CHARACTERS}
+        super().__init__(config, vocabulary, train, validation)
+        self.translator = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
+        self.modules_to_save = {
+            name: module for name in self.MODULES if (module := getattr(self.translator, name)) is not None
+        }
+        self.freeze("image_tokenizer", *config.freeze)
+        self.teacher: TextToImage | None = None
+        if config.loss.distillation:
+            self.teacher = TextToImage(config.model, vocabulary.character_count)
+            self.teacher.requires_grad_(False)
+            self._load_teacher()
+
+    def _load_teacher(self) -> None:
+        """Fill the frozen teacher from ``start.teacher``; it is not part of what this stage saves."""
+        assert self.teacher is not None
+        origin = self.config.start.get("teacher", "")
+        if not origin:
+            raise UserError("loss.distillation needs a teacher: set start.teacher=RUN, or loss.distillation=0")
+        for name in ("encoder", "decoder", "layout"):
+            part = getattr(self.teacher, name)
+            if part is not None:
+                start_module(part, f"teacher_{name}", origin, self.vocabulary)
+
+    def train(self, mode: bool = True) -> "TranslatorStage":
+        """Training mode for all but the frozen modules and the teacher."""
+        super().train(mode)
+        if getattr(self, "teacher", None) is not None:
+            self.teacher.eval()
+        return self
+
+    def optimised(self) -> Mapping[str, list[nn.Parameter]]:
+        """Everything of the translator that is not frozen and that a loss reaches."""
+        modules = dict(self.modules_to_save)
+        if not self.draws:
+            for name in ("character_encoder", "image_decoder"):
+                modules.pop(name, None)
+        return {"main": [p for module in modules.values() for p in module.parameters() if p.requires_grad]}
+
+    def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """The weighted sum, and each part by name."""
+        weights = self.config.loss
+        assert batch.source_pixels is not None and batch.target_output is not None
+        source = self.translator.see(batch.source_pixels)
+        assert source.reading is not None
+        loss, report = reading_loss(
+            self.translator, source.reading, batch, weights.ctc, weights.ocr, weights.label_smoothing
+        )
+        ids = None
+        if self.draws:
+            assert batch.target_pixels is not None
+            with torch.no_grad():
+                ids = self.translator.image_tokenizer.encode_to_ids(batch.target_pixels)
+        output = self.translator(
+            source,
+            batch.target_input,
+            batch.target_output != PAD,
+            image_ids=ids,
+            characters=batch.target_characters,
+            character_mask=None if batch.target_characters is None else drawing_mask(batch.target_characters),
+            owners=batch.owners,
+        )
+        text = losses.text_cross_entropy(output.text, batch.target_output, weights.label_smoothing)
+        loss = loss + weights.text * text
+        report["text"] = text.detach()
+        if ids is not None:
+            image = losses.image_cross_entropy(output.image, ids, weights.label_smoothing)
+            loss = loss + weights.image * image
+            report["image"] = image.detach()
+        if self.teacher is not None and ids is not None:
+            assert batch.target_characters is not None
+            with torch.no_grad():
+                mask = drawing_mask(batch.target_characters)
+                expected = self.teacher(ids, batch.target_characters, mask, batch.source_pixels)
+            kl = losses.distillation(output.image, expected, weights.temperature)
+            loss = loss + weights.distillation * kl
+            report["distillation"] = kl.detach()
+        return loss, report
+
+    @torch.no_grad()
+    def evaluate(self, step: int) -> Evaluation:
+        """BLEU of the text, CER of the reading and, where pictures are drawn, their BLEU and CER by OCR."""
+        from translatotron_v.inference.generate import drawing_states, read_source
+
+        hypotheses: list[str] = []
+        read: list[str] = []
+        pictures: list[Tensor] = []
+        sheet = None
+        for batch in self.validation_batches():
+            assert batch.source_pixels is not None
+            source = self.translator.see(batch.source_pixels)
+            target = self.config.data.target_language
+            decoded = generate_text(
+                self.translator.text_decoder, self.vocabulary, source.memory, source.mask, "translate", target
+            )
+            hypotheses += decoded.texts
+            read += read_source(self.translator, self.vocabulary, source, self.config.data.source_language)
+            if self.draws and len(pictures) < PICTURES:
+                drawn, mask = drawing_states(self.translator, self.vocabulary, source, decoded.ids, target)
+                ids, _ = generate_image(self.translator.image_decoder, drawn, mask, source.memory)
+                pixels = self.translator.image_tokenizer.decode_from_ids(ids)
+                pictures += pixels
+                if sheet is None:
+                    assert batch.target_pixels is not None
+                    columns = [batch.source_pixels, pixels, batch.target_pixels]
+                    sheet = contact_sheet([column[:SHEET_PAGES] for column in columns])
+        references = [sample.target for sample in self.validation]
+        metrics = {
+            "bleu": bleu(hypotheses, references).value,
+            "reading_cer": cer(read, [sample.source for sample in self.validation]).value,
+        }
+        if pictures:
+            metrics["picture_cer"] = picture_error_rate(pictures[:PICTURES], hypotheses)
+        return Evaluation(metrics, sheet)
+
+
+def reading_loss(
+    translator: TranslatotronV, states: Tensor, batch: Batch, ctc: float, ocr: float, label_smoothing: float
+) -> tuple[Tensor, dict[str, Tensor | float]]:
+    """Weighted losses of the heads that read the source page from the ViT's states (B, S, M)."""
+    loss = states.new_zeros(())
+    report: dict[str, Tensor | float] = {}
+    if ctc and translator.ctc_head is not None:
+        assert batch.source_characters is not None
+        first = int(translator.config.image_encoder.class_token)
+        part = losses.ctc(translator.ctc_head(states[:, first:]), batch.source_characters)
+        loss = loss + ctc * part
+        report["ctc"] = part.detach()
+    if ocr:
+        assert batch.source_input is not None and batch.source_output is not None
+        logits, _ = translator.ocr_head(batch.source_input, states)
+        part = losses.text_cross_entropy(logits, batch.source_output, label_smoothing)
+        loss = loss + ocr * part
+        report["ocr"] = part.detach()
+    return loss, report
+
+
+def picture_error_rate(pictures: list[Tensor], texts: list[str]) -> float:
+    """CER of OCR on pictures (channels, H, W) in [0, 1] against the texts they should show."""
+    from translatotron_v.ocr import boxes_to_text, make_reader
+
+    reader = make_reader()
+    read = [boxes_to_text(reader.read(as_picture(picture))).lower() for picture in pictures]
+    return cer(read, [text.lower() for text in texts[: len(pictures)]]).value
+
+
+def as_picture(pixels: Tensor) -> Image.Image:
+    """(channels, H, W) in [0, 1] -> an 8-bit picture."""
+    values = (pixels.clamp(0, 1) * 255).round().byte().cpu().numpy()
+    return Image.fromarray(values[0] if values.shape[0] == 1 else values.transpose(1, 2, 0))
+
+
+STAGES: dict[str, type[Stage]] = {
+    "tokenizer": TokenizerStage,
+    "reader": ReaderStage,
+    "text": TextStage,
+    "teacher": TeacherStage,
+    "translator": TranslatorStage,
+}
