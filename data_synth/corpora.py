@@ -1,4 +1,4 @@
-"""Aligned text pairs from files: Moses pairs and TSV, plain or gzipped, and IWSLT releases; or from the grammar."""
+"""Aligned text pairs from files: Moses pairs and TSV, plain or gzipped, and IWSLT releases (see also `grammar`)."""
 
 import gzip
 import re

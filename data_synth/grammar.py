@@ -8,8 +8,9 @@ numbers, so there are always more.
 import random
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 from data_synth.corpora import TextPair
 from data_synth.errors import UserError
@@ -116,7 +117,11 @@ def grammar_pairs(
     """
     pairs: list[TextPair] = []
     seen: set[str] = set()
-    for pair in _stream(source_language, target_language, seed, templates, max_words, split, 200 * count + 2_000):
+    templates = tuple(templates)
+    sequence = GrammarPairs(
+        source_language, target_language, seed, range(200 * count + 2_000), templates, max_words, split
+    )
+    for pair in sequence:
         if len(pairs) == count:
             break
         if distinct and (f"<{pair.source}" in seen or f">{pair.target}" in seen):
@@ -131,18 +136,38 @@ def grammar_pairs(
     return pairs
 
 
-def _stream(
-    source_language: str,
-    target_language: str,
-    seed: int,
-    templates: Sequence[str],
-    max_words: int | None,
-    split: str | None,
-    limit: int,
-) -> Iterator[TextPair]:
-    for index in range(limit):
-        yield grammar_pair(
-            source_language, target_language, seed, index, templates=templates, max_words=max_words, split=split
+@dataclass(frozen=True)
+class GrammarPairs(Sequence[TextPair]):
+    """A stretch of the endless sequence as a sequence of its own; nothing is made before it is looked at."""
+
+    source_language: str
+    target_language: str
+    seed: int
+    indices: range
+    templates: tuple[str, ...] = TEMPLATES
+    max_words: int | None = None
+    split: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, at: int) -> TextPair: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> "GrammarPairs": ...
+
+    def __getitem__(self, at: int | slice) -> "TextPair | GrammarPairs":
+        if isinstance(at, slice):
+            return replace(self, indices=self.indices[at])
+        return grammar_pair(
+            self.source_language,
+            self.target_language,
+            self.seed,
+            self.indices[at],
+            templates=self.templates,
+            max_words=self.max_words,
+            split=self.split,
         )
 
 

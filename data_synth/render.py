@@ -238,12 +238,13 @@ def _draw(placed: Placed, layout: PageLayout, style: PageStyle, face: Face) -> R
 
 def _colour(mask: Mask, layout: PageLayout, style: PageStyle) -> Pixels:
     """Ink over background, then degraded: (H, W) coverage -> (H, W, C) pixels."""
-    coverage = mask[:, :, None]
+    pixels: Pixels = np.empty((*mask.shape, layout.channels), dtype=np.uint8)
     if style.background == "plain" and style.ink == BLACK and style.paper == WHITE:
-        pixels: Pixels = np.repeat(255 - coverage, layout.channels, axis=2)
+        pixels[...] = (255 - mask)[:, :, None]
     else:
-        paper = make_background(style, layout.height, layout.width, layout.channels).astype(np.uint16)
+        pixels[...] = make_background(style, layout.height, layout.width, layout.channels)
+        inked = mask > 0
+        alpha = mask[inked].astype(np.uint16)[:, None]
         ink = np.array(as_channels(style.ink, layout.channels), dtype=np.uint16)
-        alpha = coverage.astype(np.uint16)
-        pixels = ((paper * (255 - alpha) + ink * alpha + 127) // 255).astype(np.uint8)
+        pixels[inked] = (pixels[inked] * (255 - alpha) + ink * alpha + 127) // 255
     return degrade(pixels, style)
