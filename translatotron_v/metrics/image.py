@@ -22,13 +22,21 @@ def ssim(hypotheses: Sequence[Picture | None], references: Sequence[Picture]) ->
         hypotheses: pictures, or None for one that is missing and earns 0.
         references: as many; a hypothesis of another size is resized to its reference.
     """
-    values = [pair_ssim(*pair) for pair in _pairs(hypotheses, references)]
-    return Score("SSIM", float(np.mean(values)), f"win:{WINDOW}|resize:lanczos|missing:0|skimage:{_version()}")
+    return mean_ssim([pair_ssim(*pair) for pair in _pairs(hypotheses, references)])
 
 
 def psnr(hypotheses: Sequence[Picture | None], references: Sequence[Picture]) -> Score:
     """Mean peak signal-to-noise ratio in dB, 0..100; a missing picture earns 0, equal ones 100. See `ssim`."""
-    values = [pair_psnr(*pair) for pair in _pairs(hypotheses, references)]
+    return mean_psnr([pair_psnr(*pair) for pair in _pairs(hypotheses, references)])
+
+
+def mean_ssim(values: Sequence[float]) -> Score:
+    """The score of pairs that `pair_ssim` has measured."""
+    return Score("SSIM", float(np.mean(values)), f"win:{WINDOW}|resize:lanczos|missing:0|skimage:{_version()}")
+
+
+def mean_psnr(values: Sequence[float]) -> Score:
+    """The score of pairs that `pair_psnr` has measured."""
     signature = f"peak:255|resize:lanczos|missing:0|equal:{PSNR_CEILING:g}|skimage:{_version()}"
     return Score("PSNR", float(np.mean(values)), signature)
 

@@ -1,0 +1,157 @@
+"""The command line of `evaluate.py`."""
+
+import argparse
+import datetime
+import functools
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from translatotron_v import __version__
+from translatotron_v.errors import UserError
+from translatotron_v.ocr import ENGINES, make_reader
+
+_DEFAULT_OUT = Path("out") / "evaluate"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one evaluation; returns the exit status (0 done, 2 bad input, 130 interrupted)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    options = build_parser().parse_args(arguments)
+    options.command = shlex.join(["python", "evaluate.py", *arguments])
+    try:
+        options.run(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options of both kinds of evaluation."""
+    parser = argparse.ArgumentParser(prog="evaluate.py", description="Score pictures, or a trained translator.")
+    commands = parser.add_subparsers(metavar="WHAT", required=True)
+
+    pictures = commands.add_parser(
+        "pictures",
+        help="a folder of pictures against a folder of references",
+        description="Score the pictures of one folder against those of the same names (extensions aside) in another.",
+    )
+    pictures.add_argument("hypotheses", type=Path, metavar="PICTURES", help="folder of the pictures to score")
+    pictures.add_argument("references", type=Path, metavar="REFERENCES", help="folder of the pictures they should be")
+    pictures.add_argument(
+        "--texts", type=Path, metavar="FILE",
+        help="reference texts: lines of name TAB text, or a JSON object (default: what OCR reads on the references)",
+    )  # fmt: skip
+    pictures.set_defaults(run=_pictures)
+
+    checkpoint = commands.add_parser(
+        "checkpoint",
+        help="a trained translator on rendered pages",
+        description="Render the pages of a split as the checkpoint was trained on, translate and score them all.",
+    )
+    checkpoint.add_argument("checkpoint", metavar="NAME|DIR", help="shipped weights, a checkpoint or a run")
+    checkpoint.add_argument("--data", metavar="FOLDER", help="corpus (as trained), or grammar for the built-in phrases")
+    checkpoint.add_argument("--split", metavar="NAME", help="of the corpus (the test split of the checkpoint's config)")
+    checkpoint.add_argument("--limit", type=_positive, default=0, metavar="N", help="only the first N pairs (all)")
+    checkpoint.add_argument("--blank-source", action="store_true", help="show the model white pages instead")
+    checkpoint.add_argument("--beams", type=_positive, default=1, metavar="N", help="beams of the text (1: greedy)")
+    checkpoint.add_argument("--batch-size", type=_positive, default=8, metavar="N", help="pages at a time (8)")
+    checkpoint.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (auto)")
+    checkpoint.add_argument("--threads", type=_positive, default=1, metavar="N", help="CPU threads of the model (1)")
+    checkpoint.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the arithmetic (fp32)")
+    checkpoint.set_defaults(run=_checkpoint)
+
+    for command in (pictures, checkpoint):
+        command.add_argument("-o", "--out", type=Path, metavar="DIR", help="results (out/evaluate/ and a name)")
+        command.add_argument("--cased", action="store_true", help="tell upper from lower case (default: fold both)")
+        command.add_argument("--engine", choices=ENGINES, default="rapidocr", help="OCR engine (rapidocr)")
+        command.add_argument(
+            "--languages", default="en,de", metavar="LIST", help="of the pictures, for tesserocr only (en,de)"
+        )
+        command.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes that run OCR (1)")
+        command.add_argument("--worst", type=_positive, default=12, metavar="N", help="samples on the sheet (12)")
+    return parser
+
+
+def _pictures(options: argparse.Namespace) -> None:
+    from translatotron_v.evaluation.pictures import TITLES, PictureFolder, score_pictures
+
+    hypotheses, references = PictureFolder(options.hypotheses), PictureFolder(options.references)
+    options.out = options.out or _DEFAULT_OUT / options.hypotheses.resolve().name
+    reader = _reader(options)
+    report = score_pictures(
+        hypotheses, references, reader, options.texts, lower_case=not options.cased, worst=options.worst
+    )
+    _finish(report, options, lambda name: [hypotheses.find(name), references.open(name)], TITLES)
+
+
+def _checkpoint(options: argparse.Namespace) -> None:
+    from translatotron_v.evaluation.checkpoint import TITLES, Options, render_split, score_checkpoint, sheet_pictures
+    from translatotron_v.evaluation.loading import TranslatorModel
+    from translatotron_v.inference.pipeline import Translator
+
+    translator = Translator.from_pretrained(
+        options.checkpoint, device=options.device, threads=options.threads, precision=options.precision
+    )
+    model = TranslatorModel(translator, options.checkpoint, options.beams)
+    if options.data:
+        model.config.data.folder = options.data
+    chosen = Options(
+        split=options.split or model.config.data.test,
+        limit=options.limit,
+        blank_source=options.blank_source,
+        batch_size=options.batch_size,
+        lower_case=not options.cased,
+        worst=options.worst,
+    )
+    if options.out is None:
+        blank = "-blank" if chosen.blank_source else ""
+        options.out = _DEFAULT_OUT / f"{Path(options.checkpoint).resolve().name}-{chosen.split}{blank}"
+    pages = render_split(model.config, chosen.split, chosen.limit, chosen.blank_source)
+    report = score_checkpoint(model, pages, _reader(options), options.out, chosen)
+    _finish(report, options, sheet_pictures(pages, options.out), TITLES)
+
+
+def _reader(options: argparse.Namespace) -> Any:
+    from translatotron_v.evaluation.reading import PageReader
+
+    languages = tuple(language.strip() for language in options.languages.split(","))
+    make = functools.partial(make_reader, options.engine, languages)
+    return PageReader(make, options.out, options.workers)
+
+
+def _finish(
+    report: Any,
+    options: argparse.Namespace,
+    pictures: Callable[[str], Sequence[Image.Image | None]],
+    titles: Sequence[str],
+) -> None:
+    """Write everything, and print the table and where it went."""
+    from translatotron_v.evaluation.report import table, write
+
+    report.settings |= {
+        "command": options.command,
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "translatotron-v": __version__,
+    }
+    paths = write(report, options.out, pictures, titles)
+    print(table(report))
+    print(f"\nWritten to {options.out}: {', '.join(path.name for path in paths)}")
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return value

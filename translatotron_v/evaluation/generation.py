@@ -1,0 +1,151 @@
+"""Translating many pages with a checkpoint, so that an interrupted run goes on where it stopped."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from translatotron_v.errors import UserError
+from translatotron_v.inference.pictures import open_picture, save_picture
+
+Page = np.ndarray  # (H, W, C) uint8
+
+
+@dataclass(frozen=True)
+class GeneratedPage:
+    """What a translator made of one page."""
+
+    text: str  # the translation it meant to draw
+    source_text: str  # what it read
+    picture: Page
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A page that was generated, and its cost."""
+
+    page: GeneratedPage
+    cpu_seconds: float  # all threads, its share of the batch
+
+
+Translate = Callable[[Sequence[Page]], list[GeneratedPage]]
+
+
+def generate_pages(
+    translate: Translate,
+    pages: Sequence[Page | None],
+    folder: Path,
+    identity: Mapping[str, Any],
+    batch_size: int = 8,
+    quiet: bool = False,
+) -> list[Generation | None]:
+    """Translate every page that is there.
+
+    Finished pages are kept in `folder` (`00012.png`, `pages.jsonl`) and taken from it by a later call, as long as the
+    identity and the page are the same; under another identity all start anew. Equal pages are translated once.
+
+    Args:
+        translate: takes a batch of pages.
+        pages: None for a text that did not fit; its answer is None too.
+        identity: JSON values that say what the answers depend on, beside the page.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    digests = {index: _digest(page) for index, page in enumerate(pages) if page is not None}
+    try:
+        done = _open_folder(folder, dict(identity), digests)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    waiting: dict[str, list[int]] = {}  # digest -> the pages that look so
+    for index, digest in digests.items():
+        if index not in done:
+            waiting.setdefault(digest, []).append(index)
+    groups = list(waiting.values())
+    with tqdm(
+        total=len(digests), initial=len(done), desc="translating", unit="picture", disable=True if quiet else None
+    ) as bar:
+        for start in range(0, len(groups), batch_size):
+            batch = groups[start : start + batch_size]
+            started = time.process_time()
+            answers = translate([page for group in batch if (page := pages[group[0]]) is not None])
+            cost = (time.process_time() - started) / len(batch)
+            fresh = {
+                index: Generation(answer, cost) for group, answer in zip(batch, answers, strict=True) for index in group
+            }
+            _keep(folder, fresh, digests)
+            done |= fresh
+            bar.update(len(fresh))
+    return [done.get(index) for index in range(len(pages))]
+
+
+def _open_folder(folder: Path, identity: dict[str, Any], digests: Mapping[int, str]) -> dict[int, Generation]:
+    """What a run of the same identity has left of these pages; the remains of any other are removed."""
+    mark = folder / "identity.json"
+    wanted = json.dumps(identity, indent=2, ensure_ascii=False)
+    if not mark.is_file() or mark.read_text(encoding="utf-8") != wanted:
+        if mark.is_file():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        mark.write_text(wanted, encoding="utf-8")
+        return {}
+    done = {}
+    lines = (folder / "pages.jsonl").read_text(encoding="utf-8") if (folder / "pages.jsonl").is_file() else ""
+    for line in lines.splitlines():
+        try:
+            entry = json.loads(line)
+            index = entry["index"]
+            if digests.get(index) == entry["page"]:
+                page = GeneratedPage(entry["text"], entry["source_text"], to_page(open_picture(_file(folder, index))))
+                done[index] = Generation(page, entry["cpu_seconds"])
+        except (ValueError, KeyError, TypeError, UserError):
+            continue  # cut short by a kill: the page is translated again
+    return done
+
+
+def _keep(folder: Path, finished: Mapping[int, Generation], digests: Mapping[int, str]) -> None:
+    """Pictures first: a line is only there when its picture is."""
+    for index, generation in finished.items():
+        save_picture(to_image(generation.page.picture), _file(folder, index))
+    entries = [
+        {
+            "index": index,
+            "page": digests[index],
+            "text": generation.page.text,
+            "source_text": generation.page.source_text,
+            "cpu_seconds": generation.cpu_seconds,
+        }
+        for index, generation in finished.items()
+    ]
+    try:
+        with open(folder / "pages.jsonl", "a", encoding="utf-8") as file:
+            file.write("".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries))
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
+
+
+def _digest(page: Page) -> str:
+    return hashlib.sha256(np.ascontiguousarray(page).data).hexdigest()[:16]
+
+
+def _file(folder: Path, index: int) -> Path:
+    return folder / f"{index:05d}.png"
+
+
+def to_image(page: Page) -> Image.Image:
+    """A page (H, W, 1 or 3) as a picture."""
+    return Image.fromarray(page[..., 0] if page.shape[-1] == 1 else page)
+
+
+def to_page(picture: Image.Image) -> Page:
+    """A picture of mode L or RGB as a page."""
+    values = np.asarray(picture)
+    return values[..., None] if values.ndim == 2 else values

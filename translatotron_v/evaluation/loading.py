@@ -1,0 +1,62 @@
+"""A checkpoint as the evaluation needs it: pages of bytes in, pages of bytes out."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from translatotron_v.config import Config
+from translatotron_v.data.pages import to_pixels
+from translatotron_v.evaluation.generation import GeneratedPage, Page, to_image, to_page
+from translatotron_v.inference.pipeline import Translator
+
+
+class TranslatorModel:
+    """A `Translator` behind the protocol `evaluation.checkpoint.PageModel`: pages go the way that any picture goes.
+
+    Args:
+        translator: with its checkpoint.
+        name: of the checkpoint in reports.
+        beams: of the text.
+    """
+
+    def __init__(self, translator: Translator, name: str, beams: int = 1) -> None:
+        loaded = translator.loaded
+        self._translator, self._beams = translator, beams
+        self.config: Config = loaded.config
+        self.identity: dict[str, Any] = {
+            "checkpoint": name,
+            "weights": weights_digest(loaded.folder),
+            "precision": loaded.precision,
+            "beams": beams,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        }
+
+    def translate(self, pages: Sequence[Page]) -> list[GeneratedPage]:
+        """See `PageModel.translate`."""
+        pictures = [to_image(page) for page in pages]
+        answers = self._translator.translate(pictures, batch_size=len(pictures), beams=self._beams)
+        return [GeneratedPage(answer.text, answer.source_text, to_page(answer.image)) for answer in answers]
+
+    @torch.inference_mode()
+    def reconstruct(self, pages: Sequence[Page]) -> list[Page]:
+        """See `PageModel.reconstruct`."""
+        model = self._translator.loaded.model
+        pixels = to_pixels(np.stack(pages)).to(next(model.parameters()).device)
+        rebuilt = model.image_tokenizer.decode_from_ids(model.image_tokenizer.encode_to_ids(pixels))
+        values = (rebuilt.float() * 255).round().to(torch.uint8)  # (B, C, H, W)
+        return list(values.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def weights_digest(folder: Path) -> str:
+    """Changes when a weight, a setting or the vocabulary of a checkpoint changes."""
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.safetensors"), folder / "config.yaml", folder / "vocabulary.json"]):
+        if path.is_file():
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
