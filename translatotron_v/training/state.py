@@ -63,7 +63,11 @@ def parameter_names(stage: nn.Module) -> dict[int, str]:
 def seed_everything(*key: int) -> None:
     """Seed Python, NumPy and torch with a function of some integers, such as (seed, step, turn)."""
     words = np.random.SeedSequence([part & 0xFFFFFFFF for part in key]).generate_state(4)
-    torch.manual_seed(int(words[0]) << 32 | int(words[1]))
+    seed = int(words[0]) << 32 | int(words[1])
+    # torch.manual_seed takes milliseconds where CUDA is not in use: it keeps a formatted stack for every later device.
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
     random.seed(int(words[2]))
     np.random.seed(int(words[3]))
 

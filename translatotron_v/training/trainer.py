@@ -14,6 +14,7 @@ from typing import Any, NoReturn, Protocol, runtime_checkable
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
+from accelerate.utils import DistributedDataParallelKwargs
 from PIL import Image
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
@@ -422,6 +423,8 @@ def _make_accelerator(config: TrainerConfig) -> Accelerator:
         cpu=config.device == "cpu" or not torch.cuda.is_available(),
         mixed_precision="bf16" if config.precision == "bf16" else "no",
         gradient_accumulation_steps=config.accumulate,
+        # In parallel runs: a turn, or an early part of a curriculum, leaves parameters without gradient.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
 
 
