@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class BuildOptions:
     smallest: int | None = None  # font size that text which does not fit may shrink to, pixels
     lower: bool = False  # lower-case all text
     seed: int = 0  # of styles, places and noise
-    shard_size: int = 1000  # pages asked for per shard
+    shard_size: int = 500  # pages asked for per shard
 
     def __post_init__(self) -> None:
         if not self.split.replace("_", "").replace(".", "").isalnum():
@@ -100,7 +100,7 @@ def build(
         pages: how many pages at most; None for as many as the texts fill.
         workers: processes to render with.
         force: throw away shards of the same split that were made with other settings.
-        quiet: no progress bar.
+        quiet: no progress bar (there is none either where standard error is no terminal).
 
     Raises:
         UserError: shards made with other settings are in the way, nothing to render, or the disk is full.
@@ -116,7 +116,7 @@ def build(
         missing = [task for task in tasks if task.path not in found]
         counts = sum(found.values(), Counter())
         total = len(starts) - 1
-        with tqdm(total=total, initial=counts["asked"], unit="page", disable=quiet, desc=options.split) as bar:
+        with tqdm(total=total, initial=counts["asked"], unit="page", disable=quiet or None, desc=options.split) as bar:
             for shard in _make_all(missing, workers, bar.update):
                 counts += shard
         write_card(folder)
@@ -274,7 +274,7 @@ def _write(task: _Task, rows: list[dict[str, Any]], counts: Counter[str]) -> Non
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    record = {"fingerprint": task.fingerprint, "counts": dict(counts), "options": asdict(task.options)}
+    record = {"fingerprint": task.fingerprint, "counts": dict(counts), "options": _public(task.options)}
     metadata = {
         b"huggingface": json.dumps({"info": {"features": _features()}}).encode(),
         _METADATA_KEY: json.dumps(record, sort_keys=True).encode(),
@@ -287,6 +287,13 @@ def _write(task: _Task, rows: list[dict[str, Any]], counts: Counter[str]) -> Non
         os.replace(aside, task.path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _public(options: BuildOptions) -> dict[str, Any]:
+    """The options as they are recorded: files of the user's by name only."""
+    style = options.style
+    fonts, pictures = (tuple(Path(item).name for item in items) for items in (style.fonts, style.pictures))
+    return asdict(replace(options, style=replace(style, fonts=fonts, pictures=pictures)))
 
 
 def _schema() -> Any:

@@ -92,7 +92,7 @@ def _flat(options: dict[str, Any], prefix: str = "") -> dict[str, object]:
         elif key == "pictures":
             flat[prefix + key] = len(value)
         elif isinstance(value, list):
-            flat[prefix + key] = ", ".join(Path(str(item)).name for item in value)
+            flat[prefix + key] = ", ".join(map(str, value))
         elif key != "split":
             flat[prefix + key] = value
     return flat

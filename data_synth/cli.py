@@ -88,7 +88,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     look.add_argument("--jpeg", type=int, default=0, metavar="Q", help="JPEG artefacts of this quality or better")
     out = top.add_argument_group("output")
     out.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
-    out.add_argument("--shard-size", type=_positive, default=1000, metavar="N", help="pages per file (default: 1000)")
+    out.add_argument("--shard-size", type=_positive, default=500, metavar="N", help="pages per file (default: 500)")
     out.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one per core)")
     out.add_argument("--force", action="store_true", help="replace shards of this split made with other settings")
     out.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -112,7 +112,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m data_synth") 
             options,
             arguments.out,
             pages=arguments.count,
-            workers=arguments.workers or len(os.sched_getaffinity(0)),
+            workers=arguments.workers or _cores(),
             force=arguments.force,
             quiet=arguments.quiet,
         )
@@ -205,6 +205,11 @@ def _report(summary: Summary, options: BuildOptions, seconds: float) -> str:
         f"  open: datasets.load_dataset({str(summary.folder)!r}); described in {summary.folder / 'README.md'}",
     ]
     return "\n".join(lines)
+
+
+def _cores() -> int:
+    """Cores this process may use; not every system tells them apart from all cores."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _positive(text: str) -> int:

@@ -66,7 +66,7 @@ def _text_file(prefix: Path, language: str) -> Path | None:
 
 
 def _read_lines(path: Path) -> list[str]:
-    """Lines of a UTF-8 file, stripped; only newlines separate them (str.splitlines would also cut at U+2028)."""
+    """Lines of a UTF-8 file; only newlines separate them (str.splitlines would also cut at U+2028)."""
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
             text = file.read().decode("utf-8-sig")
@@ -75,7 +75,7 @@ def _read_lines(path: Path) -> list[str]:
     lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()
-    return [line.strip() for line in lines]
+    return lines
 
 
 def _paired(sources: Sequence[str], targets: Sequence[str], source_name: object, target_name: object) -> list[TextPair]:
@@ -83,7 +83,8 @@ def _paired(sources: Sequence[str], targets: Sequence[str], source_name: object,
         raise UserError(
             f"{source_name} has {len(sources)} lines but {target_name} has {len(targets)}: lines must correspond"
         )
-    return [TextPair(source, target) for source, target in zip(sources, targets, strict=True) if source and target]
+    pairs = [TextPair(source.strip(), target.strip()) for source, target in zip(sources, targets, strict=True)]
+    return [pair for pair in pairs if pair.source and pair.target]
 
 
 def _read_tsv(path: Path, source_language: str, target_language: str) -> list[TextPair]:
@@ -91,7 +92,7 @@ def _read_tsv(path: Path, source_language: str, target_language: str) -> list[Te
     swapped = named is not None and named.groups() == (target_language, source_language)
     pairs = []
     for number, line in enumerate(_read_lines(path), start=1):
-        if not line:
+        if not line.strip():
             continue
         cells = [cell.strip() for cell in line.split("\t")]
         if len(cells) < 2:

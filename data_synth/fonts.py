@@ -29,7 +29,8 @@ def _cache_folder() -> Path:
     """A writable folder for unpacked fonts: the user's cache, or the temporary folder where there is none."""
     base = os.environ.get("XDG_CACHE_HOME")
     preferred = (Path(base) if base else Path.home() / ".cache") / "translatotron-v" / "fonts"
-    for folder in (preferred, Path(tempfile.gettempdir()) / f"translatotron-v-fonts-{os.getuid()}"):
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    for folder in (preferred, Path(tempfile.gettempdir()) / f"translatotron-v-fonts-{user}"):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError:
@@ -43,7 +44,6 @@ def _unpack(module: str, name: str) -> Path:
     """Write the font held by `pymupdf_fonts.<module>` to the cache, whole or not at all, and return its path."""
     folder = _cache_folder()
     path = folder / f"{name}.ttf"
-    content: bytes | None = None
     if not path.exists():
         content = importlib.import_module(f"pymupdf_fonts.{module}").fontbuffer
         handle, temporary = tempfile.mkstemp(dir=folder)

@@ -80,6 +80,9 @@ class Face:
         if right > left:
             ImageDraw.Draw(image).text((-left, self.baseline), text, fill=255, font=self.font, anchor="ls")
         mask = np.asarray(image, dtype=np.uint8).reshape(self.line_height, max(right - left, 0))
+        inked = np.flatnonzero(mask.any(axis=0))
+        if inked.size:
+            mask, left = mask[:, inked[0] : inked[-1] + 1], left + int(inked[0])
         return WordInk(mask, left, math.ceil(self.font.getlength(text)), inside and not self.lacks(text))
 
     def wrap(self, words: Sequence[str], width: int, max_lines: int) -> list[list[str]] | None:
