@@ -57,7 +57,7 @@ def test_an_empty_page_reads_as_nothing_and_nothing_is_logged(reader: Reader, ca
 
 
 def test_the_signature_names_engine_version_and_settings(reader: Reader) -> None:
-    assert reader.signature.startswith("ocr:rapidocr|version:3.")
+    assert reader.signature.startswith("ocr:rapidocr-3.")
     assert "limit_type:max|limit_side_len:960|use_cls:False" in reader.signature
 
 

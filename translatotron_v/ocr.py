@@ -99,7 +99,8 @@ class RapidReader:
             raise UserError(f"rapidocr cannot be loaded ({error}): pip install 'rapidocr>=3.9' onnxruntime") from None
         self._engine: Any = RapidOCR(params={**self._SETTINGS, **self._QUIET})
         settings = "|".join(f"{key.partition('.')[2]}:{value}" for key, value in self._SETTINGS.items())
-        self.signature = f"ocr:rapidocr|version:{version('rapidocr')}|ort:{version('onnxruntime')}|{settings}"
+        versions = f"ocr:rapidocr-{version('rapidocr')}|onnxruntime:{version('onnxruntime')}"
+        self.signature = f"{versions}|{settings}"
 
     def read(self, image: Picture) -> list[TextBox]:
         """See `Reader.read`."""
@@ -133,7 +134,7 @@ class TesserReader:
             self._engine: Any = tesserocr.PyTessBaseAPI(lang=names, psm=tesserocr.PSM.SINGLE_BLOCK)
         except RuntimeError as error:
             raise UserError(f"Tesseract has no language data for {names}: {error}") from None
-        self.signature = f"ocr:tesserocr|version:{version('tesserocr')}|lang:{names}|psm:6|scale:{self._SCALE}"
+        self.signature = f"ocr:tesserocr-{version('tesserocr')}|lang:{names}|psm:6|scale:{self._SCALE}"
 
     def read(self, image: Picture) -> list[TextBox]:
         """See `Reader.read`."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from translatotron_v.errors import UserError
+from translatotron_v.evaluation.reading import progress
 from translatotron_v.inference.pictures import open_picture, save_picture
 
 Page = np.ndarray  # (H, W, C) uint8
@@ -70,9 +70,7 @@ def generate_pages(
         if index not in done:
             waiting.setdefault(digest, []).append(index)
     groups = list(waiting.values())
-    with tqdm(
-        total=len(digests), initial=len(done), desc="translating", unit="picture", disable=True if quiet else None
-    ) as bar:
+    with progress(len(digests), "translating", quiet, initial=len(done)) as bar:
         for start in range(0, len(groups), batch_size):
             batch = groups[start : start + batch_size]
             started = time.process_time()

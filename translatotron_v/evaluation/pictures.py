@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 
 from PIL import Image
-from tqdm import tqdm
 
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation.reading import PageReader
+from translatotron_v.evaluation.reading import PageReader, progress
 from translatotron_v.evaluation.report import Report, named
 from translatotron_v.evaluation.scoring import Scorer, TextPairs, similarity, similarity_lines, texts_of
 from translatotron_v.inference.pictures import SAVE_OPTIONS, PictureError, open_picture
@@ -58,6 +57,7 @@ def score_pictures(
     *,
     lower_case: bool = True,
     worst: int = 12,
+    quiet: bool = False,
 ) -> Report:
     """Score every reference against the picture of the same name.
 
@@ -67,6 +67,7 @@ def score_pictures(
         texts: the reference texts, see `read_texts`; without it, what OCR reads on the reference pictures stands in,
             and there is no ceiling.
         worst: how many samples of the highest CER the sheet shows.
+        quiet: show no progress.
 
     Raises:
         UserError: a broken reference picture, or a text that is missing.
@@ -78,7 +79,7 @@ def score_pictures(
     readings = reader.read_all((hypotheses.find(name) for name in names), len(names), "reading pictures")
     original_texts, read = texts_of(originals), texts_of(readings)
     wanted = original_texts if known is None else known
-    alike, resized = _compare(hypotheses, references, names)
+    alike, resized = _compare(hypotheses, references, names, quiet)
 
     pairs = TextPairs(read, wanted)
     ceiling = None if known is None else TextPairs(original_texts, known)
@@ -148,15 +149,17 @@ def _in_order(texts: dict[str, str], names: list[str], path: Path) -> list[str]:
 
 
 def _compare(
-    hypotheses: PictureFolder, references: PictureFolder, names: list[str]
+    hypotheses: PictureFolder, references: PictureFolder, names: list[str], quiet: bool
 ) -> tuple[list[dict[str, float]], list[str]]:
     """SSIM and PSNR of each pair, and the names of those that differ in size."""
     values, resized = [], []
-    for name in tqdm(names, desc="comparing pictures", unit="picture", disable=None):
-        picture, reference = hypotheses.find(name), references.open(name)
-        values.append(similarity(picture, reference))
-        if picture is not None and picture.size != reference.size:
-            resized.append(name)
+    with progress(len(names), "comparing pictures", quiet) as bar:
+        for name in names:
+            picture, reference = hypotheses.find(name), references.open(name)
+            values.append(similarity(picture, reference))
+            if picture is not None and picture.size != reference.size:
+                resized.append(name)
+            bar.update()
     return values, resized
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -32,7 +33,7 @@ class PageReader:
         make: builds the reader; called in each worker, so it must be a function of a module, or a partial of one.
         folder: where `readings.jsonl` is kept; None keeps nothing.
         workers: processes; 1 reads in this one.
-        quiet: show no progress bar; without a terminal there is none anyway.
+        quiet: show no progress.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class PageReader:
         boxes: list[Boxes] = []
         with (
             self._executor() as executor,
-            tqdm(total=total, desc=label, unit="picture", disable=True if self._quiet else None) as bar,
+            progress(total, label, self._quiet) as bar,
         ):
             waiting = iter(pictures)
             while chunk := list(islice(waiting, _CHUNK * self._workers)):
@@ -99,6 +100,12 @@ class PageReader:
                     file.write(line + "\n")
             except OSError as error:
                 raise UserError(f"{self._file}: cannot be written ({error.strerror or error})") from None
+
+
+def progress(total: int, label: str, quiet: bool = False, initial: int = 0) -> tqdm:
+    """A bar with the time that is left; without a terminal a line every half minute."""
+    interval = 0.1 if sys.stderr.isatty() else 30.0
+    return tqdm(total=total, desc=label, unit="picture", disable=quiet, initial=initial, mininterval=interval)
 
 
 def _start_worker(make: Callable[[], Reader]) -> None:
