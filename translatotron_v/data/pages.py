@@ -108,7 +108,7 @@ def read_split(config: Config, split: str) -> list[TextPair]:
 
 def _grammar_split(data: DataConfig, split: str) -> list[TextPair]:
     """Disjoint splits of the built-in phrases: held-out ones come first and are left out of training."""
-    from data_synth.corpora import grammar_pairs
+    from data_synth.grammar import grammar_pairs
 
     held_out = grammar_pairs(data.source_language, data.target_language, 2 * GRAMMAR_HELD_OUT, seed=0)
     if split == data.validation:
