@@ -97,7 +97,11 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     speed.add_argument("--batch-size", type=_positive, default=8, metavar="N", help="pictures at a time (8)")
     speed.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (auto)")
     speed.add_argument(
-        "--threads", type=_positive, metavar="N", help="CPU threads (all cores; 1 is faster on busy ones)"
+        "--threads",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="CPU threads (1; more help large models on idle cores)",
     )
     speed.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the arithmetic (fp32)")
 
