@@ -231,6 +231,7 @@ class LossConfig:
     ocr: float = 1.0  # beta: cross-entropy of the OCR head
     text: float = 1.0  # gamma: cross-entropy of the target text
     ctc: float = 0.0  # CTC reading of the source page
+    text_distillation: float = 0.0  # KL to the pieces of a frozen text mode that reads the source text
     label_smoothing: float = 0.1
     l1: float = 1.0  # tokenizer: absolute error of the pixels
     l2: float = 2.0  # tokenizer: squared error of the pixels
@@ -360,7 +361,9 @@ def to_yaml(config: Config) -> str:
     return OmegaConf.to_yaml(OmegaConf.structured(config))
 
 
-def _read_layers(path: Path) -> Iterator[tuple[str, DictConfig]]:
+def _read_layers(path: Path, above: tuple[Path, ...] = ()) -> Iterator[tuple[str, DictConfig]]:
+    if path.resolve() in above:
+        raise ConfigError(f"{path}: is its own base, by way of the files that it names under 'base'")
     if not path.is_file():
         raise ConfigError(f"{path}: no such config file")
     try:
@@ -371,16 +374,16 @@ def _read_layers(path: Path) -> Iterator[tuple[str, DictConfig]]:
         raise ConfigError(f"{path}: a config file holds keys and values")
     base = layer.pop("base", None)
     if base is not None:
-        yield from _read_layers(path.parent / str(base))
+        yield from _read_layers(path.parent / str(base), (*above, path.resolve()))
     yield str(path), layer
 
 
 def _unknown_key(key: str) -> str:
     known = list(_known_keys(Config))
-    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    if not nearest:  # the right name in the wrong section
-        leaf = key.rsplit(".", 1)[-1]
-        nearest = [name for name in known if name.rsplit(".", 1)[-1] == leaf][:1]
+    leaf = key.rsplit(".", 1)[-1]
+    misspelt = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
+    elsewhere = [name for name in known if name.rsplit(".", 1)[-1] == leaf]  # the right name in the wrong section
+    nearest = misspelt or elsewhere or difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     hint = f"; the nearest is {nearest[0]!r}" if nearest else ""
     return f"unknown key {key!r}{hint}"
 

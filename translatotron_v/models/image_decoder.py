@@ -89,19 +89,27 @@ class ImageDecoder(nn.Module):
         self.layers = nn.ModuleList(
             ImageDecoderLayer(config, image_width, text_width) for _ in range(config.layers)
         )
-        self.gate = nn.Linear(2 * config.width, config.width, bias=False) if config.fusion == "gated" else None
+        self.gate = nn.Linear(2 * config.width, config.width) if config.fusion == "gated" else None
         self.norm = nn.LayerNorm(config.width)
         self.out = nn.Linear(config.width, codes, bias=False)
         self.initialise()
 
     def initialise(self) -> None:
-        """Normal start of maps, tables and positions; the gate starts half open (zero weights)."""
+        """Normal start of maps, tables and positions.
+
+        The gate starts on the side of the text and what is read from the image starts at zero, so that a decoder whose
+        other weights come from a text-to-image teacher begins by drawing what the teacher draws.
+        """
         initialise(self)
         nn.init.normal_(self.embedding.weight, std=0.5)  # inputs are pre-normed: tokens must outweigh positions
         for vector in (self.start_vector, self.row_positions, self.column_positions):
             nn.init.normal_(vector, std=0.2)
         if self.gate is not None:
             nn.init.zeros_(self.gate.weight)
+            nn.init.constant_(self.gate.bias, 2.0)
+        for layer in self.layers:
+            if self.reads_image:
+                nn.init.zeros_(layer.image_cross.out.weight)
 
     def _positions(self, start: int, stop: int) -> Tensor:
         place = torch.arange(start, stop, device=self.start_vector.device)

@@ -23,12 +23,17 @@ def image_cross_entropy(logits: Tensor, ids: Tensor, label_smoothing: float = 0.
     return F.cross_entropy(rearrange(logits, "b n k -> (b n) k"), ids.flatten(), label_smoothing=label_smoothing)
 
 
-def distillation(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-    """``T^2 KL(teacher || student)`` of logits (..., K), mean over positions (Hinton et al. 2015; paper, section 3.4)."""
+def distillation(
+    student: Tensor, teacher: Tensor, temperature: float = 1.0, mask: Tensor | None = None
+) -> Tensor:
+    """``T^2 KL(teacher || student)`` of logits (..., K), mean over positions (Hinton et al. 2015; paper, section 3.4).
+
+    ``mask`` (...) is true at the positions that count; ``None`` counts all.
+    """
     student_log = F.log_softmax(student / temperature, dim=-1)
     teacher_log = F.log_softmax(teacher / temperature, dim=-1)
-    kl = (teacher_log.exp() * (teacher_log - student_log)).sum(-1).mean()
-    return temperature**2 * kl
+    kl = (teacher_log.exp() * (teacher_log - student_log)).sum(-1)
+    return temperature**2 * (kl.mean() if mask is None else (kl * mask).sum() / mask.sum())
 
 
 def ctc(logits: Tensor, characters: Tensor) -> Tensor:
