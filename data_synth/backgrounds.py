@@ -1,7 +1,6 @@
 """Paper to print on, and what scanners and cameras do to the printed page.
 
-Everything is a pure function of the style, so that both pages of a pair get the same paper. Nothing is downloaded:
-the photographs are those inside the scikit-image wheel, which is not imported, only looked into.
+Everything is a pure function of the style, so that both pages of a pair get the same paper. Nothing is downloaded.
 """
 
 import io
@@ -14,38 +13,12 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter, UnidentifiedImageError
 
 from data_synth.errors import UserError
-from data_synth.fonts import package_folder
+from data_synth.photographs import bundled_photographs
 from data_synth.style import Colour, PageStyle
 
 Pixels = npt.NDArray[np.uint8]
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-_PHOTOGRAPHS = (
-    "astronaut.png",
-    "brick.png",
-    "camera.png",
-    "chelsea.png",
-    "coffee.png",
-    "grass.png",
-    "gravel.png",
-    "hubble_deep_field.jpg",
-    "rocket.jpg",
-)
-
-
-@lru_cache(maxsize=1)
-def bundled_photographs() -> dict[str, Path]:
-    """Name -> file of the public-domain and CC0 photographs in scikit-image's wheel.
-
-    Raises:
-        UserError: scikit-image is not installed.
-    """
-    folder = package_folder("skimage")
-    found = {} if folder is None else {name: folder / "data" / name for name in _PHOTOGRAPHS}
-    found = {name: path for name, path in found.items() if path.is_file()}
-    if not found:
-        raise UserError("background 'photo' needs scikit-image's photographs: pip install scikit-image")
-    return found
 
 
 def pictures_in(folder: str | Path) -> tuple[str, ...]:

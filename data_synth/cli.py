@@ -127,7 +127,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m data_synth") 
 
 
 def _options(arguments: argparse.Namespace) -> BuildOptions:
-    from data_synth.backgrounds import bundled_photographs, pictures_in
+    from data_synth.backgrounds import pictures_in
+    from data_synth.photographs import bundled_photographs
 
     if arguments.kind == "blocks" and arguments.blocks is None:
         arguments.blocks = (1, 3)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from data_synth.errors import UserError
+from data_synth.photographs import bundled_photographs
 
 Colour = tuple[int, int, int]
 
@@ -103,8 +104,6 @@ def sample_style(rng: np.random.Generator, options: StyleOptions) -> PageStyle:
     ink, paper, paper_end = _colours(rng, options.colours, background)
     picture = ""
     if background in ("photo", "folder"):
-        from data_synth.backgrounds import bundled_photographs
-
         picture = _pick(rng, options.pictures if background == "folder" else tuple(bundled_photographs()))
     return PageStyle(
         font=_pick(rng, options.fonts),
