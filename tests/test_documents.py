@@ -6,13 +6,16 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from translatotron_v import cli
 from translatotron_v.config import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "weights").rglob("*.md")])
-CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+YAML = sorted((ROOT / "configs").rglob("*.yaml"))
+RECIPES = [path for path in YAML if path.name == "recipe.yaml"]
+CONFIGS = [path for path in YAML if path not in RECIPES]
 
 
 def commands(document: Path) -> list[str]:
@@ -74,6 +77,12 @@ def test_links_lead_somewhere(document: Path):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_shipped_configuration_parses(path: Path):
     load_config(path)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_recipe_names_configurations_of_its_folder(path: Path):
+    steps = yaml.safe_load(path.read_text(encoding="utf-8"))["steps"]
+    assert [step for step in steps if not (path.parent / f"{step}.yaml").is_file()] == []
 
 
 def test_no_path_of_any_machine_is_left():

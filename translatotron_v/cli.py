@@ -1,4 +1,4 @@
-"""The command line: `translatotron-v {translate, demo, render, info}`.
+"""The command line: `translatotron-v {translate, demo, render, info, export}`.
 
 Everything heavy is imported inside the command that needs it, so that `--help` and `--version` answer at once.
 """
@@ -71,6 +71,17 @@ def build_parser() -> argparse.ArgumentParser:
         "what", nargs="?", metavar="WHAT", help="configuration file (or paper/translator), weights, checkpoint or run"
     )
     info.set_defaults(run=_info)
+
+    export = commands.add_parser(
+        "export",
+        help="write a trained translator as a folder of half-precision weights",
+        description="Write a translator run as a folder that translates anywhere: half-precision weights, settings, "
+        "vocabulary.",
+    )
+    export.add_argument("checkpoint", metavar="RUN", help="run or checkpoint of the stage translator")
+    export.add_argument("-o", "--output", metavar="FOLDER", required=True, help="where to write")
+    export.add_argument("--force", action="store_true", help="replace an export; its *.md and LICENSE files stay")
+    export.set_defaults(run=_export)
     return parser
 
 
@@ -101,7 +112,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         type=_positive,
         default=1,
         metavar="N",
-        help="CPU threads (1; more help large models on idle cores)",
+        help="CPU threads (1; more help large models only)",
     )
     speed.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the arithmetic (fp32)")
 
@@ -264,6 +275,14 @@ def _info(options: argparse.Namespace) -> int:
         f"languages {', '.join(config.model.vocabulary.languages)}"
     )
     print(parameter_table(config, **sizes))
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from translatotron_v.training.export import export_run, size_table
+
+    sizes = export_run(Path(options.checkpoint), Path(options.output), overwrite=options.force)
+    print(f"{size_table(sizes)}\nwritten to {options.output}")
     return 0
 
 
