@@ -24,13 +24,13 @@ from PIL import features
 from tqdm import tqdm
 
 from data_synth.backgrounds import to_png
+from data_synth.card import METADATA_KEY, shard_metadata, write_card
 from data_synth.corpora import TextPair
 from data_synth.errors import UserError
 from data_synth.render import PagePair, RenderedPage, lacking, render_sample
 from data_synth.style import PageLayout, StyleOptions
 
 FORMAT_VERSION = 1
-_METADATA_KEY = b"data_synth"
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,6 @@ def build(
     Raises:
         UserError: shards made with other settings are in the way, nothing to render, or the disk is full.
     """
-    from data_synth.card import write_card
-
     folder = Path(folder)
     starts = _page_starts(len(texts), options, pages)
     tasks = _tasks(texts, options, folder, starts)
@@ -123,19 +121,6 @@ def build(
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error}") from error
     return Summary(folder, counts, len(tasks), len(found), sum(task.path.stat().st_size for task in tasks))
-
-
-def shard_metadata(path: Path) -> dict[str, Any] | None:
-    """What a shard says about itself: fingerprint, counts, options; None for a file that is no shard of ours."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException):
-        return None
-    record = metadata.get(_METADATA_KEY)
-    return None if record is None else json.loads(record)
 
 
 def _page_starts(available: int, options: BuildOptions, pages: int | None) -> list[int]:
@@ -277,7 +262,7 @@ def _write(task: _Task, rows: list[dict[str, Any]], counts: Counter[str]) -> Non
     record = {"fingerprint": task.fingerprint, "counts": dict(counts), "options": _public(task.options)}
     metadata = {
         b"huggingface": json.dumps({"info": {"features": _features()}}).encode(),
-        _METADATA_KEY: json.dumps(record, sort_keys=True).encode(),
+        METADATA_KEY: json.dumps(record, sort_keys=True).encode(),
     }
     table = pa.Table.from_pylist(rows, schema=_schema().with_metadata(metadata))
     aside = task.path.with_name(f".tmp-{task.path.name}-{os.getpid()}")

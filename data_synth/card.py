@@ -1,12 +1,12 @@
 """The data card: a README.md that Hugging Face `datasets` takes its splits from."""
 
+import json
 import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from data_synth.build import shard_metadata
-
+METADATA_KEY = b"data_synth"  # under which a shard says what it is
 _COLUMNS = """
 | column | what it holds |
 |---|---|
@@ -24,6 +24,19 @@ grammar has none). Fonts: DejaVu (Bitstream Vera licence); FiraGO, Fira Mono, No
 (SIL OFL 1.1); Ubuntu (Ubuntu Font Licence 1.0). Background photographs, where used: those in the scikit-image wheel, in
 the public domain or CC0, or the maker's own.
 """
+
+
+def shard_metadata(path: Path) -> dict[str, Any] | None:
+    """What a shard says about itself: fingerprint, counts, options; None for a file that is no shard of ours."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowException):
+        return None
+    record = metadata.get(METADATA_KEY)
+    return None if record is None else json.loads(record)
 
 
 def write_card(folder: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from data_synth import build as build_module
-from data_synth.build import BuildOptions, build, shard_metadata
+from data_synth.build import BuildOptions, build
+from data_synth.card import shard_metadata
 from data_synth.cli import main
 from data_synth.corpora import TextPair
 from data_synth.errors import UserError
