@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_synth.render import PageLayout, PageStyle, render_page
+from data_synth.render import render_page
+from data_synth.style import PageLayout, PageStyle
 from translatotron_v.config import Config, to_yaml
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation import checkpoint as checkpoints

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_synth.render import PageLayout, PageStyle, render_page
+from data_synth.render import render_page
+from data_synth.style import PageLayout, PageStyle
 from translatotron_v.errors import UserError
 from translatotron_v.metrics import cer
 from translatotron_v.ocr import Reader, box_from_bounds, boxes_to_text, make_reader
