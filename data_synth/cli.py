@@ -11,7 +11,7 @@ from pathlib import Path
 from data_synth.build import BuildOptions, Summary, build
 from data_synth.corpora import TextPair, read_pairs
 from data_synth.errors import UserError
-from data_synth.fonts import default_fonts, find_font
+from data_synth.fonts import bundled_names, default_fonts, find_font
 from data_synth.style import BACKGROUNDS, KINDS, PageLayout, StyleOptions
 
 _DESCRIPTION = """\
@@ -100,10 +100,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m data_synth") 
     top = parser(prog)
     arguments = top.parse_args(argv)
     if arguments.list_fonts:
-        print("\n".join(default_fonts()))
+        print("\n".join(bundled_names()))
         return 0
     if arguments.out is None:
-        top.error("name the folder to write to, for example: pages/")
+        top.error("name the folder to write to, in front of the options, for example: pages/ --count 100")
     started = time.monotonic()
     try:
         options = _options(arguments)

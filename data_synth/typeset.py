@@ -100,7 +100,7 @@ class Face:
             if lines and pen + self.space + reach <= width:
                 lines[-1].append(word)
                 pen += self.space + ink.advance
-            elif len(lines) == max_lines:
+            elif len(lines) >= max_lines:
                 return None
             else:
                 lines.append([word])

@@ -150,6 +150,14 @@ def test_what_does_not_fit_is_none_and_shrinks_if_it_may() -> None:
     assert not fits("Donaudampfschifffahrtsgesellschaft" * 3, layout, PageStyle())
 
 
+def test_margins_wider_than_the_page_leave_no_room() -> None:
+    for style in (PageStyle(top=40), PageStyle(margin=200)):
+        for kind in ("line", "paragraph", "blocks"):
+            layout = PageLayout(48, 256, 1, kind)
+            assert render_page("a", layout, style) is None
+            assert render_pair(TextPair("a", "a"), layout, style, np.random.default_rng(0)) is None
+
+
 def test_one_line_is_one_line() -> None:
     layout = PageLayout(48, 256, 1, "line")
     assert fits("ein kurzer satz", layout, PageStyle())
