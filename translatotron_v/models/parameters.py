@@ -19,7 +19,7 @@ class ModuleSize:
 
     name: str
     parameters: int
-    buffers: int  # tensors that are saved but not trained by gradient, such as the tokenizer's codebook
+    buffers: int  # what is saved beside them and not trained by gradient, such as the tokenizer's codebook
     used: str  # when the module is needed
 
 
@@ -43,12 +43,13 @@ def module_sizes(config: Config, pieces: int | None = None, characters: int | No
 
 
 def parameter_table(config: Config, pieces: int | None = None, characters: int | None = None) -> str:
-    """The sizes as text, a row for each module, with the sum of what translating needs."""
+    """The sizes as text, a row for each module, with the sums of what translating needs and of all."""
     rows = module_sizes(config, pieces, characters)
     inference = [row for row in rows if row.used.startswith("inference")]
-    rows.append(
-        ModuleSize("translator", sum(row.parameters for row in inference), sum(row.buffers for row in inference), "sum")
-    )
+    totals: list[ModuleSize] = []
+    for name, part, what in (("at inference", inference, "sum of what translating needs"), ("all", rows, "sum")):
+        totals.append(ModuleSize(name, sum(row.parameters for row in part), sum(row.buffers for row in part), what))
+    rows = rows + totals
     width = max(len(row.name) for row in rows)
     lines = [f"{'module':<{width}}  {'parameters':>12}  {'buffers':>9}  used for"]
     lines += [
@@ -59,4 +60,5 @@ def parameter_table(config: Config, pieces: int | None = None, characters: int |
 
 def _size(name: str, module: nn.Module, used: str) -> ModuleSize:
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    return ModuleSize(name, parameters, sum(buffer.numel() for buffer in module.buffers()), used)
+    saved = sum(tensor.numel() for tensor in module.state_dict().values())
+    return ModuleSize(name, parameters, saved - parameters, used)
