@@ -231,7 +231,8 @@ class LossConfig:
     ocr: float = 1.0  # beta: cross-entropy of the OCR head
     text: float = 1.0  # gamma: cross-entropy of the target text
     ctc: float = 0.0  # CTC reading of the source page
-    text_distillation: float = 0.0  # KL to the pieces of a frozen text mode that reads the source text
+    text_mode: float = 0.0  # cross-entropy of text mode beside image mode, so that the layers they share serve both
+    text_distillation: float = 0.0  # KL to what text mode expects of the translation; no gradient through text mode
     label_smoothing: float = 0.1
     l1: float = 1.0  # tokenizer: absolute error of the pixels
     l2: float = 2.0  # tokenizer: squared error of the pixels

@@ -3,7 +3,6 @@
 Shapes: B batch, T pieces, C characters, N image tokens.
 """
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -347,7 +346,7 @@ class TranslatorStage(Stage):
     """Stage 2b: ``CE_image + alpha T^2 KL(teacher) + beta CE_ocr + gamma CE_text`` and, optionally, CTC."""
 
     wanted = frozenset({pages.SOURCE_PIXELS, pages.SOURCE_PIECES, pages.SOURCE_CHARACTERS, pages.TARGET_PIECES})
-    teachers = ("teacher", "text_teacher")
+    teachers = ("teacher",)
     MODULES = (
         "image_encoder",
         "text_encoder",
@@ -370,18 +369,12 @@ class TranslatorStage(Stage):
         }
         self.freeze("image_tokenizer", *config.freeze)
         self.teacher = self._load_teacher() if config.loss.distillation else None
-        self.text_teacher = self._load_text_teacher() if config.loss.text_distillation else None
-
-    def _origin(self, loss: str, name: str) -> str:
-        """Where a teacher's weights come from; a teacher that is asked for must be named."""
-        origin = self.config.start.get(name, "")
-        if not origin:
-            raise UserError(f"loss.{loss} needs a teacher: set start.{name}=RUN, or loss.{loss}=0")
-        return origin
 
     def _load_teacher(self) -> TextToImage:
         """The frozen text-to-image teacher; it is not part of what this stage saves."""
-        origin = self._origin("distillation", "teacher")
+        origin = self.config.start.get("teacher", "")
+        if not origin:
+            raise UserError("loss.distillation needs a teacher: set start.teacher=RUN, or loss.distillation=0")
         teacher = TextToImage(self.config.model, self.vocabulary.character_count)
         for name in ("encoder", "decoder", "layout"):
             part = getattr(teacher, name)
@@ -389,22 +382,11 @@ class TranslatorStage(Stage):
                 start_module(part, f"teacher_{name}", origin, self.vocabulary)
         return teacher.requires_grad_(False)
 
-    def _load_text_teacher(self) -> nn.ModuleDict:
-        """A frozen copy of text mode as it was before the images came; not saved either."""
-        origin = self._origin("text_distillation", "text_teacher")
-        teacher = nn.ModuleDict(
-            {name: copy.deepcopy(getattr(self.translator, name)) for name in ("text_encoder", "text_decoder")}
-        )
-        for name, part in teacher.items():
-            start_module(part, name, origin, self.vocabulary)
-        return teacher.requires_grad_(False)
-
     def train(self, mode: bool = True) -> "TranslatorStage":
-        """Training mode for all but the frozen modules and the teachers."""
+        """Training mode for all but the frozen modules and the teacher."""
         super().train(mode)
-        for name in self.teachers:
-            if getattr(self, name, None) is not None:
-                getattr(self, name).eval()
+        if getattr(self, "teacher", None) is not None:
+            self.teacher.eval()
         return self
 
     def optimised(self) -> Mapping[str, list[nn.Parameter]]:
@@ -441,10 +423,17 @@ class TranslatorStage(Stage):
         text = losses.text_cross_entropy(output.text, batch.target_output, weights.label_smoothing)
         loss = loss + weights.text * text
         report["text"] = text.detach()
-        if self.text_teacher is not None:
-            kl = losses.distillation(output.text, self._text_mode_logits(batch), mask=batch.target_output != PAD)
-            loss = loss + weights.text_distillation * kl
-            report["text_distillation"] = kl.detach()
+        if weights.text_mode or weights.text_distillation:
+            with torch.set_grad_enabled(bool(weights.text_mode)):
+                expected = self._text_mode_logits(batch)
+            if weights.text_mode:
+                own = losses.text_cross_entropy(expected, batch.target_output, weights.label_smoothing)
+                loss = loss + weights.text_mode * own
+                report["text_mode"] = own.detach()
+            if weights.text_distillation:
+                kl = losses.distillation(output.text, expected.detach(), mask=batch.target_output != PAD)
+                loss = loss + weights.text_distillation * kl
+                report["text_distillation"] = kl.detach()
         if ids is not None:
             image = losses.image_cross_entropy(output.image, ids, weights.label_smoothing)
             loss = loss + weights.image * image
@@ -459,13 +448,13 @@ class TranslatorStage(Stage):
             report["distillation"] = kl.detach()
         return loss, report
 
-    @torch.no_grad()
     def _text_mode_logits(self, batch: Batch) -> Tensor:
-        """What the frozen text mode expects of the same translation, reading the source as text: (B, T, V)."""
-        assert self.text_teacher is not None and batch.source_pieces is not None
-        mask = batch.source_pieces != PAD
-        memory = self.text_teacher["text_encoder"](batch.source_pieces, mask)
-        return self.text_teacher["text_decoder"](batch.target_input, memory, mask)[0]
+        """What text mode makes of the same translation, reading the source as text: (B, T, V)."""
+        assert batch.source_pieces is not None and batch.target_input is not None
+        source = self.translator.read(batch.source_pieces, batch.source_pieces != PAD)
+        logits = self.translator(source, batch.target_input).text
+        assert logits is not None
+        return logits
 
     @torch.no_grad()
     def evaluate(self, step: int) -> Evaluation:
