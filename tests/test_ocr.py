@@ -1,6 +1,7 @@
 """Reading pictures: one engine is loaded once for this file."""
 
 import logging
+import sys
 
 import numpy as np
 import pytest
@@ -65,6 +66,22 @@ def test_the_signature_names_engine_version_and_settings(reader: Reader) -> None
 def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(UserError, match="rapidocr, tesserocr"):
         make_reader("easyocr")
+
+
+def test_a_missing_engine_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tesserocr", None)
+    with pytest.raises(UserError, match="pip install"):
+        make_reader("tesserocr")
+
+
+def test_the_optional_engine_reads_strips_too() -> None:
+    pytest.importorskip("tesserocr")
+    try:
+        tesser = make_reader("tesserocr", ["de", "en"])
+    except UserError as error:
+        pytest.skip(str(error))  # the package is there, its language data is not
+    assert cer([boxes_to_text(tesser.read(strip(text))) for text in TEXTS], TEXTS).value < 0.05
+    assert tesser.read(np.full((48, 256), 255, dtype=np.uint8)) == []
 
 
 def test_reading_order() -> None:

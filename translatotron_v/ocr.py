@@ -142,9 +142,14 @@ class TesserReader:
         self._engine.SetImage(page.resize((page.width * self._SCALE, page.height * self._SCALE)))
         self._engine.Recognize()
         line = self._tesserocr.RIL.TEXTLINE
+        found = self._engine.GetIterator()
         boxes = []
-        for item in self._tesserocr.iterate_level(self._engine.GetIterator(), line):
-            bounds, text = item.BoundingBox(line), (item.GetUTF8Text(line) or "").strip()
+        for item in self._tesserocr.iterate_level(found, line) if found else ():
+            try:
+                text = item.GetUTF8Text(line).strip()
+            except RuntimeError:  # how it says that a block holds none
+                continue
+            bounds = item.BoundingBox(line)
             if bounds and text:
                 left, top, right, bottom = (edge / self._SCALE for edge in bounds)
                 boxes.append(box_from_bounds(left, top, right, bottom, text, item.Confidence(line) / 100))
