@@ -11,6 +11,12 @@ from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.training.checkpoint import latest_checkpoint, resolve
 from translatotron_v.training.stages import STAGES, Stage
+from translatotron_v.training.trainer import Trainer
+
+
+def train(config: Config) -> dict[str, float]:
+    """Train a stage from its settings; returns the last metrics."""
+    return Trainer(build_stage(config), config.trainer, Path(config.run)).fit()
 
 
 def build_stage(config: Config) -> Stage:

@@ -43,7 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings.append(f"data.folder={options.data}")
     try:
         if options.stage in STAGES:
-            train(load_stage(options.stage, options.config, settings))
+            config = load_stage(options.stage, options.config, settings)
+            from translatotron_v.training import build  # torch and timm take seconds to import
+
+            build.train(config)
         else:
             from translatotron_v.training.recipe import run_recipe
 
@@ -60,11 +63,3 @@ def load_stage(stage: str, path: Path | None, settings: Sequence[str]) -> Config
     if config.stage != stage:
         raise ConfigError(f"{path}: is a config of the stage {config.stage!r}, not of {stage!r}")
     return config
-
-
-def train(config: Config) -> dict[str, float]:
-    """Train a stage from its settings; returns the last metrics."""
-    from translatotron_v.training.build import build_stage  # torch and timm take seconds to import
-    from translatotron_v.training.trainer import Trainer
-
-    return Trainer(build_stage(config), config.trainer, Path(config.run)).fit()

@@ -56,7 +56,7 @@ def run_recipe(name: str, settings: Sequence[str] = ()) -> None:
     export = [setting.partition("=")[2] for setting in settings if setting.startswith("export=")]
     recipe, steps = load_recipe(folder, [setting for setting in settings if not setting.startswith("export=")])
     target = export[-1] if export else recipe.export
-    from translatotron_v.training.command import train  # torch takes seconds to import
+    from translatotron_v.training import build  # torch and timm take seconds to import
 
     for number, step in enumerate(steps, start=1):
         heading = f"== {number} of {len(steps)}: {step.name} ({step.path}) -> {step.run}"
@@ -64,7 +64,7 @@ def run_recipe(name: str, settings: Sequence[str] = ()) -> None:
             print(f"{heading}: finished earlier", file=sys.stderr)
             continue
         print(heading, file=sys.stderr)
-        train(step.config)
+        build.train(step.config)
     exported = ""
     if target:
         from translatotron_v.training.export import export_run
