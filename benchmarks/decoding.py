@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Cached against uncached decoding.")
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "tiny" / "model.yaml", metavar="FILE")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], metavar="B", help="batch sizes (1 8)")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="the best of N counts (3)")
+    parser.add_argument("--repeats", type=int, default=2, metavar="N", help="the best of N counts (2)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (1)")
     parser.add_argument("--output", type=Path, default=Path("out/bench.json"), metavar="FILE")
     options = parser.parse_args(argv)

@@ -1,0 +1,61 @@
+"""Sizes: the paper's, and those of every configuration that is shipped."""
+
+from pathlib import Path
+
+import pytest
+
+from translatotron_v.config import load_config
+from translatotron_v.models.parameters import module_sizes, parameter_table
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+PAPER = {"image_encoder": 86.4e6, "text_decoder": 36.0e6, "image_decoder": 39.5e6, "ocr_head": 5.4e6}
+
+
+@pytest.fixture(scope="module")
+def paper() -> dict[str, int]:
+    config = load_config(CONFIGS / "paper" / "translator.yaml")
+    return {row.name: row.parameters for row in module_sizes(config)}
+
+
+@pytest.mark.parametrize(("module", "parameters"), PAPER.items())
+def test_the_paper_sizes_within_two_percent(paper: dict[str, int], module: str, parameters: float):
+    assert paper[module] == pytest.approx(parameters, rel=0.02)
+
+
+def test_the_paper_has_neither_text_mode_nor_character_encoder(paper: dict[str, int]):
+    assert "character_encoder" not in paper
+    assert "ctc_head" not in paper
+    assert paper["text_encoder"] < 1e5
+
+
+def test_the_paper_grid_is_1024_tokens_of_8192_codes():
+    config = load_config(CONFIGS / "paper" / "translator.yaml")
+    assert config.model.token_grid == (32, 32)
+    assert (config.model.tokenizer.codes, config.model.tokenizer.code_width) == (8192, 64)
+    assert config.trainer.batch_size * config.trainer.accumulate == 80
+
+
+def test_tiny_is_small_enough_to_ship():
+    rows = module_sizes(load_config(CONFIGS / "tiny" / "model.yaml"))
+    shipped = [row for row in rows if row.name not in ("teacher", "discriminator")]
+    assert sum(row.parameters + row.buffers for row in shipped) * 2 < 22e6  # bytes in half precision
+
+
+def test_the_table_names_every_module_and_sums():
+    config = load_config(CONFIGS / "debug" / "model.yaml")
+    rows = module_sizes(config, pieces=50, characters=40)
+    lines = parameter_table(config, pieces=50, characters=40).splitlines()
+    assert [line.split()[0] for line in lines[1:-2]] == [row.name for row in rows]
+    needed = sum(row.parameters for row in rows if row.used.startswith("inference"))
+    assert f"{needed / 1e6:.2f} M" in lines[-2]
+    assert f"{sum(row.parameters for row in rows) / 1e6:.2f} M" in lines[-1]
+
+
+def test_a_larger_vocabulary_adds_rows_to_the_tables_alone():
+    config = load_config(CONFIGS / "debug" / "model.yaml")
+    fewer, more = ({row.name: row.parameters for row in module_sizes(config, pieces, 40)} for pieces in (50, 51))
+    model = config.model
+    assert more["text_decoder"] - fewer["text_decoder"] == model.text_decoder.width
+    assert more["text_encoder"] - fewer["text_encoder"] == model.text_encoder.width
+    assert more["image_decoder"] == fewer["image_decoder"]
