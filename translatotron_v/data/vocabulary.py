@@ -46,6 +46,8 @@ class Vocabulary:
         self._character_ids = {character: len(SPECIALS) + index for index, character in enumerate(self.characters)}
         self._subwords_json = subwords
         self._subwords = Tokenizer.from_str(subwords) if subwords is not None else None
+        if self._subwords is not None:
+            self._subwords.encode_special_tokens = True  # "<eos>" in a text is text
         self._symbols = symbols
 
     @classmethod
@@ -126,11 +128,9 @@ class Vocabulary:
         Raises:
             VocabularyError: there is no such tag.
         """
-        try:
-            return SPECIALS.index(f"<{name}>")
-        except ValueError:
-            known = ", ".join((*LANGUAGES, *TASKS))
-            raise VocabularyError(f"unknown tag {name!r}; there are {known}") from None
+        if name not in (*LANGUAGES, *TASKS):
+            raise VocabularyError(f"unknown tag {name!r}; there are {', '.join((*LANGUAGES, *TASKS))}")
+        return SPECIALS.index(f"<{name}>")
 
     def encode(self, text: str) -> list[int]:
         """Ids of the pieces of a text, without tags or end."""

@@ -1,0 +1,294 @@
+"""Batches of pages: that every sample follows from seed and index, what a batch holds, and that nothing is lost."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+from data_synth.corpora import TextPair
+from data_synth.render import render_page
+
+from translatotron_v.config import Config, load_config
+from translatotron_v.data import pages
+from translatotron_v.data.pages import Batch, Collator, PageDataset
+from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
+from translatotron_v.errors import UserError
+
+ALL = frozenset(
+    {
+        pages.SOURCE_PIXELS,
+        pages.TARGET_PIXELS,
+        pages.SOURCE_PIECES,
+        pages.SOURCE_CHARACTERS,
+        pages.TARGET_PIECES,
+        pages.TARGET_CHARACTERS,
+    }
+)
+SMALL = ("model.canvas.height=32", "model.canvas.width=192", "model.vocabulary.subwords=90", "trainer.batch_size=4")
+WORDS_DE = "ein hund läuft durch den park und trägt einen stock".split()
+WORDS_EN = "a dog runs through the park and carries a stick".split()
+PAIRS = [
+    TextPair(f"{i} " + " ".join(WORDS_DE[: i % 7 + 2]), f"{i} " + " ".join(WORDS_EN[: i % 7 + 2])) for i in range(10, 32)
+]
+VOCABULARY = Vocabulary.build([text for pair in PAIRS for text in (pair.source, pair.target)], subwords=90)
+
+
+def settings(*overrides: str) -> Config:
+    return load_config(None, [*SMALL, *overrides])
+
+
+def dataset(*overrides: str, wanted: frozenset[str] = ALL, pairs: list[TextPair] = PAIRS) -> PageDataset:
+    config = settings(*overrides)
+    return PageDataset(pairs, config, Collator(config, VOCABULARY, wanted))
+
+
+def same(one: Batch, other: Batch) -> bool:
+    values = [(getattr(one, item.name), getattr(other, item.name)) for item in fields(Batch)]
+    return all((a is None and b is None) or torch.equal(a, b) for a, b in values)
+
+
+def texts(batch: Batch) -> list[str]:
+    """The source texts, read back from their characters."""
+    return [VOCABULARY.decode_characters(row.tolist()) for row in batch.source_characters]
+
+
+class Looking:
+    """Stands for a collator and hands on the samples."""
+
+    def __init__(self, config: Config):
+        self.layout = pages.page_layout(config.model.canvas)
+
+    def __call__(self, samples):
+        return samples
+
+
+def samples(*overrides: str, pairs: list[TextPair] = PAIRS) -> PageDataset:
+    """A dataset whose batches are samples instead of tensors."""
+    config = settings(*overrides)
+    return PageDataset(pairs, config, Looking(config))  # type: ignore[arg-type]
+
+
+RANDOM = ("data.spans=0.5", "data.shuffled=0.5", "data.curriculum_steps=6", "page.fonts=[DejaVuSans,DejaVuSerif]")
+
+
+def test_a_batch_follows_from_seed_and_index_alone():
+    straight, jumping, other = dataset(*RANDOM), dataset(*RANDOM), dataset(*RANDOM, "trainer.seed=2")
+    expected = [straight[i] for i in range(12)]
+    for i in (11, 3, 3, 0, 7):  # in any order, again and again, across epochs
+        assert same(jumping[i], expected[i])
+    assert not any(same(other[i], expected[i]) for i in range(12))
+    assert not any(same(expected[0], batch) for batch in expected[1:])
+
+
+def test_global_random_state_does_not_matter():
+    first = dataset(*RANDOM)[2]
+    torch.manual_seed(99)
+    np.random.seed(99)
+    assert same(dataset(*RANDOM)[2], first)
+
+
+@pytest.mark.parametrize("window", [0, 2, 100])
+def test_an_epoch_shows_every_pair_once(window: int):
+    data = samples(f"data.sort_window={window}", pairs=PAIRS[:20])
+    assert data.batches_per_epoch == 5
+    orders = []
+    for epoch in range(3):
+        shown = [sample.source for i in range(5) for sample in data[5 * epoch + i]]
+        assert sorted(shown) == sorted(pair.source for pair in PAIRS[:20])
+        orders.append(shown)
+    assert orders[0] != orders[1] != orders[2]
+
+
+def test_the_rest_of_an_epoch_is_dropped_and_differs_each_time():
+    data = samples()  # 22 pairs, batches of 4
+    assert data.batches_per_epoch == 5
+    epochs = [{sample.source for i in range(5) for sample in data[5 * epoch + i]} for epoch in range(6)]
+    assert all(len(shown) == 20 for shown in epochs)
+    assert set.union(*epochs) == {pair.source for pair in PAIRS}
+
+
+def test_fewer_pairs_than_a_batch_still_fill_it():
+    assert len(samples(pairs=PAIRS[:3])[0]) == 4
+
+
+def test_pairs_stay_aligned():
+    partner = {pair.source: pair.target for pair in PAIRS}
+    data = samples()
+    for i in range(5):
+        assert all(partner[sample.source] == sample.target for sample in data[i])
+
+
+def test_sorting_puts_like_lengths_together():
+    def spread(data: PageDataset) -> float:
+        return float(np.mean([np.ptp([len(s.source) for s in data[i]]) for i in range(data.batches_per_epoch)]))
+
+    sorted_data = samples("data.sort_window=100")
+    assert spread(sorted_data) < 0.5 * spread(samples())
+    means = [np.mean([len(s.source) for s in sorted_data[i]]) for i in range(sorted_data.batches_per_epoch)]
+    assert means != sorted(means)  # batches themselves come in random order
+
+
+def test_the_curriculum_grows():
+    data = samples("data.curriculum_steps=40", "data.curriculum_words=2")
+    longest = [max(len(sample.target.split()) for sample in data[i]) for i in range(60)]
+    assert max(longest[:3]) <= 2
+    assert max(longest[:20]) <= 6 < max(longest[40:])
+    partner = {pair.source: pair.target for pair in PAIRS}
+    assert all(partner.get(sample.source) == sample.target for i in range(40, 60) for sample in data[i])  # whole ones
+    for i in range(40):
+        assert all(any(sample.target in pair.target for pair in PAIRS) for sample in data[i])  # runs of words
+
+
+def test_the_curriculum_counts_optimiser_steps():
+    data = samples("data.curriculum_steps=40", "data.curriculum_words=2", "trainer.accumulate=10")
+    assert max(len(sample.target.split()) for i in range(30) for sample in data[i]) <= 3
+
+
+def test_shuffled_words_are_the_same_words_and_fit():
+    partner = {" ".join(sorted(pair.target.split())): pair.target for pair in PAIRS}
+    config = settings()
+    data = samples("data.shuffled=1.0")
+    shown = [sample for i in range(5) for sample in data[i]]
+    assert sum(" ".join(sorted(sample.target.split())) in partner for sample in shown) >= 0.8 * len(shown)
+    assert sum(sample.target in partner.values() for sample in shown) < 0.5 * len(shown)
+    layout, style = pages.page_layout(config.model.canvas), pages.page_style(config.page)
+    assert all(render_page(sample.target, layout, style) is not None for sample in shown)
+
+
+def test_both_languages_take_turns():
+    sources = {pair.source for pair in PAIRS}
+    data = samples("data.both_languages=true")
+    shown = [sample.source in sources for i in range(20) for sample in data[i]]
+    assert 0.3 < np.mean(shown) < 0.7
+
+
+def test_fonts_are_mixed():
+    data = samples("page.fonts=[DejaVuSans,DejaVuSerif]")
+    shown = [sample.style.font for i in range(5) for sample in data[i]]
+    assert set(shown) == {"DejaVuSans", "DejaVuSerif"}
+
+
+# --- what a batch holds -----------------------------------------------------------------------------------------------
+
+
+def test_a_batch_holds_what_was_asked_for():
+    batch = dataset(wanted=frozenset({pages.SOURCE_PIXELS, pages.SOURCE_CHARACTERS}))[0]
+    given = {item.name for item in fields(Batch) if getattr(batch, item.name) is not None}
+    assert given == {"source_pixels", "source_characters"}
+    batch = dataset(wanted=frozenset({pages.TARGET_CHARACTERS}))[0]
+    assert {item.name for item in fields(Batch) if getattr(batch, item.name) is not None} == {"target_characters"}
+
+
+def test_pixels_are_the_rendered_pages():
+    config = settings("model.canvas.channels=3")
+    sample = pages.plain_samples(PAIRS[:1], config)[0]
+    batch = Collator(config, VOCABULARY, ALL)([sample])
+    page = render_page(PAIRS[0].target, pages.page_layout(config.model.canvas), sample.style)
+    assert batch.target_pixels.shape == (1, 3, 32, 192) and batch.target_pixels.dtype == torch.float32
+    assert torch.equal((batch.target_pixels[0] * 255).byte().permute(1, 2, 0), torch.from_numpy(page.pixels))
+    assert float(batch.target_pixels.max()) == 1.0 and float(batch.target_pixels.min()) < 0.2
+
+
+def test_inputs_are_outputs_moved_by_one_behind_the_tags():
+    config = settings()
+    chosen = PAIRS[:3]
+    batch = Collator(config, VOCABULARY, ALL)(pages.plain_samples(chosen, config))
+    for row, pair in enumerate(chosen):
+        pieces = VOCABULARY.encode(pair.target)
+        tags = [Vocabulary.tag("translate"), Vocabulary.tag("en")]
+        length = len(pieces) + 2
+        assert batch.target_input[row].tolist()[:length] == tags + pieces
+        assert batch.target_output[row].tolist()[:length] == [PAD, *pieces, EOS]
+        assert not batch.target_input[row, length:].any() and not batch.target_output[row, length:].any()
+        pieces = VOCABULARY.encode(pair.source)
+        assert batch.source_input[row].tolist()[:2] == [Vocabulary.tag("ocr"), Vocabulary.tag("de")]
+        assert batch.source_output[row].tolist()[: len(pieces) + 2] == [PAD, *pieces, EOS]
+        assert batch.source_pieces[row].tolist()[: len(pieces) + 1] == [*pieces, EOS]
+    assert texts(batch) == [pair.source for pair in chosen]
+
+
+def test_tags_follow_the_languages():
+    config = settings("data.source_language=fr", "data.target_language=ro")
+    batch = Collator(config, VOCABULARY, ALL)(pages.plain_samples(PAIRS[:1], config))
+    assert batch.source_input[0, 1] == Vocabulary.tag("fr") and batch.target_input[0, 1] == Vocabulary.tag("ro")
+
+
+def test_owners_point_at_the_position_that_wrote_the_piece():
+    config = settings()
+    batch = Collator(config, VOCABULARY, ALL)(pages.plain_samples(PAIRS[:4], config))
+    for row, pair in enumerate(PAIRS[:4]):
+        spelled = ""
+        output = batch.target_output[row].tolist()
+        for position in range(1, output.index(EOS)):
+            owned = batch.target_characters[row][(batch.owners[row] == position)]
+            spelled += VOCABULARY.decode_characters(owned.tolist())
+        assert spelled == pair.target
+
+
+def test_a_cut_text_keeps_its_end():
+    names = ("text_decoder", "text_encoder", "ocr_head", "character_encoder")
+    config = settings(*(f"model.{name}.max_length=7" for name in names))
+    chosen = [TextPair("wort ".join("abcdefg"), "word ".join("hijklmn"))] * 2
+    batch = Collator(config, VOCABULARY, ALL)(pages.plain_samples(chosen, config))
+    pieces = VOCABULARY.encode(chosen[0].target)
+    assert len(pieces) > 7
+    assert batch.target_input.shape == batch.target_output.shape == (2, 7)
+    assert batch.target_output[0].tolist() == [PAD, *pieces[:5], EOS]
+    assert batch.source_output[0, -1] == EOS and batch.source_output.shape == (2, 7)
+    assert batch.source_pieces[0, -1] == EOS and batch.source_pieces.shape == (2, 7)
+    assert batch.target_characters.shape == (2, 7)
+    assert int(batch.owners.max()) <= 5  # positions that exist
+
+
+def test_a_text_that_does_not_fit_is_no_silent_blank():
+    config = settings()
+    long = TextPair(" ".join(WORDS_DE * 3), "a dog")
+    with pytest.raises(ValueError, match="does not fit the page"):
+        Collator(config, VOCABULARY, ALL)(pages.plain_samples([long], config))
+    assert pages.fitting([long, PAIRS[0]], config) == [PAIRS[0]]
+    with pytest.raises(UserError, match="no training pair fits"):
+        samples(pairs=[])
+
+
+def test_fitting_looks_at_every_font():
+    line = next(n for n in range(5, 40) if not pages.fitting([TextPair("m" * (n + 1), "m")], settings()))
+    wide = TextPair("m" * line, "m")
+    assert pages.fitting([wide], settings()) == [wide]
+    assert pages.fitting([wide], settings("page.fonts=[DejaVuSans,DejaVuSans-Bold]")) == []
+
+
+# --- where text comes from --------------------------------------------------------------------------------------------
+
+
+def test_the_grammar_needs_no_file_and_holds_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pages, "GRAMMAR_PAIRS", 600)
+    monkeypatch.setattr(pages, "GRAMMAR_HELD_OUT", 60)
+    config = settings("data.folder=grammar")
+    train, validation, test = (pages.read_split(config, name) for name in ("train", "val", "test_2016_flickr"))
+    assert len(validation) == len(test) == 60 and len(train) > 500
+    for one, other in ((train, validation), (train, test), (validation, test)):
+        assert not {pair.source for pair in one} & {pair.source for pair in other}
+    assert train == pages.read_split(config, "train")
+    assert all(pair.source == pair.source.lower() for pair in train)
+
+
+def test_grammar_in_other_languages_and_numbers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pages, "GRAMMAR_HELD_OUT", 5)
+    config = settings("data.folder=grammar", "data.source_language=cs", "data.target_language=fr", "data.limit=30")
+    train = pages.read_split(config, "train")
+    assert 0 < len(train) <= 30
+    assert any(set(pair.source) & set("ěščřžýůí") for pair in train)
+
+
+def test_files_are_read_and_folded(tmp_path):
+    (tmp_path / "train.de").write_text("Ein  MÄDCHEN\nZwei A\u0308pfel\n", encoding="utf-8")
+    (tmp_path / "train.en").write_text("A GIRL\nTwo Apples\n", encoding="utf-8")
+    expected = [TextPair("ein mädchen", "a girl"), TextPair("zwei äpfel", "two apples")]
+    assert pages.read_split(settings(f"data.folder={tmp_path}"), "train") == expected
+    kept = pages.read_split(settings(f"data.folder={tmp_path}", "page.lower_case=false"), "train")
+    assert kept == [TextPair("Ein MÄDCHEN", "A GIRL"), TextPair("Zwei Äpfel", "Two Apples")]
+
+
+def test_a_missing_corpus_names_the_setting(tmp_path):
+    with pytest.raises(UserError, match=r"data\.folder: .*gone does not exist; .*data\.folder=grammar"):
+        pages.read_split(settings(f"data.folder={tmp_path / 'gone'}"), "train")

@@ -1,0 +1,153 @@
+"""Text to ids and back, tags, tables, and that pieces and characters stay aligned."""
+
+import json
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from translatotron_v.data.vocabulary import (
+    BOS,
+    EOS,
+    LANGUAGES,
+    PAD,
+    SPECIALS,
+    TASKS,
+    UNKNOWN,
+    Vocabulary,
+    VocabularyError,
+)
+
+TEXTS = [
+    "ein mädchen läuft über die straße .",
+    "a girl runs across the street .",
+    "zwei männer trinken süßen tee , während es regnet .",
+    "two men drink sweet tea while it rains .",
+    "les élèves mangent une pêche à noël .",
+    "o fată aleargă; ștefan și țapul .",
+    "žlutý kůň běží přes řeku .",
+] * 3
+
+
+@pytest.fixture(scope="module", params=[0, 150], ids=["characters", "subwords"])
+def vocabulary(request: pytest.FixtureRequest) -> Vocabulary:
+    return Vocabulary.build(TEXTS, subwords=request.param)
+
+
+@pytest.mark.parametrize("text", sorted({*TEXTS, "", "straße", "tee tee tee", "ü , ä .", "die ß"}))
+def test_text_survives(vocabulary: Vocabulary, text: str):
+    ids = vocabulary.encode(text)
+    assert vocabulary.decode(ids) == text
+    assert UNKNOWN not in ids and EOS not in ids
+    assert vocabulary.decode_characters(vocabulary.encode_characters(text)) == text
+
+
+def test_combining_characters_are_pieces_like_any_other():
+    decomposed = [unicodedata.normalize("NFD", text) for text in TEXTS]
+    for subwords in (0, 150):
+        vocabulary = Vocabulary.build(decomposed, subwords=subwords)
+        assert "\u0308" in vocabulary.characters
+        assert all(vocabulary.decode(vocabulary.encode(text)) == text for text in decomposed)
+
+
+def test_subwords_are_shorter_and_joint():
+    vocabulary = Vocabulary.build(TEXTS, subwords=150)
+    assert not vocabulary.writes_characters and len(vocabulary) <= 150
+    assert Vocabulary.build(TEXTS).writes_characters
+    assert all(len(vocabulary.encode(text)) < len(text) for text in TEXTS)
+
+
+def test_unknown_characters_do_not_break_the_text(vocabulary: Vocabulary):
+    ids = vocabulary.encode("a ☃ girl")
+    assert UNKNOWN in ids
+    assert vocabulary.decode(ids).split() == ["a", "girl"]
+    assert vocabulary.encode_characters("a☃") == [*vocabulary.encode_characters("a"), UNKNOWN]
+
+
+def test_decoding_stops_at_the_end_and_leaves_specials_out(vocabulary: Vocabulary):
+    ids = vocabulary.encode("a girl")
+    noisy = [BOS, vocabulary.tag("translate"), vocabulary.tag("en"), *ids, EOS, *vocabulary.encode("runs")]
+    assert vocabulary.decode(noisy) == "a girl"
+    assert vocabulary.decode([EOS, *ids]) == ""
+    assert vocabulary.decode([PAD, *ids, PAD]) == "a girl"
+
+
+def test_tags():
+    ids = [Vocabulary.tag(name) for name in (*LANGUAGES, *TASKS)]
+    assert len(set(ids)) == len(ids)
+    assert not set(ids) & {PAD, BOS, EOS, UNKNOWN}
+    assert [SPECIALS[i] for i in ids] == [f"<{name}>" for name in (*LANGUAGES, *TASKS)]
+    with pytest.raises(VocabularyError, match="unknown tag 'pt'; there are de, en"):
+        Vocabulary.tag("pt")
+    with pytest.raises(VocabularyError, match="unknown tag"):
+        Vocabulary.tag("pad")  # a special symbol that is no tag
+
+
+def test_specials_never_clash_with_text():
+    """Text that looks like a special symbol is text, and no character or piece takes a special symbol's place."""
+    texts = [*TEXTS, "<pad> <eos> <de> <translate> <unk>"] * 2
+    for subwords in (0, 200):
+        vocabulary = Vocabulary.build(texts, subwords=subwords)
+        for text in ("<eos>", "<pad> <de>", "a <unk> b"):
+            ids = vocabulary.encode(text)
+            assert min(ids) >= len(SPECIALS), (subwords, text, ids)
+            assert vocabulary.decode(ids) == text
+        assert min(vocabulary.encode_characters("<eos>")) >= len(SPECIALS)
+
+
+def test_characters_of_pieces_align_with_what_pieces_spell(vocabulary: Vocabulary):
+    for text in TEXTS[:7]:
+        ids = vocabulary.encode(text)
+        characters, owners = vocabulary.characters_of_pieces(ids)
+        assert vocabulary.decode_characters(characters) == text
+        assert owners == sorted(owners) and len(owners) == len(characters)
+        for position, spelled in enumerate(vocabulary.spell(ids)):
+            owned = [character for character, owner in zip(characters, owners, strict=True) if owner == position]
+            assert vocabulary.decode_characters(owned) == spelled
+
+
+def test_characters_of_pieces_stop_at_the_end(vocabulary: Vocabulary):
+    ids = vocabulary.encode("a girl")
+    assert vocabulary.characters_of_pieces([*ids, EOS, *ids]) == vocabulary.characters_of_pieces(ids)
+    assert vocabulary.characters_of_pieces([EOS]) == ([], [])
+    assert vocabulary.characters_of_pieces([]) == ([], [])
+
+
+def test_json_round_trip(vocabulary: Vocabulary, tmp_path: Path):
+    path = tmp_path / "vocabulary.json"
+    path.write_text(vocabulary.to_json(), encoding="utf-8")
+    again = Vocabulary.from_file(path)
+    assert again == vocabulary and len(again) == len(vocabulary)
+    assert all(again.encode(text) == vocabulary.encode(text) for text in TEXTS)
+    assert "ß" in path.read_text(encoding="utf-8")
+    assert Vocabulary.build(["ab"]) != vocabulary
+
+
+def test_building_is_deterministic():
+    assert Vocabulary.build(TEXTS, subwords=150) == Vocabulary.build(list(TEXTS), subwords=150)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", json.dumps({"characters": 3, "subwords": None, "symbols": 0})])
+def test_what_is_no_vocabulary_is_named(tmp_path: Path, content: str):
+    path = tmp_path / "vocabulary.json"
+    path.write_text(content)
+    with pytest.raises(VocabularyError, match=r"vocabulary\.json: not a vocabulary") as caught:
+        Vocabulary.from_file(path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(VocabularyError, match="no such file"):
+        Vocabulary.from_file(tmp_path / "none.json")
+
+
+def test_symbols_pad_the_table():
+    plain, padded = Vocabulary.build(TEXTS), Vocabulary.build(TEXTS, symbols=256)
+    assert len(plain) == plain.character_count < 256
+    assert len(padded) == 256 and padded.character_count == plain.character_count
+    assert padded.encode(TEXTS[0]) == plain.encode(TEXTS[0])
+    assert padded.decode([255, *padded.encode("tee")]) == "tee"  # entries that stand for nothing write nothing
+
+
+def test_too_few_symbols_drop_the_rarest_characters():
+    vocabulary = Vocabulary.build(["a" * 50 + "b" * 30 + "c" * 20 + "z"], symbols=len(SPECIALS) + 3)
+    assert vocabulary.characters == ["a", "b", "c"]
+    assert len(vocabulary) == len(SPECIALS) + 3
+    assert vocabulary.encode("az") == [len(SPECIALS), UNKNOWN]

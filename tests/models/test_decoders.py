@@ -1,0 +1,270 @@
+"""Decoders and encoders of text and of image tokens: stepwise equals full, gates, masks, what is and is not read."""
+
+import pytest
+import torch
+from torch import nn
+
+from translatotron_v.config import ImageDecoderConfig, TransformerConfig
+from translatotron_v.models.image_decoder import ImageDecoder
+from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead, TextDecoder, TextEncoder
+
+B, T, S, C, D, M, V, K = 3, 6, 5, 7, 16, 12, 20, 11
+GRID = (2, 4)
+N = GRID[0] * GRID[1]
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(1)
+
+
+def lively(module: nn.Module) -> nn.Module:
+    """Every parameter random, zero starts too, so that no part of the sum vanishes; evaluation mode."""
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    return module.eval()
+
+
+def text_size(**changes) -> TransformerConfig:
+    return TransformerConfig(**({"width": D, "layers": 2, "heads": 4, "feed_forward": 32, "max_length": 12} | changes))
+
+
+def text_decoder() -> TextDecoder:
+    return lively(TextDecoder(text_size(), V, M))
+
+
+def image_decoder(fusion: str = "gated", kv_heads: int = 1) -> ImageDecoder:
+    config = ImageDecoderConfig(D, 2, 4, kv_heads, 32, 0.0, fusion)
+    return lively(ImageDecoder(config, K, GRID, text_width=M, image_width=10))
+
+
+TEXT_MASK = torch.arange(C)[None] < torch.tensor([[C], [3], [1]])
+
+
+def require_close(steps: list[torch.Tensor], full: torch.Tensor) -> None:
+    difference = (torch.cat(steps, 1) - full).norm() / full.norm()
+    assert difference < 1e-5, difference
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_text_step_by_step_equals_the_full_pass():
+    decoder, ids, memory = text_decoder(), torch.randint(V, (B, T)), torch.randn(B, S, M)
+    mask = torch.arange(S)[None] < torch.tensor([[S], [2], [3]])
+    logits, states = decoder(ids, memory, mask)
+    assert logits.shape == (B, T, V) and states.shape == (B, T, D)
+    cache = decoder.start(memory, mask, T)
+    steps = [decoder.step(ids[:, i : i + 1], cache) for i in range(T)]
+    assert cache.length == T
+    require_close([step[0] for step in steps], logits)
+    require_close([step[1] for step in steps], states)
+
+
+@torch.no_grad()
+def test_text_is_causal_and_reads_its_memory():
+    decoder, ids, memory = text_decoder(), torch.randint(V, (B, T)), torch.randn(B, S, M)
+    logits, _ = decoder(ids, memory)
+    other = ids.clone()
+    other[:, 3] = (ids[:, 3] + 1) % V
+    changed, _ = decoder(other, memory)
+    torch.testing.assert_close(changed[:, :3], logits[:, :3])
+    assert not torch.allclose(changed[:, 3:], logits[:, 3:])
+    assert not torch.allclose(decoder(ids, memory + 1)[0], logits)
+
+
+@torch.no_grad()
+def test_rearranged_rows_continue_their_own_text():
+    decoder, ids, memory = text_decoder(), torch.randint(V, (B, T)), torch.randn(B, S, M)
+    mask = torch.arange(S)[None] < torch.tensor([[S], [2], [3]])
+    cache = decoder.start(memory, mask, T)
+    for i in range(T - 1):
+        decoder.step(ids[:, i : i + 1], cache)
+    rows = torch.tensor([2, 2, 0])
+    cache.reorder(rows)
+    again = decoder.step(ids[rows, T - 1 :], cache)[0]
+    require_close([again], decoder(ids[rows], memory[rows], mask[rows])[0][:, -1:])
+
+
+@torch.no_grad()
+def test_text_mode_and_image_mode_share_their_layers():
+    encoder = lively(TextEncoder(text_size(), V, image_width=M, image_length=S))
+    ids = torch.randint(V, (B, T))
+    mask = torch.arange(T)[None] < torch.tensor([[T], [4], [2]])
+    states = encoder(ids, mask)
+    noisy = torch.where(mask, ids, (ids + 1) % V)
+    torch.testing.assert_close(encoder(noisy, mask)[mask], states[mask])  # padding is not read
+    image = encoder.from_image(torch.randn(B, S, M))
+    assert image.shape == (B, S, D)
+    before = image.clone()
+    seen = torch.randn(B, S, M, generator=torch.Generator().manual_seed(0))
+    before = encoder.from_image(seen)
+    nn.init.zeros_(encoder.layers[0].feed_forward[2].weight)
+    assert not torch.allclose(encoder.from_image(seen), before)
+    assert not torch.allclose(encoder(ids, mask)[mask], states[mask])
+
+
+@torch.no_grad()
+def test_without_layers_image_states_pass_through():
+    encoder = TextEncoder(text_size(layers=0), V, image_width=M, image_length=S)
+    states = torch.randn(B, S, M)
+    assert torch.equal(encoder.from_image(states), states)
+
+
+@torch.no_grad()
+def test_characters_take_the_state_of_their_piece():
+    encoder = lively(CharacterEncoder(text_size(layers=0), V, piece_width=M))
+    characters, pieces = torch.randint(V, (B, C)), torch.randn(B, T, M)
+    owners = torch.randint(T, (B, C))
+    mask = torch.ones(B, C, dtype=torch.bool)
+    given = encoder(characters, mask, pieces, owners)
+    summed = encoder.embedding(characters) * D**0.5 + encoder.positions(0, C)
+    for b in range(B):
+        for c in range(C):
+            summed[b, c] += encoder.piece_bridge(pieces[b, owners[b, c]])
+    torch.testing.assert_close(given, encoder.norm(summed), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_new_bridge_changes_nothing_and_learns():
+    """A drawer that starts from text to image draws as before until training opens the bridge."""
+    encoder = CharacterEncoder(text_size(dropout=0.0), V, piece_width=M)
+    characters, mask = torch.randint(V, (B, C)), torch.ones(B, C, dtype=torch.bool)
+    owners = torch.zeros(B, C, dtype=torch.long)
+    torch.testing.assert_close(encoder(characters, mask, torch.randn(B, T, M), owners), encoder(characters, mask))
+    with torch.enable_grad():
+        encoder(characters, mask, torch.randn(B, T, M), owners)[..., 0].sum().backward()
+    assert encoder.piece_bridge.weight.grad.abs().sum() > 0
+
+
+@torch.no_grad()
+def test_characters_behind_the_mask_are_not_read():
+    encoder = lively(CharacterEncoder(text_size(), V))
+    characters = torch.randint(V, (B, C))
+    states = encoder(characters, TEXT_MASK)
+    noisy = torch.where(TEXT_MASK, characters, (characters + 1) % V)
+    torch.testing.assert_close(encoder(noisy, TEXT_MASK)[TEXT_MASK], states[TEXT_MASK])
+
+
+def test_ctc_frames_stand_in_reading_order():
+    head = CtcHead(D, V, frames=3)
+    states = torch.randn(B, S, D)
+    frames = head(states)
+    assert frames.shape == (B, 3 * S, V)
+    for place in range(S):
+        weight = head.out.weight.unflatten(0, (3, V))
+        expected = torch.einsum("bd,fvd->bfv", states[:, place], weight) + head.out.bias.unflatten(0, (3, V))
+        torch.testing.assert_close(frames[:, 3 * place : 3 * place + 3], expected)
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("fusion", ["gated", "sum", "text"])
+@pytest.mark.parametrize("kv_heads", [1, 4])
+def test_picture_step_by_step_equals_the_full_pass(fusion: str, kv_heads: int):
+    decoder, ids = image_decoder(fusion, kv_heads), torch.randint(K, (B, N))
+    text, image = torch.randn(B, C, M), torch.randn(B, S, 10)
+    logits = decoder(ids, text, TEXT_MASK, image)
+    assert logits.shape == (B, N, K)
+    cache = decoder.start(text, TEXT_MASK, image)
+    steps = [decoder.step(ids[:, i - 1 : i] if i else None, cache) for i in range(N)]
+    require_close(steps, logits)
+
+
+@torch.no_grad()
+def test_a_token_is_scored_before_it_is_seen():
+    decoder, ids = image_decoder(), torch.randint(K, (B, N))
+    text, image = torch.randn(B, C, M), torch.randn(B, S, 10)
+    logits = decoder(ids, text, None, image)
+    other = ids.clone()
+    other[:, 4] = (ids[:, 4] + 1) % K
+    changed = decoder(other, text, None, image)
+    torch.testing.assert_close(changed[:, :5], logits[:, :5])
+    assert not torch.allclose(changed[:, 5], logits[:, 5])
+    torch.testing.assert_close(decoder(ids[:, :3], text, None, image), logits[:, :3])
+
+
+@torch.no_grad()
+def test_text_behind_the_mask_is_not_read():
+    decoder, ids = image_decoder(), torch.randint(K, (B, N))
+    text, image = torch.randn(B, C, M), torch.randn(B, S, 10)
+    other = torch.where(TEXT_MASK[..., None], text, torch.randn(B, C, M))
+    torch.testing.assert_close(decoder(ids, other, TEXT_MASK, image), decoder(ids, text, TEXT_MASK, image))
+    assert not torch.allclose(decoder(ids, other, None, image), decoder(ids, text, None, image))
+
+
+@torch.no_grad()
+def test_gated_fusion_by_hand():
+    decoder = image_decoder()
+    layer, x = decoder.layers[0], torch.randn(B, N, D)
+    text, image = torch.randn(B, C, M), torch.randn(B, S, 10)
+    bias = decoder.bias(0, N)
+    memories = (layer.text_cross.remember(text, None), layer.image_cross.remember(image, None))
+    y = x + layer.attention(layer.attention_norm(x), mask=bias)
+    tx = layer.text_cross(layer.cross_norm(y), memories[0])
+    ix = layer.image_cross(layer.cross_norm(y), memories[1])
+    g = torch.sigmoid(torch.cat((tx, ix), -1) @ decoder.gate.weight.T + decoder.gate.bias)
+    y = y + g * tx + (1 - g) * ix
+    y = y + layer.feed_forward(layer.feed_forward_norm(y))
+    torch.testing.assert_close(layer(x, memories, decoder.gate, bias), y)
+
+
+class Constant(nn.Module):
+    """A gate that says one thing."""
+
+    def __init__(self, value: float):
+        super().__init__()
+        self.value = value
+
+    def forward(self, x):
+        return torch.full((*x.shape[:-1], D), self.value)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("gate", "reads_text", "reads_image"), [(1e4, True, False), (-1e4, False, True)])
+def test_an_open_or_shut_gate_lets_one_side_through(gate: float, reads_text: bool, reads_image: bool):
+    decoder, ids = image_decoder(), torch.randint(K, (B, N))
+    decoder.gate = Constant(gate)
+    text, image = torch.randn(B, C, M), torch.randn(B, S, 10)
+    logits = decoder(ids, text, None, image)
+    assert torch.allclose(decoder(ids, torch.randn(B, C, M), None, image), logits) != reads_text
+    assert torch.allclose(decoder(ids, text, None, torch.randn(B, S, 10)), logits) != reads_image
+
+
+@torch.no_grad()
+def test_a_new_decoder_draws_from_text_alone():
+    """What was learned from text to image is not disturbed by an image that nobody has learned to read yet."""
+    decoder = ImageDecoder(ImageDecoderConfig(D, 2, 4, 1, 32, 0.0), K, GRID, M, 10).eval()
+    ids, text = torch.randint(K, (B, N)), torch.randn(B, C, M)
+    one, other = (decoder(ids, text, None, torch.randn(B, S, 10)) for _ in range(2))
+    torch.testing.assert_close(one, other)
+    assert not torch.allclose(decoder(ids, torch.randn(B, C, M), None, torch.randn(B, S, 10)), one)
+
+
+@torch.no_grad()
+def test_one_gate_serves_all_layers_and_tables_are_not_tied():
+    decoder = image_decoder()
+    gates = [name for name, part in decoder.named_modules() if "gate" in name]
+    assert gates == ["gate"]
+    assert decoder.out.weight.data_ptr() != decoder.embedding.weight.data_ptr()
+    assert image_decoder("sum").gate is None and image_decoder("text").gate is None
+
+
+@torch.no_grad()
+def test_a_decoder_of_text_alone_ignores_the_image():
+    decoder, ids, text = image_decoder("text"), torch.randint(K, (B, N)), torch.randn(B, C, M)
+    torch.testing.assert_close(decoder(ids, text, None, torch.randn(B, S, 10)), decoder(ids, text, None))
+    assert not any("image_cross" in name for name, _ in decoder.named_parameters())
+    with pytest.raises(ValueError, match="reads image states"):
+        image_decoder("gated")(ids, text, None)
+
+
+@torch.no_grad()
+def test_equal_neighbours_are_told_apart_by_position():
+    decoder = image_decoder()
+    text, image = torch.randn(B, C, M), torch.randn(B, S, 10)
+    logits = decoder(torch.full((B, N), 3), text, None, image)
+    assert len({tuple(row) for row in logits[0].round(decimals=4).tolist()}) == N
