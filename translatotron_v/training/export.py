@@ -110,10 +110,10 @@ def halve(model: TranslatotronV, origin: Path) -> TranslatotronV:
 
 def _reset_codebook(tokenizer: ImageTokenizer) -> None:
     """Running counts and sums of the moving average are no part of translating, and counts may exceed 65,504."""
-    book = tokenizer.quantizer._codebook
+    book: Any = tokenizer.quantizer._codebook
     book.cluster_size.fill_(1.0)
     book.embed_avg.copy_(book.embed)
-    tokenizer.idle_steps.zero_()
+    tokenizer.get_buffer("idle_steps").zero_()
 
 
 @torch.no_grad()
