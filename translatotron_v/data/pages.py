@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from data_synth.corpora import TextPair, read_pairs
-from data_synth.render import PageLayout, PageStyle, fits, normalise, render_page
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from data_synth.corpora import TextPair, read_pairs
+from data_synth.render import PageLayout, PageStyle, fits, normalise, render_page
 from translatotron_v.config import CanvasConfig, Config, DataConfig, PageConfig
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
@@ -32,7 +32,7 @@ TARGET_PIECES, TARGET_CHARACTERS = "target_pieces", "target_characters"
 
 @dataclass
 class Batch:
-    """One micro-batch; fields that the stage did not ask for are ``None``. Padding is id 0 and masks are true elsewhere.
+    """One micro-batch; fields that the stage did not ask for are ``None``, and ragged ids are padded with 0.
 
     Attributes:
         source_pixels, target_pixels: (B, channels, H, W) in [0, 1].
@@ -159,7 +159,7 @@ class Collator:
             batch.target_pixels = self.render([sample.target for sample in samples], samples)
         if SOURCE_PIECES in self.wanted:
             encoded = [self.vocabulary.encode(sample.source) for sample in samples]
-            batch.source_pieces = pad([ids[: self.longest_source - 1] + [EOS] for ids in encoded])
+            batch.source_pieces = pad([[*ids[: self.longest_source - 1], EOS] for ids in encoded])
             batch.source_input, batch.source_output = self._for_decoder(
                 encoded, "ocr", self.data.source_language, self.longest_ocr
             )
@@ -259,7 +259,7 @@ class PageDataset(Dataset[Batch]):
         epoch, place = divmod(index, self.batches_per_epoch)
         rng = np.random.default_rng((self.seed, 1, index))
         chosen = self._order(epoch)[place]
-        return self.collator([self._sample(self.pairs[number], rng, index) for number in chosen])
+        return self.collator([self._sample(self.pairs[int(number)], rng, index) for number in chosen])
 
     def _order(self, epoch: int) -> np.ndarray:
         """Pair numbers of each batch of an epoch: (batches, B)."""
@@ -269,7 +269,7 @@ class PageDataset(Dataset[Batch]):
             order = np.resize(rng.permutation(len(self.pairs)), count * self.batch_size)
             if self.data.sort_window:
                 window = self.data.sort_window * self.batch_size
-                lengths = np.array([len(self.pairs[number].source) for number in order])
+                lengths = np.array([len(self.pairs[int(number)].source) for number in order])
                 parts = [
                     order[start : start + window][np.argsort(lengths[start : start + window], kind="stable")]
                     for start in range(0, len(order), window)

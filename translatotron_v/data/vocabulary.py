@@ -67,7 +67,7 @@ class Vocabulary:
         if not subwords:
             return cls(characters, None, symbols)
         tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[assignment]
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.Metaspace(replacement=_SPACE, prepend_scheme="always"), pre_tokenizers.Punctuation()]
         )
         trainer = trainers.BpeTrainer(

@@ -107,9 +107,9 @@ class ImageDecoder(nn.Module):
         if self.gate is not None:
             nn.init.zeros_(self.gate.weight)
             nn.init.constant_(self.gate.bias, 2.0)
-        for layer in self.layers:
-            if self.reads_image:
-                nn.init.zeros_(layer.image_cross.out.weight)
+        for part in self.modules():
+            if isinstance(part, ImageDecoderLayer) and self.reads_image:
+                nn.init.zeros_(part.image_cross.out.weight)
 
     def _positions(self, start: int, stop: int) -> Tensor:
         place = torch.arange(start, stop, device=self.start_vector.device)

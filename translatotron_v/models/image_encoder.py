@@ -4,6 +4,7 @@ Shapes: B batch, C channels, S states (class token first, where there is one), D
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import timm
 from einops import rearrange
@@ -35,8 +36,9 @@ class OverlappingPatchEmbedding(nn.Module):
         super().__init__()
         self.grid_size = (img_size[0] // patch_size[0], img_size[1] // patch_size[1])
         self.num_patches = self.grid_size[0] * self.grid_size[1]
-        padding = tuple((size - stride) // 2 for size, stride in zip(kernel, patch_size, strict=True))
-        self.proj = nn.Conv2d(in_chans, embed_dim, tuple(kernel), stride=tuple(patch_size), padding=padding)
+        rows, columns = kernel
+        padding = ((rows - patch_size[0]) // 2, (columns - patch_size[1]) // 2)
+        self.proj = nn.Conv2d(in_chans, embed_dim, (rows, columns), stride=patch_size, padding=padding)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, S, D)."""
@@ -56,12 +58,12 @@ class ImageEncoder(nn.Module):
         self.ocr_layer = config.ocr_layer
         self.layers = config.layers
         self.has_class_token = config.class_token
-        options = {}
+        options: dict[str, Any] = {}
         if config.stem:
             options["embed_layer"] = lambda **given: OverlappingPatchEmbedding(config.stem, **given)
         self.vit = timm.models.VisionTransformer(
             img_size=(canvas.height, canvas.width),
-            patch_size=tuple(config.patch),
+            patch_size=(config.patch[0], config.patch[1]),
             in_chans=canvas.channels,
             num_classes=0,
             global_pool="",

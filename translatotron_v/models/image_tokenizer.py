@@ -1,6 +1,6 @@
-"""ViT-VQGAN image tokenizer (Yu et al. 2022) with four verbs: encode, decode, encode_to_ids, decode_from_ids.
+"""ViT-VQGAN image tokenizer (Yu et al. 2022): encode, decode, encode_to_ids, decode_from_ids.
 
-Shapes: B batch, C channels, N tokens of a page, P pixels of a patch (channels included), D width, K codes, W code width.
+Shapes: B batch, C channels, N tokens of a page, P pixels of a patch and its channels, D width, K codes, W code width.
 """
 
 from dataclasses import dataclass

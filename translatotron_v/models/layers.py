@@ -171,6 +171,8 @@ class DecoderLayer(nn.Module):
 class SinusoidalPositions(nn.Module):
     """Fixed sine and cosine positions (Vaswani et al. 2017, section 3.5), of any length."""
 
+    table: Tensor
+
     def __init__(self, width: int, length: int):
         super().__init__()
         self.width = width

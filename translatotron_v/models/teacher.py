@@ -24,7 +24,7 @@ class LayoutEncoder(nn.Module):
     def __init__(self, name: str, channels: int, width: int):
         super().__init__()
         self.network = timm.create_model(name, pretrained=False, in_chans=channels, num_classes=0)
-        self.project = nn.Linear(self.network.num_features, width)
+        self.project = nn.Linear(int(self.network.num_features), width)  # type: ignore[arg-type]
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> (B, L)."""

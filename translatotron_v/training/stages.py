@@ -14,6 +14,7 @@ from translatotron_v.config import Config, to_yaml
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch, Collator, PageDataset
 from translatotron_v.data.vocabulary import PAD, Vocabulary
+from translatotron_v.errors import UserError
 from translatotron_v.inference.generate import drawing_mask, generate_image, generate_text, read_ctc
 from translatotron_v.metrics.text import bleu, cer
 from translatotron_v.models.discriminator import PatchDiscriminator, PerceptualDistance
@@ -24,7 +25,6 @@ from translatotron_v.training import losses
 from translatotron_v.training.checkpoint import load_module, read_info, resolve
 from translatotron_v.training.sheets import contact_sheet
 from translatotron_v.training.trainer import Evaluation
-from translatotron_v.errors import UserError
 
 SHEET_PAGES = 8  # pages on a sample sheet
 PICTURES = 24  # generated pictures that an evaluation reads by OCR
@@ -60,6 +60,10 @@ class Stage(nn.Module):
 
     def after_step(self, step: int) -> None:
         """Nothing to do between steps."""
+
+    def evaluate(self, step: int) -> Evaluation:
+        """Score the model on the validation pairs."""
+        raise NotImplementedError
 
     def extra_files(self) -> Mapping[str, str]:
         """What makes the checkpoint open with nothing but its folder."""
@@ -385,7 +389,7 @@ class TranslatorStage(Stage):
     def train(self, mode: bool = True) -> "TranslatorStage":
         """Training mode for all but the frozen modules and the teacher."""
         super().train(mode)
-        if getattr(self, "teacher", None) is not None:
+        if self.teacher is not None:
             self.teacher.eval()
         return self
 
