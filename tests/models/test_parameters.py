@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from translatotron_v.config import load_config
 from translatotron_v.models.parameters import module_sizes, parameter_table
+from translatotron_v.models.teacher import TextToImage
+from translatotron_v.models.translator import TranslatotronV
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -59,3 +62,23 @@ def test_a_larger_vocabulary_adds_rows_to_the_tables_alone():
     assert more["text_decoder"] - fewer["text_decoder"] == model.text_decoder.width
     assert more["text_encoder"] - fewer["text_encoder"] == model.text_encoder.width
     assert more["image_decoder"] == fewer["image_decoder"]
+
+
+def test_the_paper_sizes_fit_together():
+    """A teacher-forced pass at full size on the meta device: shapes alone, no memory."""
+    model = load_config(CONFIGS / "paper" / "translator.yaml").model
+    with torch.device("meta"):
+        translator, teacher = TranslatotronV(model, 256, 256).eval(), TextToImage(model, 256).eval()
+        pixels = torch.zeros(2, 3, 512, 512)
+        text, mask = torch.zeros(2, 150, dtype=torch.long), torch.ones(2, 150, dtype=torch.bool)
+        ids = torch.zeros(2, 1024, dtype=torch.long)
+        source = translator.see(pixels)
+        output = translator(source, text, mask, ocr_input=text, image_ids=ids, characters=text, owners=text,
+                            character_mask=mask)  # fmt: skip
+        expected = teacher(ids, text, mask, pixels)
+        drawn = translator.image_tokenizer.decode(torch.zeros(2, 1024, 64))
+    assert source.memory.shape == (2, 1025, 768)  # the class token first
+    assert output.text is not None and output.text.shape == (2, 150, 256)
+    assert output.ocr is not None and output.ocr.shape == (2, 150, 256)
+    assert output.image is not None and output.image.shape == expected.shape == (2, 1024, 8192)
+    assert drawn.shape == pixels.shape
