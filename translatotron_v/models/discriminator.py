@@ -46,12 +46,14 @@ class PerceptualDistance(nn.Module):
 
     def __init__(self, weights: str = "random"):
         super().__init__()
-        from torchvision.models import vgg16  # only this loss needs torchvision
+        from torchvision.models.vgg import cfgs, make_layers  # only this loss needs torchvision
 
-        network = vgg16(weights=None)
+        features = make_layers(cfgs["D"], batch_norm=False)  # without the classifier, nine tenths of the network
         if weights != "random":
-            network.load_state_dict(load_file(Path(weights)))
-        self.blocks = nn.ModuleList(network.features[start:stop] for start, stop in ((0, 4), (4, 9), (9, 16), (16, 23)))
+            stored = load_file(Path(weights))
+            prefix = "features."
+            features.load_state_dict({k.removeprefix(prefix): v for k, v in stored.items() if k.startswith(prefix)})
+        self.blocks = nn.ModuleList(features[start:stop] for start, stop in ((0, 4), (4, 9), (9, 16), (16, 23)))
         self.requires_grad_(False)
         self.eval()
 

@@ -78,6 +78,7 @@ class ImageTokenizer(nn.Module):
         nn.init.xavier_uniform_(self.patch_in.weight)
         nn.init.xavier_uniform_(self.to_code.weight)
         nn.init.xavier_uniform_(self.from_code.weight)
+        nn.init.normal_(self.to_code.bias, std=0.02)  # blank paper maps to this alone: a zero vector has no direction
 
     @staticmethod
     def _blocks(count: int, width: int, heads: int) -> nn.ModuleList:
