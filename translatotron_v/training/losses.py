@@ -23,9 +23,7 @@ def image_cross_entropy(logits: Tensor, ids: Tensor, label_smoothing: float = 0.
     return F.cross_entropy(rearrange(logits, "b n k -> (b n) k"), ids.flatten(), label_smoothing=label_smoothing)
 
 
-def distillation(
-    student: Tensor, teacher: Tensor, temperature: float = 1.0, mask: Tensor | None = None
-) -> Tensor:
+def distillation(student: Tensor, teacher: Tensor, temperature: float = 1.0, mask: Tensor | None = None) -> Tensor:
     """``T^2 KL(teacher || student)`` of logits (..., K), mean over positions (Hinton et al. 2015; paper, section 3.4).
 
     ``mask`` (...) is true at the positions that count; ``None`` counts all.

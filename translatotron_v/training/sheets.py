@@ -1,10 +1,13 @@
-"""Sample sheets: pages side by side, one row for each sample."""
+"""Pictures in training: sample sheets, and reading what was drawn."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
+
+from translatotron_v.metrics.text import cer
+from translatotron_v.ocr import boxes_to_text, make_reader
 
 GAP = 4  # pixels between pages
 
@@ -13,8 +16,25 @@ def contact_sheet(columns: Sequence[Tensor]) -> Image.Image:
     """Columns of pages (B, channels, H, W) in [0, 1] as one picture, B rows from the top."""
     rows = []
     for pages in zip(*columns, strict=True):
-        cells = [np.pad((page.clamp(0, 1) * 255).round().byte().cpu().numpy(), ((0, 0), (0, GAP), (0, GAP)),
-                        constant_values=128) for page in pages]
+        cells = [
+            np.pad(
+                (page.clamp(0, 1) * 255).round().byte().cpu().numpy(), ((0, 0), (0, GAP), (0, GAP)), constant_values=128
+            )
+            for page in pages
+        ]
         rows.append(np.concatenate(cells, axis=2))
     sheet = np.concatenate(rows, axis=1)
     return Image.fromarray(sheet[0] if sheet.shape[0] == 1 else sheet.transpose(1, 2, 0))
+
+
+def picture_error_rate(pictures: list[Tensor], texts: list[str]) -> float:
+    """CER of OCR on pictures (channels, H, W) in [0, 1] against the texts they should show."""
+    reader = make_reader()
+    read = [boxes_to_text(reader.read(as_picture(picture))).lower() for picture in pictures]
+    return cer(read, [text.lower() for text in texts[: len(pictures)]]).value
+
+
+def as_picture(pixels: Tensor) -> Image.Image:
+    """(channels, H, W) in [0, 1] -> an 8-bit picture."""
+    values = (pixels.clamp(0, 1) * 255).round().byte().cpu().numpy()
+    return Image.fromarray(values[0] if values.shape[0] == 1 else values.transpose(1, 2, 0))

@@ -4,124 +4,35 @@ Shapes: B batch, T pieces, C characters, N image tokens.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from translatotron_v.config import Config, to_yaml
+from translatotron_v.config import Config
 from translatotron_v.data import pages
-from translatotron_v.data.pages import Batch, Collator, PageDataset
+from translatotron_v.data.pages import Batch
 from translatotron_v.data.vocabulary import PAD, Vocabulary
 from translatotron_v.errors import UserError
-from translatotron_v.inference.generate import drawing_mask, generate_image, generate_text, read_ctc
+from translatotron_v.inference.generate import (
+    drawing_mask,
+    drawing_states,
+    generate_image,
+    generate_text,
+    read_ctc,
+    read_source,
+)
 from translatotron_v.metrics.text import bleu, cer
 from translatotron_v.models.discriminator import PatchDiscriminator, PerceptualDistance
 from translatotron_v.models.image_tokenizer import ImageTokenizer
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training import losses
-from translatotron_v.training.checkpoint import load_module, read_info, resolve
-from translatotron_v.training.sheets import contact_sheet
+from translatotron_v.training.sheets import contact_sheet, picture_error_rate
+from translatotron_v.training.stage import Stage, start_module
 from translatotron_v.training.trainer import Evaluation
 
 SHEET_PAGES = 8  # pages on a sample sheet
 PICTURES = 24  # generated pictures that an evaluation reads by OCR
-
-
-class Stage(nn.Module):
-    """What all stages share; see ``trainer.TrainableStage`` for how the loop uses it.
-
-    Args:
-        config: of the run.
-        vocabulary: of the run.
-        train, validation: pairs whose pages fit.
-    """
-
-    wanted: frozenset[str]
-    teachers: tuple[str, ...] = ()  # names in ``start`` of frozen helpers that are not saved
-    modules_to_save: Mapping[str, nn.Module]
-
-    def __init__(
-        self, config: Config, vocabulary: Vocabulary, train: list[pages.TextPair], validation: list[pages.TextPair]
-    ):
-        super().__init__()
-        self.config = config
-        self.vocabulary = vocabulary
-        self.collator = Collator(config, vocabulary, self.wanted)
-        self.dataset = PageDataset(train, config, self.collator)
-        self.validation = pages.plain_samples(validation[: config.data.validation_limit], config)
-        self.validation_collator = Collator(config, vocabulary, self.wanted)
-
-    def optimised(self) -> Mapping[str, list[nn.Parameter]]:
-        """Optimiser name -> parameters; one optimiser over all that is not frozen, unless a stage says otherwise."""
-        return {"main": [parameter for parameter in self.parameters() if parameter.requires_grad]}
-
-    def after_step(self, step: int) -> None:
-        """Nothing to do between steps."""
-
-    def evaluate(self, step: int) -> Evaluation:
-        """Score the model on the validation pairs."""
-        raise NotImplementedError
-
-    def extra_files(self) -> Mapping[str, str]:
-        """What makes the checkpoint open with nothing but its folder."""
-        return {"config.yaml": to_yaml(self.config), "vocabulary.json": self.vocabulary.to_json()}
-
-    def validation_batches(self, size: int = 32) -> list[Batch]:
-        """The validation pairs as batches on the stage's device."""
-        device = next(self.parameters()).device
-        chunks = [self.validation[start : start + size] for start in range(0, len(self.validation), size)]
-        return [self.validation_collator(chunk).to(device) for chunk in chunks]
-
-    def freeze(self, *names: str) -> None:
-        """Take modules out of training for good: no gradient, and evaluation mode always."""
-        self._frozen = getattr(self, "_frozen", ()) + names
-        for name in names:
-            self.modules_to_save[name].requires_grad_(False)
-
-    def train(self, mode: bool = True) -> "Stage":
-        """Training mode for all but the frozen modules."""
-        super().train(mode)
-        for name in getattr(self, "_frozen", ()):
-            self.modules_to_save[name].eval()
-        return self
-
-    def load_start(self) -> list[str]:
-        """Take the weights that ``start`` names; returns the tensors that keep their random start.
-
-        ``module: RUN`` takes the module of the same name, ``module: RUN#other`` another one.
-
-        Raises:
-            UserError: an unknown module, a missing checkpoint, or weights of another shape or vocabulary.
-        """
-        new: list[str] = []
-        for name, origin in self.config.start.items():
-            if name in self.teachers:  # no modules of what is trained: the stage loads them itself
-                continue
-            if name not in self.modules_to_save:
-                known = ", ".join(self.modules_to_save)
-                raise UserError(f"start.{name}: this stage has no such module; it has {known}")
-            new += start_module(self.modules_to_save[name], name, origin, self.vocabulary)
-        return new
-
-
-def start_module(module: nn.Module, name: str, origin: str, vocabulary: Vocabulary) -> list[str]:
-    """Fill a module from ``RUN`` or ``RUN#module``; tensors that the file lacks keep their start and are returned."""
-    path, _, other = origin.partition("#")
-    folder = resolve(Path(path))
-    read_info(folder)
-    theirs = Vocabulary.from_file(folder / "vocabulary.json")
-    if theirs != vocabulary and any(isinstance(part, nn.Embedding) for part in module.modules()):
-        raise UserError(f"start.{name}: {folder} was trained with another vocabulary; set vocabulary={path}")
-    before = {key: tensor.clone() for key, tensor in module.state_dict().items()}
-    load_module(module, folder, other or name, strict=False)
-    from safetensors import safe_open
-
-    with safe_open(folder / f"{other or name}.safetensors", framework="pt") as file:
-        held = set(file.keys())
-    return [f"{name}.{key}" for key in before if key not in held]
 
 
 class TokenizerStage(Stage):
@@ -463,8 +374,6 @@ class TranslatorStage(Stage):
     @torch.no_grad()
     def evaluate(self, step: int) -> Evaluation:
         """BLEU of the text, CER of the reading and, where pictures are drawn, their BLEU and CER by OCR."""
-        from translatotron_v.inference.generate import drawing_states, read_source
-
         hypotheses: list[str] = []
         read: list[str] = []
         pictures: list[Tensor] = []
@@ -516,21 +425,6 @@ def reading_loss(
         loss = loss + ocr * part
         report["ocr"] = part.detach()
     return loss, report
-
-
-def picture_error_rate(pictures: list[Tensor], texts: list[str]) -> float:
-    """CER of OCR on pictures (channels, H, W) in [0, 1] against the texts they should show."""
-    from translatotron_v.ocr import boxes_to_text, make_reader
-
-    reader = make_reader()
-    read = [boxes_to_text(reader.read(as_picture(picture))).lower() for picture in pictures]
-    return cer(read, [text.lower() for text in texts[: len(pictures)]]).value
-
-
-def as_picture(pixels: Tensor) -> Image.Image:
-    """(channels, H, W) in [0, 1] -> an 8-bit picture."""
-    values = (pixels.clamp(0, 1) * 255).round().byte().cpu().numpy()
-    return Image.fromarray(values[0] if values.shape[0] == 1 else values.transpose(1, 2, 0))
 
 
 STAGES: dict[str, type[Stage]] = {
