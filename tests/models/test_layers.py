@@ -78,7 +78,9 @@ def test_fewer_key_value_heads_are_shared_ones(groups: int):
     """Multi-query attention equals multi-head attention whose key/value heads are copies."""
     few, many = Attention(D, H, kv_heads=groups), Attention(D, H)
     assert few.key_value.out_features == 2 * groups * D // H
-    many.load_state_dict(few.state_dict() | {f"key_value.{n}": many.key_value.state_dict()[n] for n in ("weight", "bias")})
+    many.load_state_dict(
+        few.state_dict() | {f"key_value.{n}": many.key_value.state_dict()[n] for n in ("weight", "bias")}
+    )
     with torch.no_grad():
         for name in ("weight", "bias"):
             parameter = getattr(few.key_value, name)

@@ -1,0 +1,350 @@
+"""Decoding: cached equals uncached, beams, batches, random drawing, and what may never come out."""
+
+import itertools
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tests.small import PAIRS, enliven, small, small_vocabulary
+from translatotron_v.config import TransformerConfig
+from translatotron_v.data import pages
+from translatotron_v.data.pages import Batch, Collator, plain_samples
+from translatotron_v.data.vocabulary import EOS, PAD, SPECIALS, Vocabulary
+from translatotron_v.errors import UserError
+from translatotron_v.inference.generate import (
+    drawing_mask,
+    drawing_states,
+    generate,
+    generate_image,
+    generate_text,
+    read_ctc,
+)
+from translatotron_v.models.text_decoder import TextDecoder
+from translatotron_v.models.translator import TranslatotronV
+from translatotron_v.training import losses
+
+VOCABULARY = small_vocabulary()
+CONFIG = small()
+
+
+SOME = [PAIRS[i] for i in (0, 4, 8, 16, 20)]  # of three words and of two
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    wanted = frozenset({pages.SOURCE_PIXELS, pages.TARGET_PIECES, pages.TARGET_CHARACTERS})
+    return Collator(CONFIG, VOCABULARY, wanted)(plain_samples(SOME, CONFIG))
+
+
+@pytest.fixture(scope="module")
+def pixels(batch: Batch) -> torch.Tensor:
+    return batch.source_pixels
+
+
+@pytest.fixture(scope="module")
+def model(batch: Batch) -> TranslatotronV:
+    """Half trained on five pages: its texts differ and end, its pictures are not all of one colour."""
+    torch.manual_seed(0)
+    model = TranslatotronV(CONFIG.model, len(VOCABULARY), VOCABULARY.character_count).eval()
+    image_ids = torch.randint(24, (5, 16))
+    optimiser = torch.optim.AdamW(model.parameters(), 1e-2)
+    with torch.enable_grad():
+        for _ in range(50):
+            output = model(
+                model.see(batch.source_pixels),
+                batch.target_input,
+                batch.target_output != PAD,
+                image_ids=image_ids,
+                characters=batch.target_characters,
+                character_mask=drawing_mask(batch.target_characters),
+                owners=batch.owners,
+            )
+            loss = losses.text_cross_entropy(output.text, batch.target_output)
+            (loss + losses.image_cross_entropy(output.image, image_ids)).backward()
+            optimiser.step()
+            optimiser.zero_grad()
+    return model
+
+
+def text_of(model: TranslatotronV, pixels: torch.Tensor, beams: int = 1, cached: bool = True):
+    source = model.see(pixels)
+    decoder = model.text_decoder
+    return generate_text(decoder, VOCABULARY, source.memory, source.mask, "translate", "en", beams, cached)
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_the_example_is_worth_testing(model: TranslatotronV, pixels: torch.Tensor):
+    found = text_of(model, pixels)
+    assert len({len(row) for row in found.ids}) >= 2 and len(set(found.texts)) >= 2, found
+    assert max(len(row) for row in found.ids) < model.text_decoder.max_length - 2
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("beams", [1, 3])
+def test_text_with_a_cache_is_the_same_text(model: TranslatotronV, pixels: torch.Tensor, beams: int):
+    cached, uncached = (text_of(model, pixels, beams, cached) for cached in (True, False))
+    assert cached.ids == uncached.ids and cached.texts == uncached.texts
+    assert cached.scores == pytest.approx(uncached.scores, rel=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("beams", [1, 3])
+def test_text_scores_are_mean_log_probabilities(model: TranslatotronV, pixels: torch.Tensor, beams: int):
+    found = text_of(model, pixels, beams)
+    source = model.see(pixels)
+    for row, (ids, score) in enumerate(zip(found.ids, found.scores, strict=True)):
+        tags = [VOCABULARY.tag("translate"), VOCABULARY.tag("en")]
+        written = [*ids, EOS] if len(ids) < model.text_decoder.max_length - 2 else ids
+        given = torch.tensor([[*tags, *written[:-1]]])
+        logits = model.text_decoder(given, source.memory[row : row + 1])[0][0, 1:]
+        expected = logits.log_softmax(-1)[range(len(written)), written].mean()
+        assert score == pytest.approx(expected.item(), rel=1e-4)
+
+
+@torch.no_grad()
+def test_greedy_takes_the_best_piece_at_each_step(model: TranslatotronV, pixels: torch.Tensor):
+    source = model.see(pixels[:1])
+    [ids] = text_of(model, pixels[:1]).ids
+    prefix = [VOCABULARY.tag("translate"), VOCABULARY.tag("en")]
+    for piece in [*ids, EOS][: model.text_decoder.max_length - 2]:
+        logits = model.text_decoder(torch.tensor([prefix]), source.memory)[0][0, -1]
+        logits[[i for i in range(len(SPECIALS)) if i != EOS]] = float("-inf")
+        assert piece == int(logits.argmax())
+        prefix.append(piece)
+
+
+@torch.no_grad()
+def test_one_beam_of_the_search_is_greedy(model: TranslatotronV, pixels: torch.Tensor):
+    from translatotron_v.inference.generate import _beam_search, _PieceScorer
+
+    source = model.see(pixels)
+    tags = torch.tensor([VOCABULARY.tag("translate"), VOCABULARY.tag("en")])
+    scorer = _PieceScorer(model.text_decoder, source.memory, source.mask, 1, True)
+    ids, scores = _beam_search(scorer, tags, 5, model.text_decoder.max_length - 2, 1)
+    greedy = text_of(model, pixels)
+    assert ids == greedy.ids and scores == pytest.approx(greedy.scores, rel=1e-5)
+
+
+@torch.no_grad()
+def test_more_beams_find_no_worse_text(model: TranslatotronV, pixels: torch.Tensor):
+    greedy, beams = text_of(model, pixels), text_of(model, pixels, beams=8)
+    assert all(b >= g - 1e-6 for b, g in zip(beams.scores, greedy.scores, strict=True))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("seed", range(4))
+def test_enough_beams_find_the_best_text_there_is(seed: int):
+    """Against all texts of up to three characters over three letters."""
+    vocabulary = Vocabulary(["a", "b", "c"])
+    size = TransformerConfig(width=8, layers=1, heads=2, feed_forward=16, max_length=6)  # two tags, three pieces, end
+    decoder = enliven(TextDecoder(size, len(vocabulary), 8), seed, scale=0.5)
+    memory = torch.randn(1, 2, 8)
+    found = generate_text(decoder, vocabulary, memory, None, "translate", "en", beams=64)
+    first = [vocabulary.tag("translate"), vocabulary.tag("en")]
+    letters = vocabulary.encode("abc")
+    best = (float("-inf"), [])
+    for length in range(4):
+        for ids in itertools.product(letters, repeat=length):
+            log = decoder(torch.tensor([[*first, *ids]]), memory)[0][0, 1:].log_softmax(-1)
+            score = log[range(length + 1), [*ids, EOS]].mean().item()
+            best = max(best, (score, list(ids)))
+    assert found.ids[0] == best[1]
+    assert found.scores[0] == pytest.approx(best[0], rel=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("beams", [1, 3])
+def test_text_does_not_depend_on_its_neighbours(model: TranslatotronV, beams: int):
+    """Sources of different lengths, padded into one batch, against each alone."""
+    pieces = [VOCABULARY.encode(pair.source) for pair in (PAIRS[0], PAIRS[16], PAIRS[20])]
+    batch = pages.pad(pieces)
+    source = model.read(batch, batch != PAD)
+    decoder = model.text_decoder
+    together = generate_text(decoder, VOCABULARY, source.memory, source.mask, "translate", "en", beams)
+    assert not source.mask.all()
+    for row, ids in enumerate(pieces):
+        one = model.read(torch.tensor([ids]), torch.ones(1, len(ids), dtype=torch.bool))
+        alone = generate_text(decoder, VOCABULARY, one.memory, one.mask, "translate", "en", beams)
+        assert alone.ids[0] == together.ids[row]
+        assert alone.scores[0] == pytest.approx(together.scores[row], rel=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("beams", [1, 3])
+def test_special_symbols_never_come_out(pixels: torch.Tensor, beams: int):
+    model = enliven(TranslatotronV(CONFIG.model, len(VOCABULARY), VOCABULARY.character_count), seed=1)
+    wish = model.text_decoder.norm.bias.data.fill_(1.0)
+    for special in range(len(SPECIALS)):
+        if special != EOS:
+            model.text_decoder.embedding.weight.data[special] = wish  # by far the most probable
+    ids = text_of(model, pixels, beams).ids
+    assert any(ids)
+    assert all(piece >= len(SPECIALS) for row in ids for piece in row)
+
+
+@torch.no_grad()
+def test_text_that_never_ends_is_cut(pixels: torch.Tensor):
+    model = enliven(TranslatotronV(CONFIG.model, len(VOCABULARY), VOCABULARY.character_count), seed=1)
+    model.text_decoder.norm.bias.data.fill_(1.0)
+    model.text_decoder.embedding.weight.data[EOS] = -9.0
+    for beams in (1, 2):
+        assert {len(row) for row in text_of(model, pixels, beams).ids} == {24 - 2}
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def image_inputs(model: TranslatotronV, pixels: torch.Tensor, texts: list[str] | None = None):
+    texts = texts or [pair.target for pair in SOME[: len(pixels)]]
+    source = model.see(pixels)
+    ids = [VOCABULARY.encode(text) for text in texts]
+    drawn, mask = drawing_states(model, VOCABULARY, source, ids, "en")
+    return model.image_decoder, drawn, mask, source.memory
+
+
+@torch.no_grad()
+def test_pictures_with_a_cache_are_the_same_pictures(model: TranslatotronV, pixels: torch.Tensor):
+    given = image_inputs(model, pixels)
+    for options in ({}, {"top_k": 4, "seed": 3, "temperature": 1.5}):
+        (ids, scores), (other, other_scores) = (generate_image(*given, cached=c, **options) for c in (True, False))
+        assert torch.equal(ids, other)
+        assert scores == pytest.approx(other_scores, rel=1e-5)
+
+
+@torch.no_grad()
+def test_pictures_take_the_best_token_at_each_place(model: TranslatotronV, pixels: torch.Tensor):
+    decoder, drawn, mask, memory = image_inputs(model, pixels)
+    ids, scores = generate_image(decoder, drawn, mask, memory)
+    log = decoder(ids, drawn, mask, memory).log_softmax(-1)
+    assert torch.equal(ids, log.argmax(-1))
+    assert scores == pytest.approx(log.amax(-1).mean(1).tolist(), rel=1e-4)
+    assert len(ids.unique()) > 3
+
+
+@torch.no_grad()
+def test_drawing_at_random_is_seeded_and_keeps_to_the_best(model: TranslatotronV, pixels: torch.Tensor):
+    given = image_inputs(model, pixels)
+    decoder, drawn, mask, memory = given
+    first, again, other = (generate_image(*given, top_k=3, seed=seed, temperature=9.0)[0] for seed in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    ranks = decoder(first, drawn, mask, memory).argsort(-1, descending=True)
+    places = (ranks == first[..., None]).int().argmax(-1)
+    assert set(places.flatten().tolist()) == {0, 1, 2}
+    greedy = generate_image(*given)[0]
+    assert torch.equal(generate_image(*given, top_k=3, seed=1, temperature=1e-4)[0], greedy)
+    assert torch.equal(generate_image(*given, top_k=1, seed=9, temperature=5.0)[0], greedy)
+    state = torch.get_rng_state()
+    generate_image(*given, top_k=3)
+    assert torch.equal(torch.get_rng_state(), state)  # nobody else's random numbers are spent
+
+
+@torch.no_grad()
+def test_pictures_do_not_depend_on_their_neighbours(model: TranslatotronV, pixels: torch.Tensor):
+    texts = ["a dog runs", "man", "bear eats a tree", "a", ""]
+    ids, scores = generate_image(*image_inputs(model, pixels, texts))
+    for row in range(5):
+        one, score = generate_image(*image_inputs(model, pixels[row : row + 1], texts[row : row + 1]))
+        assert torch.equal(one[0], ids[row])
+        assert score[0] == pytest.approx(scores[row], rel=1e-4)
+
+
+# --- the whole --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"beams": 3}, {"top_k": 3, "seed": 1}])
+def test_generate_with_and_without_cache(model: TranslatotronV, pixels: torch.Tensor, options: dict):
+    cached, uncached = (generate(model, VOCABULARY, pixels, cached=c, **options) for c in (True, False))
+    assert cached.texts == uncached.texts and cached.sources == uncached.sources
+    assert torch.equal(cached.image_ids, uncached.image_ids) and torch.equal(cached.pixels, uncached.pixels)
+    assert cached.text_scores == pytest.approx(uncached.text_scores, rel=1e-5)
+    assert cached.image_scores == pytest.approx(uncached.image_scores, rel=1e-5)
+
+
+def test_generate_returns_pictures(model: TranslatotronV, pixels: torch.Tensor):
+    made = generate(model, VOCABULARY, pixels)
+    assert made.pixels.shape == pixels.shape and made.image_ids.shape == (5, 16)
+    assert made.pixels.min() >= 0 and made.pixels.max() <= 1
+    assert torch.equal(made.pixels, model.image_tokenizer.decode_from_ids(made.image_ids))
+    assert len(made.texts) == len(made.sources) == len(made.text_scores) == len(made.image_scores) == 5
+    assert all(score < 0 for score in (*made.text_scores, *made.image_scores))
+
+
+def test_given_texts_are_drawn(model: TranslatotronV, pixels: torch.Tensor):
+    texts = ["a dog runs"] * 5
+    made = generate(model, VOCABULARY, pixels, texts=texts)
+    assert made.texts == texts
+    expected, _ = generate_image(*image_inputs(model, pixels, texts))
+    assert torch.equal(made.image_ids, expected)
+    other = generate(model, VOCABULARY, pixels, texts=["a bird sleeps"] * 5)
+    assert not torch.equal(made.image_ids, other.image_ids)
+
+
+def test_empty_and_endless_texts_can_be_drawn(model: TranslatotronV, pixels: torch.Tensor):
+    made = generate(model, VOCABULARY, pixels[:3], texts=["", "☃", "a dog runs " * 30])
+    assert made.pixels.shape == (3, 1, 16, 128) and made.pixels.isfinite().all()
+
+
+def test_the_target_language_is_asked_for(model: TranslatotronV, pixels: torch.Tensor):
+    english, romanian = (generate(model, VOCABULARY, pixels, target_language=name) for name in ("en", "ro"))
+    assert english.text_scores != romanian.text_scores
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("paper", [False, True], ids=["characters draw", "decoder states draw"])
+def test_drawing_states_are_those_of_training(pixels: torch.Tensor, paper: bool):
+    """What the picture is drawn from in generation equals what training has shown, text by text."""
+    options = ("model.vocabulary.subwords=0", "model.character_encoder.layers=0") if paper else ()
+    config, vocabulary = small(*options), small_vocabulary(0 if paper else 60)
+    model = enliven(TranslatotronV(config.model, len(vocabulary), vocabulary.character_count))
+    wanted = frozenset({pages.TARGET_PIECES, pages.TARGET_CHARACTERS})
+    chosen = [PAIRS[i] for i in (0, 20, 7)]
+    batch = Collator(config, vocabulary, wanted)(plain_samples(chosen, config))
+    source = model.see(pixels[:3])
+    image_ids = torch.randint(24, (3, 16))
+    trained = model(
+        source,
+        batch.target_input,
+        batch.target_output != PAD,
+        image_ids=image_ids,
+        characters=batch.target_characters,
+        character_mask=drawing_mask(batch.target_characters),
+        owners=batch.owners,
+    ).image
+    encoded = [vocabulary.encode(pair.target) for pair in chosen]
+    drawn, mask = drawing_states(model, vocabulary, source, encoded, "en")
+    torch.testing.assert_close(model.image_decoder(image_ids, drawn, mask, source.memory), trained)
+
+
+def test_the_ocr_head_reads_where_there_is_no_ctc_head(pixels: torch.Tensor):
+    config = small("model.ctc_frames=0")
+    model = enliven(TranslatotronV(config.model, len(VOCABULARY), VOCABULARY.character_count))
+    made = generate(model, VOCABULARY, pixels[:2])
+    source = model.see(pixels[:2])
+    with torch.no_grad():
+        expected = generate_text(model.ocr_head, VOCABULARY, source.reading, None, "ocr", "de")
+    assert made.sources == expected.texts
+
+
+def test_ctc_is_read_along_the_best_path():
+    characters = {character: VOCABULARY.encode_characters(character)[0] for character in "ab "}
+    path = [PAD, "a", "a", PAD, "a", "b", " ", " ", PAD, " ", "b", PAD]
+    ids = torch.tensor([[characters.get(step, step) for step in path], [PAD] * len(path)])
+    logits = F.one_hot(ids, VOCABULARY.character_count).float()
+    assert read_ctc(logits, VOCABULARY) == ["aab b", ""]
+
+
+def test_what_cannot_be_asked_for(model: TranslatotronV, pixels: torch.Tensor):
+    for options, named in (
+        ({"beams": 0}, "beams"),
+        ({"top_k": 0}, "top_k"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"target_language": "pt"}, "'pt'"),
+    ):
+        with pytest.raises(UserError, match=named) as caught:
+            generate(model, VOCABULARY, pixels, **options)
+        assert "\n" not in str(caught.value)
