@@ -234,7 +234,7 @@ class TeacherStage(Stage):
             ids = self.image_tokenizer.encode_to_ids(batch.target_pixels)
         mask = drawing_mask(batch.target_characters)
         logits = self.teacher(ids, batch.target_characters, mask, batch.source_pixels)
-        loss = losses.image_cross_entropy(logits, ids, self.config.loss.label_smoothing)
+        loss = losses.image_cross_entropy(logits, ids, self.config.loss.image_smoothing)
         return loss, {"accuracy": (logits.argmax(-1) == ids).float().mean()}
 
     @torch.no_grad()
@@ -350,7 +350,7 @@ class TranslatorStage(Stage):
                 loss = loss + weights.text_distillation * kl
                 report["text_distillation"] = kl.detach()
         if ids is not None:
-            image = losses.image_cross_entropy(output.image, ids, weights.label_smoothing)
+            image = losses.image_cross_entropy(output.image, ids, weights.image_smoothing)
             loss = loss + weights.image * image
             report["image"] = image.detach()
         if self.teacher is not None and ids is not None:
