@@ -200,7 +200,8 @@ class ModelConfig:
 class DataConfig:
     """Where text comes from and how it becomes training samples."""
 
-    folder: str = "data/multi30k"  # corpus: folder, Moses prefix, TSV or IWSLT release; "grammar" needs no file
+    # corpus: folder, Moses prefix, TSV or IWSLT release, or pages rendered by data_synth; "grammar" needs no file
+    folder: str = "data/multi30k"
     train: str = "train"  # split names, as the corpus calls them
     validation: str = "val"
     test: str = "test_2016_flickr"
@@ -233,7 +234,8 @@ class LossConfig:
     ctc: float = 0.0  # CTC reading of the source page
     text_mode: float = 0.0  # cross-entropy of text mode beside image mode, so that the layers they share serve both
     text_distillation: float = 0.0  # KL to what text mode expects of the translation; no gradient through text mode
-    label_smoothing: float = 0.1
+    label_smoothing: float = 0.1  # of text
+    image_smoothing: float = 0.1  # label smoothing of image tokens
     l1: float = 1.0  # tokenizer: absolute error of the pixels
     l2: float = 2.0  # tokenizer: squared error of the pixels
     ink: float = 4.0  # tokenizer: extra weight of pixels that carry ink
