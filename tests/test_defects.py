@@ -84,7 +84,7 @@ def test_patch_size_and_depth_of_the_tokenizer_are_respected():
 
 
 def test_the_teacher_is_asked_exactly_as_it_was_taught(taught: TranslatorStage, monkeypatch: pytest.MonkeyPatch):
-    """The same pairs in its own stage and in distillation: the same text ids, masks and image tokens, in every detail."""
+    """The same pairs in its own stage and in distillation: the same text ids, masks and image tokens."""
     schooling = stage_of("teacher")
     schooling.image_tokenizer.load_state_dict(taught.translator.image_tokenizer.state_dict())
     asked: list[tuple[torch.Tensor, ...]] = []
@@ -184,6 +184,6 @@ def test_files_pair_by_name_and_not_by_order(tmp_path: Path):
 def test_sides_of_a_corpus_are_never_paired_by_luck(tmp_path: Path):
     (tmp_path / "train.de").write_text("eins\nzwei\n")
     (tmp_path / "train.en").write_text("one\n")
-    with pytest.raises(Exception, match="2.*1|1.*2") as caught:
+    with pytest.raises(Exception, match=r"2.*1|1.*2") as caught:
         pages.read_split(small(f"data.folder={tmp_path}"), "train")
     assert "\n" not in str(caught.value)

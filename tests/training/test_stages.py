@@ -1,4 +1,4 @@
-"""The stages as they are trained: frozen helpers, starting weights, resuming, turns, and what a step's loss is made of."""
+"""The stages as they are trained: frozen helpers, starting weights, resuming, turns, and what a loss is made of."""
 
 import itertools
 from pathlib import Path
@@ -118,7 +118,7 @@ def test_the_tokenizer_is_frozen_in_the_teachers_stage(runs: Path):
 
 def test_modules_can_be_frozen_by_name(runs: Path):
     config = translator(
-        runs, "loss.distillation=0", "freeze=[image_encoder,ctc_head]", "start={}", "trainer.steps=2", run="by-name"
+        runs, "loss.distillation=0", "freeze=[image_encoder,ctc_head]", "trainer.steps=2", run="by-name"
     )
     stage = build_stage(config)
     before = {k: t.clone() for k, t in stage.translator.image_encoder.state_dict().items()}
@@ -170,7 +170,7 @@ def refusal(config: Config) -> str:
 
 
 def test_starts_that_do_not_fit_get_one_line(runs: Path, tmp_path: Path):
-    plain = ("loss.distillation=0", "start={}")
+    plain = ("loss.distillation=0",)
     text = f"start.text_decoder={runs / 'text'}"
     write_corpus(tmp_path / "corpus", [*PAIRS[:6], *PAIRS[20:]])
     train(settings(tmp_path, "text", "model.vocabulary.subwords=50", "trainer.steps=1", run="other"))
@@ -187,7 +187,7 @@ def test_starts_that_do_not_fit_get_one_line(runs: Path, tmp_path: Path):
     assert "gone" in message
     message = refusal(translator(runs, *plain, f"start.image_decoder={runs / 'text'}", run="none"))
     assert "image_decoder.safetensors" in message
-    message = refusal(translator(runs, "start={}", run="none"))
+    message = refusal(settings(runs, "translator", f"vocabulary={runs / 'text'}", run="none"))
     assert "start.teacher" in message and "loss.distillation=0" in message
 
 
@@ -220,7 +220,7 @@ def cut_at(config: Config, step: int, turn: str) -> None:
 
 
 def test_a_resumed_tokenizer_equals_an_uninterrupted_one(runs: Path):
-    """With an adversary, a moving average, the codebook's buffers, restarts and curriculum, pages rendered on the fly."""
+    """With adversary, moving average, the codebook's buffers, restarts, curriculum, and pages rendered on the fly."""
     options = ("trainer.ema=0.9", "loss.adversarial=0.1", "loss.adversarial_from=0.2", "loss.quantise_from=0.3")
     options += ("model.tokenizer.restart_after=1", "trainer.steps=7", "trainer.accumulate=2", "data.curriculum_steps=4")
     options += ("data.shuffled=0.5", "data.both_languages=true", "data.sort_window=2", "trainer.evaluate_every=3")
