@@ -1,6 +1,7 @@
 """The whole chain learns: four short stages on 656 phrases, then 64 phrases that it has never seen.
 
-The settings are those of ``configs/debug``; everything is counted in steps. About 95 CPU-seconds, 60 of them in the last stage.
+The settings are those of ``configs/debug``; everything is counted in steps. About 95 CPU-seconds,
+60 of them in the last stage.
 """
 
 from collections import Counter
