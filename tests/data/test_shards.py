@@ -1,4 +1,4 @@
-"""Training from pages on disk: the batches that rendering on the fly would give, and one clear line where that fails."""
+"""Training from pages on disk: the batches that rendering on the fly gives, and one clear line where that fails."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -134,7 +134,7 @@ def test_a_missing_split_or_shard_is_named(tmp_path: Path):
 
 
 def test_other_languages_are_refused(folder: Path):
-    with pytest.raises(UserError, match="pages from de to en, but .* are fr and en"):
+    with pytest.raises(UserError, match=r"pages from de to en, but .* are fr and en"):
         pages.read_split(settings(folder, "data.source_language=fr"), "train")
 
 
@@ -147,6 +147,6 @@ def test_broken_files_get_one_line(tmp_path: Path):
     assert shards.decode(pair.pictures[0]).dtype == np.uint8
     path = tmp_path / "data" / "train-00000-of-00003.parquet"
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(UserError, match="train-00000-of-00003.parquet: cannot be read") as error:
+    with pytest.raises(UserError, match=r"train-00000-of-00003\.parquet: cannot be read") as error:
         pages.read_split(config, "train")
     assert "\n" not in str(error.value)

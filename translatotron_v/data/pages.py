@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from data_synth.corpora import TextPair, read_pairs
 from data_synth.render import PageLayout, PageStyle, fits, normalise, render_page
 from translatotron_v.config import CanvasConfig, Config, DataConfig, PageConfig
+from translatotron_v.data.shards import decode, holds_shards, read_shards
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
 
@@ -61,12 +62,20 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class StoredPair(TextPair):
+    """A pair whose pages were rendered beforehand: PNG bytes of the source and of the target page."""
+
+    pictures: tuple[bytes, bytes]
+
+
+@dataclass(frozen=True)
 class Sample:
     """One pair as it is shown in one step."""
 
     source: str
     target: str
-    style: PageStyle
+    style: PageStyle  # unless there are pictures
+    pictures: tuple[bytes, bytes] | None = None  # PNG bytes of both pages, where they are stored
 
 
 def page_layout(canvas: CanvasConfig) -> PageLayout:
@@ -89,8 +98,12 @@ def fold(text: str, page: PageConfig) -> str:
 def read_split(config: Config, split: str) -> list[TextPair]:
     """Aligned pairs of a split, folded as pages show them; fitting or not.
 
+    From a folder of shards (``data_synth``) come ``StoredPair``s. Only their texts are folded, for the ids: pages and
+    texts must agree, so shards for ``page.lower_case`` are rendered with ``--lower``.
+
     Raises:
-        UserError: the corpus or the split is missing, or its sides do not correspond.
+        UserError: the corpus or the split is missing, or its sides do not correspond; stored pages of another size
+            than the canvas.
     """
     data = config.data
     if data.folder == "grammar":
@@ -102,6 +115,11 @@ def read_split(config: Config, split: str) -> list[TextPair]:
                 f"data.folder: {folder} does not exist; name a corpus with data.folder=PATH, "
                 "or data.folder=grammar for the built-in phrases"
             )
+        if holds_shards(folder):
+            rows = read_shards(folder, split, (data.source_language, data.target_language), config.model.canvas)
+            return [
+                StoredPair(fold(row.source, config.page), fold(row.target, config.page), row.pictures) for row in rows
+            ]
         pairs = read_pairs(folder, data.source_language, data.target_language, split)
     return [TextPair(fold(pair.source, config.page), fold(pair.target, config.page)) for pair in pairs]
 
@@ -121,13 +139,14 @@ def _grammar_split(data: DataConfig, split: str) -> list[TextPair]:
 
 
 def fitting(pairs: Sequence[TextPair], config: Config) -> list[TextPair]:
-    """Those pairs whose two pages both fit the canvas in every font of training."""
+    """Those pairs whose two pages both fit the canvas in every font of training; stored pages do."""
     layout = page_layout(config.model.canvas)
     styles = [page_style(config.page, font) for font in config.page.fonts]
     return [
         pair
         for pair in pairs
-        if all(fits(pair.source, layout, style) and fits(pair.target, layout, style) for style in styles)
+        if isinstance(pair, StoredPair)
+        or all(fits(pair.source, layout, style) and fits(pair.target, layout, style) for style in styles)
     ]
 
 
@@ -151,12 +170,12 @@ class Collator:
         self.longest_drawing = config.model.character_encoder.max_length
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
-        """Render and encode; every sample must fit its page."""
+        """Render, or take the stored pages, and encode; every sample must fit its page."""
         batch = Batch()
         if SOURCE_PIXELS in self.wanted:
-            batch.source_pixels = self.render([sample.source for sample in samples], samples)
+            batch.source_pixels = self.pixels(samples, 0)
         if TARGET_PIXELS in self.wanted:
-            batch.target_pixels = self.render([sample.target for sample in samples], samples)
+            batch.target_pixels = self.pixels(samples, 1)
         if SOURCE_PIECES in self.wanted:
             encoded = [self.vocabulary.encode(sample.source) for sample in samples]
             batch.source_pieces = pad([[*ids[: self.longest_source - 1], EOS] for ids in encoded])
@@ -177,6 +196,13 @@ class Collator:
             characters = [self.vocabulary.encode_characters(sample.target) for sample in samples]
             batch.target_characters = pad([ids[: self.longest_drawing] for ids in characters])
         return batch
+
+    def pixels(self, samples: Sequence[Sample], side: int) -> Tensor:
+        """Source (0) or target (1) pages (B, channels, H, W) in [0, 1], as they are stored or else rendered."""
+        stored = [sample.pictures[side] for sample in samples if sample.pictures is not None]
+        if stored:
+            return to_pixels(np.stack([decode(picture) for picture in stored]))
+        return self.render([(sample.source, sample.target)[side] for sample in samples], samples)
 
     def render(self, texts: Sequence[str], samples: Sequence[Sample]) -> Tensor:
         """Pages (B, channels, H, W) in [0, 1].
@@ -229,7 +255,7 @@ class PageDataset(Dataset[Batch]):
     """Micro-batches by number, without end: ``dataset[i]`` is a pure function of the seed and ``i``.
 
     An epoch is a permutation of the pairs; with ``sort_window`` batches hold texts of like length. Spans and shuffled
-    words follow the curriculum of ``DataConfig``.
+    words follow the curriculum of ``DataConfig``; stored pages have neither.
 
     Args:
         pairs: aligned pairs that fit the page.
@@ -240,6 +266,12 @@ class PageDataset(Dataset[Batch]):
     def __init__(self, pairs: Sequence[TextPair], config: Config, collator: Collator):
         if not pairs:
             raise UserError(f"{config.data.folder}: no training pair fits the page")
+        changes = [name for name in ("spans", "shuffled", "curriculum_steps") if getattr(config.data, name)]
+        if changes and isinstance(pairs[0], StoredPair):
+            raise UserError(
+                f"{config.data.folder}: words of stored pages cannot be left out or moved: set "
+                f"{' '.join(f'data.{name}=0' for name in changes)}, or train from text"
+            )
         self.pairs = pairs
         self.data = config.data
         self.seed = config.trainer.seed
@@ -281,8 +313,10 @@ class PageDataset(Dataset[Batch]):
 
     def _sample(self, pair: TextPair, rng: np.random.Generator, index: int) -> Sample:
         source, target = pair.source, pair.target
+        pictures = pair.pictures if isinstance(pair, StoredPair) else None
         if self.data.both_languages and rng.random() < 0.5:
             source, target = target, source
+            pictures = pictures and (pictures[1], pictures[0])
         step = index // self.accumulate
         growing = step < self.data.curriculum_steps
         if growing or rng.random() < self.data.spans:
@@ -294,7 +328,7 @@ class PageDataset(Dataset[Batch]):
         if rng.random() < self.data.shuffled:  # words in another order may wrap into more lines than there are
             layout = self.collator.layout
             source, target = (cut(shuffle(text, rng), layout, style) for text in (source, target))
-        return Sample(source, target, style)
+        return Sample(source, target, style, pictures)
 
 
 def span(text: str, most: int, rng: np.random.Generator) -> str:
@@ -311,9 +345,17 @@ def shuffle(text: str, rng: np.random.Generator) -> str:
 
 
 def plain_samples(pairs: Sequence[TextPair], config: Config) -> list[Sample]:
-    """Samples for evaluation: whole texts, the fonts in turn."""
+    """Samples for evaluation: whole texts, the fonts in turn; stored pages as they are."""
     styles = [page_style(config.page, font) for font in config.page.fonts]
-    return [Sample(pair.source, pair.target, styles[i % len(styles)]) for i, pair in enumerate(pairs)]
+    return [
+        Sample(
+            pair.source,
+            pair.target,
+            styles[i % len(styles)],
+            pair.pictures if isinstance(pair, StoredPair) else None,
+        )
+        for i, pair in enumerate(pairs)
+    ]
 
 
 def cut(text: str, layout: PageLayout, style: PageStyle) -> str:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from translatotron_v.config import Config
 from translatotron_v.data import pages as data_pages
+from translatotron_v.data import shards
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.generation import GeneratedPage, Generation, Page, generate_pages, to_image
 from translatotron_v.evaluation.reading import Boxes, PageReader
@@ -73,7 +74,7 @@ class Options:
 
 
 def render_split(config: Config, split: str, limit: int = 0, blank_source: bool = False) -> list[TestPage]:
-    """Render the pairs of a split, the fonts of training in turn.
+    """Render the pairs of a split, the fonts of training in turn, or take its pages from shards (only those that fit).
 
     Raises:
         UserError: the corpus or the split is missing.
@@ -85,15 +86,19 @@ def render_split(config: Config, split: str, limit: int = 0, blank_source: bool 
     layout = data_pages.page_layout(config.model.canvas)
     rendered = []
     for sample in data_pages.plain_samples(pairs, config):
-        source, reference = (
-            data_pages.render_page(text, layout, sample.style) for text in (sample.source, sample.target)
-        )
-        source_page = None if source is None else source.pixels
+        source_page, reference_page = (_page(sample, layout, side) for side in (0, 1))
         if source_page is not None and blank_source:
             source_page = np.full_like(source_page, 255)
-        reference_page = None if reference is None else reference.pixels
         rendered.append(TestPage(sample.source, sample.target, source_page, reference_page))
     return rendered
+
+
+def _page(sample: data_pages.Sample, layout: data_pages.PageLayout, side: int) -> Page | None:
+    """The source (0) or target (1) page, as it is stored or else rendered; None if its text does not fit."""
+    if sample.pictures is not None:
+        return shards.decode(sample.pictures[side])
+    rendered = data_pages.render_page((sample.source, sample.target)[side], layout, sample.style)
+    return None if rendered is None else rendered.pixels
 
 
 @dataclass(frozen=True)
