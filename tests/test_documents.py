@@ -112,4 +112,4 @@ def test_the_list_of_packages_is_complete():
 def test_weights_are_small_and_safe():
     files = [path for path in project_files() if "weights" in path.relative_to(ROOT).parts]
     assert {path.suffix for path in files} <= {".md", ".json", ".yaml", ".safetensors"}
-    assert sum(path.stat().st_size for path in files) <= 20 * 2**20
+    assert sum(path.stat().st_size for path in files) <= 20_000_000

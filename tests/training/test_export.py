@@ -16,7 +16,7 @@ from translatotron_v.training.checkpoint import CheckpointError, load_tensors, r
 from translatotron_v.training.export import compare, export_run, neutral, size_table
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "debug" / "translator.yaml"
-PLACE = "/home/somebody/secret"
+PLACE = "/somewhere/secret"
 
 
 @pytest.fixture(scope="module")

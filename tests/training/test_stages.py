@@ -15,7 +15,7 @@ from translatotron_v.training.checkpoint import load_tensors, resolve
 from translatotron_v.training.stages import STAGES, Stage, TokenizerStage, TranslatorStage
 from translatotron_v.training.trainer import TrainableStage, Trainer
 
-MADE_OF = ("loss.label_smoothing=0", "loss.ctc=1")
+MADE_OF = ("loss.label_smoothing=0", "loss.image_smoothing=0", "loss.ctc=1")
 
 
 @pytest.fixture(autouse=True)
