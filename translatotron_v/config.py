@@ -291,9 +291,7 @@ class TrainerConfig:
         )
         _require(self.precision in ("fp32", "bf16"), f"trainer.precision must be fp32 or bf16, not {self.precision}")
         _require(0 <= self.ema < 1, f"trainer.ema must lie in [0, 1), not {self.ema}")
-        _require(
-            self.device in ("auto", "cpu", "cuda"), f"trainer.device must be auto, cpu or cuda, not {self.device}"
-        )
+        _require(self.device in ("auto", "cpu", "cuda"), f"trainer.device must be auto, cpu or cuda, not {self.device}")
 
 
 @dataclass

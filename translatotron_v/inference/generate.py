@@ -130,9 +130,7 @@ def drawing_mask(characters: Tensor) -> Tensor:
     return mask
 
 
-def read_source(
-    model: TranslatotronV, vocabulary: Vocabulary, source: SourceStates, language: str
-) -> list[str]:
+def read_source(model: TranslatotronV, vocabulary: Vocabulary, source: SourceStates, language: str) -> list[str]:
     """The text that stands on the source pages: from the CTC head where there is one, else from the OCR head."""
     if model.ctc_head is not None:
         return read_ctc(model.ctc_logits(source), vocabulary)

@@ -86,9 +86,7 @@ class ImageDecoder(nn.Module):
         self.column_positions = nn.Parameter(torch.zeros(columns, config.width))
         self.bias = RelativeBias2d(config.heads, rows, columns)
         self.dropout = nn.Dropout(config.dropout)
-        self.layers = nn.ModuleList(
-            ImageDecoderLayer(config, image_width, text_width) for _ in range(config.layers)
-        )
+        self.layers = nn.ModuleList(ImageDecoderLayer(config, image_width, text_width) for _ in range(config.layers))
         self.gate = nn.Linear(2 * config.width, config.width) if config.fusion == "gated" else None
         self.norm = nn.LayerNorm(config.width)
         self.out = nn.Linear(config.width, codes, bias=False)

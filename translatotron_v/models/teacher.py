@@ -65,9 +65,7 @@ class TextToImage(nn.Module):
         layout = self.layout(source_pixels)[:, None].expand(-1, text.shape[1], -1)  # (B, C, L)
         return torch.cat((text, layout), dim=-1)
 
-    def forward(
-        self, ids: Tensor, characters: Tensor, mask: Tensor, source_pixels: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, ids: Tensor, characters: Tensor, mask: Tensor, source_pixels: Tensor | None = None) -> Tensor:
         """Teacher-forced pass.
 
         Args:

@@ -1,5 +1,6 @@
 """From settings to a stage that is ready to train: data, vocabulary, modules, starting weights."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -47,8 +48,9 @@ def build_stage(config: Config) -> Stage:
     stage = STAGES[config.stage](config, vocabulary, kept, kept_validation)
     if latest_checkpoint(Path(config.run)) is None:
         new = stage.load_start()
-        if new:
-            print(f"{config.stage}: newly initialised: {', '.join(new)}", file=sys.stderr)
+        if new:  # one name for all layers, and for weight and bias
+            parts = dict.fromkeys(re.sub(r"\.\d+\.", ".*.", name.rpartition(".")[0]) for name in new)
+            print(f"{config.stage}: newly initialised: {', '.join(parts)}", file=sys.stderr)
     return stage
 
 

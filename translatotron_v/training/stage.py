@@ -1,6 +1,6 @@
 """What all stages share: data, vocabulary, frozen modules, and the weights of earlier runs to start from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from torch import nn
@@ -10,6 +10,7 @@ from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch, Collator, PageDataset
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
+from translatotron_v.models.text_decoder import CtcHead
 from translatotron_v.training.checkpoint import load_module, load_tensors, read_info, resolve
 from translatotron_v.training.trainer import Evaluation
 
@@ -40,7 +41,7 @@ class Stage(nn.Module):
 
     def optimised(self) -> Mapping[str, list[nn.Parameter]]:
         """Optimiser name -> parameters; one optimiser over all that is not frozen, unless a stage says otherwise."""
-        return {"main": [parameter for parameter in self.parameters() if parameter.requires_grad]}
+        return {"main": trainable(self.parameters())}
 
     def after_step(self, step: int) -> None:
         """Nothing to do between steps."""
@@ -99,13 +100,18 @@ class Stage(nn.Module):
         return new
 
 
+def trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """Those that are not frozen."""
+    return [parameter for parameter in parameters if parameter.requires_grad]
+
+
 def start_module(module: nn.Module, name: str, origin: str, vocabulary: Vocabulary) -> list[str]:
     """Fill a module from ``RUN`` or ``RUN#module``; tensors that the file lacks keep their start and are returned."""
     path, _, other = origin.partition("#")
     folder = resolve(Path(path))
     read_info(folder)
     theirs = Vocabulary.from_file(folder / "vocabulary.json")
-    if theirs != vocabulary and any(isinstance(part, nn.Embedding) for part in module.modules()):
+    if theirs != vocabulary and any(isinstance(part, nn.Embedding | CtcHead) for part in module.modules()):
         raise UserError(f"start.{name}: {folder} was trained with another vocabulary; set vocabulary={path}")
     load_module(module, folder, other or name, strict=False)
     held = load_tensors(folder / f"{other or name}.safetensors")

@@ -28,7 +28,7 @@ from translatotron_v.models.teacher import TextToImage
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training import losses
 from translatotron_v.training.sheets import contact_sheet, picture_error_rate
-from translatotron_v.training.stage import Stage, start_module
+from translatotron_v.training.stage import Stage, start_module, trainable
 from translatotron_v.training.trainer import Evaluation
 
 SHEET_PAGES = 8  # pages on a sample sheet
@@ -51,14 +51,15 @@ class TokenizerStage(Stage):
         if config.loss.adversarial:
             self.discriminator = PatchDiscriminator(config.model.discriminator, config.model.canvas.channels)
             self.modules_to_save["discriminator"] = self.discriminator
+        self.freeze(*config.freeze)
         self.perceptual = PerceptualDistance(config.loss.perceptual_weights) if config.loss.perceptual else None
 
     def optimised(self) -> Mapping[str, list[nn.Parameter]]:
         """The generator, and the discriminator after it where there is one."""
-        turns = {"generator": list(self.image_tokenizer.parameters())}
-        if self.discriminator is not None:
-            turns["discriminator"] = list(self.discriminator.parameters())
-        return turns if self.discriminator is not None else {"main": turns["generator"]}
+        generator = trainable(self.image_tokenizer.parameters())
+        if self.discriminator is None:
+            return {"main": generator}
+        return {"generator": generator, "discriminator": trainable(self.discriminator.parameters())}
 
     def _quantises(self, step: int) -> bool:
         return step >= self.config.loss.quantise_from * self.config.trainer.steps
@@ -136,6 +137,7 @@ class TextStage(Stage):
             "text_encoder": self.translator.text_encoder,
             "text_decoder": self.translator.text_decoder,
         }
+        self.freeze(*config.freeze)
 
     def optimised(self) -> Mapping[str, list[nn.Parameter]]:
         """The text encoder and decoder; other modules of the translator stay out of this stage."""
@@ -144,7 +146,7 @@ class TextStage(Stage):
             for name, parameter in self.translator.text_encoder.named_parameters()
             if not name.startswith(("bridge", "image_positions"))  # only image mode passes here
         ]
-        return {"main": [*encoder, *self.translator.text_decoder.parameters()]}
+        return {"main": trainable([*encoder, *self.translator.text_decoder.parameters()])}
 
     def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
         """Cross-entropy of the translation."""
@@ -184,11 +186,12 @@ class ReaderStage(Stage):
             for name in ("image_encoder", "ctc_head", "ocr_head")
             if (module := getattr(self.translator, name)) is not None
         }
+        self.freeze(*config.freeze)
 
     def optimised(self) -> Mapping[str, list[nn.Parameter]]:
         """The image encoder and the heads that read."""
         modules = self.modules_to_save.values()
-        return {"main": [p for module in modules for p in module.parameters() if p.requires_grad]}
+        return {"main": trainable(p for module in modules for p in module.parameters())}
 
     def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
         """``ctc`` times CTC plus ``beta`` times the OCR head's cross-entropy."""
@@ -225,7 +228,7 @@ class TeacherStage(Stage):
         }
         if self.teacher.layout is not None:
             self.modules_to_save["teacher_layout"] = self.teacher.layout
-        self.freeze("image_tokenizer")
+        self.freeze("image_tokenizer", *config.freeze)
 
     def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
         """Cross-entropy of the image tokens."""
@@ -310,7 +313,7 @@ class TranslatorStage(Stage):
         if not self.draws:
             for name in ("character_encoder", "image_decoder"):
                 modules.pop(name, None)
-        return {"main": [p for module in modules.values() for p in module.parameters() if p.requires_grad]}
+        return {"main": trainable(p for module in modules.values() for p in module.parameters())}
 
     def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
         """The weighted sum, and each part by name."""
