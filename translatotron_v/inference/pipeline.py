@@ -23,7 +23,9 @@ if TYPE_CHECKING:  # the models import timm, which takes seconds: only loading o
 
 Picture = Image.Image | np.ndarray | str | Path
 
-LOW_CONFIDENCE = {"text": 0.35, "image": 0.6}  # geometric mean of the token probabilities; below it, a warning
+# Geometric means of the token probabilities below which an answer is doubted. Of 128 validation pages, 5 % score under .25 in
+# text and 1 % under .97 in image; gibberish and other languages stay under .25, other font sizes under .9.
+LOW_CONFIDENCE = {"text": 0.25, "image": 0.9}
 
 
 @dataclass(frozen=True)
