@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # the models import timm, which takes seconds: only loading o
 
 Picture = Image.Image | np.ndarray | str | Path
 
-# Geometric means of the token probabilities below which an answer is doubted. Of 128 validation pages, 5 % score under .25 in
-# text and 1 % under .97 in image; gibberish and other languages stay under .25, other font sizes under .9.
+# Geometric means of the token probabilities below which an answer is doubted. Of 128 validation pages, 5 % score under
+# .25 in text and 1 % under .97 in image; gibberish and other languages mostly stay under .25, other sizes under .9.
 LOW_CONFIDENCE = {"text": 0.25, "image": 0.9}
 
 
