@@ -1,6 +1,7 @@
 """Batches of pages: that every sample follows from seed and index, what a batch holds, and that nothing is lost."""
 
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -292,3 +293,12 @@ def test_files_are_read_and_folded(tmp_path):
 def test_a_missing_corpus_names_the_setting(tmp_path):
     with pytest.raises(UserError, match=r"data\.folder: .*gone does not exist; .*data\.folder=grammar"):
         pages.read_split(settings(f"data.folder={tmp_path / 'gone'}"), "train")
+
+
+def test_errors_of_the_renderer_are_errors_of_the_package(tmp_path: Path):
+    (tmp_path / "train.de").write_text("eins\nzwei\n", encoding="utf-8")
+    (tmp_path / "train.en").write_text("one\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"train\.de has 2 lines but .*train\.en has 1"):
+        pages.read_split(load_config(None, [f"data.folder={tmp_path}"]), "train")
+    with pytest.raises(UserError, match="no font 'DejaVuSens'"):
+        pages.fitting([pages.TextPair("a", "b")], load_config(None, ["page.fonts=[DejaVuSens]"]))

@@ -6,7 +6,8 @@ would have seen.
 Shapes: B batch, C characters, H and W pixels, T pieces.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data_synth.corpora import TextPair, read_pairs
+from data_synth.errors import UserError as PagesError
 from data_synth.render import PageLayout, PageStyle, fits, normalise, render_page
 from translatotron_v.config import CanvasConfig, Config, DataConfig, PageConfig
 from translatotron_v.data.shards import decode, holds_shards, read_shards
@@ -95,6 +97,16 @@ def fold(text: str, page: PageConfig) -> str:
     return normalise(text.lower() if page.lower_case else text)
 
 
+@contextmanager
+def one_family_of_errors() -> Iterator[None]:
+    """The renderer knows nothing of this package and raises errors of its own kind: here they become ours."""
+    try:
+        yield
+    except PagesError as error:
+        raise UserError(str(error)) from None
+
+
+@one_family_of_errors()
 def read_split(config: Config, split: str) -> list[TextPair]:
     """Aligned pairs of a split, folded as pages show them; fitting or not.
 
@@ -138,6 +150,7 @@ def _grammar_split(data: DataConfig, split: str) -> list[TextPair]:
     return [pair for pair in pairs if pair not in hidden]
 
 
+@one_family_of_errors()
 def fitting(pairs: Sequence[TextPair], config: Config) -> list[TextPair]:
     """Those pairs whose two pages both fit the canvas in every font of training; stored pages do."""
     layout = page_layout(config.model.canvas)
