@@ -7,7 +7,20 @@ from torch import nn
 
 from data_synth.corpora import TextPair
 from translatotron_v.config import Config, load_config
+from translatotron_v.data import pages
 from translatotron_v.data.vocabulary import Vocabulary
+
+# Everything that a batch can hold.
+ALL = frozenset(
+    {
+        pages.SOURCE_PIXELS,
+        pages.TARGET_PIXELS,
+        pages.SOURCE_PIECES,
+        pages.SOURCE_CHARACTERS,
+        pages.TARGET_PIECES,
+        pages.TARGET_CHARACTERS,
+    }
+)
 
 NOUNS = (("hund", "dog"), ("mann", "man"), ("vogel", "bird"), ("baum", "tree"), ("bär", "bear"))
 VERBS = (("rennt", "runs"), ("schläft", "sleeps"), ("isst", "eats"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translatotron_v import __version__
+from translatotron_v.arguments import positive
 from translatotron_v.errors import UserError
 
 if TYPE_CHECKING:
@@ -98,33 +99,21 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--weights", default="tiny", metavar="NAME|DIR", help="shipped weights or a checkpoint (tiny)")
     model.add_argument("--from", dest="source_language", metavar="LANG", help="source language (as trained)")
     model.add_argument("--to", dest="target_language", metavar="LANG", help="target language (as trained)")
-    model.add_argument("--beams", type=_positive, default=1, metavar="N", help="beam width of the text (1: greedy)")
-    model.add_argument(
-        "--top-k", type=_positive, default=1, metavar="K", help="sample image tokens from the best K (1)"
-    )
+    model.add_argument("--beams", type=positive, default=1, metavar="N", help="beam width of the text (1: greedy)")
+    model.add_argument("--top-k", type=positive, default=1, metavar="K", help="sample image tokens from the best K (1)")
     model.add_argument("--temperature", type=float, default=1.0, metavar="T", help="of that sampling (1.0)")
     model.add_argument("--seed", type=int, metavar="N", help="of that sampling")
     speed = parser.add_argument_group("speed")
-    speed.add_argument("--batch-size", type=_positive, default=8, metavar="N", help="pictures at a time (8)")
+    speed.add_argument("--batch-size", type=positive, default=8, metavar="N", help="pictures at a time (8)")
     speed.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (auto)")
     speed.add_argument(
         "--threads",
-        type=_positive,
+        type=positive,
         default=1,
         metavar="N",
         help="CPU threads (1; more help large models only)",
     )
     speed.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the arithmetic (fp32)")
-
-
-def _positive(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
-    return value
 
 
 def _translate(options: argparse.Namespace) -> int:

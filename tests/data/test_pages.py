@@ -9,22 +9,13 @@ import torch
 
 from data_synth.corpora import TextPair
 from data_synth.render import render_page
+from tests.small import ALL
 from translatotron_v.config import Config, load_config
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch, Collator, PageDataset
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
 
-ALL = frozenset(
-    {
-        pages.SOURCE_PIXELS,
-        pages.TARGET_PIXELS,
-        pages.SOURCE_PIECES,
-        pages.SOURCE_CHARACTERS,
-        pages.TARGET_PIECES,
-        pages.TARGET_CHARACTERS,
-    }
-)
 SMALL = ("model.canvas.height=32", "model.canvas.width=192", "model.vocabulary.subwords=90", "trainer.batch_size=4")
 WORDS_DE = ["ein", "hund", "läuft", "durch", "den", "park", "und", "trägt", "einen", "stock"]
 WORDS_EN = ["a", "dog", "runs", "through", "the", "park", "and", "carries", "a", "stick"]

@@ -10,6 +10,7 @@ import torch
 from data_synth.build import BuildOptions, build
 from data_synth.corpora import TextPair
 from data_synth.style import PageLayout, StyleOptions
+from tests.small import ALL
 from translatotron_v.config import Config, load_config
 from translatotron_v.data import pages, shards
 from translatotron_v.data.pages import Batch, Collator, PageDataset
@@ -17,16 +18,6 @@ from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.checkpoint import render_split
 
-ALL = frozenset(
-    {
-        pages.SOURCE_PIXELS,
-        pages.TARGET_PIXELS,
-        pages.SOURCE_PIECES,
-        pages.SOURCE_CHARACTERS,
-        pages.TARGET_PIECES,
-        pages.TARGET_CHARACTERS,
-    }
-)
 WORDS = [("ein", "a"), ("Hund", "dog"), ("läuft", "runs"), ("durch", "through"), ("den", "the"), ("Park", "park")]
 PAIRS = [TextPair(*(f"{i} " + " ".join(w[side] for w in WORDS[: i % 6 + 1]) for side in (0, 1))) for i in range(10, 24)]
 PAIRS.insert(3, TextPair("viel zu lang " * 30, "too long"))  # fits no page: neither is it stored

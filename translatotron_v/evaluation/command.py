@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from translatotron_v import __version__
+from translatotron_v.arguments import positive
 from translatotron_v.errors import UserError
 from translatotron_v.ocr import ENGINES, make_reader
 
@@ -60,12 +61,12 @@ def build_parser() -> argparse.ArgumentParser:
     checkpoint.add_argument("checkpoint", metavar="NAME|DIR", help="shipped weights, a checkpoint or a run")
     checkpoint.add_argument("--data", metavar="FOLDER", help="corpus (as trained), or grammar for the built-in phrases")
     checkpoint.add_argument("--split", metavar="NAME", help="of the corpus (the test split of the checkpoint's config)")
-    checkpoint.add_argument("--limit", type=_positive, default=0, metavar="N", help="only the first N pairs (all)")
+    checkpoint.add_argument("--limit", type=positive, default=0, metavar="N", help="only the first N pairs (all)")
     checkpoint.add_argument("--blank-source", action="store_true", help="show the model white pages instead")
-    checkpoint.add_argument("--beams", type=_positive, default=1, metavar="N", help="beams of the text (1: greedy)")
-    checkpoint.add_argument("--batch-size", type=_positive, default=8, metavar="N", help="pages at a time (8)")
+    checkpoint.add_argument("--beams", type=positive, default=1, metavar="N", help="beams of the text (1: greedy)")
+    checkpoint.add_argument("--batch-size", type=positive, default=8, metavar="N", help="pages at a time (8)")
     checkpoint.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (auto)")
-    checkpoint.add_argument("--threads", type=_positive, default=1, metavar="N", help="CPU threads of the model (1)")
+    checkpoint.add_argument("--threads", type=positive, default=1, metavar="N", help="CPU threads of the model (1)")
     checkpoint.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the arithmetic (fp32)")
     checkpoint.set_defaults(run=_checkpoint)
 
@@ -76,8 +77,8 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--languages", default="en,de", metavar="LIST", help="of the pictures, for tesserocr only (en,de)"
         )
-        command.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes that run OCR (1)")
-        command.add_argument("--worst", type=_positive, default=12, metavar="N", help="samples on the sheet (12)")
+        command.add_argument("--workers", type=positive, default=1, metavar="N", help="processes that run OCR (1)")
+        command.add_argument("--worst", type=positive, default=12, metavar="N", help="samples on the sheet (12)")
     return parser
 
 
@@ -145,13 +146,3 @@ def _finish(
     paths = write(report, options.out, pictures, titles)
     print(table(report))
     print(f"\nWritten to {options.out}: {', '.join(path.name for path in paths)}")
-
-
-def _positive(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
-    return value

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from translatotron_v.data.pages import drawing_ids
+from translatotron_v.data.pages import drawing_ids, pad
 from translatotron_v.data.vocabulary import BOS, EOS, LANGUAGES, PAD, TASKS, UNKNOWN, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.models.image_decoder import ImageDecoder
@@ -110,9 +110,9 @@ def drawing_states(
     device = source.memory.device
     tags = [vocabulary.tag("translate"), vocabulary.tag(language)]
     rows = [[*tags, *row] for row in ids]
-    longest = max(len(row) for row in rows)
-    target_input = torch.tensor([row + [PAD] * (longest - len(row)) for row in rows], device=device)
-    text_mask = torch.tensor([[False] + [True] * (len(row) - 1) + [False] * (longest - len(row)) for row in rows])
+    target_input = pad(rows).to(device)
+    place, lengths = torch.arange(target_input.shape[1]), torch.tensor([len(row) for row in rows])
+    text_mask = (place > 0) & (place < lengths[:, None])  # the task tag writes nothing
     _, states = model.text_decoder(target_input, source.memory, source.mask)
     characters, owners = (part.to(device) for part in drawing_ids(vocabulary, ids, drawing_length(model)))
     return model.drawing_states(states, text_mask.to(device), characters, drawing_mask(characters), owners)

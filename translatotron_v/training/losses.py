@@ -8,7 +8,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-PAD = 0  # id that fills up ragged sequences and that no loss looks at; also the CTC blank
+from translatotron_v.data.vocabulary import PAD  # no loss looks at it; it is also the CTC blank
 
 
 def text_cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:

@@ -37,7 +37,6 @@ class Stage(nn.Module):
         self.collator = Collator(config, vocabulary, self.wanted)
         self.dataset = PageDataset(train, config, self.collator)
         self.validation = pages.plain_samples(validation[: config.data.validation_limit], config)
-        self.validation_collator = Collator(config, vocabulary, self.wanted)
 
     def optimised(self) -> Mapping[str, list[nn.Parameter]]:
         """Optimiser name -> parameters; one optimiser over all that is not frozen, unless a stage says otherwise."""
@@ -54,11 +53,12 @@ class Stage(nn.Module):
         """What makes the checkpoint open with nothing but its folder."""
         return {"config.yaml": to_yaml(self.config), "vocabulary.json": self.vocabulary.to_json()}
 
-    def validation_batches(self, size: int = 32) -> list[Batch]:
-        """The validation pairs as batches on the stage's device."""
+    def validation_batches(self, size: int = 32, most: int | None = None) -> list[Batch]:
+        """The validation pairs, or the first ``most`` of them, as batches on the stage's device."""
         device = next(self.parameters()).device
-        chunks = [self.validation[start : start + size] for start in range(0, len(self.validation), size)]
-        return [self.validation_collator(chunk).to(device) for chunk in chunks]
+        samples = self.validation[:most]
+        chunks = [samples[start : start + size] for start in range(0, len(samples), size)]
+        return [self.collator(chunk).to(device) for chunk in chunks]
 
     def freeze(self, *names: str) -> None:
         """Take modules out of training for good: no gradient, and evaluation mode always.

@@ -243,10 +243,9 @@ class TeacherStage(Stage):
     @torch.no_grad()
     def evaluate(self, step: int) -> Evaluation:
         """CER and BLEU of OCR on pictures drawn from gold text."""
-        self.validation, rest = self.validation[:PICTURES], self.validation
         pictures: list[Tensor] = []
         sheet = None
-        for batch in self.validation_batches():
+        for batch in self.validation_batches(most=PICTURES):
             assert batch.target_pixels is not None and batch.target_characters is not None
             mask = drawing_mask(batch.target_characters)
             states = self.teacher.states(batch.target_characters, mask, batch.source_pixels)
@@ -256,7 +255,6 @@ class TeacherStage(Stage):
             if sheet is None:
                 sheet = contact_sheet([batch.target_pixels[:SHEET_PAGES], drawn[:SHEET_PAGES]])
         texts = [sample.target for sample in self.validation]
-        self.validation = rest
         return Evaluation({"cer": picture_error_rate(pictures, texts)}, sheet)
 
 
