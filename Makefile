@@ -13,13 +13,15 @@ PIP_ARGS ?=
 PYTEST_ARGS ?= -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench tiny clean
+.PHONY: help demo test lint format bench tiny clean experiment-ssr experiment-modality-gap experiment-skip-links \
+	experiment-textual-regularization experiment-combined
 
 help:  ## list the targets and the settings
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-33s  %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "Settings: OUT=$(OUT) (demo), DATA=$(DATA) (tiny), PYTEST_ARGS='$(PYTEST_ARGS)' (test),"
-	@echo "          PYTHON=$(PYTHON), PIP_ARGS='$(PIP_ARGS)' (what pip install is given besides)"
+	@echo "Settings: OUT=$(OUT) (demo), DATA=$(DATA) (tiny, experiments),"
+	@echo "          PYTEST_ARGS='$(PYTEST_ARGS)' (test), PYTHON=$(PYTHON),"
+	@echo "          PIP_ARGS='$(PIP_ARGS)' (what pip install is given besides)"
 
 # Made again only when the dependencies may have changed. Tests and checks share it, so one marker is enough.
 $(READY): setup.cfg pyproject.toml
@@ -49,6 +51,21 @@ bench: $(READY)  ## measure speed and memory, as ratios
 
 tiny: $(READY)  ## train the shipped model from DATA, all stages; the same command resumes
 	@$(BIN)/python train.py tiny --data $(DATA)
+
+experiment-ssr: $(READY)  ## does self-review keep the reading that fine-tuning forgets? report in docs/experiments
+	@$(BIN)/python -m experiments.ssr --data $(DATA)
+
+experiment-modality-gap: $(READY)  ## pictures against the same text, before and after self-distillation
+	@$(BIN)/python -m experiments.modality_gap --data $(DATA)
+
+experiment-skip-links: $(READY)  ## shallow states for the decoder: none, linked, linked and detached
+	@$(BIN)/python -m experiments.skip_links --data $(DATA)
+
+experiment-textual-regularization: $(READY)  ## text batches, or merged weights, for languages that no picture taught
+	@$(BIN)/python -m experiments.textual_regularization --data $(DATA)
+
+experiment-combined: $(READY)  ## which of the four help the tiny recipe together
+	@$(BIN)/python -m experiments.combined --data $(DATA)
 
 clean:  ## remove what the demo, the tests and the checks left; runs and the environment stay
 	rm -rf $(OUT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -53,7 +53,7 @@ def test_version_and_help_load_nothing_heavy():
     assert run("--version").stdout.strip() == f"translatotron-v {__version__}"
 
 
-@pytest.mark.parametrize("command", [[], ["translate"], ["demo"], ["render"], ["info"]])
+@pytest.mark.parametrize("command", [[], ["translate"], ["demo"], ["render"], ["info"], ["merge"]])
 def test_every_command_explains_itself(command: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as caught:
         cli.main([*command, "--help"])
@@ -69,6 +69,8 @@ def test_every_command_explains_itself(command: list[str], capsys: pytest.Captur
         (["translate", "nothing/*.png", "-o", "out"], "nothing/*.png: matches no picture"),
         (["translate", "in", "-o", "out", "--batch-size", "0"], "--batch-size: '0' is no whole number of at least 1"),
         (["translate", "in"], "the following arguments are required: -o/--output"),
+        (["merge", "tuned", "text", "-o", "out", "--weight", "2"], "must lie in 0..1, not 2.0"),
+        (["merge", "tuned", "text", "-o", "out", "--method", "slerp"], "--method: invalid choice: 'slerp'"),
         (["info", "no/such/config"], "no/such/config: no such file, nor configuration of that name"),
     ],
 )
@@ -193,3 +195,28 @@ def test_info_names_the_installation():
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"translatotron-v {__version__}, Python ")
     assert all(f"weights: {name} (" in done.stdout for name in shipped_weights())
+
+
+def test_merge_hands_its_options_on_and_says_what_was_merged(monkeypatch, capsys: pytest.CaptureFixture[str]):
+    from translatotron_v.training import merging
+
+    calls = []
+
+    def merge(*arguments, **named):
+        calls.append((arguments, named))
+        return merging.Merged(Path(arguments[2]), {"text_decoder": 3}, ["image_encoder", "text_encoder.bridge.bias"])
+
+    monkeypatch.setattr(merging, "merge_checkpoints", merge)
+    assert cli.main(["merge", "tuned", "text", "-o", "out"]) == 0
+    assert calls.pop() == (
+        ("tuned", "text", "out"),
+        {"method": "linear", "weight": None, "density": None, "overwrite": False, "base": None},
+    )
+    options = ["--method", "ties", "--weight", "0.5", "--density", "0.3", "--base", "text", "--force"]
+    assert cli.main(["merge", "tuned", "text", "-o", "out", *options]) == 0
+    assert calls.pop()[1] == {"method": "ties", "weight": 0.5, "density": 0.3, "overwrite": True, "base": "text"}
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "merged: text_decoder (3 tensors)",
+        "of the first alone: image_encoder, text_encoder.bridge.bias",
+        "written to out",
+    ]

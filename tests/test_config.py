@@ -65,6 +65,16 @@ def test_a_value_of_the_wrong_type_names_its_key(setting: str, named: str):
         ("model.character_encoder.layers=0", "model.character_encoder"),
         ("data.spans=1.5", "data.spans"),
         ("data.shuffled=-0.1", "data.shuffled"),
+        ("data.translated=1.1", "data.translated"),
+        ("data.text_share=1.5", "data.text_share"),
+        ("data.text_share=-0.1", "data.text_share"),
+        ("data.skip=-1", "data.skip"),
+        ("data.limit=-1", "data.limit"),
+        ("ssr.untranslated=2", "ssr.untranslated"),
+        ("model.image_encoder.fuse=[4]", "block 4 cannot be fused; it must be 1 to 3"),
+        ("model.image_encoder.fuse=[2,0]", "block 0 cannot be fused"),
+        ("model.image_encoder.fuse=[1,2,1]", "twice: [1, 2, 1]"),
+        ("model.image_encoder.detach=[1]", "block 1 is not fused"),
         ("loss.image=-1", "loss.image"),
         ("trainer.steps=0", "trainer.steps"),
         ("trainer.minutes=0", "trainer.minutes"),
@@ -78,6 +88,13 @@ def test_a_value_of_the_wrong_type_names_its_key(setting: str, named: str):
 )
 def test_a_value_that_makes_no_sense_is_refused(setting: str, named: str):
     assert named in refusal(setting)
+
+
+def test_settings_that_do_not_go_together_are_refused():
+    assert "data.text_share: the stage 'tokenizer' has no text mode" in refusal("stage=tokenizer", "data.text_share=.1")
+    assert "data.text_share: the stage 'teacher'" in refusal("data.text_share=.1", "stage=teacher")
+    assert "ssr.reader: the stage 'text' writes no answer" in refusal("stage=text", "ssr.reader=runs/reader")
+    assert "block 3 is not fused" in refusal("model.image_encoder.fuse=[1,2]", "model.image_encoder.detach=[1,3]")
 
 
 @pytest.mark.parametrize("setting", ["trainer.steps", "=5", "trainer.steps:5"])

@@ -1,4 +1,4 @@
-"""The command line: `translatotron-v {translate, demo, render, info, export}`.
+"""The command line: `translatotron-v {translate, demo, render, info, export, merge}`.
 
 Everything heavy is imported inside the command that needs it, so that `--help` and `--version` answer at once.
 """
@@ -17,6 +17,26 @@ from translatotron_v.errors import UserError
 if TYPE_CHECKING:
     from translatotron_v.inference.files import Job, Outcome
     from translatotron_v.inference.pipeline import Translator
+
+MERGE_EPILOG = """\
+methods
+  linear  (1 - W) A + W B, for every weight of the modules that both hold: W=0 is A, W=1 is B
+  ties    D + W * change: of what A and B changed of D each keeps its largest share K, every weight takes the sign
+          that prevails, and the mean of the changes of that sign (arXiv 2306.01708)
+
+examples
+  # a translator tuned on one language, and a quarter of the text-only weights it started from
+  translatotron-v merge runs/tuned runs/text -o merged --weight 0.25
+
+  # the same two by ties: what the translator started from, with the largest fifth of what tuning changed
+  translatotron-v merge runs/tuned runs/text -o merged --method ties --base runs/text
+
+  # two translators that were tuned from one
+  translatotron-v merge runs/french runs/czech -o both --method ties --base runs/start --density 0.3
+
+  # the result is a checkpoint like any other
+  translatotron-v translate page.png -o out.png --weights merged
+"""
 
 PRINTED = 12  # runs of up to this many pictures print each of them; longer ones print what needs attention
 
@@ -83,6 +103,26 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("-o", "--output", metavar="FOLDER", required=True, help="where to write")
     export.add_argument("--force", action="store_true", help="replace an export; its *.md and LICENSE files stay")
     export.set_defaults(run=_export)
+
+    merge = commands.add_parser(
+        "merge",
+        help="merge the weights of two checkpoints",
+        description="Write a translator like A whose weights lie between those of A and B. Modules that B lacks, "
+        "settings and vocabulary are those of A.",
+        epilog=MERGE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    merge.add_argument("first", metavar="A", help="run, checkpoint or shipped weights of the stage translator")
+    merge.add_argument("second", metavar="B", help="another one, of any stage that shares modules with it")
+    merge.add_argument("-o", "--output", metavar="C", required=True, help="folder to write")
+    merge.add_argument("--method", choices=("linear", "ties"), default="linear", help="how (linear)")
+    merge.add_argument(
+        "--weight", type=float, metavar="W", help="linear: share of B, 0..1 (0.5); ties: scale of the change (1)"
+    )
+    merge.add_argument("--density", type=float, metavar="K", help="ties: share of its changes that each keeps (0.2)")
+    merge.add_argument("--base", metavar="D", help="ties: what both were tuned from; B where A was tuned from B")
+    merge.add_argument("--force", action="store_true", help="replace a checkpoint that stands at C")
+    merge.set_defaults(run=_merge)
     return parser
 
 
@@ -272,6 +312,17 @@ def _export(options: argparse.Namespace) -> int:
 
     sizes = export_run(Path(options.checkpoint), Path(options.output), overwrite=options.force)
     print(f"{size_table(sizes)}\nwritten to {options.output}")
+    return 0
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from translatotron_v.training.merging import merge_checkpoints
+
+    merged = merge_checkpoints(
+        options.first, options.second, options.output, method=options.method, weight=options.weight,
+        density=options.density, overwrite=options.force, base=options.base,
+    )  # fmt: skip
+    print(f"{merged}\nwritten to {merged.folder}")
     return 0
 
 

@@ -15,7 +15,8 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from translatotron_v.errors import UserError
 
-STAGES = ("tokenizer", "reader", "text", "teacher", "translator")
+STAGES = ("tokenizer", "reader", "text", "teacher", "translator", "probe")
+TEXT_MODE_STAGES = ("reader", "text", "translator")  # those that have a text mode to mix text-only batches into
 
 
 class ConfigError(UserError):
@@ -72,6 +73,8 @@ class ImageEncoderConfig:
     class_token: bool = False
     ocr_layer: int = 4  # states after this block feed the OCR head and the CTC head
     dropout: float = 0.0
+    fuse: list[int] = field(default_factory=list)  # blocks (from 1) whose states join the final ones by skip links
+    detach: list[int] = field(default_factory=list)  # those of them through whose link no gradient flows back
 
     def __post_init__(self) -> None:
         _require(len(self.patch) == 2, "model.image_encoder.patch needs two numbers, rows and columns")
@@ -80,6 +83,18 @@ class ImageEncoderConfig:
             1 <= self.ocr_layer <= self.layers,
             f"model.image_encoder.ocr_layer must be 1 to {self.layers} (layers), not {self.ocr_layer}",
         )
+        for layer in self.fuse:
+            _require(
+                1 <= layer < self.layers,
+                f"model.image_encoder.fuse: block {layer} cannot be fused; it must be 1 to {self.layers - 1}: the states "
+                f"after the last block ({self.layers}) always take part",
+            )
+        _require(len(set(self.fuse)) == len(self.fuse), f"model.image_encoder.fuse names a block twice: {self.fuse}")
+        for layer in self.detach:
+            _require(
+                layer in self.fuse,
+                f"model.image_encoder.detach: block {layer} is not fused; model.image_encoder.fuse is {self.fuse}",
+            )
 
 
 @dataclass
@@ -207,7 +222,9 @@ class DataConfig:
     test: str = "test_2016_flickr"
     source_language: str = "de"
     target_language: str = "en"
-    limit: int = 0  # use only this many training pairs; 0 uses all
+    skip: int = 0  # leave out this many training pairs at the beginning
+    limit: int = 0  # use only this many training pairs, after those left out; 0 uses all
+    translated: float = 1.0  # share of the training pairs whose translation may be used; SSR takes the others as well
     validation_limit: int = 256  # pairs that an evaluation looks at
     sort_window: int = 0  # batches of like lengths are cut from windows of this many batches; 0: no sorting
     spans: float = 0.0  # share of samples that draw a random span of words instead of a whole sentence
@@ -215,9 +232,14 @@ class DataConfig:
     curriculum_steps: int = 0  # the longest span grows to whole sentences over this many steps
     curriculum_words: int = 3  # longest span at the first step
     both_languages: bool = False  # also draw pages in the other language (stages that read one language)
+    text_share: float = 0.0  # share of batches that are text only (text mode), mixed into training on pictures
+    # target languages of text-only batches, one drawn for each sentence; empty: the target language
+    text_languages: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for name in ("spans", "shuffled"):
+        for name in ("skip", "limit"):
+            _require(getattr(self, name) >= 0, f"data.{name} must not be negative: {getattr(self, name)}")
+        for name in ("spans", "shuffled", "translated", "text_share"):
             value = getattr(self, name)
             _require(0 <= value <= 1, f"data.{name} is a share and must lie in 0..1, not {value}")
 
@@ -234,6 +256,10 @@ class LossConfig:
     ctc: float = 0.0  # CTC reading of the source page
     text_mode: float = 0.0  # cross-entropy of text mode beside image mode, so that the layers they share serve both
     text_distillation: float = 0.0  # KL to what text mode expects of the translation; no gradient through text mode
+    self_distillation: float = 0.0  # cross-entropy of the text that text mode writes by itself, in image mode
+    self_distillation_kl: float = 0.0  # KL to what text mode expects along the text that it writes by itself
+    transcription: float = 0.0  # cross-entropy of the source text, from the text decoder prompted with the OCR tag
+    pixels: float = 1.0  # probe: squared error of the reconstructed pixels
     label_smoothing: float = 0.1  # of text
     image_smoothing: float = 0.1  # label smoothing of image tokens
     l1: float = 1.0  # tokenizer: absolute error of the pixels
@@ -250,6 +276,23 @@ class LossConfig:
         for item in fields(self):
             value = getattr(self, item.name)
             _require(isinstance(value, str) or value >= 0, f"loss.{item.name} must not be negative: {value}")
+
+
+@dataclass
+class SsrConfig:
+    """Synchronous self-review: the answer is the reader's own transcript of the page, then the translation."""
+
+    # run or checkpoint whose text decoder transcribes the training pages before training, frozen; empty: no SSR
+    reader: str = ""
+    cache: str = "runs/transcripts"  # folder that keeps the transcripts; a file for each reader and set of pages
+    # share of the batches of pages that those without a translation take, where data.translated leaves some
+    untranslated: float = 0.25
+
+    def __post_init__(self) -> None:
+        _require(
+            0 <= self.untranslated <= 1,
+            f"ssr.untranslated is a share and must lie in 0..1, not {self.untranslated}",
+        )
 
 
 @dataclass
@@ -304,13 +347,24 @@ class Config:
     page: PageConfig = field(default_factory=PageConfig)
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    ssr: SsrConfig = field(default_factory=SsrConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     vocabulary: str = ""  # run or checkpoint whose vocabulary is used; empty: that of ``start``, else a new one
     start: dict[str, str] = field(default_factory=dict)  # module -> run or checkpoint that its weights come from
+    # let ``start`` come from another vocabulary: pieces and characters that both know keep their rows of the tables
+    map_vocabulary: bool = False
     freeze: list[str] = field(default_factory=list)  # modules that this run does not change
 
     def __post_init__(self) -> None:
         _require(self.stage in STAGES, f"stage must be one of {', '.join(STAGES)}, not {self.stage!r}")
+        _require(
+            not self.data.text_share or self.stage in TEXT_MODE_STAGES,
+            f"data.text_share: the stage {self.stage!r} has no text mode; {', '.join(TEXT_MODE_STAGES)} have",
+        )
+        _require(
+            not self.ssr.reader or self.stage == "translator",
+            f"ssr.reader: the stage {self.stage!r} writes no answer; only 'translator' does",
+        )
 
 
 def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:

@@ -249,6 +249,137 @@ def test_fitting_looks_at_every_font():
     assert pages.fitting([narrow], settings("page.fonts=[DejaVuSans,DejaVuSans-Bold]")) == []
 
 
+# --- answers with a transcript ----------------------------------------------------------------------------------------
+
+
+def reviewed(source: str, target: str, transcript: str, config: Config, translated: bool = True) -> pages.Sample:
+    style = pages.page_style(config.page)
+    return pages.Sample(source, target, style, transcript=transcript, translated=translated)
+
+
+def test_an_answer_is_the_transcript_and_then_the_translation():
+    config = settings()
+    given = [("ein hund läuft", "a dog runs", "ein hun läuf"), ("ein hund", "a dog", ""), ("hund", "dog", "hund den")]
+    batch = Collator(config, VOCABULARY, ALL)([reviewed(*texts, config) for texts in given])
+    ocr, german, translate, english = (Vocabulary.tag(name) for name in ("ocr", "de", "translate", "en"))
+    width = batch.target_input.shape[1]
+    for row, (_, target, transcript) in enumerate(given):
+        read, pieces = VOCABULARY.encode(transcript), VOCABULARY.encode(target)
+        inputs = [ocr, german, *read, translate, english, *pieces]
+        outputs = [PAD, *read, translate, PAD, *pieces, EOS]
+        padding = [PAD] * (width - len(inputs))
+        assert batch.target_input[row].tolist() == inputs + padding
+        assert batch.target_output[row].tolist() == outputs + padding
+        first = 3 + len(read)  # the place of the language's tag
+        marked = batch.translation_mask[row].nonzero().flatten().tolist()
+        assert marked == list(range(first, first + len(pieces) + 1))
+        assert [batch.target_output[row, place].item() for place in marked] == [*pieces, EOS]
+        spelled = ""
+        for place in marked[:-1]:
+            owned = batch.target_characters[row][(batch.owners[row] == place) & (batch.target_characters[row] != PAD)]
+            assert VOCABULARY.decode_characters(owned.tolist()) != ""
+            spelled += VOCABULARY.decode_characters(owned.tolist())
+        assert spelled == target
+
+
+def test_without_transcript_every_written_piece_is_of_the_translation():
+    config = settings()
+    batch = Collator(config, VOCABULARY, ALL)(pages.plain_samples(PAIRS[:4], config))
+    written = batch.target_output != PAD
+    assert torch.equal(batch.translation_mask[:, 1:], written[:, 1:])
+    assert batch.translation_mask[:, 1].all() and not batch.translation_mask[:, 0].any()
+
+
+def test_pages_without_a_translation_have_their_transcript_alone():
+    config = settings()
+    samples = [reviewed("ein hund läuft", "never seen", text, config, translated=False) for text in ("ein hund", "ein")]
+    batch = Collator(config, VOCABULARY, ALL)(samples)
+    ocr, german = Vocabulary.tag("ocr"), Vocabulary.tag("de")
+    read = VOCABULARY.encode("ein hund")
+    assert batch.target_input[0].tolist() == [ocr, german, *read]
+    assert batch.target_output[0].tolist() == [PAD, *read, EOS]
+    assert batch.target_pixels is batch.target_characters is batch.owners is None
+    assert not batch.translation_mask.any() and batch.source_pixels.shape == (2, 1, 32, 192)
+    assert batch.source_pieces[0].tolist() == [*VOCABULARY.encode("ein hund läuft"), EOS]
+
+
+def test_a_cut_answer_keeps_its_turn_and_its_end():
+    config = settings("model.text_decoder.max_length=12")
+    long = " ".join(WORDS_DE)
+    read, pieces = VOCABULARY.encode(long), VOCABULARY.encode("a dog runs through the park and")
+    assert pages.longest_transcript(12) == 4 < len(read) and len(pieces) > 6
+    style = pages.page_style(config.page)
+    samples = [
+        pages.Sample("ein", "a dog runs through the park and", style, transcript=long, translated=translated)
+        for translated in (True, False)
+    ]
+    [whole, alone] = [Collator(config, VOCABULARY, frozenset({pages.TARGET_PIECES}))([sample]) for sample in samples]
+    translate = Vocabulary.tag("translate")
+    assert whole.target_input.shape == whole.target_output.shape == (1, 12)
+    assert whole.target_output[0].tolist() == [PAD, *read[:4], translate, PAD, *pieces[:4], EOS]
+    assert alone.target_output[0].tolist() == [PAD, *read[:4], EOS]
+
+
+def test_transcripts_stay_with_their_pages():
+    pairs = [
+        pages.ReviewedPair(pair.source, pair.target, f"read {pair.source}", i % 2 == 0) for i, pair in enumerate(PAIRS)
+    ]
+    known = {pair.source: pair for pair in pairs}
+    shown = [sample for i in range(5) for sample in samples(pairs=pairs)[i]]
+    assert len(shown) == 20
+    for sample in shown:
+        assert sample.transcript == f"read {sample.source}"
+        assert (sample.target, sample.translated) == (known[sample.source].target, known[sample.source].translated)
+
+
+@pytest.mark.parametrize("change", ["data.spans=0.5", "data.shuffled=0.1", "data.curriculum_steps=3"])
+def test_words_of_pages_with_a_transcript_stay_in_place(change: str):
+    pairs = [pages.ReviewedPair(pair.source, pair.target, pair.source) for pair in PAIRS]
+    with pytest.raises(UserError, match=rf"pages with a transcript .*{change.split('=')[0]}=0") as caught:
+        samples(change, pairs=pairs)
+    assert "\n" not in str(caught.value)
+
+
+# --- batches of two kinds ---------------------------------------------------------------------------------------------
+
+
+class Named:
+    """A data set whose batches say where they come from."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __getitem__(self, index: int) -> tuple[str, int]:
+        return self.name, index
+
+
+def mixture(share: float, seed: int = 0) -> pages.MixedDataset:
+    return pages.MixedDataset(Named("main"), Named("other"), share, seed)  # type: ignore[arg-type]
+
+
+def test_a_share_of_the_batches_is_of_the_other_kind():
+    for share, least, most in ((0.0, 0, 0), (1.0, 1000, 1000), (0.3, 250, 350), (0.05, 25, 80)):
+        drawn = [mixture(share)[i] for i in range(1000)]
+        assert [index for _, index in drawn] == list(range(1000))
+        assert least <= sum(name == "other" for name, _ in drawn) <= most
+
+
+def test_what_kind_a_batch_is_follows_from_seed_and_index():
+    straight = [mixture(0.3, seed=5)[i] for i in range(60)]
+    again = mixture(0.3, seed=5)
+    assert [again[i] for i in reversed(range(60))] == straight[::-1]
+    assert [mixture(0.3, seed=6)[i] for i in range(60)] != straight
+
+
+def test_every_sentence_brings_its_own_language():
+    config = settings()
+    pairs = [pages.TaggedPair("ein hund", "a dog", language) for language in ("fr", "en", "cs", "")]
+    batch = Collator(config, VOCABULARY, ALL)(pages.plain_samples(pairs, config))
+    assert batch.target_input[:, 1].tolist() == [Vocabulary.tag(name) for name in ("fr", "en", "cs", "en")]
+    data = samples(pairs=[pages.TaggedPair(pair.source, pair.target, "fr") for pair in PAIRS])
+    assert {sample.language for sample in data[0]} == {"fr"}
+
+
 # --- where text comes from --------------------------------------------------------------------------------------------
 
 
@@ -293,3 +424,37 @@ def test_errors_of_the_renderer_are_errors_of_the_package(tmp_path: Path):
         pages.read_split(load_config(None, [f"data.folder={tmp_path}"]), "train")
     with pytest.raises(UserError, match="no font 'DejaVuSens'"):
         pages.fitting([pages.TextPair("a", "b")], load_config(None, ["page.fonts=[DejaVuSens]"]))
+
+
+def test_portions_of_the_training_pairs():
+    for skip, limit, expected in ((0, 0, PAIRS), (0, 5, PAIRS[:5]), (7, 0, PAIRS[7:]), (7, 5, PAIRS[7:12])):
+        config = settings(f"data.skip={skip}", f"data.limit={limit}")
+        assert pages.portion(PAIRS, config.data) == expected
+    assert pages.portion(PAIRS, settings("data.skip=20", "data.limit=9").data) == PAIRS[20:]
+    with pytest.raises(UserError, match=r"data\.skip=22 leaves nothing: .* has 22 training pairs"):
+        pages.portion(PAIRS, settings("data.skip=22").data)
+
+
+def test_the_grammar_counts_what_is_left_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pages, "GRAMMAR_HELD_OUT", 5)
+    both = settings("data.folder=grammar", "data.limit=40")
+    second = settings("data.folder=grammar", "data.skip=20", "data.limit=20")
+    whole, part = (pages.portion(pages.read_split(config, "train"), config.data) for config in (both, second))
+    assert part == whole[20:] and part
+
+
+def test_pairs_of_text_only_batches(tmp_path: Path):
+    for language, words in (("de", WORDS_DE), ("fr", ["un", "chien", "Court"]), ("cs", ["a", "pes", "běží"])):
+        (tmp_path / f"train.{language}").write_text("\n".join(words[:3]) + "\n", encoding="utf-8")
+        (tmp_path / f"val.{language}").write_text(words[0] + "\n", encoding="utf-8")
+    config = settings(f"data.folder={tmp_path}", "data.text_languages=[fr,cs]", "data.skip=1", "data.limit=2")
+    expected = [("hund", "chien", "fr"), ("läuft", "court", "fr"), ("hund", "pes", "cs"), ("läuft", "běží", "cs")]
+    found = pages.read_text_pairs(config, "train")
+    assert [(pair.source, pair.target, pair.language) for pair in found] == expected
+    assert [pair.language for pair in pages.read_text_pairs(config, "val")] == ["fr", "cs"]  # no portion of these
+    alone = settings(f"data.folder={tmp_path}", "data.target_language=cs")
+    assert {pair.language for pair in pages.read_text_pairs(alone, "train")} == {"cs"}
+    for languages, named in (("[fr,xx]", "unknown tag 'xx'"), ("[fr,ro]", "train.ro")):
+        with pytest.raises(UserError, match=named) as caught:
+            pages.read_text_pairs(settings(f"data.folder={tmp_path}", f"data.text_languages={languages}"), "train")
+        assert "\n" not in str(caught.value)

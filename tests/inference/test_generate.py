@@ -1,6 +1,7 @@
 """Decoding: cached equals uncached, beams, batches, random drawing, and what may never come out."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,13 +10,18 @@ from torch.nn import functional as F
 from tests.small import PAIRS, enliven, small, small_vocabulary
 from translatotron_v.config import TransformerConfig
 from translatotron_v.data import pages
-from translatotron_v.data.pages import Batch, Collator, plain_samples
+from translatotron_v.data.pages import Batch, Collator, Sample, longest_transcript, page_style, plain_samples
 from translatotron_v.data.vocabulary import EOS, PAD, SPECIALS, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.inference.generate import (
+    DecodedText,
+    _beam_search,
+    _beam_search_by_length,
+    _PieceScorer,
     drawing_mask,
     drawing_states,
     generate,
+    generate_answer,
     generate_image,
     generate_text,
     read_ctc,
@@ -119,12 +125,10 @@ def test_greedy_takes_the_best_piece_at_each_step(model: TranslatotronV, pixels:
 
 @torch.no_grad()
 def test_one_beam_of_the_search_is_greedy(model: TranslatotronV, pixels: torch.Tensor):
-    from translatotron_v.inference.generate import _beam_search, _PieceScorer
-
     source = model.see(pixels)
-    tags = torch.tensor([VOCABULARY.tag("translate"), VOCABULARY.tag("en")])
+    prompts = torch.tensor([[VOCABULARY.tag("translate"), VOCABULARY.tag("en")]] * 5)
     scorer = _PieceScorer(model.text_decoder, source.memory, source.mask, 1, True)
-    ids, scores = _beam_search(scorer, tags, 5, model.text_decoder.max_length - 2, 1)
+    ids, scores = _beam_search(scorer, prompts, model.text_decoder.max_length - 2, 1)
     greedy = text_of(model, pixels)
     assert ids == greedy.ids and scores == pytest.approx(greedy.scores, rel=1e-5)
 
@@ -195,6 +199,191 @@ def test_text_that_never_ends_is_cut(pixels: torch.Tensor):
         assert {len(row) for row in text_of(model, pixels, beams).ids} == {24 - 2}
 
 
+def written(texts: list[str], transcripts: list[str] | None = None, vocabulary: Vocabulary = VOCABULARY) -> DecodedText:
+    """An answer of these texts, as if a decoder had written it."""
+    opening = [vocabulary.tag("ocr"), vocabulary.tag("de")]
+    turn = [vocabulary.tag("translate"), vocabulary.tag("en")]
+    prefixes = [turn] * len(texts)
+    if transcripts is not None:
+        prefixes = [[*opening, *vocabulary.encode(transcript), *turn] for transcript in transcripts]
+    ids = [vocabulary.encode(text) for text in texts]
+    return DecodedText(ids, texts, [0.0] * len(texts), transcripts or [], prefixes)
+
+
+# --- transcripts and translations -------------------------------------------------------------------------------------
+
+READ = ["ein hund rennt", "ein man", "", "hund schläft baum", "vogel"]  # what was learnt to stand on the five pages
+OPENING = [VOCABULARY.tag("ocr"), VOCABULARY.tag("de")]
+TURN = [VOCABULARY.tag("translate"), VOCABULARY.tag("en")]
+LONGEST = CONFIG.model.text_decoder.max_length
+
+
+@pytest.fixture(scope="module")
+def reviewer(pixels: torch.Tensor) -> TranslatotronV:
+    """Has learnt five answers of a transcript and a translation."""
+    torch.manual_seed(0)
+    model = TranslatotronV(CONFIG.model, len(VOCABULARY), VOCABULARY.character_count).eval()
+    style = page_style(CONFIG.page)
+    samples = [Sample(p.source, p.target, style, transcript=text) for p, text in zip(SOME, READ, strict=True)]
+    batch = Collator(CONFIG, VOCABULARY, frozenset({pages.TARGET_PIECES}))(samples)
+    optimiser = torch.optim.AdamW(model.parameters(), 1e-2)
+    with torch.enable_grad():
+        for _ in range(80):
+            output = model(model.see(pixels), batch.target_input)
+            losses.text_cross_entropy(output.text, batch.target_output).backward()
+            optimiser.step()
+            optimiser.zero_grad()
+    return model
+
+
+def untrained(seed: int) -> TranslatotronV:
+    return enliven(TranslatotronV(CONFIG.model, len(VOCABULARY), VOCABULARY.character_count), seed)
+
+
+def wishful(*wishes: str | int, unwanted: tuple[str | int, ...] = ()) -> TranslatotronV:
+    """Would write some special symbols before anything else, and others never."""
+    model = untrained(1)
+    wish = model.text_decoder.norm.bias.data.fill_(1.0)
+    for names, row in ((wishes, wish), (unwanted, -9.0 * wish)):
+        for name in names:
+            model.text_decoder.embedding.weight.data[VOCABULARY.tag(name) if isinstance(name, str) else name] = row
+    return model
+
+
+def answer_of(model: TranslatotronV, pixels: torch.Tensor, **options) -> DecodedText:
+    return generate_answer(model, VOCABULARY, model.see(pixels), "en", transcribe=True, **options)
+
+
+def one_by_one(model: TranslatotronV, page: torch.Tensor) -> tuple[list[int], list[int], float]:
+    """The answer to one page, each piece by a pass of its own: first the transcript, then what follows the tags."""
+    memory = model.see(page[None]).memory
+    specials = len(SPECIALS)
+
+    def next_piece(prefix: list[int]) -> torch.Tensor:
+        return model.text_decoder(torch.tensor([prefix]), memory)[0][0, -1].log_softmax(-1)
+
+    read: list[int] = []
+    while len(read) < longest_transcript(LONGEST):
+        log = next_piece([*OPENING, *read])
+        if torch.logaddexp(log[EOS], log[VOCABULARY.tag("translate")]) > log[specials:].max():
+            break
+        read.append(specials + int(log[specials:].argmax()))
+    prefix, ids, scores = [*OPENING, *read, *TURN], [], []
+    while len(prefix) + len(ids) < LONGEST:
+        log = next_piece([*prefix, *ids])
+        log[[special for special in range(specials) if special != EOS]] = float("-inf")
+        scores.append(float(log.max()))
+        if int(log.argmax()) == EOS:
+            break
+        ids.append(int(log.argmax()))
+    return read, ids, sum(scores) / len(scores)
+
+
+@torch.no_grad()
+def test_an_answer_is_split_into_what_was_read_and_what_it_means(reviewer: TranslatotronV, pixels: torch.Tensor):
+    answer = answer_of(reviewer, pixels)
+    assert answer.transcripts == READ and answer.texts == [pair.target for pair in SOME]
+    assert answer.prefixes == [[*OPENING, *VOCABULARY.encode(text), *TURN] for text in READ]
+    assert [VOCABULARY.decode(ids) for ids in answer.ids] == answer.texts
+    assert len(answer.scores) == 5 and all(score < 0 for score in answer.scores)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("seed", [None, 1, 2, 3])
+def test_an_answer_is_that_of_one_page_and_one_piece_at_a_time(
+    reviewer: TranslatotronV, pixels: torch.Tensor, seed: int | None
+):
+    model = reviewer if seed is None else untrained(seed)
+    answer = answer_of(model, pixels)
+    for row in range(5):
+        read, ids, score = one_by_one(model, pixels[row])
+        assert answer.prefixes[row] == [*OPENING, *read, *TURN] and answer.ids[row] == ids
+        assert answer.transcripts[row] == VOCABULARY.decode(read)
+        assert answer.scores[row] == pytest.approx(score, rel=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("seed", [None, 2])
+def test_answers_with_a_cache_are_the_same_answers(
+    reviewer: TranslatotronV, pixels: torch.Tensor, beams: int, seed: int | None
+):
+    model = reviewer if seed is None else untrained(seed)
+    cached, uncached = (answer_of(model, pixels, beams=beams, cached=cached) for cached in (True, False))
+    assert cached.ids == uncached.ids and cached.prefixes == uncached.prefixes
+    assert cached.texts == uncached.texts and cached.transcripts == uncached.transcripts
+    assert cached.scores == pytest.approx(uncached.scores, rel=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("seed", [None, 2])
+def test_beams_behind_transcripts_of_different_lengths(
+    reviewer: TranslatotronV, pixels: torch.Tensor, seed: int | None
+):
+    model = reviewer if seed is None else untrained(seed)
+    source = model.see(pixels)
+    greedy = answer_of(model, pixels)
+    ids, scores = _beam_search_by_length(model.text_decoder, source, greedy.prefixes, 1, True)
+    assert ids == greedy.ids and scores == pytest.approx(greedy.scores, rel=1e-4)
+    beams = answer_of(model, pixels, beams=4)
+    assert beams.prefixes == greedy.prefixes  # the transcript is greedy in any case
+    assert all(b >= g - 1e-5 for b, g in zip(beams.scores, greedy.scores, strict=True))
+    for row in range(5):
+        alone = answer_of(model, pixels[row : row + 1], beams=4)
+        assert alone.ids[0] == beams.ids[row] and alone.scores[0] == pytest.approx(beams.scores[row], rel=1e-4)
+
+
+@torch.no_grad()
+def test_the_turn_to_translating_ends_a_transcript_and_nothing_else(pixels: torch.Tensor):
+    model = wishful("translate", unwanted=(EOS,))
+    answer = answer_of(model, pixels)
+    assert answer.transcripts == [""] * 5 and answer.prefixes == [[*OPENING, *TURN]] * 5
+    assert {len(ids) for ids in answer.ids} == {LONGEST - 4}  # nothing ends the translation
+    source = model.see(pixels)
+    for task, length in (("ocr", 0), ("translate", LONGEST - 2)):
+        for beams in (1, 2):
+            made = generate_text(model.text_decoder, VOCABULARY, source.memory, source.mask, task, "de", beams)
+            assert {len(ids) for ids in made.ids} == {length}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("beams", [1, 2])
+def test_a_transcript_that_never_ends_leaves_room_for_the_translation(pixels: torch.Tensor, beams: int):
+    answer = answer_of(wishful(unwanted=(EOS, "translate")), pixels, beams=beams)
+    most = longest_transcript(LONGEST)
+    assert most == 10
+    assert {len(prefix) for prefix in answer.prefixes} == {2 + most + 2}
+    assert {len(ids) for ids in answer.ids} == {LONGEST - most - 4}
+    assert all(piece >= len(SPECIALS) for prefix in answer.prefixes for piece in prefix[2:-2])
+
+
+@torch.no_grad()
+def test_the_languages_of_an_answer_are_asked_for(reviewer: TranslatotronV, pixels: torch.Tensor):
+    source = reviewer.see(pixels)
+    answer = generate_answer(reviewer, VOCABULARY, source, "fr", source_language="en", transcribe=True)
+    tags = {(prefix[0], prefix[1], prefix[-2], prefix[-1]) for prefix in answer.prefixes}
+    assert tags == {tuple(VOCABULARY.tag(name) for name in ("ocr", "en", "translate", "fr"))}
+    with pytest.raises(UserError, match="beams"):
+        generate_answer(reviewer, VOCABULARY, source, "fr", transcribe=True, beams=0)
+
+
+@torch.no_grad()
+def test_an_answer_without_transcript_is_the_translation(model: TranslatotronV, pixels: torch.Tensor):
+    answer, text = generate_answer(model, VOCABULARY, model.see(pixels), "en"), text_of(model, pixels)
+    assert answer == text and answer.transcripts == [] and answer.prefixes == [TURN] * 5
+
+
+def test_a_picture_is_drawn_from_the_translation_behind_its_transcript(reviewer: TranslatotronV, pixels: torch.Tensor):
+    made, uncached = (generate(reviewer, VOCABULARY, pixels, transcribe=True, cached=c) for c in (True, False))
+    assert made.sources == READ and made.texts == [pair.target for pair in SOME]
+    assert torch.equal(made.image_ids, uncached.image_ids)
+    with torch.no_grad():
+        source = reviewer.see(pixels)
+        drawn, mask = drawing_states(reviewer, VOCABULARY, source, answer_of(reviewer, pixels))
+        ids, _ = generate_image(reviewer.image_decoder, drawn, mask, source.memory)
+    assert torch.equal(made.image_ids, ids)
+
+
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
@@ -202,8 +391,7 @@ def test_text_that_never_ends_is_cut(pixels: torch.Tensor):
 def image_inputs(model: TranslatotronV, pixels: torch.Tensor, texts: list[str] | None = None):
     texts = texts or [pair.target for pair in SOME[: len(pixels)]]
     source = model.see(pixels)
-    ids = [VOCABULARY.encode(text) for text in texts]
-    drawn, mask = drawing_states(model, VOCABULARY, source, ids, "en")
+    drawn, mask = drawing_states(model, VOCABULARY, source, written(texts))
     return model.image_decoder, drawn, mask, source.memory
 
 
@@ -296,28 +484,44 @@ def test_the_target_language_is_asked_for(model: TranslatotronV, pixels: torch.T
 
 @torch.no_grad()
 @pytest.mark.parametrize("paper", [False, True], ids=["characters draw", "decoder states draw"])
-def test_drawing_states_are_those_of_training(pixels: torch.Tensor, paper: bool):
+@pytest.mark.parametrize("transcripts", [None, ["ein hnd", "", "mann"]], ids=["translation", "transcript first"])
+def test_drawing_states_are_those_of_training(pixels: torch.Tensor, paper: bool, transcripts: list[str] | None):
     """What the picture is drawn from in generation equals what training has shown, text by text."""
-    options = ("model.vocabulary.subwords=0", "model.character_encoder.layers=0") if paper else ()
+    options = ["model.text_decoder.max_length=40"]  # room for transcripts of characters
+    options += ["model.vocabulary.subwords=0", "model.character_encoder.layers=0"] if paper else []
     config, vocabulary = small(*options), small_vocabulary(0 if paper else 60)
     model = enliven(TranslatotronV(config.model, len(vocabulary), vocabulary.character_count))
     wanted = frozenset({pages.TARGET_PIECES, pages.TARGET_CHARACTERS})
     chosen = [PAIRS[i] for i in (0, 20, 7)]
-    batch = Collator(config, vocabulary, wanted)(plain_samples(chosen, config))
+    samples = plain_samples(chosen, config)
+    if transcripts is not None:
+        samples = [replace(sample, transcript=text) for sample, text in zip(samples, transcripts, strict=True)]
+    batch = Collator(config, vocabulary, wanted)(samples)
     source = model.see(pixels[:3])
     image_ids = torch.randint(24, (3, 16))
     trained = model(
         source,
         batch.target_input,
-        batch.target_output != PAD,
+        batch.translation_mask,
         image_ids=image_ids,
         characters=batch.target_characters,
         character_mask=drawing_mask(batch.target_characters),
         owners=batch.owners,
     ).image
-    encoded = [vocabulary.encode(pair.target) for pair in chosen]
-    drawn, mask = drawing_states(model, vocabulary, source, encoded, "en")
+    answer = written([pair.target for pair in chosen], transcripts, vocabulary)
+    drawn, mask = drawing_states(model, vocabulary, source, answer)
     torch.testing.assert_close(model.image_decoder(image_ids, drawn, mask, source.memory), trained)
+    if not paper:
+        return
+    assert torch.equal(mask, batch.translation_mask)
+    for row, (prefix, ids) in enumerate(zip(answer.prefixes, answer.ids, strict=True)):
+        assert mask[row].nonzero().flatten().tolist() == list(range(len(prefix) - 1, len(prefix) + len(ids)))
+    # Whatever the states of the transcript hold, the picture is drawn from those of the translation.
+    noise = torch.randn_like(drawn)
+    other = model.image_decoder(image_ids, drawn + noise * ~mask[..., None], mask, source.memory)
+    torch.testing.assert_close(other, trained)
+    other = model.image_decoder(image_ids, drawn + noise * mask[..., None], mask, source.memory)
+    assert not torch.allclose(other, trained)
 
 
 def test_the_ocr_head_reads_where_there_is_no_ctc_head(pixels: torch.Tensor):

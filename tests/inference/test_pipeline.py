@@ -13,6 +13,7 @@ from tests.inference.fakes import FakeGenerate, fake_translator
 from translatotron_v.config import Config, to_yaml
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
+from translatotron_v.inference.generate import generate_answer
 from translatotron_v.inference.pipeline import Translator, choose_device
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training.checkpoint import save_checkpoint
@@ -51,6 +52,25 @@ def test_a_checkpoint_translates_pictures(checkpoint: Path):
     assert [translation.image.size for translation in many] == [(64, 16), (40, 70)]
     assert all(0 < value <= 1 for translation in many for value in translation.scores.values())
     assert translator(page(64, 16, 5)).text == many[0].text
+
+
+def test_a_checkpoint_of_self_review_says_what_it_has_read(checkpoint: Path, tmp_path: Path):
+    folder = tmp_path / "reviewed"
+    shutil.copytree(checkpoint, folder)
+    settings = (folder / "config.yaml").read_text()
+    assert "reader: ''" in settings
+    (folder / "config.yaml").write_text(settings.replace("reader: ''", "reader: runs/reader"))
+    translator = Translator.from_pretrained(folder, device="cpu")
+    assert translator.loaded.transcribes and not Translator.from_pretrained(checkpoint, device="cpu").loaded.transcribes
+    pictures = [page(64, 16, ink) for ink in (5, 60)]
+    translations = translator(pictures)
+    pixels = torch.stack([torch.from_numpy(np.asarray(picture) / np.float32(255))[None] for picture in pictures])
+    model, vocabulary = translator.loaded.model, translator.loaded.vocabulary
+    with torch.no_grad():
+        answer = generate_answer(model, vocabulary, model.see(pixels), "en", transcribe=True)
+    assert [translation.source_text for translation in translations] == answer.transcripts
+    assert [translation.text for translation in translations] == answer.texts
+    assert any(answer.transcripts)
 
 
 def test_half_precision_arithmetic_runs(checkpoint: Path):
@@ -133,6 +153,15 @@ def test_languages_default_to_those_of_the_training():
     assert generate.calls[1][1]["source_language"] == "en"
     assert generate.calls[1][1]["beams"] == 4
     assert generate.calls[1][1]["seed"] == 7
+
+
+def test_a_transcript_is_asked_for_where_it_was_trained():
+    generate = FakeGenerate()
+    translator = fake_translator(generate)
+    translator(page())
+    translator.loaded.config.ssr.reader = "runs/reader"
+    translator(page())
+    assert [options["transcribe"] for _, options in generate.calls] == [False, True]
 
 
 def test_an_unknown_language_is_named():

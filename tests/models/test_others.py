@@ -71,6 +71,102 @@ def test_colour_pages():
     assert encoder(canvas=CanvasConfig(32, 48, 3))(torch.rand(1, 3, 32, 48)).final.shape == (1, 12, 16)
 
 
+# --- skip links -------------------------------------------------------------------------------------------------------
+
+
+def linked(**changes) -> ImageEncoder:
+    """With links from blocks 1 and 2, and a fusion that does something."""
+    model = encoder(**({"fuse": [1, 2], "ocr_layer": 3} | changes))
+    nn.init.normal_(model.fusion.mlp[-1].weight)
+    return model
+
+
+def gradients(module: nn.Module) -> list[torch.Tensor]:
+    return [p.grad for p in module.parameters() if p.grad is not None and p.grad.any()]
+
+
+def test_no_gradient_passes_a_detached_link():
+    fusion, joined = linked(detach=[1]).fusion, linked().fusion
+    final, shallow, deep = (torch.randn(2, 5, 16, requires_grad=True) for _ in range(3))
+    fused = fusion(final.detach(), {1: shallow, 2: deep})
+    assert torch.equal(fused, joined(final.detach(), {1: shallow, 2: deep}))  # going forward nothing changes
+    fused.square().sum().backward()
+    assert shallow.grad is None and deep.grad.abs().sum() > 0
+    assert all(p.grad.any() for p in fusion.parameters())
+
+
+@pytest.mark.parametrize(
+    ("fuse", "detach", "reached"),
+    [([1], [], [True, False, False]), ([1], [1], [False] * 3), ([1, 2], [1], [True, True, False]),
+     ([1, 2], [1, 2], [False] * 3)],
+)  # fmt: skip
+def test_where_the_links_alone_lead_gradients_to(fuse: list[int], detach: list[int], reached: list[bool]):
+    """The way through the last block is cut; a live link of a deep block leads through the shallow ones."""
+    model = linked(fuse=fuse, detach=detach)
+    model.vit.norm.register_forward_hook(lambda module, given, made: made.detach())
+    model(torch.rand(2, 1, 32, 48)).final.square().sum().backward()
+    assert [bool(gradients(block)) for block in model.vit.blocks] == reached
+    assert bool(gradients(model.vit.patch_embed)) == reached[0]
+
+
+def test_a_detached_link_leaves_the_main_way_open():
+    pixels = torch.rand(2, 1, 32, 48)
+    found = []
+    for detach in ([], [1, 2]):
+        model = linked(detach=detach)
+        model(pixels).final.square().sum().backward()
+        found.append(torch.cat([gradient.flatten() for gradient in gradients(model.vit.blocks[0])]))
+    assert found[0].shape == found[1].shape and not torch.allclose(found[0], found[1])
+
+
+def test_detaching_costs_no_parameter():
+    plain, fused, detached = (
+        sum(p.numel() for p in encoder(**changes).parameters())
+        for changes in ({}, {"fuse": [1, 2]}, {"fuse": [1, 2], "detach": [1]})
+    )
+    assert plain < fused == detached
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("class_token", [False, True])
+def test_links_start_at_nothing(class_token: bool):
+    """A trained encoder that is given links starts as the encoder it was."""
+    pixels = torch.rand(2, 1, 32, 48)
+    trained = encoder(class_token=class_token)
+    fused = encoder(class_token=class_token, fuse=[2, 1], detach=[1])
+    for parameter in fused.vit.parameters():
+        nn.init.normal_(parameter)
+    missing, unknown = fused.load_state_dict(trained.state_dict(), strict=False)
+    assert not unknown and missing and all(key.startswith("fusion.") for key in missing)
+    before, after = trained(pixels), fused(pixels)
+    assert torch.equal(after.final, before.final) and torch.equal(after.reading, before.reading)
+    assert after.final.shape == (2, 12 + class_token, 16)
+    nn.init.normal_(fused.fusion.mlp[-1].weight)
+    assert ((fused(pixels).final - before.final).abs().amax(-1) > 1e-4).all()  # every state, the class token's too
+
+
+@torch.no_grad()
+def test_the_reading_states_come_before_the_links():
+    pixels = torch.rand(2, 1, 32, 48)
+    plain, fused = encoder(), linked(ocr_layer=2)
+    assert torch.equal(fused(pixels).reading, plain(pixels).reading)
+    assert not torch.allclose(fused(pixels).final, plain(pixels).final)
+    last = linked()(pixels)
+    assert torch.equal(last.reading, last.final)
+
+
+@torch.no_grad()
+def test_the_links_come_from_their_blocks():
+    model, pixels = linked(fuse=[2]), torch.rand(2, 1, 32, 48)
+    states = {}
+    for number, block in enumerate(model.vit.blocks, start=1):
+        block.register_forward_hook(lambda module, given, made, number=number: states.update({number: made}))
+    final = model(pixels).final
+    main = model.vit.norm(states[3])
+    joined = model.fusion.norm(torch.cat([main, states[2]], dim=-1))
+    torch.testing.assert_close(final, main + model.fusion.mlp(joined))
+
+
 # --- stage 1's adversary and perceptual loss --------------------------------------------------------------------------
 
 

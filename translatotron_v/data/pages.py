@@ -8,7 +8,7 @@ Shapes: B batch, C characters, H and W pixels, T pieces.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data_synth.corpora import TextPair, read_pairs
+from data_synth.corpora import TextPair as TextPair
+from data_synth.corpora import read_pairs
 from data_synth.errors import UserError as PagesError
+from data_synth.fonts import default_fonts as default_fonts
 from data_synth.render import PageLayout, PageStyle, fits, normalise, render_page
 from translatotron_v.config import CanvasConfig, Config, DataConfig, PageConfig
 from translatotron_v.data.shards import decode, holds_shards, read_shards
@@ -42,7 +44,9 @@ class Batch:
         source_pieces: (B, T), pieces of the source text with the end symbol: the input of text mode.
         source_input, source_output: (B, T), the OCR head's input and its targets, tags first.
         source_characters: (B, C), what the CTC head should read.
-        target_input, target_output: (B, T), the text decoder's input and its targets, tags first.
+        target_input, target_output: (B, T), the text decoder's input and its targets, tags first; in SSR the transcript
+            of the page and the translation after it.
+        translation_mask: (B, T), true where ``target_input``'s states write a piece of the translation, or its end.
         target_characters: (B, C), what is drawn; ``owners`` (B, C) are positions in ``target_input``'s states.
     """
 
@@ -54,6 +58,7 @@ class Batch:
     source_characters: Tensor | None = None
     target_input: Tensor | None = None
     target_output: Tensor | None = None
+    translation_mask: Tensor | None = None
     target_characters: Tensor | None = None
     owners: Tensor | None = None
 
@@ -71,6 +76,22 @@ class StoredPair(TextPair):
 
 
 @dataclass(frozen=True)
+class TaggedPair(TextPair):
+    """A pair that says what language its target is in."""
+
+    language: str
+
+
+@dataclass(frozen=True)
+class ReviewedPair(TextPair):
+    """A pair for SSR: what the starting reader wrote of the source page; without translation, that is all there is."""
+
+    transcript: str
+    translated: bool = True
+    pictures: tuple[bytes, bytes] | None = None
+
+
+@dataclass(frozen=True)
 class Sample:
     """One pair as it is shown in one step."""
 
@@ -78,6 +99,14 @@ class Sample:
     target: str
     style: PageStyle  # unless there are pictures
     pictures: tuple[bytes, bytes] | None = None  # PNG bytes of both pages, where they are stored
+    language: str = ""  # of the target; empty: the run's target language
+    transcript: str | None = None  # in SSR, what the answer begins with
+    translated: bool = True  # false: the transcript is the whole answer
+
+
+def pictures_of(pair: TextPair) -> tuple[bytes, bytes] | None:
+    """PNG bytes of both pages of a pair, where they are stored."""
+    return pair.pictures if isinstance(pair, StoredPair | ReviewedPair) else None
 
 
 def page_layout(canvas: CanvasConfig) -> PageLayout:
@@ -136,6 +165,35 @@ def read_split(config: Config, split: str) -> list[TextPair]:
     return [TextPair(fold(pair.source, config.page), fold(pair.target, config.page)) for pair in pairs]
 
 
+def read_text_pairs(config: Config, split: str) -> list[TaggedPair]:
+    """Pairs of a split for text-only batches, into every language of ``data.text_languages``; no page need fit.
+
+    Raises:
+        UserError: as of ``read_split``; an unknown language.
+    """
+    tagged: list[TaggedPair] = []
+    languages = config.data.text_languages or [config.data.target_language]
+    for language in languages:
+        Vocabulary.tag(language)  # an unknown one is an error before any file is read
+    for language in languages:
+        data = replace(config.data, target_language=language)
+        pairs = read_split(replace(config, data=data), split)
+        kept = portion(pairs, data) if split == data.train else pairs
+        tagged += [TaggedPair(pair.source, pair.target, language) for pair in kept]
+    return tagged
+
+
+def portion(pairs: Sequence[TextPair], data: DataConfig) -> list[TextPair]:
+    """The training pairs that ``data.skip`` and ``data.limit`` leave.
+
+    Raises:
+        UserError: there are no more pairs than are left out.
+    """
+    if pairs and data.skip >= len(pairs):
+        raise UserError(f"data.skip={data.skip} leaves nothing: {data.folder} has {len(pairs)} training pairs")
+    return list(pairs[data.skip : data.skip + data.limit] if data.limit else pairs[data.skip :])
+
+
 def _grammar_split(data: DataConfig, split: str) -> list[TextPair]:
     """Disjoint splits of the built-in phrases: held-out ones come first and are left out of training."""
     from data_synth.grammar import grammar_pairs
@@ -146,7 +204,8 @@ def _grammar_split(data: DataConfig, split: str) -> list[TextPair]:
     if split == data.test:
         return held_out[GRAMMAR_HELD_OUT:]
     hidden = set(held_out)
-    pairs = grammar_pairs(data.source_language, data.target_language, data.limit or GRAMMAR_PAIRS, seed=1)
+    wanted = data.skip + data.limit if data.limit else GRAMMAR_PAIRS
+    pairs = grammar_pairs(data.source_language, data.target_language, wanted, seed=1)
     return [pair for pair in pairs if pair not in hidden]
 
 
@@ -158,9 +217,24 @@ def fitting(pairs: Sequence[TextPair], config: Config) -> list[TextPair]:
     return [
         pair
         for pair in pairs
-        if isinstance(pair, StoredPair)
+        if pictures_of(pair) is not None
         or all(fits(pair.source, layout, style) and fits(pair.target, layout, style) for style in styles)
     ]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """Decoder input and targets of one sample."""
+
+    given: list[int]  # tags and pieces
+    wanted: list[int]  # what is written at each of these positions; PAD where that is not asked
+    pieces: list[int]  # of the translation
+    first: int  # position that writes the translation's first piece
+
+
+def longest_transcript(max_length: int) -> int:
+    """How many pieces of a transcript go before a translation, of a decoder that writes ``max_length`` in all."""
+    return max_length // 2 - 2
 
 
 class Collator:
@@ -187,8 +261,6 @@ class Collator:
         batch = Batch()
         if SOURCE_PIXELS in self.wanted:
             batch.source_pixels = self.pixels(samples, 0)
-        if TARGET_PIXELS in self.wanted:
-            batch.target_pixels = self.pixels(samples, 1)
         if SOURCE_PIECES in self.wanted:
             encoded = [self.vocabulary.encode(sample.source) for sample in samples]
             batch.source_pieces = pad([[*ids[: self.longest_source - 1], EOS] for ids in encoded])
@@ -197,15 +269,21 @@ class Collator:
             )
         if SOURCE_CHARACTERS in self.wanted:
             batch.source_characters = pad([self.vocabulary.encode_characters(sample.source) for sample in samples])
+        translated = all(sample.translated for sample in samples)
+        if TARGET_PIXELS in self.wanted and translated:
+            batch.target_pixels = self.pixels(samples, 1)
         if TARGET_PIECES in self.wanted:
-            encoded = [self.vocabulary.encode(sample.target) for sample in samples]
-            batch.target_input, batch.target_output = self._for_decoder(
-                encoded, "translate", self.data.target_language, self.longest_target
-            )
-            if TARGET_CHARACTERS in self.wanted:
-                kept = [ids[: self.longest_target - 2] for ids in encoded]
-                batch.target_characters, batch.owners = drawing_ids(self.vocabulary, kept, self.longest_drawing)
-        elif TARGET_CHARACTERS in self.wanted:
+            answers = [self._answer(sample) for sample in samples]
+            batch.target_input = pad([answer.given for answer in answers])
+            batch.target_output = pad([answer.wanted for answer in answers])
+            place = torch.arange(batch.target_input.shape[1])
+            first = torch.tensor([answer.first for answer in answers])
+            batch.translation_mask = (place >= first[:, None]) & (batch.target_output != PAD)
+            if TARGET_CHARACTERS in self.wanted and translated:
+                batch.target_characters, batch.owners = drawing_ids(
+                    self.vocabulary, [answer.pieces for answer in answers], self.longest_drawing, first.tolist()
+                )
+        elif TARGET_CHARACTERS in self.wanted and translated:
             characters = [self.vocabulary.encode_characters(sample.target) for sample in samples]
             batch.target_characters = pad([ids[: self.longest_drawing] for ids in characters])
         return batch
@@ -231,6 +309,22 @@ class Collator:
             pages.append(page.pixels)
         return to_pixels(np.stack(pages))
 
+    def _answer(self, sample: Sample) -> "_Answer":
+        """What the text decoder is given and should write; a text that is too long is cut, its end kept."""
+        tag = self.vocabulary.tag
+        opening: list[int] = []
+        reviewed: list[int] = []
+        if sample.transcript is not None:
+            reviewed = self.vocabulary.encode(sample.transcript)[: longest_transcript(self.longest_target)]
+            opening = [tag("ocr"), tag(self.data.source_language), *reviewed]
+            if not sample.translated:
+                return _Answer(opening, [PAD, *reviewed, EOS], [], len(opening))
+        given = [*opening, tag("translate"), tag(sample.language or self.data.target_language)]
+        pieces = self.vocabulary.encode(sample.target)[: self.longest_target - len(given)]
+        # After its transcript the decoder turns to translating by itself; the language is asked for, not guessed.
+        wanted = [PAD, *reviewed, tag("translate"), PAD, *pieces, EOS] if opening else [PAD, *pieces, EOS]
+        return _Answer(given + pieces, wanted, pieces, len(given) - 1)
+
     def _for_decoder(
         self, encoded: Sequence[list[int]], task: str, language: str, longest: int
     ) -> tuple[Tensor, Tensor]:
@@ -251,16 +345,18 @@ def pad(rows: Sequence[Sequence[int]]) -> Tensor:
     return torch.tensor([[*row, *[PAD] * (longest - len(row))] for row in rows])
 
 
-def drawing_ids(vocabulary: Vocabulary, pieces: Sequence[Sequence[int]], longest: int) -> tuple[Tensor, Tensor]:
+def drawing_ids(
+    vocabulary: Vocabulary, pieces: Sequence[Sequence[int]], longest: int, first: Sequence[int]
+) -> tuple[Tensor, Tensor]:
     """Characters of piece sequences and, for each, the decoder position that wrote its piece.
 
-    Piece i is written at position i + 1: the first input is the task tag, the second the language tag.
+    ``first`` is the position of each sequence that writes its first piece: that of the language tag before it.
     """
     characters, owners = [], []
-    for ids in pieces:
+    for ids, start in zip(pieces, first, strict=True):
         spelled, positions = vocabulary.characters_of_pieces(ids)
         characters.append(spelled[:longest])
-        owners.append([position + 1 for position in positions[:longest]])
+        owners.append([position + start for position in positions[:longest]])
     return pad(characters), pad(owners)
 
 
@@ -280,10 +376,10 @@ class PageDataset(Dataset[Batch]):
         if not pairs:
             raise UserError(f"{config.data.folder}: no training pair fits the page")
         changes = [name for name in ("spans", "shuffled", "curriculum_steps") if getattr(config.data, name)]
-        if changes and isinstance(pairs[0], StoredPair):
+        if changes and (pictures_of(pairs[0]) is not None or isinstance(pairs[0], ReviewedPair)):
             raise UserError(
-                f"{config.data.folder}: words of stored pages cannot be left out or moved: set "
-                f"{' '.join(f'data.{name}=0' for name in changes)}, or train from text"
+                f"{config.data.folder}: words of stored pages and of pages with a transcript cannot be left out or "
+                f"moved: set {' '.join(f'data.{name}=0' for name in changes)}"
             )
         self.pairs = pairs
         self.data = config.data
@@ -326,7 +422,7 @@ class PageDataset(Dataset[Batch]):
 
     def _sample(self, pair: TextPair, rng: np.random.Generator, index: int) -> Sample:
         source, target = pair.source, pair.target
-        pictures = pair.pictures if isinstance(pair, StoredPair) else None
+        pictures = pictures_of(pair)
         if self.data.both_languages and rng.random() < 0.5:
             source, target = target, source
             pictures = pictures and (pictures[1], pictures[0])
@@ -341,7 +437,27 @@ class PageDataset(Dataset[Batch]):
         if rng.random() < self.data.shuffled:  # words in another order may wrap into more lines than there are
             layout = self.collator.layout
             source, target = (cut(shuffle(text, rng), layout, style) for text in (source, target))
-        return Sample(source, target, style, pictures)
+        if isinstance(pair, ReviewedPair):
+            return Sample(source, target, style, pictures, transcript=pair.transcript, translated=pair.translated)
+        return Sample(source, target, style, pictures, pair.language if isinstance(pair, TaggedPair) else "")
+
+
+class MixedDataset(Dataset[Batch]):
+    """Batches of one data set with a share of batches of another: ``dataset[i]`` is a function of the seed and ``i``.
+
+    Args:
+        main: where most batches come from.
+        other: what joins them.
+        share: how many of the batches are the other's, 0..1, drawn by chance.
+        seed: of the draw.
+    """
+
+    def __init__(self, main: Dataset[Batch], other: Dataset[Batch], share: float, seed: int):
+        self.main, self.other, self.share, self.seed = main, other, share, seed
+
+    def __getitem__(self, index: int) -> Batch:
+        other = np.random.default_rng((self.seed, 2, index)).random() < self.share
+        return (self.other if other else self.main)[index]
 
 
 def span(text: str, most: int, rng: np.random.Generator) -> str:
@@ -365,7 +481,8 @@ def plain_samples(pairs: Sequence[TextPair], config: Config) -> list[Sample]:
             pair.source,
             pair.target,
             styles[i % len(styles)],
-            pair.pictures if isinstance(pair, StoredPair) else None,
+            pictures_of(pair),
+            pair.language if isinstance(pair, TaggedPair) else "",
         )
         for i, pair in enumerate(pairs)
     ]

@@ -132,6 +132,16 @@ class Vocabulary:
             raise VocabularyError(f"unknown tag {name!r}; there are {', '.join((*LANGUAGES, *TASKS))}")
         return SPECIALS.index(f"<{name}>")
 
+    def piece_names(self) -> list[str]:
+        """What each piece is called, by id; the same name in two vocabularies means the same piece."""
+        if self._subwords is None:
+            return [*SPECIALS, *self.characters]
+        return [piece for _, piece in sorted((index, piece) for piece, index in self._subwords.get_vocab().items())]
+
+    def character_names(self) -> list[str]:
+        """What each character id stands for."""
+        return [*SPECIALS, *self.characters]
+
     def encode(self, text: str) -> list[int]:
         """Ids of the pieces of a text, without tags or end."""
         if self._subwords is None:
@@ -182,5 +192,4 @@ class Vocabulary:
     def _written(self) -> list[str]:
         if self._subwords is None:
             return [""] * len(SPECIALS) + self.characters
-        table = sorted((index, piece) for piece, index in self._subwords.get_vocab().items())
-        return ["" if piece in SPECIALS else piece.replace(_SPACE, " ") for _, piece in table]
+        return ["" if piece in SPECIALS else piece.replace(_SPACE, " ") for piece in self.piece_names()]

@@ -14,6 +14,7 @@ from PIL import Image
 from translatotron_v import __version__
 from translatotron_v.arguments import positive
 from translatotron_v.errors import UserError
+from translatotron_v.evaluation import modality_gap, r_probe, texts
 from translatotron_v.ocr import ENGINES, make_reader
 
 _DEFAULT_OUT = Path("out") / "evaluate"
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The options of both kinds of evaluation."""
+    """The options of every kind of evaluation."""
     parser = argparse.ArgumentParser(prog="evaluate.py", description="Score pictures, or a trained translator.")
     commands = parser.add_subparsers(metavar="WHAT", required=True)
 
@@ -79,6 +80,8 @@ def build_parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--workers", type=positive, default=1, metavar="N", help="processes that run OCR (1)")
         command.add_argument("--worst", type=positive, default=12, metavar="N", help="samples on the sheet (12)")
+    for module in (texts, modality_gap, r_probe):
+        module.add_command(commands)
     return parser
 
 

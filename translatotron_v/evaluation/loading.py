@@ -1,8 +1,6 @@
 """A checkpoint as the evaluation needs it: pages of bytes in, pages of bytes out."""
 
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,7 @@ from translatotron_v.config import Config
 from translatotron_v.data.pages import to_pixels
 from translatotron_v.evaluation.generation import GeneratedPage, Page, to_image, to_page
 from translatotron_v.inference.pipeline import Translator
+from translatotron_v.training.checkpoint import weights_digest
 
 
 class TranslatorModel:
@@ -50,13 +49,3 @@ class TranslatorModel:
         rebuilt = model.image_tokenizer.decode_from_ids(model.image_tokenizer.encode_to_ids(pixels))
         values = (rebuilt.float() * 255).round().to(torch.uint8)  # (B, C, H, W)
         return list(values.permute(0, 2, 3, 1).cpu().numpy())
-
-
-def weights_digest(folder: Path) -> str:
-    """Changes when a weight, a setting or the vocabulary of a checkpoint changes."""
-    digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*.safetensors"), folder / "config.yaml", folder / "vocabulary.json"]):
-        if path.is_file():
-            digest.update(path.name.encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from translatotron_v.data.pages import drawing_ids, pad
+from translatotron_v.data.pages import drawing_ids, longest_transcript, pad
 from translatotron_v.data.vocabulary import BOS, EOS, LANGUAGES, PAD, TASKS, UNKNOWN, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.models.image_decoder import ImageDecoder
@@ -26,11 +26,15 @@ class DecodedText:
         ids: pieces of each text, without tags and end.
         texts: what they spell.
         scores: mean log-probability (nats) of a piece, the end included.
+        transcripts: what the decoder wrote of the source before its translation; empty where it was not asked to.
+        prefixes: the decoder's input before the first piece: tags and, where there is one, the transcript.
     """
 
     ids: list[list[int]]
     texts: list[str]
     scores: list[float]
+    transcripts: list[str] = field(default_factory=list)
+    prefixes: list[list[int]] = field(default_factory=list)
 
 
 @dataclass
@@ -38,7 +42,8 @@ class Generated:
     """What a translator made of a batch of pages.
 
     Attributes:
-        texts: the translations; ``sources`` are what the CTC head (or else the OCR head) read on the pages.
+        texts: the translations; ``sources`` are what was read on the pages: the transcripts of a model that writes
+            them before its translations, else what the CTC head (or else the OCR head) read.
         image_ids: (B, N).
         pixels: (B, channels, H, W) in [0, 1].
         text_scores, image_scores: mean log-probability (nats) of a piece and of an image token.
@@ -66,6 +71,7 @@ def generate(
     cached: bool = True,
     seed: int | None = None,
     texts: Sequence[str] | None = None,
+    transcribe: bool = False,
 ) -> Generated:
     """Translate pages: read, write the text, draw the picture.
 
@@ -77,25 +83,34 @@ def generate(
         cached: ``False`` recomputes the whole prefix at each step, for comparison.
         seed: of the drawing with ``top_k`` > 1.
         texts: translations to draw instead of the model's own.
+        transcribe: the model was trained by SSR: it writes its transcript first (see ``generate_answer``).
 
     Raises:
         UserError: an unknown language.
     """
     source = model.see(pixels)
     if texts is None:
-        decoded = generate_text(
-            model.text_decoder, vocabulary, source.memory, source.mask, "translate", target_language, beams, cached
+        decoded = generate_answer(
+            model,
+            vocabulary,
+            source,
+            target_language,
+            source_language=source_language,
+            transcribe=transcribe,
+            beams=beams,
+            cached=cached,
         )
     else:
         encoded = [vocabulary.encode(text)[: model.text_decoder.max_length - 2] for text in texts]
-        decoded = DecodedText(encoded, list(texts), [0.0] * len(texts))
-    drawn, mask = drawing_states(model, vocabulary, source, decoded.ids, target_language)
+        tags = [vocabulary.tag("translate"), vocabulary.tag(target_language)]
+        decoded = DecodedText(encoded, list(texts), [0.0] * len(texts), prefixes=[tags] * len(texts))
+    drawn, mask = drawing_states(model, vocabulary, source, decoded)
     ids, scores = generate_image(
         model.image_decoder, drawn, mask, source.memory, top_k=top_k, temperature=temperature, cached=cached, seed=seed
     )
     return Generated(
         texts=decoded.texts,
-        sources=read_source(model, vocabulary, source, source_language),
+        sources=decoded.transcripts or read_source(model, vocabulary, source, source_language),
         image_ids=ids,
         pixels=model.image_tokenizer.decode_from_ids(ids),
         text_scores=decoded.scores,
@@ -104,17 +119,22 @@ def generate(
 
 
 def drawing_states(
-    model: TranslatotronV, vocabulary: Vocabulary, source: SourceStates, ids: Sequence[Sequence[int]], language: str
+    model: TranslatotronV, vocabulary: Vocabulary, source: SourceStates, decoded: DecodedText
 ) -> tuple[Tensor, Tensor]:
-    """Text states of decoded pieces for the image decoder, exactly as training makes them: (B, C, D) and (B, C)."""
+    """Text states of decoded pieces for the image decoder, exactly as training makes them: (B, C, D) and (B, C).
+
+    The states of the translation's pieces, not of a transcript before them.
+    """
     device = source.memory.device
-    tags = [vocabulary.tag("translate"), vocabulary.tag(language)]
-    rows = [[*tags, *row] for row in ids]
+    rows = [[*prefix, *ids] for prefix, ids in zip(decoded.prefixes, decoded.ids, strict=True)]
     target_input = pad(rows).to(device)
-    place, lengths = torch.arange(target_input.shape[1]), torch.tensor([len(row) for row in rows])
-    text_mask = (place > 0) & (place < lengths[:, None])  # the task tag writes nothing
+    place = torch.arange(target_input.shape[1])
+    first = torch.tensor([len(prefix) - 1 for prefix in decoded.prefixes])  # the language tag writes the first piece
+    lengths = torch.tensor([len(row) for row in rows])
+    text_mask = (place >= first[:, None]) & (place < lengths[:, None])
     _, states = model.text_decoder(target_input, source.memory, source.mask)
-    characters, owners = (part.to(device) for part in drawing_ids(vocabulary, ids, drawing_length(model)))
+    characters, owners = drawing_ids(vocabulary, decoded.ids, drawing_length(model), first.tolist())
+    characters, owners = characters.to(device), owners.to(device)
     return model.drawing_states(states, text_mask.to(device), characters, drawing_mask(characters), owners)
 
 
@@ -158,34 +178,98 @@ def generate_text(
     beams: int = 1,
     cached: bool = True,
 ) -> DecodedText:
-    """Write text from a memory (B, S, D); ``task`` and ``language`` are the tags that the decoder starts from."""
+    """Write text from a memory (B, S, D); ``task`` and ``language`` are the tags that the decoder starts from.
+
+    A transcript (task ``ocr``) also ends where the decoder would go on to translate.
+    """
+    _check_beams(beams)
+    tags = [vocabulary.tag(task), vocabulary.tag(language)]
+    prompts = torch.tensor([tags] * memory.shape[0], device=memory.device)
+    scorer = _PieceScorer(decoder, memory, mask, beams, cached, transcribes=task == "ocr")
+    search = _greedy if beams == 1 else _beam_search
+    ids, scores = search(scorer, prompts, decoder.max_length - len(tags), beams)
+    return DecodedText(ids, [vocabulary.decode(row) for row in ids], scores, prefixes=[tags] * len(ids))
+
+
+@torch.inference_mode()
+def generate_answer(
+    model: TranslatotronV,
+    vocabulary: Vocabulary,
+    source: SourceStates,
+    target_language: str,
+    *,
+    source_language: str = "de",
+    transcribe: bool = False,
+    beams: int = 1,
+    cached: bool = True,
+) -> DecodedText:
+    """Translate what was seen or read and, with ``transcribe``, write down the source first (SSR, arXiv 2507.08309).
+
+    A model that was trained by SSR answers ``<ocr> transcript <translate> translation``; the answer is split here. Its
+    transcript is written greedily, ``beams`` are those of the translation.
+    """
+    decoder = model.text_decoder
+    if not transcribe:
+        return generate_text(
+            decoder, vocabulary, source.memory, source.mask, "translate", target_language, beams, cached
+        )
+    _check_beams(beams)
+    opening = [vocabulary.tag("ocr"), vocabulary.tag(source_language)]
+    turn = [vocabulary.tag("translate"), vocabulary.tag(target_language)]
+    prompts = torch.tensor([opening] * source.memory.shape[0], device=source.memory.device)
+    scorer = _PieceScorer(decoder, source.memory, source.mask, 1, cached, transcribes=True)
+    written, ids, scores = _greedy_in_two_parts(
+        scorer, prompts, turn, longest_transcript(decoder.max_length), decoder.max_length
+    )
+    prefixes = [[*opening, *row, *turn] for row in written]
+    if beams > 1:
+        ids, scores = _beam_search_by_length(decoder, source, prefixes, beams, cached)
+    return DecodedText(
+        ids, [vocabulary.decode(row) for row in ids], scores, [vocabulary.decode(row) for row in written], prefixes
+    )
+
+
+def _check_beams(beams: int) -> None:
     if beams < 1:
         raise UserError(f"beams must be at least 1, not {beams}")
-    tags = torch.tensor([vocabulary.tag(task), vocabulary.tag(language)], device=memory.device)
-    scorer = _PieceScorer(decoder, memory, mask, beams, cached)
-    search = _greedy if beams == 1 else _beam_search
-    ids, scores = search(scorer, tags, memory.shape[0], decoder.max_length - len(tags), beams)
-    return DecodedText(ids, [vocabulary.decode(row) for row in ids], scores)
 
 
 class _PieceScorer:
-    """Log-probabilities of the next piece, with a cache or by recomputing the prefix."""
+    """Log-probabilities of the next piece, with a cache or by recomputing the prefix.
 
-    def __init__(self, decoder: TextDecoder, memory: Tensor, mask: Tensor | None, beams: int, cached: bool):
+    With ``transcribes`` the task tag that follows a transcript counts as its end.
+    """
+
+    def __init__(
+        self,
+        decoder: TextDecoder,
+        memory: Tensor,
+        mask: Tensor | None,
+        beams: int,
+        cached: bool,
+        transcribes: bool = False,
+    ):
         self.decoder = decoder
         self.memory = memory.repeat_interleave(beams, 0)
         self.mask = None if mask is None else mask.repeat_interleave(beams, 0)
         self.cache = decoder.start(self.memory, self.mask, decoder.max_length) if cached else None
         self.banned = torch.tensor([PAD, BOS, UNKNOWN, *range(UNKNOWN + 1, UNKNOWN + 1 + len(LANGUAGES) + len(TASKS))])
+        self.transcribes = transcribes
 
-    def __call__(self, prefix: Tensor) -> Tensor:
-        """(rows, T) -> (rows, V): how likely each piece comes next; special symbols but the end never do."""
+    def __call__(self, prefix: Tensor, transcribing: Tensor | None = None) -> Tensor:
+        """(rows, T) -> (rows, V): how likely each piece comes next; special symbols but the end never do.
+
+        ``transcribing`` (rows,) is true where a row still transcribes; without it all do.
+        """
         if self.cache is None:
             logits = self.decoder(prefix, self.memory, self.mask)[0][:, -1]
         else:
             for position in range(self.cache.length, prefix.shape[1]):
                 logits = self.decoder.step(prefix[:, position : position + 1], self.cache)[0][:, -1]
         scores = F.log_softmax(logits.float(), dim=-1)
+        if self.transcribes:
+            end = torch.logaddexp(scores[:, EOS], scores[:, Vocabulary.tag("translate")])
+            scores[:, EOS] = end if transcribing is None else torch.where(transcribing, end, scores[:, EOS])
         scores[:, self.banned.to(scores.device)] = float("-inf")
         return scores
 
@@ -194,13 +278,12 @@ class _PieceScorer:
             self.cache.reorder(rows)
 
 
-def _greedy(
-    scorer: _PieceScorer, tags: Tensor, batch: int, longest: int, _: int
-) -> tuple[list[list[int]], list[float]]:
-    prefix = tags.expand(batch, -1)
-    total = torch.zeros(batch, device=tags.device)
-    count = torch.zeros(batch, device=tags.device)
-    alive = torch.ones(batch, dtype=torch.bool, device=tags.device)
+def _greedy(scorer: _PieceScorer, prompts: Tensor, longest: int, _: int) -> tuple[list[list[int]], list[float]]:
+    """Best piece after best piece from prompts (B, P): pieces of each row, and their mean log-probability."""
+    prefix = prompts
+    total = torch.zeros(len(prompts), device=prompts.device)
+    count = torch.zeros_like(total)
+    alive = torch.ones(len(prompts), dtype=torch.bool, device=prompts.device)
     for _step in range(longest):
         best, piece = scorer(prefix).max(-1)
         piece = piece.masked_fill(~alive, EOS)
@@ -210,17 +293,80 @@ def _greedy(
         alive = alive & (piece != EOS)
         if not alive.any():
             break
-    rows = prefix[:, len(tags) :].tolist()
-    ids = [row[: row.index(EOS)] if EOS in row else row for row in rows]
-    return ids, (total / count).tolist()
+    return [_until_end(row) for row in prefix[:, prompts.shape[1] :].tolist()], (total / count).tolist()
+
+
+def _greedy_in_two_parts(
+    scorer: _PieceScorer, prompts: Tensor, turn: list[int], longest_first: int, longest: int
+) -> tuple[list[list[int]], list[list[int]], list[float]]:
+    """Greedy transcript, then ``turn`` (the tags that ask for a translation), then greedy translation.
+
+    The rows change from one part to the other at their own steps, so that the batch stays together.
+
+    Returns:
+        Pieces of the transcripts, pieces of the translations, and the translations' mean log-probability of a piece.
+    """
+    prefix = prompts
+    device = prompts.device
+    total = torch.zeros(len(prompts), device=device)
+    count = torch.zeros_like(total)
+    # How many pieces of the turn each row has been given; -1: the row still transcribes.
+    given = torch.full((len(prompts),), -1, device=device)
+    alive = torch.ones(len(prompts), dtype=torch.bool, device=device)
+    tags = torch.tensor(turn, device=device)
+    for step in range(longest - prompts.shape[1]):
+        best, piece = scorer(prefix, given == -1).max(-1)
+        translating = given == len(turn)
+        piece = piece.masked_fill(~alive, EOS)
+        total += best * (alive & translating)
+        count += alive & translating
+        turns = (given == -1) & ((piece == EOS) | (step == longest_first))
+        given = torch.where(turns, 0, given)
+        forced = (given >= 0) & (given < len(turn))
+        piece = torch.where(forced, tags[given.clamp(0, len(turn) - 1)], piece)
+        given = given + forced.long()
+        alive = alive & ~(translating & (piece == EOS))
+        prefix = torch.cat((prefix, piece[:, None]), dim=1)
+        if not alive.any():
+            break
+    written, ids = [], []
+    for row in prefix[:, prompts.shape[1] :].tolist():
+        end = row.index(turn[0])  # a transcript holds no tag
+        written.append(row[:end])
+        ids.append(_until_end(row[end + len(turn) :]))
+    return written, ids, (total / count.clamp(min=1)).tolist()
+
+
+def _until_end(row: list[int]) -> list[int]:
+    return row[: row.index(EOS)] if EOS in row else row
+
+
+def _beam_search_by_length(
+    decoder: TextDecoder, source: SourceStates, prefixes: list[list[int]], beams: int, cached: bool
+) -> tuple[list[list[int]], list[float]]:
+    """Beam search from a prefix of its own for each row; those of one length search together."""
+    groups: dict[int, list[int]] = {}
+    for row, prefix in enumerate(prefixes):
+        groups.setdefault(len(prefix), []).append(row)
+    ids: list[list[int]] = [[] for _ in prefixes]
+    scores = [0.0] * len(prefixes)
+    for length, rows in groups.items():
+        mask = None if source.mask is None else source.mask[rows]
+        scorer = _PieceScorer(decoder, source.memory[rows], mask, beams, cached)
+        prompts = torch.tensor([prefixes[row] for row in rows], device=source.memory.device)
+        found = _beam_search(scorer, prompts, decoder.max_length - length, beams)
+        for row, pieces, score in zip(rows, *found, strict=True):
+            ids[row], scores[row] = pieces, score
+    return ids, scores
 
 
 def _beam_search(
-    scorer: _PieceScorer, tags: Tensor, batch: int, longest: int, beams: int
+    scorer: _PieceScorer, prompts: Tensor, longest: int, beams: int
 ) -> tuple[list[list[int]], list[float]]:
     """Beam search that ranks by the mean log-probability of a piece; a page ends when its beams cannot improve."""
-    device = tags.device
-    prefix = tags.expand(batch * beams, -1)
+    device = prompts.device
+    batch, given = prompts.shape
+    prefix = prompts.repeat_interleave(beams, 0)
     total = torch.full((batch, beams), float("-inf"), device=device)
     total[:, 0] = 0.0  # all beams start alike: only the first may speak
     finished: list[list[tuple[float, list[int]]]] = [[] for _ in range(batch)]
@@ -232,7 +378,7 @@ def _beam_search(
         ended = piece == EOS
         for page, rank in ended.nonzero().tolist():
             if rank < beams:
-                row = prefix[page * beams + int(beam[page, rank]), len(tags) :].tolist()
+                row = prefix[page * beams + int(beam[page, rank]), given:].tolist()
                 finished[page].append((float(best[page, rank]) / length, row))
         order = ended.int().argsort(dim=1, stable=True)[:, :beams]
         total, beam, piece = (part.gather(1, order) for part in (best, beam, piece))
@@ -243,7 +389,7 @@ def _beam_search(
             break
     results = []
     for page, found in enumerate(finished):
-        row = prefix[page * beams, len(tags) :].tolist()
+        row = prefix[page * beams, given:].tolist()
         results.append(max(found) if found else (float(total[page, 0]) / len(row), row))
     return [row for _, row in results], [score for score, _ in results]
 

@@ -38,6 +38,11 @@ class LoadedTranslator:
     folder: Path
     precision: str = "fp32"  # or "bf16" autocast
 
+    @property
+    def transcribes(self) -> bool:
+        """Whether it was trained by SSR, so that its answers begin with a transcript."""
+        return bool(self.config.ssr.reader)
+
 
 def load_translator(folder: str | Path, device: str = "cpu", precision: str = "fp32") -> LoadedTranslator:
     """Open a checkpoint of the stage `translator`, or the newest one of a run.
@@ -181,7 +186,9 @@ class Translator:
         pixels = torch.from_numpy(np.stack([fitted.pixels for fitted in batch]))  # (B, H, W, C)
         pixels = rearrange(pixels, "b h w c -> b c h w").to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.loaded.precision == "bf16"):
-            generated = self._generate(self.loaded.model, self.loaded.vocabulary, pixels, **options)
+            generated = self._generate(
+                self.loaded.model, self.loaded.vocabulary, pixels, transcribe=self.loaded.transcribes, **options
+            )
         drawn = rearrange(generated.pixels.float().cpu(), "b c h w -> b h w c").numpy()
         return [
             Translation(

@@ -3,10 +3,12 @@
 Shapes: B batch, C channels, S states (class token first, where there is one), D width.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import timm
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -18,8 +20,10 @@ class ImageStates:
     """What the encoder hands on.
 
     Attributes:
-        final: (B, S, D), layer-normed states after the last block; both decoders read them.
-        reading: (B, S, D), layer-normed states after block ``ocr_layer``; the OCR and CTC heads read them.
+        final: (B, S, D), layer-normed states after the last block, joined by those of the fused blocks where there are
+            any; both decoders read them.
+        reading: (B, S, D), layer-normed states after block ``ocr_layer``; the OCR and CTC heads read them. The same as
+            ``final`` where that is the last block.
     """
 
     final: Tensor
@@ -45,8 +49,38 @@ class OverlappingPatchEmbedding(nn.Module):
         return rearrange(self.proj(pixels), "b d rows columns -> b (rows columns) d")
 
 
+class SkipFusion(nn.Module):
+    """``z = h_final + MLP([h_final; h_k; ...; stop_gradient(h_j); ...])`` (arXiv 2603.20020, detached skip-links).
+
+    Blocks in ``detach`` lend their states and get no gradient back through the link. Detaching adds no parameter. The
+    paper writes ``z = MLP([...])``; the sum with ``h_final``, and an MLP that starts at zero, are ours: a trained model
+    that is given skip links starts as the model it was.
+
+    Args:
+        width: D.
+        layers: numbers of the fused blocks.
+        detach: those whose link carries no gradient.
+    """
+
+    def __init__(self, width: int, layers: list[int], detach: list[int]):
+        super().__init__()
+        self.layers = tuple(sorted(layers))
+        self.detached = frozenset(detach)
+        joined = width * (1 + len(layers))
+        self.norm = nn.LayerNorm(joined)
+        last = nn.Linear(width, width)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.mlp = nn.Sequential(nn.Linear(joined, width), nn.GELU(), last)
+
+    def forward(self, final: Tensor, states: Mapping[int, Tensor]) -> Tensor:
+        """Join the final states (B, S, D) and those after each fused block, by its number: (B, S, D)."""
+        links = [states[layer].detach() if layer in self.detached else states[layer] for layer in self.layers]
+        return final + self.mlp(self.norm(torch.cat([final, *links], dim=-1)))
+
+
 class ImageEncoder(nn.Module):
-    """ViT over a page; pixels come in [0, 1].
+    """ViT over a page, with skip links from inner blocks where ``fuse`` names some; pixels come in [0, 1].
 
     Args:
         config: size of the ViT.
@@ -77,15 +111,16 @@ class ImageEncoder(nn.Module):
         )
         if config.ocr_layer < config.layers:
             self.reading_norm = nn.LayerNorm(config.width, eps=1e-6)
+        self.fusion = SkipFusion(config.width, config.fuse, config.detach) if config.fuse else None
 
     def forward(self, pixels: Tensor) -> ImageStates:
         """(B, C, H, W) in [0, 1] -> states (B, S, D)."""
         x = self.vit.patch_embed(pixels * 2 - 1)  # (B, S, D)
         x = self.vit.norm_pre(self.vit._pos_embed(x))
-        reading = x
+        after: dict[int, Tensor] = {}  # block number -> its states
         for number, block in enumerate(self.vit.blocks, start=1):
-            x = block(x)
-            if number == self.ocr_layer:
-                reading = x
+            x = after[number] = block(x)
         final = self.vit.norm(x)
-        return ImageStates(final, final if self.ocr_layer == self.layers else self.reading_norm(reading))
+        if self.fusion is not None:
+            final = self.fusion(final, after)
+        return ImageStates(final, final if self.ocr_layer == self.layers else self.reading_norm(after[self.ocr_layer]))

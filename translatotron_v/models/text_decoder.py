@@ -116,6 +116,8 @@ class TextEncoder(nn.Module):
         image_length: S, how many of them there are.
     """
 
+    IMAGE_MODE_ONLY = ("bridge", "image_positions")  # how the names of tensors begin that text mode does not use
+
     def __init__(self, config: TransformerConfig, vocabulary_size: int, image_width: int, image_length: int):
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, config.width)

@@ -2,17 +2,32 @@
 
 import re
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from translatotron_v.config import Config
-from translatotron_v.data.pages import fitting, read_split
+from translatotron_v.data.pages import (
+    ReviewedPair,
+    TaggedPair,
+    TextPair,
+    fitting,
+    pictures_of,
+    portion,
+    read_split,
+    read_text_pairs,
+)
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.training.checkpoint import latest_checkpoint, resolve
+from translatotron_v.training.probe import ProbeStage
 from translatotron_v.training.stages import STAGES, Stage
 from translatotron_v.training.trainer import Trainer
+
+_STAGES: dict[str, type[Stage]] = STAGES | {"probe": ProbeStage}
 
 
 def train(config: Config) -> dict[str, float]:
@@ -27,25 +42,22 @@ def build_stage(config: Config) -> Stage:
         UserError: a missing corpus or checkpoint, or one that does not fit the settings.
     """
     torch.manual_seed(config.trainer.seed)
-    train = read_split(config, config.data.train)
-    if config.data.limit:
-        train = train[: config.data.limit]
+    corpus = _read_corpus(config)
     vocabulary = find_vocabulary(config)
     if vocabulary is None:
-        texts = [text for pair in train for text in (pair.source, pair.target)]
+        others = corpus.text if config.data.text_languages else []  # else they are the same pairs once more
+        texts = [text for pair in [*corpus.whole, *others] for text in (pair.source, pair.target)]
         settings = config.model.vocabulary
         vocabulary = Vocabulary.build(texts, settings.subwords, settings.symbols)
-    validation = read_split(config, config.data.validation)
-    kept, kept_validation = fitting(train, config), fitting(validation, config)
-    if not kept_validation:
-        raise UserError(f"{config.data.folder}: no pair of {config.data.validation!r} fits the page")
     print(
-        f"{config.stage}: {len(kept)} of {len(train)} training pairs and {len(kept_validation)} of "
-        f"{len(validation)} validation pairs fit the page; {len(vocabulary)} pieces, "
-        f"{vocabulary.character_count} characters",
+        f"{config.stage}: {corpus.summary}; {len(vocabulary)} pieces, {vocabulary.character_count} characters",
         file=sys.stderr,
     )
-    stage = STAGES[config.stage](config, vocabulary, kept, kept_validation)
+    stage = _STAGES[config.stage](config, vocabulary, corpus.train, corpus.validation)
+    if corpus.untranslated:
+        stage.mix_in_untranslated(corpus.untranslated)
+    if config.data.text_share:
+        stage.mix_in_text(corpus.text)
     if latest_checkpoint(Path(config.run)) is None:
         new = stage.load_start()
         if new:  # one name for all layers, and for weight and bias
@@ -54,12 +66,82 @@ def build_stage(config: Config) -> Stage:
     return stage
 
 
+@dataclass
+class _Corpus:
+    """What a stage trains and is scored on."""
+
+    whole: list[TextPair]  # all training pairs, fitting or not: the vocabulary is built from them
+    train: list[TextPair]
+    validation: list[TextPair]
+    untranslated: list[TextPair]  # in SSR, pages with a transcript alone
+    text: list[TextPair]  # of text-only batches
+    summary: str
+
+
+def _read_corpus(config: Config) -> _Corpus:
+    """Read and choose the pairs of a run, with the transcripts of SSR."""
+    data = config.data
+    mixes_text = config.stage == "text" or bool(data.text_share)
+    text: list[TextPair] = list(read_text_pairs(config, data.train)) if mixes_text and data.text_languages else []
+    if config.stage == "text" and data.text_languages:
+        each = max(1, data.validation_limit // len(data.text_languages))
+        pairs = read_text_pairs(config, data.validation)
+        validation: list[TextPair] = []
+        for language in data.text_languages:
+            validation += [pair for pair in pairs if pair.language == language][:each]
+        return _Corpus(
+            [], text, validation, [], text, f"{len(text)} sentence pairs into {', '.join(data.text_languages)}"
+        )
+    whole = portion(read_split(config, data.train), data)
+    validation = read_split(config, data.validation)
+    kept, kept_validation = fitting(whole, config), fitting(validation, config)
+    if not kept_validation:
+        raise UserError(f"{data.folder}: no pair of {data.validation!r} fits the page")
+    summary = (
+        f"{len(kept)} of {len(whole)} training pairs and {len(kept_validation)} of {len(validation)} validation pairs "
+        "fit the page"
+    )
+    if data.text_share and not text:
+        text = [TaggedPair(pair.source, pair.target, data.target_language) for pair in whole]
+    train, others = split_translated(kept, data.translated)
+    if others:
+        summary += f"; translations of {len(train)} are used"
+    untranslated: list[TextPair] = []
+    if config.ssr.reader:
+        train, untranslated = review(config, train, others)
+    return _Corpus(whole, train, kept_validation, untranslated, text, summary)
+
+
+def split_translated(pairs: Sequence[TextPair], share: float) -> tuple[list[TextPair], list[TextPair]]:
+    """The pairs whose translation is used, at least one, and the others; the same choice in every run."""
+    count = max(1, round(share * len(pairs)))
+    chosen = np.zeros(len(pairs), dtype=bool)
+    chosen[np.random.default_rng(0).permutation(len(pairs))[:count]] = True
+    used = [pair for pair, taken in zip(pairs, chosen, strict=True) if taken]
+    return used, [pair for pair, taken in zip(pairs, chosen, strict=True) if not taken]
+
+
+def review(
+    config: Config, translated: Sequence[TextPair], others: Sequence[TextPair]
+) -> tuple[list[TextPair], list[TextPair]]:
+    """Join the starting reader's transcripts to the pairs: those with a translation, and those without."""
+    from translatotron_v.training.reviewing import transcripts
+
+    pairs = [*translated, *others]
+    reviewed: list[TextPair] = [
+        ReviewedPair(pair.source, pair.target, text, number < len(translated), pictures_of(pair))
+        for number, (pair, text) in enumerate(zip(pairs, transcripts(config, pairs), strict=True))
+    ]
+    return reviewed[: len(translated)], reviewed[len(translated) :]
+
+
 def find_vocabulary(config: Config) -> Vocabulary | None:
-    """The vocabulary that the run must use: its own, the named one, or that of the weights it starts from."""
+    """The vocabulary that the run must use: its own, the named one, or that of its start unless that is mapped."""
     own = latest_checkpoint(Path(config.run))
     if own is not None:
         return Vocabulary.from_file(own / "vocabulary.json")
-    origins = [config.vocabulary] if config.vocabulary else [origin.split("#")[0] for origin in config.start.values()]
+    starts = [] if config.map_vocabulary else [origin.split("#")[0] for origin in config.start.values()]
+    origins = [config.vocabulary] if config.vocabulary else starts
     for origin in origins:
         return Vocabulary.from_file(resolve(Path(origin)) / "vocabulary.json")
     return None

@@ -5,6 +5,7 @@ One safetensors file per module, the text files that describe the model (``confi
 whatever bears its name is whole: a full disk or a kill leaves the previous one in place.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -188,6 +189,16 @@ def resolve(path: str | Path) -> Path:
         state = "holds no checkpoint" if path.is_dir() else "no such folder"
         raise CheckpointError(f"{path}: {state}; name a run folder or a checkpoint folder")
     return latest
+
+
+def weights_digest(folder: Path) -> str:
+    """Changes when a weight, a setting or the vocabulary of a checkpoint changes."""
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.safetensors"), folder / "config.yaml", folder / "vocabulary.json"]):
+        if path.is_file():
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def prune(run_folder: Path, keep: int) -> None:

@@ -1,18 +1,23 @@
 """What all stages share: data, vocabulary, frozen modules, and the weights of earlier runs to start from."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from translatotron_v.config import Config, to_yaml
 from translatotron_v.data import pages
-from translatotron_v.data.pages import Batch, Collator, PageDataset
+from translatotron_v.data.pages import Batch, Collator, MixedDataset, PageDataset
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.models.text_decoder import CtcHead
 from translatotron_v.training.checkpoint import load_module, load_tensors, read_info, resolve
 from translatotron_v.training.trainer import Evaluation
+
+TEXT_ONLY = frozenset({pages.SOURCE_PIECES, pages.TARGET_PIECES})  # what a text-only batch holds
 
 
 class Stage(nn.Module):
@@ -35,8 +40,25 @@ class Stage(nn.Module):
         self.config = config
         self.vocabulary = vocabulary
         self.collator = Collator(config, vocabulary, self.wanted)
-        self.dataset = PageDataset(train, config, self.collator)
+        self.dataset: Dataset[Batch] = PageDataset(train, config, self.collator)
         self.validation = pages.plain_samples(validation[: config.data.validation_limit], config)
+
+    def mix_in_text(self, pairs: Sequence[pages.TextPair]) -> None:
+        """Let text-only batches of these pairs take ``data.text_share`` of all batches (arXiv 2503.22577).
+
+        They are whole sentences: a span of words of a source is no translation of one of its target.
+        """
+        data = replace(self.config.data, spans=0.0, shuffled=0.0, curriculum_steps=0, both_languages=False)
+        collator = Collator(self.config, self.vocabulary, TEXT_ONLY)
+        text = PageDataset(pairs, replace(self.config, data=data), collator)
+        self.dataset = MixedDataset(self.dataset, text, self.config.data.text_share, self.config.trainer.seed)
+
+    def mix_in_untranslated(self, pairs: Sequence[pages.TextPair]) -> None:
+        """Let pages with a transcript and no translation take ``ssr.untranslated`` of the batches of pages."""
+        untranslated = PageDataset(pairs, self.config, self.collator)
+        self.dataset = MixedDataset(
+            self.dataset, untranslated, self.config.ssr.untranslated, self.config.trainer.seed + 1
+        )
 
     def optimised(self) -> Mapping[str, list[nn.Parameter]]:
         """Optimiser name -> parameters; one optimiser over all that is not frozen, unless a stage says otherwise."""
@@ -53,10 +75,12 @@ class Stage(nn.Module):
         """What makes the checkpoint open with nothing but its folder."""
         return {"config.yaml": to_yaml(self.config), "vocabulary.json": self.vocabulary.to_json()}
 
-    def validation_batches(self, size: int = 32, most: int | None = None) -> list[Batch]:
-        """The validation pairs, or the first ``most`` of them, as batches on the stage's device."""
+    def validation_batches(
+        self, size: int = 32, most: int | None = None, samples: Sequence[pages.Sample] | None = None
+    ) -> list[Batch]:
+        """The validation pairs, or the first ``most`` or some ``samples`` of them, as batches on the stage's device."""
         device = next(self.parameters()).device
-        samples = self.validation[:most]
+        samples = self.validation[:most] if samples is None else samples
         chunks = [samples[start : start + size] for start in range(0, len(samples), size)]
         return [self.collator(chunk).to(device) for chunk in chunks]
 
@@ -96,7 +120,7 @@ class Stage(nn.Module):
             if name not in self.modules_to_save:
                 known = ", ".join(self.modules_to_save)
                 raise UserError(f"start.{name}: this stage has no such module; it has {known}")
-            new += start_module(self.modules_to_save[name], name, origin, self.vocabulary)
+            new += start_module(self.modules_to_save[name], name, origin, self.vocabulary, self.config.map_vocabulary)
         return new
 
 
@@ -105,14 +129,67 @@ def trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
     return [parameter for parameter in parameters if parameter.requires_grad]
 
 
-def start_module(module: nn.Module, name: str, origin: str, vocabulary: Vocabulary) -> list[str]:
-    """Fill a module from ``RUN`` or ``RUN#module``; tensors that the file lacks keep their start and are returned."""
+def start_module(
+    module: nn.Module, name: str, origin: str, vocabulary: Vocabulary, map_vocabulary: bool = False
+) -> list[str]:
+    """Fill a module from ``RUN`` or ``RUN#module``; tensors that the file lacks keep their start and are returned.
+
+    With ``map_vocabulary`` the weights may belong to another vocabulary: their tables' rows go to the pieces and
+    characters of the same name, and those that the other does not know keep their random start.
+    """
     path, _, other = origin.partition("#")
     folder = resolve(Path(path))
     read_info(folder)
     theirs = Vocabulary.from_file(folder / "vocabulary.json")
-    if theirs != vocabulary and any(isinstance(part, nn.Embedding | CtcHead) for part in module.modules()):
-        raise UserError(f"start.{name}: {folder} was trained with another vocabulary; set vocabulary={path}")
-    load_module(module, folder, other or name, strict=False)
     held = load_tensors(folder / f"{other or name}.safetensors")
+    if theirs != vocabulary and any(isinstance(part, nn.Embedding | CtcHead) for part in module.modules()):
+        if not map_vocabulary:
+            raise UserError(
+                f"start.{name}: {folder} was trained with another vocabulary; set vocabulary={path}, or "
+                "map_vocabulary=true to keep what both know"
+            )
+        load_mapped(module, held, vocabulary, theirs)
+    else:
+        load_module(module, folder, other or name, strict=False)
     return [f"{name}.{key}" for key in module.state_dict() if key not in held]
+
+
+def load_mapped(module: nn.Module, tensors: Mapping[str, Tensor], vocabulary: Vocabulary, theirs: Vocabulary) -> None:
+    """Fill a module from tensors of another vocabulary, table by table.
+
+    Raises:
+        UserError: a tensor that is no table has another shape.
+    """
+    state = module.state_dict()
+    tables: dict[str, int] = {}  # tensor -> rows that one entry takes: the CTC head has one for each frame
+    for prefix, part in module.named_modules():
+        if isinstance(part, nn.Embedding):
+            tables[f"{prefix}.weight".lstrip(".")] = 1
+        elif isinstance(part, CtcHead):
+            tables |= {f"{prefix}.out.{kind}".lstrip("."): part.frames for kind in ("weight", "bias")}
+    for key, tensor in tensors.items():
+        if key not in state:
+            continue
+        if key in tables:
+            own, other = (
+                _names(one, table.shape[0] // tables[key])
+                for one, table in ((vocabulary, state[key]), (theirs, tensor))
+            )
+            places = {entry: place for place, entry in enumerate(other)}
+            rows = [(place, places[entry]) for place, entry in enumerate(own) if entry in places]
+            mine, from_theirs = (torch.tensor(column) for column in zip(*rows, strict=True))
+            target, source = (table.unflatten(0, (tables[key], -1)) for table in (state[key], tensor))
+            target[:, mine] = source[:, from_theirs].to(target.dtype)
+        elif tensor.shape == state[key].shape:
+            state[key].copy_(tensor)
+        else:
+            raise UserError(
+                f"start: {key!r} has shape {tuple(tensor.shape)} in the weights, this model wants "
+                f"{tuple(state[key].shape)}"
+            )
+
+
+def _names(vocabulary: Vocabulary, entries: int) -> list[str]:
+    """Names of the entries of a table of pieces or of characters, told apart by their number."""
+    pieces, characters = vocabulary.piece_names(), vocabulary.character_names()
+    return characters if entries == len(characters) else pieces

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from translatotron_v.config import Config
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
-from translatotron_v.data.vocabulary import PAD, Vocabulary
+from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.inference.generate import (
     drawing_mask,
     drawing_states,
+    generate_answer,
     generate_image,
-    generate_text,
     read_ctc,
     read_source,
 )
@@ -25,7 +25,8 @@ from translatotron_v.metrics.text import bleu, cer
 from translatotron_v.models.discriminator import PatchDiscriminator, PerceptualDistance
 from translatotron_v.models.image_tokenizer import ImageTokenizer
 from translatotron_v.models.teacher import TextToImage
-from translatotron_v.models.translator import TranslatotronV
+from translatotron_v.models.text_decoder import TextEncoder
+from translatotron_v.models.translator import SourceStates, TranslatotronV
 from translatotron_v.training import losses
 from translatotron_v.training.sheets import contact_sheet, picture_error_rate
 from translatotron_v.training.stage import Stage, start_module, trainable
@@ -141,36 +142,35 @@ class TextStage(Stage):
 
     def optimised(self) -> Mapping[str, list[nn.Parameter]]:
         """The text encoder and decoder; other modules of the translator stay out of this stage."""
-        encoder = [
-            parameter
-            for name, parameter in self.translator.text_encoder.named_parameters()
-            if not name.startswith(("bridge", "image_positions"))  # only image mode passes here
-        ]
-        return {"main": trainable([*encoder, *self.translator.text_decoder.parameters()])}
+        return {"main": trainable(text_mode_parameters(self.translator))}
 
     def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """Cross-entropy of the translation."""
-        assert batch.source_pieces is not None and batch.target_output is not None
+        """Cross-entropy of the translation and, by its weight, of the source text under the OCR tag."""
+        assert batch.source_pieces is not None
         source = self.translator.read(batch.source_pieces, batch.source_pieces != PAD)
-        output = self.translator(source, batch.target_input)
-        return losses.text_cross_entropy(output.text, batch.target_output, self.config.loss.label_smoothing), {}
+        weights = self.config.loss
+        text = translation_loss(self.translator, source, batch, weights.label_smoothing)
+        if not weights.transcription:
+            return text, {}
+        copy = transcription_loss(self.translator, source, batch, weights.label_smoothing)
+        return text + weights.transcription * copy, {"text": text.detach(), "transcription": copy.detach()}
 
     @torch.no_grad()
     def evaluate(self, step: int) -> Evaluation:
-        """BLEU of greedy translations."""
-        hypotheses: list[str] = []
-        for batch in self.validation_batches(64):
-            assert batch.source_pieces is not None
-            source = self.translator.read(batch.source_pieces, batch.source_pieces != PAD)
-            hypotheses += generate_text(
-                self.translator.text_decoder,
-                self.vocabulary,
-                source.memory,
-                source.mask,
-                "translate",
-                self.config.data.target_language,
-            ).texts
-        return Evaluation({"bleu": bleu(hypotheses, [sample.target for sample in self.validation]).value})
+        """BLEU of greedy translations, for each target language."""
+        languages = list(dict.fromkeys(sample.language for sample in self.validation))
+        metrics = {}
+        for language in languages:
+            chosen = [sample for sample in self.validation if sample.language == language]
+            hypotheses: list[str] = []
+            for batch in self.validation_batches(64, samples=chosen):
+                assert batch.source_pieces is not None
+                source = self.translator.read(batch.source_pieces, batch.source_pieces != PAD)
+                target = language or self.config.data.target_language
+                hypotheses += generate_answer(self.translator, self.vocabulary, source, target).texts
+            name = f"bleu_{language}" if len(languages) > 1 else "bleu"
+            metrics[name] = bleu(hypotheses, [sample.target for sample in chosen]).value
+        return Evaluation(metrics)
 
 
 class ReaderStage(Stage):
@@ -186,17 +186,23 @@ class ReaderStage(Stage):
             for name in ("image_encoder", "ctc_head", "ocr_head")
             if (module := getattr(self.translator, name)) is not None
         }
+        if config.data.text_share:
+            self.modules_to_save |= {name: getattr(self.translator, name) for name in ("text_encoder", "text_decoder")}
         self.freeze(*config.freeze)
 
     def optimised(self) -> Mapping[str, list[nn.Parameter]]:
-        """The image encoder and the heads that read."""
-        modules = self.modules_to_save.values()
-        return {"main": trainable(p for module in modules for p in module.parameters())}
+        """The image encoder and the heads that read; text mode where it trains beside them."""
+        modules = (module for name, module in self.modules_to_save.items() if not name.startswith("text_"))
+        parameters = [parameter for module in modules for parameter in module.parameters()]
+        if self.config.data.text_share:
+            parameters += text_mode_parameters(self.translator)
+        return {"main": trainable(parameters)}
 
     def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """``ctc`` times CTC plus ``beta`` times the OCR head's cross-entropy."""
+        """``ctc`` times CTC plus ``beta`` times the OCR head's cross-entropy; text mode's on a text-only batch."""
         weights = self.config.loss
-        assert batch.source_pixels is not None
+        if batch.source_pixels is None:
+            return text_only_loss(self.translator, batch, weights.label_smoothing)
         states = self.translator.image_encoder(batch.source_pixels)
         return reading_loss(self.translator, states.reading, batch, weights.ctc, weights.ocr, weights.label_smoothing)
 
@@ -314,82 +320,142 @@ class TranslatorStage(Stage):
         return {"main": trainable(p for module in modules.values() for p in module.parameters())}
 
     def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """The weighted sum, and each part by name."""
+        """The weighted sum, and each part by name; on a text-only batch, text mode's cross-entropy alone."""
         weights = self.config.loss
-        assert batch.source_pixels is not None and batch.target_output is not None
+        if batch.source_pixels is None:
+            return text_only_loss(self.translator, batch, weights.label_smoothing)
+        assert batch.target_output is not None
         source = self.translator.see(batch.source_pixels)
         assert source.reading is not None
         loss, report = reading_loss(
             self.translator, source.reading, batch, weights.ctc, weights.ocr, weights.label_smoothing
         )
         ids = None
-        if self.draws:
-            assert batch.target_pixels is not None
+        if self.draws and batch.target_pixels is not None:  # a page without translation has nothing to draw
             with torch.no_grad():
                 ids = self.translator.image_tokenizer.encode_to_ids(batch.target_pixels)
-        output = self.translator(
-            source,
-            batch.target_input,
-            batch.target_output != PAD,
-            image_ids=ids,
-            characters=batch.target_characters,
-            character_mask=None if batch.target_characters is None else drawing_mask(batch.target_characters),
-            owners=batch.owners,
-        )
-        text = losses.text_cross_entropy(output.text, batch.target_output, weights.label_smoothing)
-        loss = loss + weights.text * text
-        report["text"] = text.detach()
-        if weights.text_mode or weights.text_distillation:
-            with torch.set_grad_enabled(bool(weights.text_mode)):
-                expected = self._text_mode_logits(batch)
-            if weights.text_mode:
-                own = losses.text_cross_entropy(expected, batch.target_output, weights.label_smoothing)
-                loss = loss + weights.text_mode * own
-                report["text_mode"] = own.detach()
-            if weights.text_distillation:
-                kl = losses.distillation(output.text, expected.detach(), mask=batch.target_output != PAD)
-                loss = loss + weights.text_distillation * kl
-                report["text_distillation"] = kl.detach()
+        parts: list[tuple[str, float, Tensor]] = []
+        output = None
+        if weights.text or ids is not None or weights.text_distillation:
+            output = self.translator(
+                source,
+                batch.target_input,
+                batch.translation_mask,
+                image_ids=ids,
+                characters=batch.target_characters,
+                character_mask=None if batch.target_characters is None else drawing_mask(batch.target_characters),
+                owners=batch.owners,
+            )
+            text = losses.text_cross_entropy(output.text, batch.target_output, weights.label_smoothing)
+            parts.append(("text", weights.text, text))
+        if weights.transcription:
+            copied = transcription_loss(self.translator, source, batch, weights.label_smoothing)
+            parts.append(("transcription", weights.transcription, copied))
+        parts += self._text_mode_parts(batch, None if output is None else output.text)
+        if weights.self_distillation or weights.self_distillation_kl:
+            parts += self._self_distillation_parts(batch, source)
         if ids is not None:
+            assert output is not None
             image = losses.image_cross_entropy(output.image, ids, weights.image_smoothing)
-            loss = loss + weights.image * image
-            report["image"] = image.detach()
-        if self.teacher is not None and ids is not None:
-            assert batch.target_characters is not None
-            with torch.no_grad():
-                mask = drawing_mask(batch.target_characters)
-                expected = self.teacher(ids, batch.target_characters, mask, batch.source_pixels)
-            kl = losses.distillation(output.image, expected, weights.temperature)
-            loss = loss + weights.distillation * kl
-            report["distillation"] = kl.detach()
+            parts.append(("image", weights.image, image))
+            if self.teacher is not None:
+                parts.append(("distillation", weights.distillation, self._distillation(batch, ids, output.image)))
+        for name, weight, part in parts:
+            loss = loss + weight * part
+            report[name] = part.detach()
         return loss, report
 
-    def _text_mode_logits(self, batch: Batch) -> Tensor:
-        """What text mode makes of the same translation, reading the source as text: (B, T, V)."""
-        assert batch.source_pieces is not None and batch.target_input is not None
+    def _distillation(self, batch: Batch, ids: Tensor, logits: Tensor) -> Tensor:
+        """KL to what the teacher expects of the image tokens."""
+        assert self.teacher is not None and batch.target_characters is not None
+        with torch.no_grad():
+            mask = drawing_mask(batch.target_characters)
+            expected = self.teacher(ids, batch.target_characters, mask, batch.source_pixels)
+        return losses.distillation(logits, expected, self.config.loss.temperature)
+
+    def _text_mode_parts(self, batch: Batch, logits: Tensor | None) -> list[tuple[str, float, Tensor]]:
+        """Text mode beside image mode, on the gold answer: its own loss, and the distance of image mode to it."""
+        weights = self.config.loss
+        if not (weights.text_mode or weights.text_distillation):
+            return []
+        assert batch.source_pieces is not None and batch.target_output is not None
+        parts = []
+        with torch.set_grad_enabled(bool(weights.text_mode)):
+            source = self.translator.read(batch.source_pieces, batch.source_pieces != PAD)
+            expected = self.translator(source, batch.target_input).text
+        assert expected is not None
+        if weights.text_mode:
+            own = losses.text_cross_entropy(expected, batch.target_output, weights.label_smoothing)
+            parts.append(("text_mode", weights.text_mode, own))
+        if weights.text_distillation:
+            assert logits is not None
+            kl = losses.distillation(logits, expected.detach(), mask=batch.target_output != PAD)
+            parts.append(("text_distillation", weights.text_distillation, kl))
+        return parts
+
+    def _self_distillation_parts(self, batch: Batch, source: SourceStates) -> list[tuple[str, float, Tensor]]:
+        """Image mode learns what text mode, by the weights of this very step, writes of the same sentences.
+
+        On-policy self-distillation (arXiv 2603.09095), by sequence (cross-entropy) and by token (KL to text mode's
+        distribution along that text). No gradient flows into text mode's answer.
+        """
+        weights = self.config.loss
+        given, wanted, expected = self._text_mode_answers(batch)
+        logits, _ = self.translator.text_decoder(given, source.memory, source.mask)
+        parts = []
+        if weights.self_distillation:
+            sequence = losses.text_cross_entropy(logits, wanted, weights.label_smoothing)
+            parts.append(("self_distillation", weights.self_distillation, sequence))
+        if weights.self_distillation_kl:
+            kl = losses.distillation(logits, expected, mask=wanted != PAD)
+            parts.append(("self_distillation_kl", weights.self_distillation_kl, kl))
+        return parts
+
+    @torch.no_grad()
+    def _text_mode_answers(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Text mode's greedy translations, without dropout: decoder input and targets (B, T), and its logits there."""
+        assert batch.source_pieces is not None
+        parts: list[nn.Module] = [self.translator.text_encoder, self.translator.text_decoder]
+        before = [part.training for part in parts]
+        for part in parts:
+            part.eval()
         source = self.translator.read(batch.source_pieces, batch.source_pieces != PAD)
-        logits = self.translator(source, batch.target_input).text
-        assert logits is not None
-        return logits
+        answers = generate_answer(self.translator, self.vocabulary, source, self.config.data.target_language)
+        device = batch.source_pieces.device
+        given = pages.pad([[*prefix, *ids] for prefix, ids in zip(answers.prefixes, answers.ids, strict=True)])
+        wanted = pages.pad([[PAD, *ids, EOS] for ids in answers.ids])
+        given, wanted = given.to(device), wanted.to(device)
+        expected, _ = self.translator.text_decoder(given, source.memory, source.mask)
+        for part, training in zip(parts, before, strict=True):
+            part.train(training)
+        return given, wanted, expected
 
     @torch.no_grad()
     def evaluate(self, step: int) -> Evaluation:
         """BLEU of the text, CER of the reading and, where pictures are drawn, their BLEU and CER by OCR."""
+        data = self.config.data
+        transcribes = bool(self.config.ssr.reader)
         hypotheses: list[str] = []
         read: list[str] = []
+        transcribed: list[str] = []
         pictures: list[Tensor] = []
         sheet = None
         for batch in self.validation_batches():
             assert batch.source_pixels is not None
             source = self.translator.see(batch.source_pixels)
-            target = self.config.data.target_language
-            decoded = generate_text(
-                self.translator.text_decoder, self.vocabulary, source.memory, source.mask, "translate", target
+            decoded = generate_answer(
+                self.translator,
+                self.vocabulary,
+                source,
+                data.target_language,
+                source_language=data.source_language,
+                transcribe=transcribes,
             )
             hypotheses += decoded.texts
-            read += read_source(self.translator, self.vocabulary, source, self.config.data.source_language)
+            transcribed += decoded.transcripts
+            read += read_source(self.translator, self.vocabulary, source, data.source_language)
             if self.draws and len(pictures) < PICTURES:
-                drawn, mask = drawing_states(self.translator, self.vocabulary, source, decoded.ids, target)
+                drawn, mask = drawing_states(self.translator, self.vocabulary, source, decoded)
                 ids, _ = generate_image(self.translator.image_decoder, drawn, mask, source.memory)
                 pixels = self.translator.image_tokenizer.decode_from_ids(ids)
                 pictures += pixels
@@ -397,14 +463,52 @@ class TranslatorStage(Stage):
                     assert batch.target_pixels is not None
                     columns = [batch.source_pixels, pixels, batch.target_pixels]
                     sheet = contact_sheet([column[:SHEET_PAGES] for column in columns])
-        references = [sample.target for sample in self.validation]
+        sources = [sample.source for sample in self.validation]
         metrics = {
-            "bleu": bleu(hypotheses, references).value,
-            "reading_cer": cer(read, [sample.source for sample in self.validation]).value,
+            "bleu": bleu(hypotheses, [sample.target for sample in self.validation]).value,
+            "reading_cer": cer(read, sources).value,
         }
+        if transcribes:
+            metrics["transcript_cer"] = cer(transcribed, sources).value
         if pictures:
             metrics["picture_cer"] = picture_error_rate(pictures[:PICTURES], hypotheses)
         return Evaluation(metrics, sheet)
+
+
+def text_mode_parameters(translator: TranslatotronV) -> list[nn.Parameter]:
+    """The text encoder's and decoder's parameters that text mode passes through."""
+    encoder = [
+        parameter
+        for name, parameter in translator.text_encoder.named_parameters()
+        if not name.startswith(TextEncoder.IMAGE_MODE_ONLY)
+    ]
+    return [*encoder, *translator.text_decoder.parameters()]
+
+
+def translation_loss(translator: TranslatotronV, source: SourceStates, batch: Batch, label_smoothing: float) -> Tensor:
+    """Cross-entropy of the text decoder's answer."""
+    assert batch.target_output is not None
+    output = translator(source, batch.target_input)
+    return losses.text_cross_entropy(output.text, batch.target_output, label_smoothing)
+
+
+def transcription_loss(
+    translator: TranslatotronV, source: SourceStates, batch: Batch, label_smoothing: float
+) -> Tensor:
+    """Cross-entropy of the source text, written by the text decoder under the OCR tag."""
+    assert batch.source_input is not None and batch.source_output is not None
+    logits, _ = translator.text_decoder(batch.source_input, source.memory, source.mask)
+    return losses.text_cross_entropy(logits, batch.source_output, label_smoothing)
+
+
+def text_only_loss(
+    translator: TranslatotronV, batch: Batch, label_smoothing: float
+) -> tuple[Tensor, dict[str, Tensor | float]]:
+    """Text mode's cross-entropy on a text-only batch."""
+    assert batch.source_pieces is not None
+    source = translator.read(batch.source_pieces, batch.source_pieces != PAD)
+    loss = translation_loss(translator, source, batch, label_smoothing)
+    return loss, {"text_only": loss.detach()}
 
 
 def reading_loss(

@@ -1,0 +1,249 @@
+"""What every experiment's script needs: its command line, its arms, its measurements, the head of its report.
+
+Whatever is finished stays finished: the same command goes on where it was, and repeats neither training nor
+measurement unless settings or weights have changed.
+"""
+
+import argparse
+import contextlib
+import datetime
+import os
+import platform
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from experiments import arms, measurements
+from experiments.arms import ROOT
+from experiments.arms import curve as curve
+from experiments.arms import loss_curve as loss_curve
+from experiments.arms import seeded as seeded
+from experiments.arms import varied as varied
+from experiments.report import Report
+from translatotron_v import __version__
+from translatotron_v.arguments import positive
+from translatotron_v.config import Config
+from translatotron_v.errors import UserError
+from translatotron_v.training.memory import keep_freed_memory
+from translatotron_v.training.recipe import Step, find_recipe, load_recipe
+
+EXPERIMENTS = ("ssr", "modality_gap", "skip_links", "textual_regularization", "combined")
+
+QUICK_FOLDER = Path("out") / "quick"
+QUICK_PAGES, QUICK_SEEDS = 4, 2
+QUICK_SETTINGS = (
+    "trainer.steps=2",
+    "trainer.batch_size=4",
+    "trainer.warmup_steps=1",
+    "trainer.log_every=1",
+    "data.limit=64",
+    f"data.validation_limit={QUICK_PAGES}",
+)
+
+
+class Stopped(BaseException):
+    """A signal asked the experiment to stop; no ``except Exception`` may swallow it."""
+
+
+def run(
+    name: str, description: str | None, body: Callable[["Experiment"], None], argv: Sequence[str] | None = None
+) -> int:
+    """Everything around an experiment: its options, one line for an error, and stopping in good order.
+
+    Args:
+        name: of the experiment: its module, and the recipe in ``configs/``.
+        description: for ``--help``.
+        body: trains, measures and writes the report.
+        argv: arguments in place of those of the command line.
+
+    Returns:
+        The exit status: 0 done, 2 bad input or a failed arm, 130 or 143 stopped by a signal.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    choices = options(description or "", name, arguments)
+    os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, here and in every child
+    keep_freed_memory()
+    previous = {number: signal.signal(number, _stop) for number in _signals()}
+    try:
+        if Path.cwd() != ROOT:
+            raise UserError(f"run the experiments from the root of the repository: cd {ROOT}")
+        body(Experiment(name, choices, arguments))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Stopped as stopped:
+        print("stopped: what was done is saved; the same command goes on from here", file=sys.stderr)
+        return 128 + int(stopped.args[0])
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    return 0
+
+
+def options(description: str, name: str, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of an experiment: data, jobs, report, seeds, quick, settings."""
+    page = Path("docs") / "experiments" / f"{_dashed(name)}.md"
+    parser = argparse.ArgumentParser(
+        prog=f"python -m experiments.{name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"""\
+The arms are the steps of configs/{name}/recipe.yaml; each writes runs/{name}/ARM and logs/ARM.log beside it.
+What is finished is not repeated: give the same command again to go on after an interruption or an error.
+To train or measure something again, delete its folder or its file in runs/{name}/measurements.
+
+examples:
+  python -m experiments.{name} --quick                       # the whole way in small, to see that it works
+  python -m experiments.{name} --data data/multi30k --jobs 4
+  python -m experiments.{name} trainer.precision=bf16        # a setting for every arm; ARM:key=value for one
+""",
+    )
+    parser.add_argument("--data", metavar="FOLDER", help="the corpus (data/multi30k; with --quick: grammar)")
+    parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="arms at a time, one thread each (2)")
+    parser.add_argument("--report", type=Path, metavar="FILE", help=f"the page; pictures go beside it ({page})")
+    parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="seeds of the arms that need them (3)")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"a few steps and pages; everything goes to {QUICK_FOLDER / name}"
+    )
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="settings laid over those of every arm")
+    chosen = parser.parse_intermixed_args(arguments)
+    chosen.data = chosen.data or ("grammar" if chosen.quick else "data/multi30k")
+    chosen.report = chosen.report or (QUICK_FOLDER / name / page.name if chosen.quick else page)
+    if chosen.quick and (ROOT / "docs") in (Path.cwd() / chosen.report).resolve().parents:
+        parser.error("--quick measures nothing: its report cannot go to docs; leave --report out")
+    return chosen
+
+
+class Experiment:
+    """An experiment as its script sees it.
+
+    Attributes:
+        name: of its module.
+        arms: name -> step of its recipe, with the settings of the command line.
+        folder: the runs of all arms, ``runs/NAME``.
+        data: the corpus, ``jobs``, ``quick``: as on the command line.
+        seeds: 1, 2, ...
+
+    Raises:
+        UserError: there is no such recipe or corpus, or a setting does not fit.
+    """
+
+    def __init__(self, name: str, chosen: argparse.Namespace, arguments: Sequence[str] = ()) -> None:
+        self.name, self.data, self.jobs, self.quick = name, str(chosen.data), int(chosen.jobs), bool(chosen.quick)
+        self.page = Path(chosen.report)
+        self.seeds = list(range(1, (min(chosen.seeds, QUICK_SEEDS) if self.quick else chosen.seeds) + 1))
+        settings = [f"data.folder={self.data}", "trainer.threads=1", *(QUICK_SETTINGS if self.quick else ())]
+        _, steps = load_recipe(find_recipe(name), [*settings, *chosen.settings])
+        self.folder = steps[0].run.parent
+        if self.quick:
+            self.folder = QUICK_FOLDER / name
+            shutil.rmtree(self.folder, ignore_errors=True)
+            moved = {step.run: self.folder / step.run.name for step in steps}
+            steps = [arms.redirected(step, moved) for step in steps]
+            for step in steps:
+                step.config.ssr.cache = str(self.folder / "transcripts")
+        self.arms = {step.name: step for step in steps}
+        self._data = _data(steps[0].config)
+        self._command = ["python", "-m", f"experiments.{name}", *map(_without_machine, arguments)]
+        self._trained: dict[Path, Step] = {}
+        self._measured: set[str] = set()
+
+    def limited(self, count: int) -> int:
+        """How many pages or sentences to measure: `count`, or a handful with ``--quick``."""
+        return min(count, QUICK_PAGES) if self.quick else count
+
+    def train(self, steps: Sequence[Step] | None = None) -> None:
+        """Train these arms (all of the recipe) unless they are finished; see `arms.train`."""
+        chosen = list(self.arms.values()) if steps is None else list(steps)
+        arms.train(chosen, self.jobs)
+        self._trained |= {step.run: step for step in chosen}
+
+    def measure(self, weights: Path | Sequence[Path], key: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What ``function(folder, *arguments)`` returns, from the file of an earlier run if there is one.
+
+        Args:
+            weights: a run or a checkpoint; the function gets the folder of its final weights. Several: one folder each.
+            key: names ``measurements/KEY.json``, which holds until weights or arguments change.
+            function: of a module, not nested, so that another process finds it; returns JSON values.
+            arguments: JSON values or paths.
+        """
+        return self.measure_all([(weights, key, function, *arguments)])[key]
+
+    def measure_all(self, tasks: Sequence[measurements.Task]) -> dict[str, Any]:
+        """Key -> value of many measurements, each as `measure` takes it, several at a time in processes of one thread.
+
+        Raises:
+            UserError: weights are missing, or a process was killed.
+        """
+        values = measurements.measure_all(tasks, self.folder / "measurements", self.jobs)
+        self._measured |= set(values)
+        return values
+
+    def cpu_seconds(self) -> float:
+        """CPU seconds of the arms that were asked for so far, and of the measurements, whenever they were taken."""
+        training = arms.cpu_seconds(list(self._trained.values()))
+        return training + measurements.cpu_seconds(self.folder / "measurements", self._measured)
+
+    def picture(self, name: str) -> Path:
+        """Where a picture of the report belongs, such as ``docs/experiments/ssr/curves.png``."""
+        return self.page.with_suffix("") / name
+
+    def report(self, title: str, verdict: str) -> Report:
+        """The head of the page: verdict, date, data, seeds, versions, cost and command.
+
+        Args:
+            title: heading.
+            verdict: "Reproduced: ...", "Not reproduced: ..." or "Partly: ...".
+        """
+        import torch
+
+        seeds = sorted({step.config.trainer.seed for step in self._trained.values()})
+        facts = [
+            f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d} (UTC).",
+            f"Data: {self._data}.",
+            *([f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}."] if seeds else []),
+            f"{self.cpu_seconds():,.0f} CPU-seconds of training and measuring, one thread for each arm;",
+            f"torch {torch.__version__}, translatotron-v {__version__}, Python {platform.python_version()}.",
+        ]
+        if self.quick:
+            facts.append("**Made with --quick: the figures mean nothing.**")
+        return Report(self.page, title, verdict, facts, shlex.join(self._command))
+
+
+def _data(config: Config) -> str:
+    """The corpus, its splits and how many pairs each has; a corpus needs no test split."""
+    from translatotron_v.data.pages import read_split
+
+    data = config.data
+    sizes = {split: len(read_split(config, split)) for split in (data.train, data.validation)}
+    with contextlib.suppress(UserError):
+        sizes[data.test] = len(read_split(config, data.test))
+    listed = ", ".join(f"`{split}` {size:,}" for split, size in sizes.items())
+    return f"{_without_machine(data.folder)}, {data.source_language}-{data.target_language}, {listed} pairs"
+
+
+def _without_machine(word: str) -> str:
+    """A word of a command line without the place of this checkout, or of anything outside it."""
+    key, separator, value = word.rpartition("=")
+    path = Path(value)
+    if not path.is_absolute():
+        return word
+    shown = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+    return f"{key}{separator}{shown}"
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _signals() -> list[signal.Signals]:
+    return [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise Stopped(number)

@@ -1,0 +1,248 @@
+"""Do skip links help a reader, and does it help to detach the shallow ones? (arXiv 2603.20020, with R-Probe)
+
+One image encoder that has just learned to read joins a trained text model, three times over: without fusion, with a
+shallow and a deep block fused, and with the same fusion whose shallow link carries no gradient. Three seeds each.
+"""
+
+import itertools
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from experiments import scores
+from experiments.harness import Experiment, loss_curve, run, seeded
+from experiments.report import difference, line_plot, mean_and_spread
+
+LIMIT, PROBE_PAGES, PROBE_STEPS, GRADIENT_BATCHES = 250, 64, 150, 4
+ARMS = {"none": "no fusion", "fused": "fusion", "detached": "fusion, shallow link detached"}
+MEASURES = {  # name in the report -> (decimals, whether more is better)
+    "BLEU": (1, True),
+    "reading accuracy (CTC), %": (2, True),
+    "probe MSE": (4, False),
+    "probe PSNR, dB": (2, True),
+    "probe SSIM": (3, True),
+    "probe CER": (3, False),
+}
+
+
+def main() -> int:
+    """Run the experiment from the command line."""
+    return run("skip_links", __doc__, body)
+
+
+def body(experiment: Experiment) -> None:
+    """Train three seeds of each arm, probe them and write the report."""
+    arms = {(arm, seed): seeded(experiment.arms[arm], seed) for seed in experiment.seeds for arm in ARMS}
+    experiment.train([experiment.arms["reader"], *arms.values()])
+    limit, pages = experiment.limited(LIMIT), experiment.limited(PROBE_PAGES)
+    tasks: list[tuple[Any, ...]] = []
+    for (arm, seed), step in arms.items():
+        name = f"{arm}-{seed}"
+        folder = str(experiment.folder / "probes" / name)
+        tasks += [
+            (step.run, f"{name}-texts", scores.texts, experiment.data, "image", "", limit),
+            (step.run, f"{name}-reading", scores.ctc_accuracy, experiment.data, limit),
+            (step.run, f"{name}-probe", probe, experiment.data, folder, experiment.limited(PROBE_STEPS), pages, seed),
+            (step.run, f"{name}-gradients", gradients, experiment.data),
+        ]
+    measured = experiment.measure_all(tasks)
+    values = {arm: [row(measured, f"{arm}-{seed}") for seed in experiment.seeds] for arm in ARMS}
+    report = experiment.report("Skip links, live and detached, and what R-Probe sees", verdict(values))
+    ceiling = measured[f"none-{experiment.seeds[0]}-probe"]["cer_ceiling"]
+    report.text(
+        f"Mean and standard deviation over {len(experiment.seeds)} seeds, on validation pages. BLEU of the text "
+        f"answers and reading accuracy of the CTC head on {limit} captions; R-Probe on {pages} pages, OCR ceiling (CER "
+        f"of the pages themselves) {ceiling:.3f}."
+    )
+    report.table(
+        ["measure", *ARMS.values()],
+        [
+            [name, *(mean_and_spread([one[name] for one in values[arm]], digits) for arm in ARMS)]
+            for name, (digits, _) in MEASURES.items()
+        ],
+    )
+    report.text("Differences of the means; *inside the spread* if no larger than what one arm shows between its seeds:")
+    report.table(
+        ["measure", "fusion less none", "detached less none", "detached less fusion"],
+        [
+            [
+                name,
+                *(
+                    shown(values, name, *pair)
+                    for pair in (("fused", "none"), ("detached", "none"), ("detached", "fused"))
+                ),
+            ]
+            for name in MEASURES
+        ],
+    )
+    report.section("Gradients of the shallow blocks")
+    report.text(
+        f"Norm of the gradient of each block after training, over {GRADIENT_BATCHES} batches of validation pages, and "
+        "of what flows through each link."
+    )
+    blocks = sorted({key for arm in ARMS for key in measured[f"{arm}-{experiment.seeds[0]}-gradients"]})
+    report.table(
+        ["gradient norm", *ARMS.values()],
+        [
+            [
+                block,
+                *(
+                    mean_and_spread(
+                        [measured[f"{arm}-{seed}-gradients"].get(block, float("nan")) for seed in experiment.seeds], 4
+                    )
+                    for arm in ARMS
+                ),
+            ]
+            for block in blocks
+        ],
+    )
+    report.section("Stability")
+    curves = {
+        f"{name}, seed {seed}": loss_curve(arms[arm, seed].run)
+        for arm, name in ARMS.items()
+        for seed in experiment.seeds
+    }
+    report.figure(
+        line_plot(experiment.picture("losses.png"), curves, "step", "training loss"), "Training loss of all nine runs"
+    )
+    report.text(stability(curves))
+    report.section("What the probe draws")
+    for arm, name in ARMS.items():
+        place = experiment.picture(f"probe-{arm}.png")
+        copy_picture(experiment.folder / "probes" / f"{arm}-{experiment.seeds[0]}" / "pages.png", place)
+        report.figure(place, f"R-Probe, {name}: pages, each above its reconstruction")
+    report.section("Set-up")
+    report.text(SET_UP)
+    report.write()
+    print(report)
+
+
+def row(measured: dict[str, Any], name: str) -> dict[str, float]:
+    """What one run is judged by."""
+    probed = measured[f"{name}-probe"]
+    return {
+        "BLEU": measured[f"{name}-texts"]["bleu"],
+        "reading accuracy (CTC), %": 100 * measured[f"{name}-reading"],
+        **{f"probe {key}": probed[key.split(",")[0].lower()] for key in ("MSE", "PSNR, dB", "SSIM", "CER")},
+    }
+
+
+def probe(weights: Path, data: str, folder: str, steps: int, pages: int, seed: int) -> dict[str, float]:
+    """R-Probe of a checkpoint; its pictures stay in the folder."""
+    from translatotron_v.evaluation.r_probe import probe_checkpoint
+
+    return probe_checkpoint(weights, folder=Path(folder), data=data, steps=steps, limit=pages, seed=seed, quiet=True)
+
+
+def gradients(weights: Path, data: str) -> dict[str, float]:
+    """Gradient norms of each block of the image encoder, and through each link, on validation pages; no dropout."""
+    import torch
+
+    from translatotron_v.config import load_config
+    from translatotron_v.training.build import build_stage
+
+    config = load_config(weights / "config.yaml")
+    modules = ("image_encoder", "ctc_head", "text_encoder", "text_decoder")
+    config.start = {name: str(weights) for name in modules}
+    config.data.folder, config.data.validation_limit = data, GRADIENT_BATCHES * 32
+    with tempfile.TemporaryDirectory() as empty:
+        config.run = empty
+        stage: Any = build_stage(config).eval()
+    encoder = stage.translator.image_encoder
+    links: dict[int, list[torch.Tensor]] = {}
+
+    def tap(_: Any, given: tuple[Any, Any]) -> tuple[Any, Any]:
+        """Put a copy of each state in front of its link, so that what comes back through the link can be told apart."""
+        final, states = given
+        copies = {number: states[number].clone() for number in encoder.fusion.layers}
+        for number, copy in copies.items():
+            copy.retain_grad()
+            links.setdefault(number, []).append(copy)
+        return final, states | copies
+
+    if encoder.fusion is not None:
+        encoder.fusion.register_forward_pre_hook(tap)
+    for batch in stage.validation_batches():
+        loss, _ = stage(batch, "main", 0)
+        (loss / GRADIENT_BATCHES).backward()
+    norms = {
+        f"block {number}": sum(float(p.grad.square().sum()) for p in block.parameters() if p.grad is not None) ** 0.5
+        for number, block in enumerate(encoder.vit.blocks, start=1)
+    }
+    for number, copies in links.items():
+        squares = [0.0 if copy.grad is None else float(copy.grad.square().sum()) for copy in copies]
+        norms[f"link of block {number}"] = sum(squares) ** 0.5
+    return norms
+
+
+def shown(values: dict[str, list[dict[str, float]]], name: str, arm: str, baseline: str) -> str:
+    """A difference of two arms, marked where it lies inside the spread."""
+    delta, inside = compared(values, name, arm, baseline)
+    return f"{delta:+.{MEASURES[name][0]}f}{' (inside the spread)' if inside else ''}"
+
+
+def compared(values: dict[str, list[dict[str, float]]], name: str, arm: str, baseline: str) -> tuple[float, bool]:
+    """Difference of the means of two arms, and whether it lies inside the spread."""
+    return difference([one[name] for one in values[arm]], [one[name] for one in values[baseline]])
+
+
+def verdict(values: dict[str, list[dict[str, float]]]) -> str:
+    """The first sentence, from the figures alone."""
+
+    def outcome(arm: str, baseline: str, name: str) -> int:
+        delta, inside = compared(values, name, arm, baseline)
+        return 0 if inside else (1 if (delta > 0) == MEASURES[name][1] else -1)
+
+    names = ("BLEU", "reading accuracy (CTC), %", "probe MSE")
+    fused, detached, between = (
+        [outcome(*pair, name) for name in names]
+        for pair in (("fused", "none"), ("detached", "none"), ("detached", "fused"))
+    )
+    words = {1: "better", 0: "inside the spread", -1: "worse"}
+    told = "; ".join(
+        f"{label}: " + ", ".join(f"{name} {words[result]}" for name, result in zip(names, results, strict=True))
+        for label, results in (
+            ("fusion against none", fused),
+            ("detached against none", detached),
+            ("detached against live", between),
+        )
+    )
+    if min(fused) >= 0 and max(fused) > 0 and min(between) >= 0 and max(between) > 0:
+        return f"Reproduced: fusion helps and detaching the shallow link helps more ({told})."
+    if max(*fused, *detached, *between) > 0:
+        return f"Partly: {told}."
+    return f"Not reproduced: {told}."
+
+
+def stability(curves: dict[str, tuple[list[int], list[float]]]) -> str:
+    """How often the loss of each run went up between two entries of its log, and by how much at most."""
+    rises = {
+        name: [later - earlier for earlier, later in itertools.pairwise(losses) if later > earlier]
+        for name, (_, losses) in curves.items()
+    }
+    most = max(rises, key=lambda name: max(rises[name], default=0.0))
+    counts = ", ".join(f"{name} {len(found)}" for name, found in rises.items())
+    lost = [name for name, (_, losses) in curves.items() if not losses[-1] < losses[0]]
+    ended = f"Ended above where they began: {', '.join(lost)}." if lost else "Every run ends below where it began."
+    return f"{ended} Rises of the logged loss: {counts}; the largest is {max(rises[most], default=0.0):.2f} ({most})."
+
+
+def copy_picture(source: Path, target: Path) -> None:
+    """Bring a picture of the probe beside the report."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+SET_UP = """\
+- The image encoder is trained from nothing to read (CTC) for 220 steps, once; the text model is that of the shipped
+  `tiny`. From there each arm takes 200 steps of 24 pages on the translation and CTC, the image encoder live.
+- Fusion: z = h4 + MLP([h4; h1; h3]) of the four blocks' states, the MLP starting at zero, so that all arms start as the
+  same function. Detached: no gradient through the link of block 1. Both have the same number of parameters.
+- R-Probe: the first layer of the text decoder and a linear map, trained for 150 steps of 16 training pages on the
+  frozen states; the same for all arms."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

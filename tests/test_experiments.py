@@ -1,0 +1,442 @@
+"""The experiments' harness: order of trainings, kept measurements, numbers with their spread, the report."""
+
+import json
+import os
+import re
+import signal
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from experiments import arms, harness, measurements, report
+from translatotron_v.config import load_config, to_yaml
+from translatotron_v.errors import UserError
+from translatotron_v.training.checkpoint import resolve, save_checkpoint
+from translatotron_v.training.recipe import Step, load_recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def step(name: str, start: str = "", *settings: str) -> Step:
+    origin = [f"start.text_decoder={start}"] if start else []
+    config = load_config(None, ["stage=text", f"run=runs/try/{name}", "trainer.steps=5", *origin, *settings])
+    return Step(name, Path(f"configs/try/{name}.yaml"), config)
+
+
+def finish(one: Step, content: str = "") -> None:
+    """Leave what a finished run leaves; `content` stands for its weights."""
+    info = {"step": 5, "metrics": {}, "cpu_seconds": 7.0, "elapsed_seconds": 9.0}
+    files = {"config.yaml": to_yaml(one.config), "vocabulary.json": content}
+    save_checkpoint(one.run / "final", {}, files, info)
+
+
+class Child:
+    """A training that ends at its third look, finished unless it is to fail."""
+
+    def __init__(self, trainings: "Trainings", one: Step) -> None:
+        self.trainings, self.step, self.looks, self.returncode = trainings, one, 0, None
+
+    def poll(self) -> int | None:
+        self.looks += 1
+        if self.looks < 3:
+            return None
+        self.trainings.running.discard(self.step.name)
+        self.returncode = self.trainings.status.get(self.step.name, 0)
+        if self.returncode == 0:
+            finish(self.step)
+        return self.returncode
+
+    def terminate(self) -> None:
+        self.trainings.terminated.append(self.step.name)
+
+    def wait(self) -> int:
+        return 143
+
+
+class Trainings:
+    """Stands in for `arms.launch` and notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.running: set[str] = set()
+        self.most = 0
+        self.terminated: list[str] = []
+        self.status: dict[str, int] = {}
+        self.output = ""
+
+    def launch(self, one: Step, log: Path) -> Child:
+        for origin in arms.origins(one.config):
+            assert resolve(origin).name == "final", f"{one.name} began before {origin} was finished"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(self.output)
+        self.begun.append(one.name)
+        self.running.add(one.name)
+        self.most = max(self.most, len(self.running))
+        return Child(self, one)
+
+
+@pytest.fixture
+def trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainings:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(arms, "_POLL_SECONDS", 0.0)
+    stand_in = Trainings()
+    monkeypatch.setattr(arms, "launch", stand_in.launch)
+    return stand_in
+
+
+# --- arms -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3])
+def test_an_arm_waits_for_what_it_starts_from(trainings: Trainings, jobs: int):
+    steps = [
+        step("late", "runs/try/b#text_decoder"),
+        step("b", "runs/try/a/final"),
+        step("c", "", "vocabulary=runs/try/a"),
+        step("d", "", "stage=translator", "ssr.reader=runs/try/a"),
+        step("a"),
+    ]
+    arms.train(steps, jobs)
+    assert sorted(trainings.begun) == ["a", "b", "c", "d", "late"]
+    assert trainings.begun[0] == "a"
+    assert trainings.most == jobs
+    arms.train(steps, jobs)
+    assert len(trainings.begun) == 5  # finished ones are passed over
+
+
+def test_a_failure_names_the_log_and_stops_the_others(trainings: Trainings):
+    trainings.status["bad"] = 2
+    trainings.output = "step 1/5\nerror: the disk is full\n\n"
+    with pytest.raises(UserError, match=r"bad: .*runs/try/logs/bad\.log: error: the disk is full$") as caught:
+        arms.train([step("bad"), step("other"), step("after", "runs/try/bad")], 2)
+    assert "\n" not in str(caught.value)
+    assert trainings.terminated == ["other"]
+    assert "after" not in trainings.begun
+
+
+def test_a_signal_stops_the_children(trainings: Trainings, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(seconds: float) -> None:
+        raise harness.Stopped(signal.SIGINT)
+
+    monkeypatch.setattr(arms.time, "sleep", interrupted)
+    with pytest.raises(harness.Stopped):
+        arms.train([step("a"), step("b")], 2)
+    assert trainings.terminated == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([step("a", "runs/other/x")], "'a' starts from runs/other/x, which is not there"),
+        ([step("a", "runs/try/b"), step("b", "runs/try/a")], "wait for each other.*runs/try/a, runs/try/b"),
+        ([step("a"), step("b", "", "run=runs/try/a")], "share the run folder runs/try/a"),
+    ],
+)
+def test_impossible_orders_are_found_before_anything_runs(trainings: Trainings, steps: list[Step], message: str):
+    with pytest.raises(UserError, match=message):
+        arms.train(steps)
+    assert trainings.begun == []
+
+
+def test_a_run_of_other_settings_does_not_pass_for_the_arm(trainings: Trainings):
+    finish(step("a"))
+    arms.train([step("a", "", "trainer.log_every=7", "data.folder=./data/multi30k")])
+    with pytest.raises(UserError, match=r"runs/try/a: .*trainer\.learning_rate 0\.001, now 0\.5\): delete"):
+        arms.train([step("a", "", "trainer.learning_rate=0.5")])
+    assert trainings.begun == []
+
+
+def test_a_run_from_weights_that_were_trained_anew_does_not_pass_either(trainings: Trainings):
+    steps = [step("a"), step("b", "runs/try/a")]
+    arms.train(steps)
+    finish(steps[0], content="others")
+    with pytest.raises(UserError, match="runs/try/b: runs/try/a, where it started from, has changed"):
+        arms.train(steps)
+
+
+def test_seeds_and_variants_have_runs_of_their_own():
+    first = step("a")
+    second = step("b", "runs/try/a#text_decoder", "vocabulary=weights/tiny")
+    alone, together = arms.seeded(second, 3), arms.seeded(second, 3, also=[first])
+    assert (alone.name, alone.run, alone.config.trainer.seed) == ("b-seed3", Path("runs/try/b-seed3"), 3)
+    assert alone.config.start == {"text_decoder": "runs/try/a#text_decoder"}
+    assert together.config.start == {"text_decoder": "runs/try/a-seed3#text_decoder"}
+    assert together.config.vocabulary == "weights/tiny"
+    assert second.config.run == "runs/try/b" and second.config.trainer.seed == 1
+    shares = arms.varied(second, "-text25", "data.text_share=0.25", "data.text_languages=[en, fr]")
+    assert (shares.config.data.text_share, shares.config.data.text_languages) == (0.25, ["en", "fr"])
+    assert shares.run == Path("runs/try/b-text25")
+
+
+def test_a_child_trains_with_the_settings_of_its_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The real launch, with a stand-in for train.py that prints what it is given."""
+    (tmp_path / "train.py").write_text("import os, sys; print(sys.argv[1:], os.environ['OMP_NUM_THREADS'])\n")
+    monkeypatch.setattr(arms, "ROOT", tmp_path)
+    log = tmp_path / "logs" / "a.log"
+    one = step("a", "", "trainer.learning_rate=0.25")
+    assert arms.launch(one, log).wait() == 0
+    settings = log.with_suffix(".yaml")
+    assert str(["text", "--config", str(settings)]) + " 1" in log.read_text()
+    assert load_config(settings) == one.config
+
+
+def test_cost_and_curves_come_from_the_runs(trainings: Trainings):
+    one, other = step("a"), step("b")
+    finish(one)
+    finish(other)
+    assert arms.cpu_seconds([one, other]) == 14.0
+    entries = [{"kind": "training", "step": 20, "loss": 2.5}, {"kind": "evaluation", "step": 20, "bleu": 4.0}]
+    (one.run / "metrics.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries) + '{"kind": "tr')
+    assert arms.loss_curve(one.run) == ([20], [2.5])
+    assert arms.curve(one.run, "bleu", "evaluation") == ([20], [4.0])
+
+
+# --- measurements -----------------------------------------------------------------------------------------------------
+
+
+def measured(folder: Path, log: str, factor: int) -> dict[str, float]:
+    """A measurement: length of the vocabulary file times a factor; notes in a file that it ran."""
+    with open(log, "a") as file:
+        file.write("x")
+    return {"value": factor * len((folder / "vocabulary.json").read_text())}
+
+
+def process(folder: Path) -> list[int]:
+    time.sleep(0.2)  # long enough for a second worker to begin
+    return [os.getpid(), int(os.environ.get("OMP_NUM_THREADS", 0))]
+
+
+def refused(folder: Path) -> None:
+    raise UserError("no such split")
+
+
+def test_measurements_are_kept_until_weights_or_arguments_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    one, log, folder = step("a"), tmp_path / "log", tmp_path / "measurements"
+
+    def measure(factor: int) -> dict[str, float]:
+        return measurements.measure_all([(one.run, "length", measured, str(log), factor)], folder)["length"]
+
+    finish(one, "four")
+    assert [measure(2), measure(2)] == [{"value": 8}, {"value": 8}]
+    assert log.read_text() == "x"
+    finish(one, "seven..")
+    assert measure(2) == {"value": 14}
+    assert measure(3) == {"value": 21}
+    assert log.read_text() == "xxx"
+    (folder / "length.json").write_text('{"value": 2')  # cut short
+    assert measure(3) == {"value": 21}
+    assert measurements.cpu_seconds(folder, ["length"]) >= 0.0
+
+
+def test_several_measurements_run_in_processes_and_what_was_measured_outlives_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    one = step("a")
+    finish(one)
+    tasks = [(one.run, key, process) for key in "ab"]
+    values = measurements.measure_all(tasks, tmp_path, jobs=2)
+    assert list(values) == ["a", "b"]
+    assert all(value[0] != os.getpid() for value in values.values())
+    with pytest.raises(UserError, match="no such split"):
+        measurements.measure_all([*tasks, (one.run, "c", process), (one.run, "d", refused)], tmp_path, jobs=1)
+    assert (tmp_path / "c.json").is_file()
+    with pytest.raises(ValueError, match="used twice"):
+        measurements.measure_all([*tasks, tasks[0]], tmp_path)
+
+
+# --- numbers, tables, pages -------------------------------------------------------------------------------------------
+
+
+def test_mean_and_spread():
+    assert report.mean_and_spread([1.0, 2.0, 3.0]) == "2.0 ± 1.0"
+    assert report.mean_and_spread([0.5, 0.7], digits=3) == "0.600 ± 0.141"
+    assert report.mean_and_spread([12.34]) == "12.3"
+
+
+@pytest.mark.parametrize(
+    ("values", "baseline", "delta", "inside"),
+    [
+        ([5.0, 6.0, 7.0], [1.0, 2.0, 3.0], 4.0, False),
+        ([3.0, 4.0, 5.0], [1.0, 2.0, 3.0], 2.0, True),  # as large as a range: still inside
+        ([1.0, 1.0], [5.0, 0.0], -1.5, True),  # the larger of the two ranges counts
+        ([9.0], [1.0, 2.0], 7.5, False),
+        ([9.0], [1.0], 8.0, True),  # nothing is known of the spread
+    ],
+)
+def test_difference(values: list[float], baseline: list[float], delta: float, inside: bool):
+    assert report.difference(values, baseline) == (pytest.approx(delta), inside)
+
+
+def test_a_page_reads_like_this(tmp_path: Path):
+    facts = ["2026-11-22 (UTC).", "Data: grammar."]
+    page = report.Report(tmp_path / "try.md", "A try", "Partly: it works.", facts, "python -m experiments.try")
+    page.section("Scores")
+    page.table(
+        ["arm", "BLEU", "CER", "pages"],
+        [["SFT", "12.3 ± 0.4", 0.5, 1014], ["SSR | both", "9.8 ± 0.1", None, 7]],
+        digits=3,
+    )
+    page.figure(tmp_path / "try" / "curves.png", "Losses.")
+    page.text("\nThat is all.\n")
+    assert page.write().read_text(encoding="utf-8") == textwrap.dedent(
+        """\
+        # A try
+
+        Partly: it works.
+
+        2026-11-22 (UTC). Data: grammar.
+
+        ```sh
+        python -m experiments.try
+        ```
+
+        ## Scores
+
+        | arm         |       BLEU |   CER | pages |
+        |-------------|-----------:|------:|------:|
+        | SFT         | 12.3 ± 0.4 | 0.500 | 1,014 |
+        | SSR \\| both |  9.8 ± 0.1 |       |     7 |
+
+        ![Losses.](try/curves.png)
+
+        That is all.
+        """
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["try.md"]
+
+
+def test_a_page_needs_a_verdict_and_whole_rows(tmp_path: Path):
+    with pytest.raises(ValueError, match="Reproduced: "):
+        report.Report(tmp_path / "try.md", "A try", "It works.")
+    with pytest.raises(ValueError, match="2 cells"):
+        report.table(["a", "b"], [[1]])
+
+
+def test_only_columns_of_numbers_are_set_right():
+    rule = report.table(["a", "b", "c", "d"], [["-1.5 %", "x", None, "3 of 4"], ["2 ± 1", "1", None, "5"]]).split("\n")
+    assert re.sub("-+", "-", rule[1]) == "|-:|-|-|-|"
+
+
+def test_plots_are_small_pictures(tmp_path: Path):
+    steps = list(range(0, 2000, 5))
+    curves = {f"arm {n}": (steps, [n + 10 / (1 + s) for s in steps]) for n in range(4)}
+    groups = {"seen": {"before": [1.0, 2.0, 4.0], "after": 3.0}, "held out": {"after": [2.0, 2.5]}}
+    paths = [
+        report.line_plot(tmp_path / "new" / "lines.png", curves, "step", "loss", "Learning"),
+        report.bar_plot(tmp_path / "bars.png", groups, "BLEU"),
+    ]
+    for path in paths:
+        assert path.stat().st_size < 60_000
+        with Image.open(path) as picture:
+            assert picture.size == (640, 360)
+            assert len(picture.convert("RGB").getcolors(100)) > 3  # more than paper, grid and letters
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+
+def test_options_teach_and_have_defaults(capsys: pytest.CaptureFixture[str]):
+    chosen = harness.options("What for.", "skip_links", [])
+    assert (chosen.data, chosen.jobs, chosen.seeds, chosen.quick) == ("data/multi30k", 2, 3, False)
+    assert chosen.report == Path("docs/experiments/skip-links.md")
+    quick = harness.options("", "ssr", ["--quick", "trainer.steps=1", "--jobs", "1", "sft:data.limit=9"])
+    assert (quick.data, quick.report) == ("grammar", Path("out/quick/ssr/ssr.md"))
+    assert quick.settings == ["trainer.steps=1", "sft:data.limit=9"]
+    for bad in (["--jobs", "0"], ["--quick", "--report", "docs/experiments/ssr.md"]):
+        with pytest.raises(SystemExit, match="2"):
+            harness.options("", "ssr", bad)
+    with pytest.raises(SystemExit, match="0"):
+        harness.options("What for.", "ssr", ["--help"])
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("What for.", "--quick", "measurements", "examples:"))
+
+
+def test_a_whole_experiment_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainings: Trainings):
+    """From options to a page: with --quick the runs and what they start from lie below out/quick."""
+    folder = tmp_path / "configs" / "ssr"
+    folder.mkdir(parents=True)
+    (folder / "start.yaml").write_text("stage: text\nrun: runs/ssr/start\n")
+    (folder / "sft.yaml").write_text("stage: text\nrun: runs/ssr/sft\nstart: {text_decoder: runs/ssr/start}\n")
+    (folder / "recipe.yaml").write_text("steps: [start, sft]\n")
+    monkeypatch.setattr(harness, "find_recipe", lambda name: folder)
+    monkeypatch.setattr(harness, "ROOT", tmp_path)
+
+    def body(experiment: harness.Experiment) -> None:
+        sft = experiment.arms["sft"]
+        assert sft.run == Path("out/quick/ssr/sft")
+        assert sft.config.start == {"text_decoder": "out/quick/ssr/start"}
+        assert sft.config.trainer.steps == 3 and sft.config.trainer.batch_size == 4
+        seeds = [harness.seeded(sft, seed) for seed in experiment.seeds]
+        experiment.train([experiment.arms["start"], *seeds])
+        value = experiment.measure(seeds[0].run, "length", measured, str(tmp_path / "log"), 2)
+        page = experiment.report("Small", f"Not reproduced: {value['value']} of {experiment.limited(100)}.")
+        page.figure(experiment.picture("a.png"), "A.")
+        page.write()
+
+    assert harness.run("ssr", "", body, ["--quick", "trainer.steps=3", f"--report={tmp_path}/out/a.md"]) == 0
+    assert trainings.begun[0] == "start" and sorted(trainings.begun[1:]) == ["sft-seed1", "sft-seed2"]
+    lines = (tmp_path / "out" / "a.md").read_text(encoding="utf-8").splitlines()
+    assert lines[2] == "Not reproduced: 0 of 4."
+    assert "Seeds 1, 2." in lines[4] and " 21 CPU-seconds" in lines[4] and "`train` " in lines[4]
+    assert lines[7] == "python -m experiments.ssr --quick trainer.steps=3 --report=out/a.md"
+    assert lines[-1] == "![A.](a/a.png)"
+
+
+def test_errors_and_signals_end_an_experiment_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(harness, "Experiment", lambda *arguments: None)
+
+    def bad(experiment: harness.Experiment) -> None:
+        raise UserError("no such corpus")
+
+    def stopped(experiment: harness.Experiment) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.chdir(ROOT)
+    before = signal.getsignal(signal.SIGTERM)
+    assert harness.run("ssr", "", bad, []) == 2
+    assert harness.run("ssr", "", stopped, []) == 143
+    monkeypatch.chdir(ROOT / "docs")
+    assert harness.run("ssr", "", bad, []) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "error: no such corpus"
+    assert "same command goes on" in lines[1]
+    assert "from the root" in lines[2] and len(lines) == 3
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+# --- what is shipped --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", harness.EXPERIMENTS)
+def test_every_arm_starts_from_an_arm_or_from_shipped_weights(name: str):
+    folder = ROOT / "configs" / name
+    if not (folder / "recipe.yaml").is_file():
+        assert not (ROOT / "experiments" / f"{name}.py").is_file()  # a script needs its recipe
+        pytest.skip(f"no recipe {name}")
+    _, steps = load_recipe(folder)
+    runs = [one.run for one in steps]
+    shipped = [path.relative_to(ROOT) for path in (ROOT / "weights").iterdir() if path.is_dir()]
+    assert len({run.parent for run in runs}) == 1  # measurements and logs lie beside the runs
+    for number, one in enumerate(steps):
+        assert [o for o in arms.origins(one.config) if o not in (*runs[:number], *shipped)] == [], one.path
+
+
+def test_every_script_has_a_target():
+    targets = re.findall(
+        r"^experiment-([a-z-]+):.*##.*\n\t@\$\(BIN\)/python -m experiments\.(\w+) --data \$\(DATA\)$",
+        (ROOT / "Makefile").read_text(encoding="utf-8"),
+        re.M,
+    )
+    assert [module for _, module in targets] == list(harness.EXPERIMENTS)
+    assert [target for target, _ in targets] == [module.replace("_", "-") for module in harness.EXPERIMENTS]
+    modules = (ROOT / "experiments").glob("*.py")
+    scripts = {path.stem for path in modules if '__name__ == "__main__"' in path.read_text(encoding="utf-8")}
+    assert scripts <= set(harness.EXPERIMENTS)

@@ -1,0 +1,226 @@
+"""Text answers of a loaded translator, without a picture: to pages, to texts (text mode), and what it reads on pages.
+
+Shapes: B batch, T pieces, H and W pixels, C channels.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from translatotron_v.data.pages import pad, to_pixels
+from translatotron_v.data.vocabulary import EOS, PAD
+from translatotron_v.errors import UserError
+from translatotron_v.evaluation.reading import progress
+from translatotron_v.inference import generate
+from translatotron_v.inference.generate import DecodedText
+from translatotron_v.inference.pipeline import LoadedTranslator
+
+Page = np.ndarray  # (H, W, C) uint8
+Item = TypeVar("Item")
+
+
+@dataclass
+class Answers:
+    """Translations in the order of what was asked; a page that does not exist has an empty one.
+
+    Attributes:
+        texts: the translations.
+        transcripts: what a model trained by self-review (SSR) wrote of each source first; empty list for others.
+        scores: mean log-probability (nats) of a piece, the end included; minus infinity where there is no page.
+        lengths: pieces of each translation, without tags and end.
+    """
+
+    texts: list[str]
+    transcripts: list[str] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+
+
+def image_answers(
+    loaded: LoadedTranslator,
+    pages: Sequence[Page | None],
+    target_language: str = "",
+    *,
+    source_language: str = "",
+    batch_size: int = 32,
+    beams: int = 1,
+    title: str = "translating",
+    quiet: bool = False,
+) -> Answers:
+    """Translate pages, the image decoder left out; a model trained by self-review transcribes each of them first.
+
+    Args:
+        pages: (H, W, C) uint8 of the model's canvas, or None for a page that does not exist.
+        target_language, source_language: those that the checkpoint was trained for where none is given.
+        beams: 1 is greedy.
+        title: of the progress bar; ``quiet`` shows none.
+
+    Raises:
+        UserError: a language the model has no tag for, or a number below 1.
+    """
+    target = known_language(loaded, target_language or loaded.config.data.target_language)
+    source_tag = known_language(loaded, source_language or loaded.config.data.source_language)
+    answers = Answers(
+        texts=[""] * len(pages),
+        transcripts=[""] * len(pages) if loaded.transcribes else [],
+        scores=[float("-inf")] * len(pages),
+        lengths=[0] * len(pages),
+    )
+    with _inference(loaded):
+        for places, pixels in _seen(loaded, pages, batch_size, title, quiet):
+            decoded = generate.generate_answer(
+                loaded.model,
+                loaded.vocabulary,
+                loaded.model.see(pixels),
+                target,
+                source_language=source_tag,
+                transcribe=loaded.transcribes,
+                beams=beams,
+            )
+            _fill(answers, places, decoded)
+            if loaded.transcribes:
+                for place, transcript in zip(places, decoded.transcripts, strict=True):
+                    answers.transcripts[place] = transcript
+    return answers
+
+
+def text_answers(
+    loaded: LoadedTranslator,
+    sources: Sequence[str],
+    target_language: str = "",
+    *,
+    batch_size: int = 64,
+    beams: int = 1,
+    title: str = "translating texts",
+    quiet: bool = False,
+) -> Answers:
+    """Translate texts in text mode; texts of like length share a batch.
+
+    Args:
+        sources: folded as pages show them (``data.pages.fold``); cut to the longest text of training.
+        target_language: the one that the checkpoint was trained for where none is given.
+
+    Raises:
+        UserError: the checkpoint has no text mode; otherwise as ``image_answers``.
+    """
+    require_text_mode(loaded)
+    target = known_language(loaded, target_language or loaded.config.data.target_language)
+    longest = loaded.config.model.text_encoder.max_length
+    pieces = [[*loaded.vocabulary.encode(source)[: longest - 1], EOS] for source in sources]
+    answers = Answers([""] * len(pieces), scores=[float("-inf")] * len(pieces), lengths=[0] * len(pieces))
+    order = sorted(range(len(pieces)), key=lambda place: len(pieces[place]))
+    decoder = loaded.model.text_decoder
+    with _inference(loaded):
+        for places in _batches(order, batch_size, title, quiet):
+            batch = pad([pieces[place] for place in places]).to(_device(loaded))
+            source = loaded.model.read(batch, batch != PAD)
+            decoded = generate.generate_text(
+                decoder, loaded.vocabulary, source.memory, source.mask, "translate", target, beams
+            )
+            _fill(answers, places, decoded)
+    return answers
+
+
+def transcripts(
+    loaded: LoadedTranslator,
+    pages: Sequence[Page | None],
+    source_language: str = "",
+    *,
+    batch_size: int = 32,
+    beams: int = 1,
+    title: str = "transcribing",
+    quiet: bool = False,
+) -> list[str]:
+    """What the text decoder, prompted with the OCR tag, writes of the pages; the CTC and OCR heads take no part."""
+    language = known_language(loaded, source_language or loaded.config.data.source_language)
+    read = [""] * len(pages)
+    decoder = loaded.model.text_decoder
+    with _inference(loaded):
+        for places, pixels in _seen(loaded, pages, batch_size, title, quiet):
+            source = loaded.model.see(pixels)
+            decoded = generate.generate_text(
+                decoder, loaded.vocabulary, source.memory, source.mask, "ocr", language, beams
+            )
+            for place, text in zip(places, decoded.texts, strict=True):
+                read[place] = text
+    return read
+
+
+def ctc_readings(
+    loaded: LoadedTranslator,
+    pages: Sequence[Page | None],
+    source_language: str = "",
+    *,
+    batch_size: int = 32,
+    title: str = "reading by the CTC head",
+    quiet: bool = False,
+) -> list[str]:
+    """What the reading head makes of the pages: the CTC head, or the OCR head of a model without one."""
+    language = known_language(loaded, source_language or loaded.config.data.source_language)
+    read = [""] * len(pages)
+    with _inference(loaded):
+        for places, pixels in _seen(loaded, pages, batch_size, title, quiet):
+            texts = generate.read_source(loaded.model, loaded.vocabulary, loaded.model.see(pixels), language)
+            for place, text in zip(places, texts, strict=True):
+                read[place] = text
+    return read
+
+
+def known_language(loaded: LoadedTranslator, language: str) -> str:
+    """The language, if the model has a tag for it; raises UserError with those that it has."""
+    known = loaded.config.model.vocabulary.languages
+    if language not in known:
+        raise UserError(f"language {language!r}: this model knows {', '.join(known)}")
+    return language
+
+
+def require_text_mode(loaded: LoadedTranslator) -> None:
+    """Raises UserError for a checkpoint without a source-text encoder (the paper's size)."""
+    if not loaded.config.model.text_encoder.layers:
+        raise UserError(
+            f"{loaded.folder}: no text mode: model.text_encoder.layers is 0; take a checkpoint trained with 1 or more"
+        )
+
+
+def _seen(
+    loaded: LoadedTranslator, pages: Sequence[Page | None], batch_size: int, title: str, quiet: bool
+) -> Iterator[tuple[list[int], Tensor]]:
+    """The pages that exist, in batches: their places, and pixels (B, C, H, W) in [0, 1] on the model's device."""
+    present = [place for place, page in enumerate(pages) if page is not None]
+    for places in _batches(present, batch_size, title, quiet):
+        pixels = to_pixels(np.stack([page for place in places if (page := pages[place]) is not None]))
+        yield places, pixels.to(_device(loaded))
+
+
+def _batches(items: Sequence[Item], batch_size: int, title: str, quiet: bool) -> Iterator[list[Item]]:
+    """Runs of ``batch_size`` under a progress bar."""
+    if batch_size < 1:
+        raise UserError(f"batch size must be at least 1, not {batch_size}")
+    with progress(len(items), title, quiet) as bar:
+        for start in range(0, len(items), batch_size):
+            batch = list(items[start : start + batch_size])
+            yield batch
+            bar.update(len(batch))
+
+
+def _fill(answers: Answers, places: Sequence[int], decoded: DecodedText) -> None:
+    for place, text, score, ids in zip(places, decoded.texts, decoded.scores, decoded.ids, strict=True):
+        answers.texts[place], answers.scores[place], answers.lengths[place] = text, score, len(ids)
+
+
+def _device(loaded: LoadedTranslator) -> torch.device:
+    return next(loaded.model.parameters()).device
+
+
+@contextmanager
+def _inference(loaded: LoadedTranslator) -> Iterator[None]:
+    """No dropout and no gradients, in the precision that the translator was loaded for."""
+    loaded.model.eval()
+    reduced = loaded.precision == "bf16"
+    with torch.inference_mode(), torch.autocast(_device(loaded).type, torch.bfloat16, enabled=reduced):
+        yield

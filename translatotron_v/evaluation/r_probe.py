@@ -1,0 +1,347 @@
+"""`evaluate.py r-probe`: how much of a page the fused tokens of a checkpoint still hold (R-Probe, arXiv 2603.20020).
+
+The probe is trained on the training split, through the same loop as everything else, with the image encoder frozen;
+then it draws the pages of another split. OCR on its pages is to be held against OCR on the original ones.
+"""
+
+import argparse
+import datetime
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from translatotron_v import __version__
+from translatotron_v.arguments import positive
+from translatotron_v.errors import UserError
+from translatotron_v.ocr import ENGINES, make_reader
+
+if TYPE_CHECKING:  # torch and timm take seconds to import: only a command that runs pays for them
+    from PIL import Image
+    from torch import Tensor
+
+    from translatotron_v.config import Config
+    from translatotron_v.data.pages import Sample
+    from translatotron_v.evaluation.reading import PageReader
+    from translatotron_v.evaluation.report import Report
+    from translatotron_v.training.probe import ProbeStage
+
+SHEET_PAGES = 12  # on pages.png
+IDENTITY_FILE = "probe.json"  # in the run folder: what its probe was trained on, and how
+_BATCH = 32  # pages that the probe draws at a time
+
+# What the lines of the report compare; the names by which `Report.value` finds them.
+RECONSTRUCTION = "reconstructed pages against the original ones"
+TEXT = "OCR of reconstructed pages against their text"
+WHITE = "white pages against the original ones"
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """How a probe is trained and scored."""
+
+    data: str = ""  # corpus; empty: that of the checkpoint
+    split: str = ""  # to score; empty: the validation split of the checkpoint's config
+    steps: int = 300
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    limit: int = 128  # pages to score
+    seed: int = 1
+    engine: str = "rapidocr"
+    workers: int = 1  # processes that run OCR
+    quiet: bool = False  # no progress bar of the OCR
+
+
+@dataclass(frozen=True)
+class Probed:
+    """The scores, and original pages each above its reconstruction."""
+
+    report: "Report"
+    sheet: "Image.Image"
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """``mse`` (pixels in [0, 1]), ``psnr`` (dB), ``ssim``, ``cer`` and ``cer_ceiling`` (shares)."""
+        values = {name.lower(): self.report.value(RECONSTRUCTION, name) for name in ("MSE", "PSNR", "SSIM")}
+        reading = next(line for line in self.report.lines if line.what == TEXT)
+        assert reading.ceiling is not None
+        return values | {"cer": reading.score.value, "cer_ceiling": reading.ceiling.value}
+
+
+def add_command(commands: Any) -> None:
+    """Add `r-probe` to the commands of `evaluate.py`."""
+    defaults = ProbeOptions()
+    parser = commands.add_parser(
+        "r-probe",
+        help="what of a page is left in a checkpoint's image states",
+        description="Train a shallow decoder to draw pages again from the frozen image states, and score its pages.",
+    )
+    parser.add_argument("checkpoint", metavar="NAME|DIR", help="shipped weights, a checkpoint or a run")
+    parser.add_argument("--data", metavar="FOLDER", default="", help="corpus (as trained), or grammar for phrases")
+    parser.add_argument("--split", metavar="NAME", default="", help="to score (the validation split of the config)")
+    parser.add_argument("--steps", type=positive, default=defaults.steps, metavar="N", help="of training (300)")
+    parser.add_argument("--batch-size", type=positive, default=defaults.batch_size, metavar="N", help="pages (16)")
+    parser.add_argument(
+        "--learning-rate", type=float, default=defaults.learning_rate, metavar="R", help="its peak (0.001)"
+    )
+    parser.add_argument("--limit", type=positive, default=defaults.limit, metavar="N", help="pages to score (128)")
+    parser.add_argument("--seed", type=int, default=defaults.seed, metavar="N", help="of the probe and its batches (1)")
+    parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="results (out/evaluate/ and a name)")
+    parser.add_argument("--run", type=Path, metavar="DIR", dest="run_folder", help="of the training (DIR of --out/run)")
+    parser.add_argument("--engine", choices=ENGINES, default=defaults.engine, help="OCR engine (rapidocr)")
+    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="processes that run OCR (1)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """What the command does: train, score, write, and print one table."""
+    from translatotron_v.evaluation.report import table
+
+    chosen = ProbeOptions(**{name: getattr(options, name) for name in asdict(ProbeOptions()) if name != "quiet"})
+    split = f"-{chosen.split}" if chosen.split else ""
+    out = options.out or Path("out") / "evaluate" / f"{Path(options.checkpoint).resolve().name}-r-probe{split}"
+    probed = measure(options.checkpoint, out, options.run_folder or out / "run", chosen)
+    probed.report.settings |= {
+        "command": options.command,
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "translatotron-v": __version__,
+    }
+    paths = write(probed, out)
+    print(table(probed.report))
+    print(f"\nWritten to {out}: {', '.join(path.name for path in paths)}")
+
+
+def probe_checkpoint(
+    checkpoint: str | Path, *, folder: Path, run: Path | None = None, **options: Any
+) -> dict[str, float]:
+    """Train a probe of a checkpoint and score it; the same call goes on where an interrupted one stopped.
+
+    Args:
+        checkpoint: shipped weights by name, a checkpoint or a run.
+        folder: gets `scores.json`, `scores.md` and `pages.png`.
+        run: folder of the training; `folder/run` if it is not given.
+        options: of `ProbeOptions`: data, split, steps, batch_size, learning_rate, limit, seed, engine, workers, quiet.
+
+    Returns:
+        See `Probed.scores`.
+
+    Raises:
+        UserError: see `measure`.
+    """
+    folder = Path(folder)
+    probed = measure(checkpoint, folder, run or folder / "run", ProbeOptions(**options))
+    write(probed, folder)
+    return probed.scores
+
+
+def measure(checkpoint: str | Path, folder: Path, run: Path, options: ProbeOptions) -> Probed:
+    """Train a probe of a checkpoint and score it.
+
+    Args:
+        folder: keeps what OCR has read.
+        run: folder of the training, which a later call continues.
+
+    Raises:
+        UserError: no such checkpoint, or one without an image encoder or text decoder; a missing corpus or split; a run
+            folder that belongs to another probe; an OCR engine that is not installed.
+    """
+    from translatotron_v.data.pages import fitting, plain_samples, read_split
+    from translatotron_v.evaluation.reading import PageReader
+    from translatotron_v.training.build import build_stage
+    from translatotron_v.training.checkpoint import load_module, resolve, weights_digest
+    from translatotron_v.training.trainer import Trainer
+
+    if options.learning_rate <= 0:
+        raise UserError(f"the learning rate must be positive, not {options.learning_rate:g}")
+    source = find_probed(checkpoint)
+    config = probe_config(source, run, options)
+    split = options.split or config.data.validation
+    pairs = read_split(config, split)
+    samples = plain_samples(fitting(pairs, config)[: options.limit], config)
+    if not samples:
+        raise UserError(f"{config.data.folder}: no pair of {split!r} fits the page")
+    reader = PageReader(
+        functools.partial(make_reader, options.engine, (config.data.source_language,)),
+        folder,
+        options.workers,
+        options.quiet,
+    )
+    identity = {
+        "weights": weights_digest(source),
+        "data": config.data.folder,
+        "training split": config.data.train,
+        "steps": options.steps,
+        "batch size": options.batch_size,
+        "learning rate": options.learning_rate,
+        "seed": options.seed,
+    }
+    claim(run, identity)
+    stage: Any = build_stage(config)
+    Trainer(stage, config.trainer, run).fit()
+    for name, module in stage.modules_to_save.items():  # a run that was finished before has not been loaded
+        load_module(module, resolve(run), name)
+    report, sheet = score(stage.eval(), samples, reader)
+    report.title = f"R-Probe of {checkpoint} on {config.data.folder} {split}: {len(samples):,} pages"
+    encoder = config.model.image_encoder
+    report.settings = {
+        "checkpoint": str(checkpoint),
+        **identity,
+        "split": split,
+        "limit": options.limit,
+        "fonts": ", ".join(config.page.fonts),
+        "layers of the probe": len(stage.probe.layers),
+        "fused blocks": ", ".join(map(str, encoder.fuse)) or "none",
+        "detached blocks": ", ".join(map(str, encoder.detach)) or "none",
+    }
+    return Probed(report, sheet)
+
+
+def find_probed(checkpoint: str | Path) -> Path:
+    """The folder of a checkpoint that holds what the probe needs.
+
+    Raises:
+        UserError: there is no such checkpoint, or it lacks the image encoder or the text decoder.
+    """
+    from translatotron_v.shipped import find_weights
+    from translatotron_v.training.checkpoint import read_info, resolve
+
+    folder = resolve(find_weights(checkpoint))
+    read_info(folder)
+    for name in ("image_encoder", "text_decoder"):
+        if not (folder / f"{name}.safetensors").is_file():
+            raise UserError(
+                f"{folder}: holds no {name}.safetensors; the probe needs a checkpoint with an image encoder and a text "
+                "decoder, such as those of the stage translator"
+            )
+    return folder
+
+
+def probe_config(source: Path, run: Path, options: ProbeOptions) -> "Config":
+    """Settings of the run that trains the probe: the checkpoint's model and pages, whole texts, and a loop of its own.
+
+    Args:
+        source: folder of the checkpoint.
+        run: folder of the run.
+    """
+    from translatotron_v.config import LossConfig, SsrConfig, TrainerConfig, load_config
+
+    config = load_config(source / "config.yaml")
+    data = replace(
+        config.data,
+        folder=options.data or config.data.folder,
+        validation_limit=min(64, options.limit),  # the scores come later; this is for the log of the run
+        sort_window=0,
+        spans=0.0,
+        shuffled=0.0,
+        curriculum_steps=0,
+        both_languages=False,
+        translated=1.0,
+        text_share=0.0,
+    )
+    trainer = TrainerConfig(
+        steps=options.steps,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        warmup_steps=min(20, options.steps // 10),
+        evaluate_every=options.steps,
+        checkpoint_every=100,
+        seed=options.seed,
+    )
+    return replace(
+        config,
+        stage="probe",
+        run=str(run),
+        data=data,
+        loss=LossConfig(),
+        ssr=SsrConfig(),
+        trainer=trainer,
+        vocabulary=str(source),
+        start={"image_encoder": str(source), "text_decoder": str(source)},
+        freeze=[],
+    )
+
+
+def claim(run: Path, identity: dict[str, Any]) -> None:
+    """Mark a run folder as that of one probe, so that no other one is continued or scored by mistake.
+
+    Raises:
+        UserError: the folder holds a run of another kind, or the probe of other weights or settings.
+    """
+    path = run / IDENTITY_FILE
+    if path.is_file():
+        try:
+            theirs = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            theirs = {}
+        changed = [name for name, value in identity.items() if theirs.get(name) != value]
+        if changed:
+            raise UserError(
+                f"{run}: holds a probe of other {', '.join(changed)}; remove it, or name another folder with --run"
+            )
+        return
+    if (run / "checkpoints").exists() or (run / "final").exists():
+        raise UserError(f"{run}: holds a run that is no probe; name another folder with --run")
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def score(stage: "ProbeStage", samples: Sequence["Sample"], reader: "PageReader") -> tuple["Report", "Image.Image"]:
+    """Compare the source pages of samples with what the probe makes of them, pixel by pixel and as OCR reads them.
+
+    Returns:
+        A report without title and settings, and the sheet.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    from translatotron_v.evaluation.report import Line, Report
+    from translatotron_v.evaluation.scoring import Scorer, TextPairs, similarity, similarity_lines, texts_of
+    from translatotron_v.metrics import Score
+    from translatotron_v.training.sheets import as_picture, contact_sheet
+
+    device = next(stage.parameters()).device
+    batches = [samples[start : start + _BATCH] for start in range(0, len(samples), _BATCH)]
+    originals = torch.cat([stage.collator.pixels(batch, 0) for batch in batches])  # (B, C, H, W)
+    answers = torch.cat([stage.reconstruct(part.to(device)).cpu() for part in originals.split(_BATCH)])
+
+    def error(pages: "Tensor", what: str) -> Line:
+        return Line(Score("MSE", float(F.mse_loss(pages, originals)), "range:0..1"), what, count=len(samples))
+
+    pictures, references = ([as_picture(page) for page in pages] for pages in (answers, originals))
+    alike = [similarity(*pair) for pair in zip(pictures, references, strict=True)]
+    texts = [sample.source for sample in samples]
+    read = TextPairs(texts_of(reader.read_all(pictures, len(pictures), "reading reconstructions")), texts)
+    ceiling = TextPairs(texts_of(reader.read_all(references, len(references), "reading originals")), texts)
+    lines = [
+        error(answers, RECONSTRUCTION),
+        *similarity_lines(alike, RECONSTRUCTION),
+        Scorer(reader.signature, lower_case=True).read("CER", read, TEXT, ceiling),
+        error(torch.ones_like(originals), WHITE),  # what a probe that learned nothing would reach
+    ]
+    shown = torch.stack((originals[:SHEET_PAGES], answers[:SHEET_PAGES]), dim=1).flatten(0, 1)
+    return Report("", {}, lines), contact_sheet([shown])
+
+
+def write(probed: Probed, folder: Path) -> list[Path]:
+    """Write `scores.json`, `scores.md` and `pages.png`.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    from translatotron_v.evaluation.report import as_json, markdown
+    from translatotron_v.inference.pictures import save_picture
+
+    paths = [folder / "scores.json", folder / "scores.md", folder / "pages.png"]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        paths[0].write_text(as_json(probed.report), encoding="utf-8")
+        paths[1].write_text(markdown(probed.report), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    save_picture(probed.sheet, paths[2])
+    return paths
