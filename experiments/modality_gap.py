@@ -12,7 +12,7 @@ from typing import Any
 
 from experiments.harness import Experiment, run
 from experiments.report import bar_plot
-from translatotron_v.evaluation.heat_map import GapReport, heat_map
+from translatotron_v.evaluation.gap_report import GapReport, heat_map
 
 LIMIT = 100  # sentences in every cell of the grid
 FONTS = (

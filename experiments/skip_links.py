@@ -15,7 +15,7 @@ from experiments import scores
 from experiments.harness import Experiment, loss_curve, run, seeded
 from experiments.report import difference, line_plot, mean_and_spread
 
-LIMIT, PROBE_PAGES, PROBE_STEPS, GRADIENT_BATCHES = 250, 64, 150, 4
+LIMIT, PROBE_PAGES, PROBE_STEPS, GRADIENT_BATCHES = 250, 64, 250, 4
 ARMS = {"none": "no fusion", "fused": "fusion", "detached": "fusion, shallow link detached"}
 MEASURES = {  # name in the report -> (decimals, whether more is better)
     "BLEU": (1, True),
@@ -237,10 +237,10 @@ def copy_picture(source: Path, target: Path) -> None:
 
 SET_UP = """\
 - The image encoder is trained from nothing to read (CTC) for 220 steps, once; the text model is that of the shipped
-  `tiny`. From there each arm takes 200 steps of 24 pages on the translation and CTC, the image encoder live.
+  `tiny`. From there each arm takes 160 steps of 24 pages on the translation and CTC, the image encoder live.
 - Fusion: z = h4 + MLP([h4; h1; h3]) of the four blocks' states, the MLP starting at zero, so that all arms start as the
   same function. Detached: no gradient through the link of block 1. Both have the same number of parameters.
-- R-Probe: the first layer of the text decoder and a linear map, trained for 150 steps of 16 training pages on the
+- R-Probe: the first layer of the text decoder and a linear map, trained for 250 steps of 16 training pages on the
   frozen states; the same for all arms."""
 
 

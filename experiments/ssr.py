@@ -1,7 +1,7 @@
 """Does self-review keep the OCR that fine-tuning on translation makes a reader forget? (SSR, arXiv 2507.08309)
 
-A start that transcribes pages (and has translated 14,000 captions as text) is fine-tuned on 8,000 other captions: by
-plain fine-tuning on the translation (SFT), and by SSR on its own transcript and then the translation. Then both once
+A start that transcribes German pages is fine-tuned to translate other pages into French, a language it has never seen:
+by plain fine-tuning on the translation (SFT), and by SSR on its own transcript and then the translation. Then both once
 more with a tenth of the translations. OCR accuracy is that of the text decoder prompted with the OCR tag.
 """
 
@@ -35,7 +35,7 @@ def body(experiment: Experiment) -> None:
         [
             (experiment.arms[arm].run, f"{arm}-{mode}", scores.texts, experiment.data, mode, "", limit)
             for arm in ARMS
-            for mode in ("ocr", "image", "text")
+            for mode in ("ocr", "image")
         ]
     )
     ocr = {arm: 100 * measured[f"{arm}-ocr"]["ocr_accuracy"] for arm in ARMS}
@@ -48,14 +48,13 @@ def body(experiment: Experiment) -> None:
         "of the CTC head. *In the answer* is the transcript that an SSR model writes before its translation."
     )
     report.table(
-        ["arm", "OCR accuracy, %", "in the answer, %", "BLEU, image mode", "BLEU, text mode"],
+        ["arm", "OCR accuracy, %", "in the answer, %", "BLEU, image mode"],
         [
             [
                 name,
                 ocr[arm],
                 100 * image[arm]["transcript_accuracy"] if "transcript_accuracy" in image[arm] else None,
                 bleu[arm],
-                measured[f"{arm}-text"]["bleu"],
             ]
             for arm, name in ARMS.items()
         ],
@@ -93,11 +92,11 @@ def verdict(ocr: dict[str, float], bleu: dict[str, float]) -> str:
 
 
 SET_UP = """\
-- The start never saw the translations that fine-tuning uses: its text mode learnt from the first 14,000 pairs (and to
-  copy under the OCR tag), its image mode to transcribe their pages. Its image encoder is that of the shipped `tiny`,
-  which has seen all training pages; it stays frozen in every arm.
-- Every arm takes 250 steps of 32 pages. In the low-resource case SFT sees the 800 pages that have a translation, SSR
-  the other 7,200 as well: one batch in four has pages with their transcript alone.
+- The start has the layers of the shipped `tiny` and a vocabulary of German and French; pieces that both vocabularies
+  know keep their embeddings. It took 450 steps on the transcription of 21,000 pages. It has seen no French, so the
+  low-resource case is one. The image encoder, tiny's, is frozen throughout.
+- Every arm takes 300 steps of 32 of the other 8,000 pages. In the low-resource case SFT sees the 800 pages that have a
+  translation, SSR the other 7,200 as well: one batch in four has pages with their transcript alone.
 - The transcripts are the start's own, errors included, written once and cached."""
 
 

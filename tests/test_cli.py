@@ -154,6 +154,7 @@ def test_options_reach_the_model(pages: Path, fake: FakeGenerate):
     assert shape[0] == 3
     assert options == {
         "source_language": "en", "target_language": "de", "beams": 4, "top_k": 5, "temperature": 0.5, "seed": 6,
+        "transcribe": False,
     }  # fmt: skip
 
 

@@ -41,8 +41,8 @@ def project_files() -> list[Path]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_make_targets_exist(document: Path):
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
-    named = {target for command in commands(document) for target in re.findall(r"^make ([a-z]+)", command)}
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    named = {target for command in commands(document) for target in re.findall(r"^make ([a-z-]+)", command)}
     assert named <= targets
 
 

@@ -21,7 +21,7 @@ from translatotron_v.errors import UserError
 from translatotron_v.evaluation import answers as answering
 from translatotron_v.evaluation import modality_gap
 from translatotron_v.evaluation.answers import Answers
-from translatotron_v.evaluation.heat_map import FILES, draw, markdown
+from translatotron_v.evaluation.gap_report import FILES, draw, markdown
 from translatotron_v.evaluation.modality_gap import (
     Cell,
     Condition,

@@ -389,7 +389,7 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
     merged: Any = OmegaConf.structured(Config)
     for origin, layer in layers:
         try:
-            merged = OmegaConf.merge(merged, layer)
+            merged.merge_with(layer)  # in place: ``merge`` copies all settings each time
         except ConfigKeyError as error:
             raise ConfigError(f"{origin}: {_unknown_key(str(error.full_key))}") from None
         except OmegaConfBaseException as error:

@@ -71,12 +71,33 @@ def test_paths_that_are_no_places_stay():
     assert neutral(config).data.folder == "grammar"
 
 
+def test_a_reviewed_model_stays_one():
+    config = load_config(CONFIG, [f"ssr.reader={PLACE}/reader", f"ssr.cache={PLACE}/transcripts"])
+    assert (neutral(config).ssr.reader, neutral(config).ssr.cache) == ("reader", "runs/transcripts")
+    assert neutral(load_config(CONFIG)).ssr.reader == ""
+
+
 def test_the_export_says_what_it_is(exported: Path):
     info = read_info(exported)
     assert info["weights"] == "float16"
     assert (info["step"], info["metrics"], info["cpu_seconds"]) == (7, {"bleu": 1.5}, 3.0)
     assert "host" not in info and "device" not in info
     assert "image_decoder" in info["modules"] and "text_encoder" in info["modules"] and "ocr_head" in info["modules"]
+
+
+def test_an_export_of_merged_weights_says_what_they_were_merged_from(run: Path, tmp_path: Path):
+    source = run / "final"
+    modules = {path.stem: load_tensors(path) for path in source.glob("*.safetensors")}
+    texts = {name: (source / name).read_text() for name in ("config.yaml", "vocabulary.json")}
+    merge = {"merge": "ties", "merge_a": f"{PLACE}/tuned", "merge_b": "runs/text", "merge_base": "../other/start"}
+    merge |= {"merge_weight": 0.8, "merge_density": 0.2, "merged_modules": ["text_encoder", "text_decoder"]}
+    save_checkpoint(tmp_path / "merged", modules, texts, merge)
+    export_run(tmp_path / "merged", tmp_path / "out")
+    info = read_info(tmp_path / "out")
+    assert {key: value for key, value in info.items() if key.startswith("merge")} == merge | {
+        "merge_a": "tuned",
+        "merge_base": "start",
+    }
 
 
 def test_it_opens_and_computes_the_same(run: Path, exported: Path):

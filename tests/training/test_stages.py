@@ -1,6 +1,7 @@
 """The stages as they are trained: frozen helpers, starting weights, resuming, turns, and what a loss is made of."""
 
 import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,11 @@ import torch
 
 from tests.small import PAIRS, small, small_vocabulary, write_corpus
 from translatotron_v.config import Config
+from translatotron_v.data import pages
+from translatotron_v.data.pages import Batch
+from translatotron_v.data.vocabulary import EOS, PAD
 from translatotron_v.errors import UserError
+from translatotron_v.inference.generate import generate_text
 from translatotron_v.training import losses, stages
 from translatotron_v.training.build import build_stage
 from translatotron_v.training.checkpoint import load_tensors, resolve
@@ -249,6 +254,28 @@ def test_a_resumed_translator_equals_an_uninterrupted_one(runs: Path):
         require_equal(runs / "translator-1" / part, runs / "translator-2" / part)
 
 
+def test_a_resumed_self_review_equals_an_uninterrupted_one(runs: Path):
+    """With pages that have no translation, text-only batches, self-distillation, and links of the image encoder."""
+    nothing_drawn = ("loss.image=0", "loss.distillation=0")
+    links = ("model.image_encoder.fuse=[1]", "model.image_encoder.detach=[1]")
+    train(translator(runs, *nothing_drawn, *links, "trainer.steps=1", run="seen"))
+    options = (*links, "data.translated=0.5", "ssr.untranslated=0.3", "data.text_share=0.3", "trainer.steps=6")
+    options += ("loss.self_distillation=0.5", f"ssr.reader={runs / 'seen'}", f"ssr.cache={runs / 'transcripts'}")
+    options += ("loss.distillation=0", f"start.image_encoder={runs / 'seen'}", "trainer.log_every=1")
+    whole, broken = (translator(runs, *options, run=name) for name in ("review-1", "review-2"))
+    assert whole.model.text_decoder.dropout > 0
+    train(whole)
+    cut_at(broken, 3, "main")
+    train(broken)
+    for part in ("final", "checkpoints"):
+        require_equal(runs / "review-1" / part, runs / "review-2" / part)
+    entries = [json.loads(line) for line in (runs / "review-1" / "metrics.jsonl").read_text().splitlines()]
+    shown = [{"text_only", "self_distillation", "image"} & set(entry) for entry in entries if "loss" in entry]
+    assert len(shown) == 6  # of all three kinds of batches
+    assert {"text_only"} in shown and {"self_distillation"} in shown and {"self_distillation", "image"} in shown
+    assert "transcript_cer" in entries[-1]
+
+
 # --- turns ------------------------------------------------------------------------------------------------------------
 
 
@@ -346,6 +373,145 @@ def test_a_weight_of_zero_leaves_its_branch_out():
     optimised = {id(parameter) for parameter in stage.optimised()["main"]}
     assert not optimised & {id(parameter) for parameter in stage.translator.image_decoder.parameters()}
     assert loss.item() == pytest.approx(float(report["text"]))
+
+
+def test_the_text_decoder_may_transcribe_too():
+    """In the text stage as a copy of the source text, in the translator from the page."""
+    plain = ("loss.image=0", "loss.distillation=0", "loss.ocr=0", "loss.text=2", "loss.label_smoothing=0")
+    for name in ("text", "translator"):
+        stage = bare(name, *plain, "loss.transcription=0.5").eval()
+        batch = stage.dataset[0]
+        loss, report = stage(batch, "main", 0)
+        model = stage.translator
+        seen = model.see(batch.source_pixels) if name == "translator" else None
+        source = seen or model.read(batch.source_pieces, batch.source_pieces != 0)
+        logits, _ = model.text_decoder(batch.source_input, source.memory, source.mask)
+        copied = losses.text_cross_entropy(logits, batch.source_output).item()
+        assert set(report) == {"text", "transcription"}
+        assert float(report["transcription"]) == pytest.approx(copied, rel=1e-5)
+        weight = 2 if name == "translator" else 1
+        assert loss.item() == pytest.approx(weight * float(report["text"]) + 0.5 * copied, rel=1e-5)
+
+
+# --- self-distillation ------------------------------------------------------------------------------------------------
+
+ITSELF = ("loss.image=0", "loss.distillation=0", "loss.ocr=0", "loss.text=0", "loss.label_smoothing=0")
+
+
+def talkative(*overrides: str) -> TranslatorStage:
+    """A stage whose text mode has learnt a little, so that it writes different texts that end."""
+    stage = bare("translator", *ITSELF, "loss.self_distillation=1", *overrides)
+    assert isinstance(stage, TranslatorStage)
+    batch, model = stage.dataset[0], stage.translator.eval()
+    optimiser = torch.optim.AdamW([*model.text_encoder.parameters(), *model.text_decoder.parameters()], 1e-2)
+    for _ in range(25):
+        output = model(model.read(batch.source_pieces, batch.source_pieces != PAD), batch.target_input)
+        losses.text_cross_entropy(output.text, batch.target_output).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    return stage
+
+
+@torch.no_grad()
+def said(stage: TranslatorStage, batch: Batch) -> list[list[int]]:
+    """Text mode's greedy translations."""
+    model = stage.translator.eval()
+    source = model.read(batch.source_pieces, batch.source_pieces != PAD)
+    return generate_text(model.text_decoder, stage.vocabulary, source.memory, source.mask, "translate", "en").ids
+
+
+def test_image_mode_is_taught_what_text_mode_says_itself():
+    """By the weights of the step, and not the gold translation."""
+    stage = talkative("loss.self_distillation_kl=2")
+    batch, model = stage.dataset[1], stage.translator
+    tags = [stage.vocabulary.tag("translate"), stage.vocabulary.tag("en")]
+    first = said(stage, batch)
+    assert len({tuple(ids) for ids in first}) > 1
+    for scale in (1.0, 0.5):  # what is said changes with the weights
+        with torch.no_grad():
+            model.text_encoder.embedding.weight.mul_(scale)
+            model.text_decoder.embedding.weight[len(tags) :: 2].mul_(scale)
+        ids = said(stage, batch)
+        given = pages.pad([[*tags, *row] for row in ids])
+        wanted = pages.pad([[PAD, *row, EOS] for row in ids])
+        assert not torch.equal(wanted, batch.target_output)
+        loss, report = stage(batch, "main", 0)
+        source = model.see(batch.source_pixels)
+        logits, _ = model.text_decoder(given, source.memory)
+        text = model.read(batch.source_pieces, batch.source_pieces != PAD)
+        expected, _ = model.text_decoder(given, text.memory, text.mask)
+        sequence = losses.text_cross_entropy(logits, wanted).item()
+        log, other = logits.log_softmax(-1), expected.log_softmax(-1)
+        token = (other.exp() * (other - log)).sum(-1)[wanted != PAD].mean().item()
+        assert set(report) == {"self_distillation", "self_distillation_kl"}
+        assert float(report["self_distillation"]) == pytest.approx(sequence, rel=1e-4)
+        assert float(report["self_distillation_kl"]) == pytest.approx(token, rel=1e-3)
+        assert loss.item() == pytest.approx(sequence + 2 * token, rel=1e-3)
+    assert ids != first
+
+
+def test_text_mode_gets_no_gradient_from_teaching():
+    stage = talkative("loss.self_distillation_kl=1")
+    loss, _ = stage(stage.dataset[0], "main", 0)
+    loss.backward()
+    model = stage.translator
+    assert model.text_encoder.embedding.weight.grad is None  # the one table that text mode alone passes through
+    assert model.image_encoder.vit.patch_embed.proj.weight.grad.any() and model.text_encoder.bridge.weight.grad.any()
+    _, _, expected = stage._text_mode_answers(stage.dataset[0])
+    assert not expected.requires_grad
+
+
+def test_text_mode_says_the_same_in_training():
+    """Its answers know no dropout; after them everything trains, or is frozen, as before."""
+    dropout = [f"model.{name}.dropout=0.5" for name in ("text_encoder", "text_decoder")]
+    stage = talkative("loss.self_distillation_kl=1", "freeze=[text_encoder]", *dropout)
+    batch, tags = stage.dataset[0], [stage.vocabulary.tag("translate"), stage.vocabulary.tag("en")]
+    expected = said(stage, batch)
+    stage.train()
+    modes = {name: part.training for name, part in stage.named_modules()}
+    assert not modes["translator.text_encoder"] and modes["translator.text_decoder.dropout"]
+    for _ in range(2):
+        given, _, _ = stage._text_mode_answers(batch)
+        assert torch.equal(given, pages.pad([[*tags, *ids] for ids in expected]))
+    first, second = (float(stage(batch, "main", 0)[0]) for _ in range(2))
+    assert first != second  # image mode does learn under dropout
+    assert {name: part.training for name, part in stage.named_modules()} == modes
+
+
+def test_image_mode_comes_nearer_to_text_mode():
+    """Text mode itself is frozen here, so that the distance is to one and the same."""
+    stage = talkative("loss.self_distillation=0", "loss.self_distillation_kl=1").eval()
+    model, batch = stage.translator, stage.dataset[0]
+    taught = [*model.image_encoder.parameters(), *model.text_encoder.bridge.parameters()]
+    optimiser = torch.optim.AdamW([*taught, model.text_encoder.image_positions], 1e-2)
+    distances = []
+    for _ in range(20):
+        loss, report = stage(batch, "main", 0)
+        distances.append(float(report["self_distillation_kl"]))
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    assert distances[-1] < 0.5 * distances[0]
+
+
+# --- self-review ------------------------------------------------------------------------------------------------------
+
+
+def test_self_review_is_learnt(runs: Path):
+    options = ("loss.image=0", "loss.distillation=0", "loss.ocr=0", "loss.ctc=0", f"ssr.cache={runs / 'learnt'}")
+    train(translator(runs, *options, "trainer.steps=1", run="beginner"))
+    config = translator(
+        runs, *options, f"ssr.reader={runs / 'beginner'}", "trainer.steps=25", "data.translated=0.6", run="learnt"
+    )
+    stage = build_stage(config).eval()
+    batches = [stage.dataset[i] for i in range(1000, 1006)]
+    assert len({batch.translation_mask.any().item() for batch in batches}) == 2  # with a translation and without
+    before = [float(stage(batch, "main", 0)[0]) for batch in batches]
+    metrics = Trainer(stage, config.trainer, Path(config.run)).fit()
+    stage.eval()
+    after = [float(stage(batch, "main", 0)[0]) for batch in batches]
+    assert all(late < 0.7 * early for early, late in zip(before, after, strict=True))
+    assert set(metrics) == {"bleu", "reading_cer", "transcript_cer"}
 
 
 def test_evaluations_of_every_stage_have_figures():

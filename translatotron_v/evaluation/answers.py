@@ -18,7 +18,7 @@ from translatotron_v.errors import UserError
 from translatotron_v.evaluation.reading import progress
 from translatotron_v.inference import generate
 from translatotron_v.inference.generate import DecodedText
-from translatotron_v.inference.pipeline import LoadedTranslator
+from translatotron_v.inference.pipeline import LoadedTranslator, known_language
 
 Page = np.ndarray  # (H, W, C) uint8
 Item = TypeVar("Item")
@@ -169,14 +169,6 @@ def ctc_readings(
             for place, text in zip(places, texts, strict=True):
                 read[place] = text
     return read
-
-
-def known_language(loaded: LoadedTranslator, language: str) -> str:
-    """The language, if the model has a tag for it; raises UserError with those that it has."""
-    known = loaded.config.model.vocabulary.languages
-    if language not in known:
-        raise UserError(f"language {language!r}: this model knows {', '.join(known)}")
-    return language
 
 
 def require_text_mode(loaded: LoadedTranslator) -> None:

@@ -1,17 +1,13 @@
 """The command line of `evaluate.py`."""
 
 import argparse
-import datetime
 import functools
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from translatotron_v import __version__
 from translatotron_v.arguments import positive
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation import modality_gap, r_probe, texts
@@ -87,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _pictures(options: argparse.Namespace) -> None:
     from translatotron_v.evaluation.pictures import TITLES, PictureFolder, score_pictures
+    from translatotron_v.evaluation.report import finish
 
     hypotheses, references = PictureFolder(options.hypotheses), PictureFolder(options.references)
     options.out = options.out or _DEFAULT_OUT / options.hypotheses.resolve().name
@@ -94,12 +91,17 @@ def _pictures(options: argparse.Namespace) -> None:
     report = score_pictures(
         hypotheses, references, reader, options.texts, lower_case=not options.cased, worst=options.worst
     )
-    _finish(report, options, lambda name: [hypotheses.find(name), references.open(name)], TITLES)
+
+    def sheet(name: str) -> list[Any]:
+        return [hypotheses.find(name), references.open(name)]
+
+    finish(report, options.out, options.command, sheet, TITLES)
 
 
 def _checkpoint(options: argparse.Namespace) -> None:
     from translatotron_v.evaluation.checkpoint import TITLES, Options, render_split, score_checkpoint, sheet_pictures
     from translatotron_v.evaluation.loading import TranslatorModel
+    from translatotron_v.evaluation.report import finish
     from translatotron_v.inference.pipeline import Translator
 
     translator = Translator.from_pretrained(
@@ -121,7 +123,7 @@ def _checkpoint(options: argparse.Namespace) -> None:
         options.out = _DEFAULT_OUT / f"{Path(options.checkpoint).resolve().name}-{chosen.split}{blank}"
     pages = render_split(model.config, chosen.split, chosen.limit, chosen.blank_source)
     report = score_checkpoint(model, pages, _reader(options), options.out, chosen)
-    _finish(report, options, sheet_pictures(pages, options.out), TITLES)
+    finish(report, options.out, options.command, sheet_pictures(pages, options.out), TITLES)
 
 
 def _reader(options: argparse.Namespace) -> Any:
@@ -130,22 +132,3 @@ def _reader(options: argparse.Namespace) -> Any:
     languages = tuple(language.strip() for language in options.languages.split(","))
     make = functools.partial(make_reader, options.engine, languages)
     return PageReader(make, options.out, options.workers)
-
-
-def _finish(
-    report: Any,
-    options: argparse.Namespace,
-    pictures: Callable[[str], Sequence[Image.Image | None]],
-    titles: Sequence[str],
-) -> None:
-    """Write everything, and print the table and where it went."""
-    from translatotron_v.evaluation.report import table, write
-
-    report.settings |= {
-        "command": options.command,
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "translatotron-v": __version__,
-    }
-    paths = write(report, options.out, pictures, titles)
-    print(table(report))
-    print(f"\nWritten to {options.out}: {', '.join(path.name for path in paths)}")

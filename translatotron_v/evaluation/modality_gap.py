@@ -6,16 +6,14 @@ size of training also blurred and with noise. Fonts that the checkpoint was not 
 
 import argparse
 import dataclasses
-import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translatotron_v import __version__
 from translatotron_v.arguments import positive
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation.heat_map import Cell, GapReport, heat_map, table, write
+from translatotron_v.evaluation.gap_report import Cell, GapReport, heat_map, table, write
 
 if TYPE_CHECKING:  # torch takes seconds: `--help` does not wait for it
     from tqdm import tqdm
@@ -326,6 +324,7 @@ def add_command(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Measure, write, and print the table and where everything went."""
     sizes = [_size(text) for text in _listed(options.sizes)]
+    from translatotron_v.evaluation.report import origin
     from translatotron_v.inference.pipeline import Translator
 
     loaded = Translator.from_pretrained(options.checkpoint, device=options.device, threads=options.threads).loaded
@@ -340,12 +339,7 @@ def run(options: argparse.Namespace) -> None:
         noise=options.noise,
         batch_size=options.batch_size,
     )
-    report.settings |= {
-        "checkpoint": options.checkpoint,
-        "command": options.command,
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "translatotron-v": __version__,
-    }
+    report.settings |= {"checkpoint": options.checkpoint} | origin(options.command)
     folder = options.out or Path("out") / "evaluate" / f"{Path(options.checkpoint).resolve().name}-modality-gap"
     paths = write(report, folder)
     print(table(report))

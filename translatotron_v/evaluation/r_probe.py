@@ -5,7 +5,6 @@ then it draws the pages of another split. OCR on its pages is to be held against
 """
 
 import argparse
-import datetime
 import functools
 import json
 from collections.abc import Sequence
@@ -13,7 +12,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translatotron_v import __version__
 from translatotron_v.arguments import positive
 from translatotron_v.errors import UserError
 from translatotron_v.ocr import ENGINES, make_reader
@@ -97,17 +95,13 @@ def add_command(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """What the command does: train, score, write, and print one table."""
-    from translatotron_v.evaluation.report import table
+    from translatotron_v.evaluation.report import origin, table
 
     chosen = ProbeOptions(**{name: getattr(options, name) for name in asdict(ProbeOptions()) if name != "quiet"})
     split = f"-{chosen.split}" if chosen.split else ""
     out = options.out or Path("out") / "evaluate" / f"{Path(options.checkpoint).resolve().name}-r-probe{split}"
     probed = measure(options.checkpoint, out, options.run_folder or out / "run", chosen)
-    probed.report.settings |= {
-        "command": options.command,
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "translatotron-v": __version__,
-    }
+    probed.report.settings |= origin(options.command)
     paths = write(probed, out)
     print(table(probed.report))
     print(f"\nWritten to {out}: {', '.join(path.name for path in paths)}")

@@ -1,6 +1,7 @@
 """What an evaluation found, as a table on one screen, JSON, Markdown, a CSV of the samples and a sheet of the worst."""
 
 import csv
+import datetime
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,13 +10,14 @@ from typing import Any
 
 from PIL import Image
 
+from translatotron_v import __version__
 from translatotron_v.errors import UserError
 from translatotron_v.inference.pictures import contact_sheet, save_picture
 from translatotron_v.metrics import Score
 
 Row = Mapping[str, str | float | None]  # of the CSV
 
-_DECIMALS = {"CER": 4, "SSIM": 4}  # by metric; the others show two
+_DECIMALS = {"CER": 4, "SSIM": 4, "accuracy": 4, "length ratio": 3}  # by metric; the others show two
 _SHOWN = 10  # names that a note lists
 
 
@@ -124,8 +126,42 @@ def write(
     return paths
 
 
+def finish(
+    report: Report,
+    folder: Path,
+    command: str,
+    pictures: Callable[[str], Sequence[Image.Image | None]],
+    titles: Sequence[str],
+    screen: Callable[[Report], str] = table,
+) -> None:
+    """Add origin, write everything, and print the scores and where everything went.
+
+    Args:
+        folder, pictures, titles: as of `write`.
+        command: that was given, as text.
+        screen: how the scores are printed.
+    """
+    report.settings |= origin(command)
+    paths = write(report, folder, pictures, titles)
+    print(screen(report))
+    print(f"\nWritten to {folder}: {', '.join(path.name for path in paths)}")
+
+
+def origin(command: str) -> dict[str, str]:
+    """What the settings of every report end with: the command, the date and the version."""
+    return {
+        "command": command,
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "translatotron-v": __version__,
+    }
+
+
+def shown(score: Score) -> str:
+    """The value with as many decimals as its metric deserves."""
+    return f"{score.value:.{_DECIMALS.get(score.name, 2)}f}"
+
+
 def _cells(line: Line) -> tuple[str, str, str, str]:
-    decimals = _DECIMALS.get(line.score.name, 2)
-    ceiling = "" if line.ceiling is None else f"{line.ceiling.value:.{decimals}f}"
+    ceiling = "" if line.ceiling is None else shown(line.ceiling)
     count = "" if line.count is None else f" ({line.count:,})"
-    return line.score.name, f"{line.score.value:.{decimals}f}", ceiling, line.what + count
+    return line.score.name, shown(line.score), ceiling, line.what + count

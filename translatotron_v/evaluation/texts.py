@@ -7,13 +7,11 @@ OCR tag, for that is what fine-tuning on translation makes a model forget (arXiv
 
 import argparse
 import dataclasses
-import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translatotron_v import __version__
 from translatotron_v.arguments import positive
 from translatotron_v.errors import UserError
 from translatotron_v.metrics.score import Score
@@ -34,7 +32,6 @@ CTC = "source text as the CTC head reads it, for comparison"
 OCR_HEAD = "source text as the OCR head reads it, for comparison"  # in its place in a model without a CTC head
 
 _OUT = Path("out") / "evaluate"
-_DECIMALS = {"CER": 4, "accuracy": 4, "length ratio": 3}  # by score, on the screen; the others show two
 _COLUMNS = {DECODER: "text decoder", TRANSCRIPT: "self-review", CTC: "CTC head", OCR_HEAD: "OCR head"}  # in the CSV
 
 
@@ -96,7 +93,8 @@ class TextTest:
 
     def check(self, mode: str, target: str) -> None:
         """Raises UserError for what this model or corpus cannot do; renders the pages."""
-        from translatotron_v.evaluation.answers import known_language, require_text_mode
+        from translatotron_v.evaluation.answers import require_text_mode
+        from translatotron_v.inference.pipeline import known_language
 
         known_mode(mode)
         known_language(self.loaded, self.source)
@@ -242,6 +240,8 @@ def make_report(test: TextTest, name: str, modes: Sequence[str], targets: Sequen
 
 def screen(report: "Report") -> str:
     """One line of scores for each thing that was scored."""
+    from translatotron_v.evaluation.report import shown
+
     groups: dict[str, list[Line]] = {}
     for line in report.lines:
         groups.setdefault(line.what, []).append(line)
@@ -251,10 +251,7 @@ def screen(report: "Report") -> str:
         if (above := "  ".join(names)) != head:
             head = above
             text += ["", f"{head}  of"]
-        cells = [
-            f"{line.score.value:>{len(name)}.{_DECIMALS.get(line.score.name, 2)}f}"
-            for name, line in zip(names, lines, strict=True)
-        ]
+        cells = [shown(line.score).rjust(len(name)) for name, line in zip(names, lines, strict=True)]
         text.append(f"{'  '.join(cells)}  {what} ({lines[0].count:,})")
     return "\n".join([*text, "", *report.notes]).rstrip()
 
@@ -377,7 +374,7 @@ def run(options: argparse.Namespace) -> None:
     """Score, write everything, and print the scores and where they went."""
     modes = [known_mode(mode) for mode in _names(options.mode)]
     from translatotron_v.evaluation.generation import to_image
-    from translatotron_v.evaluation.report import write
+    from translatotron_v.evaluation.report import finish
     from translatotron_v.inference.pipeline import Translator
 
     loaded = Translator.from_pretrained(options.checkpoint, device=options.device, threads=options.threads).loaded
@@ -396,11 +393,6 @@ def run(options: argparse.Namespace) -> None:
             test.check(mode, target)
     name = Path(options.checkpoint).resolve().name
     report = make_report(test, options.checkpoint, modes, targets)
-    report.settings |= {
-        "command": options.command,
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "translatotron-v": __version__,
-    }
 
     def source_page(sample: str) -> list[Any]:
         index, target = sample.split("-")
@@ -408,9 +400,7 @@ def run(options: argparse.Namespace) -> None:
         return [None if page is None else to_image(page)]
 
     out = options.out or _OUT / f"{name}-{test.split}-texts"
-    paths = write(report, out, source_page, ("source",))
-    print(screen(report))
-    print(f"\nWritten to {out}: {', '.join(path.name for path in paths)}")
+    finish(report, out, options.command, source_page, ("source",), screen)
 
 
 def _names(text: str) -> list[str]:

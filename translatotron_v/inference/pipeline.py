@@ -70,6 +70,14 @@ def load_translator(folder: str | Path, device: str = "cpu", precision: str = "f
     return LoadedTranslator(model.eval().to(device), vocabulary, config, folder, precision)
 
 
+def known_language(loaded: LoadedTranslator, language: str) -> str:
+    """The language, if the model has a tag for it; raises UserError with those that it has."""
+    known = loaded.config.model.vocabulary.languages
+    if language not in known:
+        raise UserError(f"language {language!r}: this model knows {', '.join(known)}")
+    return language
+
+
 @dataclass(frozen=True)
 class Translation:
     """What became of one picture."""
@@ -167,8 +175,8 @@ class Translator:
             raise UserError(f"batch size must be at least 1, not {batch_size}")
         settings = self.loaded.config.data
         languages = {
-            "source_language": self._language(source_language or settings.source_language),
-            "target_language": self._language(target_language or settings.target_language),
+            "source_language": known_language(self.loaded, source_language or settings.source_language),
+            "target_language": known_language(self.loaded, target_language or settings.target_language),
         }
         answers: list[Translation] = []
         for start in range(0, len(images), batch_size):
@@ -202,12 +210,6 @@ class Translator:
             )
             for index, fitted in enumerate(batch)
         ]
-
-    def _language(self, language: str) -> str:
-        known = self.loaded.config.model.vocabulary.languages
-        if language not in known:
-            raise UserError(f"language {language!r}: this model knows {', '.join(known)}")
-        return language
 
 
 def choose_device(name: Literal["auto"] | str = "auto") -> str:

@@ -9,7 +9,7 @@ class Score:
 
     Attributes:
         name: of the metric.
-        value: percent for BLEU, chrF and Structure-BLEU; a share for CER and SSIM; decibels for PSNR.
+        value: percent for BLEU, chrF, Structure-BLEU, LF and LF+; a share for CER and SSIM; decibels for PSNR.
         signature: settings and versions, in sacrebleu's key:value|key:value form.
     """
 

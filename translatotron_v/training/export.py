@@ -24,7 +24,9 @@ from translatotron_v.training.checkpoint import (
 
 KEPT_INFO = (
     "step", "steps", "metrics", "cpu_seconds", "elapsed_seconds", "precision", "seed", "torch", "ema", "averaged_steps",
+    "merge", "merge_a", "merge_b", "merge_base", "merge_weight", "merge_density", "merged_modules",
 )  # fmt: skip
+MERGED_FROM = ("merge_a", "merge_b", "merge_base")  # these are places
 TOLERANCE = 0.02  # largest difference of the logits in half precision, relative to the largest logit
 LARGEST_HALF = 65504.0
 
@@ -62,7 +64,9 @@ def export_run(run: Path, folder: Path, overwrite: bool = False) -> dict[str, in
     if not difference <= TOLERANCE:
         raise CheckpointError(f"{origin}: half precision changes the logits by {difference:.1%}; nothing was written")
     modules = dict(halved.named_children())
-    kept = {key: info[key] for key in KEPT_INFO if key in info}
+    kept = {
+        key: _without_place(str(info[key])) if key in MERGED_FROM else info[key] for key in KEPT_INFO if key in info
+    }
     files = texts | {"config.yaml": to_yaml(neutral(config)), "vocabulary.json": vocabulary.to_json()}
     save_checkpoint(folder, modules, files, kept | {"weights": "float16"}, half=True)
     _check_written(folder, modules)
@@ -81,7 +85,11 @@ def neutral(config: Config) -> Config:
     data = replace(config.data, folder=_without_place(config.data.folder, "data/"))
     page = replace(config.page, fonts=[_without_place(font) for font in config.page.fonts])
     loss = replace(config.loss, perceptual_weights=_without_place(config.loss.perceptual_weights))
-    return replace(config, run="runs/exported", vocabulary="", start={}, freeze=[], page=page, data=data, loss=loss)
+    # Its reader is no longer needed, but that there was one says how the model answers.
+    ssr = replace(config.ssr, reader=_without_place(config.ssr.reader), cache=_without_place(config.ssr.cache, "runs/"))
+    return replace(
+        config, run="runs/exported", vocabulary="", start={}, freeze=[], page=page, data=data, loss=loss, ssr=ssr
+    )
 
 
 def _without_place(path: str, prefix: str = "") -> str:

@@ -18,6 +18,7 @@ from translatotron_v.inference.generate import (
     drawing_states,
     generate_answer,
     generate_image,
+    generate_text,
     read_ctc,
     read_source,
 )
@@ -432,7 +433,7 @@ class TranslatorStage(Stage):
 
     @torch.no_grad()
     def evaluate(self, step: int) -> Evaluation:
-        """BLEU of the text, CER of the reading and, where pictures are drawn, their BLEU and CER by OCR."""
+        """BLEU of the text, CER of the reading, of transcripts and, where pictures are drawn, of OCR on them."""
         data = self.config.data
         transcribes = bool(self.config.ssr.reader)
         hypotheses: list[str] = []
@@ -452,7 +453,17 @@ class TranslatorStage(Stage):
                 transcribe=transcribes,
             )
             hypotheses += decoded.texts
-            transcribed += decoded.transcripts
+            if self.config.loss.transcription:
+                transcribed += generate_text(
+                    self.translator.text_decoder,
+                    self.vocabulary,
+                    source.memory,
+                    source.mask,
+                    "ocr",
+                    data.source_language,
+                ).texts
+            else:
+                transcribed += decoded.transcripts
             read += read_source(self.translator, self.vocabulary, source, data.source_language)
             if self.draws and len(pictures) < PICTURES:
                 drawn, mask = drawing_states(self.translator, self.vocabulary, source, decoded)
@@ -468,7 +479,7 @@ class TranslatorStage(Stage):
             "bleu": bleu(hypotheses, [sample.target for sample in self.validation]).value,
             "reading_cer": cer(read, sources).value,
         }
-        if transcribes:
+        if transcribed:
             metrics["transcript_cer"] = cer(transcribed, sources).value
         if pictures:
             metrics["picture_cer"] = picture_error_rate(pictures[:PICTURES], hypotheses)
