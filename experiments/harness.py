@@ -93,9 +93,9 @@ def options(description: str, name: str, arguments: Sequence[str] | None = None)
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"""\
-The arms are the steps of configs/{name}/recipe.yaml; each writes runs/{name}/ARM and logs/ARM.log beside it.
+The arms are the steps of configs/{name}/recipe.yaml; each writes runs/{_dashed(name)}/ARM and logs/ARM.log beside it.
 What is finished is not repeated: give the same command again to go on after an interruption or an error.
-To train or measure something again, delete its folder or its file in runs/{name}/measurements.
+To train or measure something again, delete its folder or its file in runs/{_dashed(name)}/measurements.
 
 examples:
   python -m experiments.{name} --quick                       # the whole way in small, to see that it works

@@ -86,8 +86,8 @@ class ImageEncoderConfig:
         for layer in self.fuse:
             _require(
                 1 <= layer < self.layers,
-                f"model.image_encoder.fuse: block {layer} cannot be fused; it must be 1 to {self.layers - 1}: the states "
-                f"after the last block ({self.layers}) always take part",
+                f"model.image_encoder.fuse: block {layer} cannot be fused; it must be 1 to {self.layers - 1}: the last "
+                f"block ({self.layers}) always takes part",
             )
         _require(len(set(self.fuse)) == len(self.fuse), f"model.image_encoder.fuse names a block twice: {self.fuse}")
         for layer in self.detach:
@@ -258,6 +258,8 @@ class LossConfig:
     text_distillation: float = 0.0  # KL to what text mode expects of the translation; no gradient through text mode
     self_distillation: float = 0.0  # cross-entropy of the text that text mode writes by itself, in image mode
     self_distillation_kl: float = 0.0  # KL to what text mode expects along the text that it writes by itself
+    # whose texts those are: text mode as it was at the "start" of the run, or by the weights of each "step"
+    self_distillation_from: str = "start"
     transcription: float = 0.0  # cross-entropy of the source text, from the text decoder prompted with the OCR tag
     pixels: float = 1.0  # probe: squared error of the reconstructed pixels
     label_smoothing: float = 0.1  # of text
@@ -276,6 +278,10 @@ class LossConfig:
         for item in fields(self):
             value = getattr(self, item.name)
             _require(isinstance(value, str) or value >= 0, f"loss.{item.name} must not be negative: {value}")
+        _require(
+            self.self_distillation_from in ("start", "step"),
+            f"loss.self_distillation_from must be start or step, not {self.self_distillation_from}",
+        )
 
 
 @dataclass
@@ -361,9 +367,30 @@ class Config:
             not self.data.text_share or self.stage in TEXT_MODE_STAGES,
             f"data.text_share: the stage {self.stage!r} has no text mode; {', '.join(TEXT_MODE_STAGES)} have",
         )
+        for language in self.data.text_languages:
+            known = self.model.vocabulary.languages
+            _require(
+                language in known,
+                f"data.text_languages: {language!r} is not in model.vocabulary.languages ({', '.join(known)})",
+            )
+        own = bool(self.loss.self_distillation or self.loss.self_distillation_kl)
         _require(
-            not self.ssr.reader or self.stage == "translator",
+            self.model.text_encoder.layers > 0 or not (self.data.text_share or own),
+            "data.text_share and loss.self_distillation need a text mode: model.text_encoder.layers is 0",
+        )
+        self._check_ssr(own)
+
+    def _check_ssr(self, self_distillation: bool) -> None:
+        if not self.ssr.reader:
+            return
+        _require(
+            self.stage == "translator",
             f"ssr.reader: the stage {self.stage!r} writes no answer; only 'translator' does",
+        )
+        _require(not self.data.both_languages, "ssr.reader: set data.both_languages=false, transcripts are of one side")
+        _require(
+            not self_distillation,
+            "ssr.reader: set loss.self_distillation=0 loss.self_distillation_kl=0, whose answers have no transcript",
         )
 
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from tests.inference.fakes import FakeGenerate, fake_translator
+from tests.small import enliven
 from translatotron_v.config import Config, to_yaml
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
@@ -62,6 +63,7 @@ def test_a_checkpoint_of_self_review_says_what_it_has_read(checkpoint: Path, tmp
     (folder / "config.yaml").write_text(settings.replace("reader: ''", "reader: runs/reader"))
     translator = Translator.from_pretrained(folder, device="cpu")
     assert translator.loaded.transcribes and not Translator.from_pretrained(checkpoint, device="cpu").loaded.transcribes
+    enliven(translator.loaded.model, seed=4)  # so that it writes something
     pictures = [page(64, 16, ink) for ink in (5, 60)]
     translations = translator(pictures)
     pixels = torch.stack([torch.from_numpy(np.asarray(picture) / np.float32(255))[None] for picture in pictures])

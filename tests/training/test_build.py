@@ -87,9 +87,9 @@ def refusal(config: Config) -> str:
 
 
 def test_a_stage_trains_on_its_portion_of_the_corpus(settings):
-    for stage, options in (("text", ()), ("reader", ()), ("translator", NO_PICTURE)):
-        assert pairs_of(build_stage(settings(stage, *options))) == PAIRS
-        portion = build_stage(settings(stage, "data.skip=10", "data.limit=12", *options))
+    assert pairs_of(build_stage(settings("text"))) == PAIRS
+    for stage in ("text", "reader"):
+        portion = build_stage(settings(stage, "data.skip=10", "data.limit=12"))
         assert pairs_of(portion) == PAIRS[10:22]
         assert [sample.source for sample in portion.validation] == [pair.source for pair in PAIRS[:4]]
     assert "data.skip=30 leaves nothing" in refusal(settings("text", "data.skip=30"))

@@ -134,7 +134,7 @@ def finish(
     titles: Sequence[str],
     screen: Callable[[Report], str] = table,
 ) -> None:
-    """Add origin, write everything, and print the scores and where everything went.
+    """Complete the settings by `origin`, write everything, and print the scores and where everything went.
 
     Args:
         folder, pictures, titles: as of `write`.

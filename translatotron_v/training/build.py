@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -103,12 +103,14 @@ def _read_corpus(config: Config) -> _Corpus:
     )
     if data.text_share and not text:
         text = [TaggedPair(pair.source, pair.target, data.target_language) for pair in whole]
+    if config.ssr.reader:
+        kept = review(config, kept)
     train, others = split_translated(kept, data.translated)
     if others:
         summary += f"; translations of {len(train)} are used"
-    untranslated: list[TextPair] = []
-    if config.ssr.reader:
-        train, untranslated = review(config, train, others)
+    untranslated: list[TextPair] = [
+        replace(pair, translated=False) for pair in others if isinstance(pair, ReviewedPair)
+    ]
     return _Corpus(whole, train, kept_validation, untranslated, text, summary)
 
 
@@ -121,18 +123,15 @@ def split_translated(pairs: Sequence[TextPair], share: float) -> tuple[list[Text
     return used, [pair for pair, taken in zip(pairs, chosen, strict=True) if not taken]
 
 
-def review(
-    config: Config, translated: Sequence[TextPair], others: Sequence[TextPair]
-) -> tuple[list[TextPair], list[TextPair]]:
-    """Join the starting reader's transcripts to the pairs: those with a translation, and those without."""
+def review(config: Config, pairs: Sequence[TextPair]) -> list[TextPair]:
+    """Join the starting reader's transcripts to the pairs."""
     from translatotron_v.training.reviewing import transcripts
 
-    pairs = [*translated, *others]
-    reviewed: list[TextPair] = [
-        ReviewedPair(pair.source, pair.target, text, number < len(translated), pictures_of(pair))
-        for number, (pair, text) in enumerate(zip(pairs, transcripts(config, pairs), strict=True))
+    texts = transcripts(config, pairs)
+    return [
+        ReviewedPair(pair.source, pair.target, text, pictures=pictures_of(pair))
+        for pair, text in zip(pairs, texts, strict=True)
     ]
-    return reviewed[: len(translated)], reviewed[len(translated) :]
 
 
 def find_vocabulary(config: Config) -> Vocabulary | None:

@@ -26,7 +26,7 @@ from translatotron_v.metrics.text import bleu, cer
 from translatotron_v.models.discriminator import PatchDiscriminator, PerceptualDistance
 from translatotron_v.models.image_tokenizer import ImageTokenizer
 from translatotron_v.models.teacher import TextToImage
-from translatotron_v.models.text_decoder import TextEncoder
+from translatotron_v.models.text_decoder import TextDecoder, TextEncoder
 from translatotron_v.models.translator import SourceStates, TranslatotronV
 from translatotron_v.training import losses
 from translatotron_v.training.sheets import contact_sheet, picture_error_rate
@@ -292,6 +292,10 @@ class TranslatorStage(Stage):
         }
         self.freeze("image_tokenizer", *config.freeze)
         self.teacher = self._load_teacher() if config.loss.distillation else None
+        distils = bool(config.loss.self_distillation or config.loss.self_distillation_kl)
+        self.own_teacher = (
+            self._load_own_teacher() if distils and config.loss.self_distillation_from == "start" else None
+        )
 
     def _load_teacher(self) -> TextToImage:
         """The frozen text-to-image teacher; it is not part of what this stage saves."""
@@ -305,11 +309,27 @@ class TranslatorStage(Stage):
                 start_module(part, f"teacher_{name}", origin, self.vocabulary)
         return teacher.requires_grad_(False)
 
+    def _load_own_teacher(self) -> "TextMode":
+        """Text mode with the weights that this run starts from, frozen; it is not part of what this stage saves."""
+        model = TranslatotronV(self.config.model, len(self.vocabulary), self.vocabulary.character_count)
+        for name in ("text_encoder", "text_decoder"):
+            origin = self.config.start.get(name, "")
+            if not origin:
+                raise UserError(
+                    f"loss.self_distillation needs a trained text mode: set start.{name}=RUN, or "
+                    "loss.self_distillation_from=step"
+                )
+            start_module(getattr(model, name), name, origin, self.vocabulary, self.config.map_vocabulary)
+        own = TextMode(model.text_encoder, model.text_decoder)
+        own.requires_grad_(False)
+        return own
+
     def train(self, mode: bool = True) -> "TranslatorStage":
-        """Training mode for all but the frozen modules and the teacher."""
+        """Training mode for all but the frozen modules and the teachers."""
         super().train(mode)
-        if self.teacher is not None:
-            self.teacher.eval()
+        for teacher in (self.teacher, self.own_teacher):
+            if teacher is not None:
+                teacher.eval()
         return self
 
     def optimised(self) -> Mapping[str, list[nn.Parameter]]:
@@ -395,10 +415,12 @@ class TranslatorStage(Stage):
         return parts
 
     def _self_distillation_parts(self, batch: Batch, source: SourceStates) -> list[tuple[str, float, Tensor]]:
-        """Image mode learns what text mode, by the weights of this very step, writes of the same sentences.
+        """Image mode learns what text mode writes of the same sentences, by the model's own weights.
 
         On-policy self-distillation (arXiv 2603.09095), by sequence (cross-entropy) and by token (KL to text mode's
-        distribution along that text). No gradient flows into text mode's answer.
+        distribution along that text). No gradient flows into text mode's answer. By default the answers are those of
+        the weights that the run starts from; with those of every step, the shared layers drift along with their own
+        targets (docs/experiments/modality-gap.md).
         """
         weights = self.config.loss
         given, wanted, expected = self._text_mode_answers(batch)
@@ -416,19 +438,20 @@ class TranslatorStage(Stage):
     def _text_mode_answers(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Text mode's greedy translations, without dropout: decoder input and targets (B, T), and its logits there."""
         assert batch.source_pieces is not None
-        parts: list[nn.Module] = [self.translator.text_encoder, self.translator.text_decoder]
-        before = [part.training for part in parts]
-        for part in parts:
-            part.eval()
-        source = self.translator.read(batch.source_pieces, batch.source_pieces != PAD)
-        answers = generate_answer(self.translator, self.vocabulary, source, self.config.data.target_language)
+        reader = self.own_teacher or TextMode(self.translator.text_encoder, self.translator.text_decoder)
+        flags = [(part, part.training) for part in reader.modules()]
+        reader.eval()
+        mask = batch.source_pieces != PAD
+        memory = reader.text_encoder(batch.source_pieces, mask)
+        language = self.config.data.target_language
+        answers = generate_text(reader.text_decoder, self.vocabulary, memory, mask, "translate", language)
         device = batch.source_pieces.device
         given = pages.pad([[*prefix, *ids] for prefix, ids in zip(answers.prefixes, answers.ids, strict=True)])
         wanted = pages.pad([[PAD, *ids, EOS] for ids in answers.ids])
         given, wanted = given.to(device), wanted.to(device)
-        expected, _ = self.translator.text_decoder(given, source.memory, source.mask)
-        for part, training in zip(parts, before, strict=True):
-            part.train(training)
+        expected, _ = reader.text_decoder(given, memory, mask)
+        for part, training in flags:
+            part.training = training
         return given, wanted, expected
 
     @torch.no_grad()
@@ -484,6 +507,14 @@ class TranslatorStage(Stage):
         if pictures:
             metrics["picture_cer"] = picture_error_rate(pictures[:PICTURES], hypotheses)
         return Evaluation(metrics, sheet)
+
+
+class TextMode(nn.Module):
+    """The two modules of text mode."""
+
+    def __init__(self, text_encoder: TextEncoder, text_decoder: TextDecoder):
+        super().__init__()
+        self.text_encoder, self.text_decoder = text_encoder, text_decoder
 
 
 def text_mode_parameters(translator: TranslatotronV) -> list[nn.Parameter]:
