@@ -14,8 +14,11 @@ def texts(folder: Path, data: str, mode: str, target: str = "", limit: int = 0) 
     return score_texts(load_translator(folder), data=data, mode=mode, target=target, limit=limit, quiet=True)
 
 
-def ctc_accuracy(folder: Path, data: str, limit: int = 0) -> float:
-    """Share of characters that the CTC head reads right on the validation pages (1 - CER), and no decoder beside it."""
+def reader(folder: Path, data: str, limit: int) -> dict[str, float]:
+    """What `texts` says of image mode, and ``ctc_accuracy``: the share of characters that the CTC head reads right.
+
+    The accuracy is 1 - CER over the pages that exist, with no text decoder in it.
+    """
     from translatotron_v.evaluation.answers import ctc_readings
     from translatotron_v.evaluation.checkpoint import render_split
     from translatotron_v.inference.pipeline import load_translator
@@ -23,10 +26,8 @@ def ctc_accuracy(folder: Path, data: str, limit: int = 0) -> float:
 
     loaded = load_translator(folder)
     loaded.config.data.folder = data
-    pages = [
-        page
-        for page in render_split(loaded.config, loaded.config.data.validation, limit)
-        if page.source_page is not None
-    ]
+    shown = render_split(loaded.config, loaded.config.data.validation, limit)
+    pages = [page for page in shown if page.source_page is not None]
     read = ctc_readings(loaded, [page.source_page for page in pages], quiet=True)
-    return 1 - cer(read, [page.source for page in pages]).value
+    accuracy = 1 - cer(read, [page.source for page in pages]).value
+    return {"ctc_accuracy": accuracy, **texts(folder, data, "image", limit=limit)}

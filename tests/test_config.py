@@ -76,6 +76,7 @@ def test_a_value_of_the_wrong_type_names_its_key(setting: str, named: str):
         ("model.image_encoder.fuse=[1,2,1]", "twice: [1, 2, 1]"),
         ("model.image_encoder.detach=[1]", "block 1 is not fused"),
         ("loss.image=-1", "loss.image"),
+        ("loss.self_distillation_from=end", "loss.self_distillation_from must be start or step, not end"),
         ("trainer.steps=0", "trainer.steps"),
         ("trainer.minutes=0", "trainer.minutes"),
         ("trainer.keep=0", "trainer.keep"),
@@ -95,6 +96,12 @@ def test_settings_that_do_not_go_together_are_refused():
     assert "data.text_share: the stage 'teacher'" in refusal("data.text_share=.1", "stage=teacher")
     assert "ssr.reader: the stage 'text' writes no answer" in refusal("stage=text", "ssr.reader=runs/reader")
     assert "block 3 is not fused" in refusal("model.image_encoder.fuse=[1,2]", "model.image_encoder.detach=[1,3]")
+    assert "data.text_languages: 'fr' is not in" in refusal("stage=text", "data.text_languages=[en,fr]")
+    review, no_text = ("stage=translator", "ssr.reader=runs/reader"), "model.text_encoder.layers=0"
+    assert "data.both_languages=false" in refusal(*review, "data.both_languages=true")
+    assert "loss.self_distillation_kl=0" in refusal(*review, "loss.self_distillation_kl=1")
+    assert "model.text_encoder.layers is 0" in refusal("stage=translator", no_text, "data.text_share=0.1")
+    assert "model.text_encoder.layers is 0" in refusal("stage=translator", no_text, "loss.self_distillation=1")
 
 
 @pytest.mark.parametrize("setting", ["trainer.steps", "=5", "trainer.steps:5"])

@@ -233,7 +233,7 @@ class DataConfig:
     curriculum_words: int = 3  # longest span at the first step
     both_languages: bool = False  # also draw pages in the other language (stages that read one language)
     text_share: float = 0.0  # share of batches that are text only (text mode), mixed into training on pictures
-    # target languages of text-only batches, one drawn for each sentence; empty: the target language
+    # target languages of text-only batches, whose sentences stand once for each; empty: the target language
     text_languages: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -447,14 +447,16 @@ def test_pairs_of_text_only_batches(tmp_path: Path):
     for language, words in (("de", WORDS_DE), ("fr", ["un", "chien", "Court"]), ("cs", ["a", "pes", "běží"])):
         (tmp_path / f"train.{language}").write_text("\n".join(words[:3]) + "\n", encoding="utf-8")
         (tmp_path / f"val.{language}").write_text(words[0] + "\n", encoding="utf-8")
-    config = settings(f"data.folder={tmp_path}", "data.text_languages=[fr,cs]", "data.skip=1", "data.limit=2")
+    languages = "model.vocabulary.languages=[de,fr,cs,ro,xx]"
+    folder = f"data.folder={tmp_path}"
+    config = settings(folder, languages, "data.text_languages=[fr,cs]", "data.skip=1", "data.limit=2")
     expected = [("hund", "chien", "fr"), ("läuft", "court", "fr"), ("hund", "pes", "cs"), ("läuft", "běží", "cs")]
     found = pages.read_text_pairs(config, "train")
     assert [(pair.source, pair.target, pair.language) for pair in found] == expected
     assert [pair.language for pair in pages.read_text_pairs(config, "val")] == ["fr", "cs"]  # no portion of these
-    alone = settings(f"data.folder={tmp_path}", "data.target_language=cs")
+    alone = settings(folder, "data.target_language=cs")
     assert {pair.language for pair in pages.read_text_pairs(alone, "train")} == {"cs"}
-    for languages, named in (("[fr,xx]", "unknown tag 'xx'"), ("[fr,ro]", "train.ro")):
+    for asked, named in (("[fr,xx]", "unknown tag 'xx'"), ("[fr,ro]", "train.ro")):
         with pytest.raises(UserError, match=named) as caught:
-            pages.read_text_pairs(settings(f"data.folder={tmp_path}", f"data.text_languages={languages}"), "train")
+            pages.read_text_pairs(settings(folder, languages, f"data.text_languages={asked}"), "train")
         assert "\n" not in str(caught.value)

@@ -56,7 +56,8 @@ def transcribe(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def settings(corpus: Path, tmp_path: Path):
     def make(stage: str, *overrides: str) -> Config:
-        return small(f"stage={stage}", f"data.folder={corpus}", f"run={tmp_path / 'run'}", *overrides)
+        known = "model.vocabulary.languages=[de,en,fr]"
+        return small(f"stage={stage}", f"data.folder={corpus}", f"run={tmp_path / 'run'}", known, *overrides)
 
     return make
 
@@ -123,16 +124,20 @@ def test_transcripts_join_the_pairs(reviewing):
     assert pairs == [ReviewedPair(p.source, p.target, i * "e") for i, p in enumerate(PAIRS[:8])]
 
 
-def test_pages_without_a_translation_take_their_share_of_the_batches(reviewing):
+def test_pages_without_a_translation_take_their_share_of_the_batches(reviewing, tmp_path: Path):
     used, others = split_translated(PAIRS, 0.4)
     stage = build_stage(reviewing("data.translated=0.4", "ssr.untranslated=0.5"))
     assert isinstance(stage.dataset, MixedDataset)
     main, other = stage.dataset.main, stage.dataset.other
     assert isinstance(main, PageDataset) and isinstance(other, PageDataset)
-    assert [(pair.source, pair.translated) for pair in main.pairs] == [(pair.source, True) for pair in used]
-    assert [(pair.source, pair.translated) for pair in other.pairs] == [(pair.source, False) for pair in others]
-    # Each page keeps its own transcript: they are made for the pages with a translation first.
-    assert [pair.transcript for pair in [*main.pairs, *other.pairs]] == [i * "e" for i in range(30)]
+    for dataset, pairs, translated in ((main, used, True), (other, others, False)):
+        assert [(pair.source, pair.target) for pair in dataset.pairs] == [(pair.source, pair.target) for pair in pairs]
+        assert {pair.translated for pair in dataset.pairs} == {translated}
+        places = [PAIRS.index(pair) for pair in pairs]
+        assert [pair.transcript for pair in dataset.pairs] == [place * "e" for place in places]  # each page its own
+    [cache] = (tmp_path / "cache").iterdir()
+    build_stage(reviewing("data.translated=0.9"))
+    assert list((tmp_path / "cache").iterdir()) == [cache]  # whatever the share, the pages are the same
     translate = Vocabulary.tag("translate")
     seen = [bool((stage.dataset[i].target_input == translate).any(1).all()) for i in range(60)]
     assert 18 <= seen.count(False) <= 42
@@ -204,8 +209,9 @@ def test_text_only_batches_are_of_several_languages(settings):
     for batch in filter(is_text, batches):
         for row, output in zip(batch.target_input.tolist(), batch.target_output.tolist(), strict=True):
             assert stage.vocabulary.decode(output) in known[row[1]]
-    message = refusal(settings("translator", "data.text_share=0.5", "data.text_languages=[en,xx]", *NO_PICTURE))
-    assert "unknown tag 'xx'" in message and "fr" in message
+    message = refusal(settings("translator", "data.text_share=0.5", "data.text_languages=[en,cs]", *NO_PICTURE,
+                               "model.vocabulary.languages=[de,en,cs]"))  # fmt: skip
+    assert "train.cs" in message
 
 
 def test_self_review_and_text_only_batches_go_together(reviewing):

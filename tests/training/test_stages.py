@@ -11,12 +11,13 @@ from tests.small import PAIRS, small, small_vocabulary, write_corpus
 from translatotron_v.config import Config
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
-from translatotron_v.data.vocabulary import EOS, PAD
+from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.inference.generate import generate_text
 from translatotron_v.training import losses, stages
 from translatotron_v.training.build import build_stage
 from translatotron_v.training.checkpoint import load_tensors, resolve
+from translatotron_v.training.reviewing import Reader
 from translatotron_v.training.stages import STAGES, Stage, TokenizerStage, TranslatorStage
 from translatotron_v.training.trainer import TrainableStage, Trainer
 
@@ -196,6 +197,47 @@ def test_starts_that_do_not_fit_get_one_line(runs: Path, tmp_path: Path):
     assert "start.teacher" in message and "loss.distillation=0" in message
 
 
+def test_weights_of_another_vocabulary_keep_what_both_know(runs: Path, tmp_path: Path):
+    """Rows of pieces, of characters, and of the CTC head's frames go where the same name stands."""
+    other = [pair for pair in PAIRS if "bär" not in pair.source] + [pages.TextPair("zwei katzen", "two cats")] * 2
+    write_corpus(tmp_path / "corpus", other)
+    for stage in ("text", "reader"):
+        vocabulary = f"vocabulary={tmp_path / 'text'}" if stage == "reader" else "run="
+        train(settings(tmp_path, stage, "trainer.steps=1", "model.vocabulary.subwords=55", vocabulary))
+    start = [f"start.{name}={tmp_path / 'text'}" for name in ("text_encoder", "text_decoder")]
+    start += [f"start.{name}={tmp_path / 'reader'}" for name in ("image_encoder", "ctc_head")]
+    stage = build_stage(translator(runs, "loss.distillation=0", *start, "map_vocabulary=true", run="mapped"))
+    own, theirs = stage.vocabulary, Vocabulary.from_file(tmp_path / "text" / "final" / "vocabulary.json")
+    for module, key, names in (
+        ("text_decoder", "embedding.weight", "piece_names"),
+        ("text_encoder", "embedding.weight", "piece_names"),
+        ("ctc_head", "out.weight", "character_names"),
+        ("ctc_head", "out.bias", "character_names"),
+    ):
+        held = load_tensors(
+            tmp_path / ("reader" if module == "ctc_head" else "text") / "final" / f"{module}.safetensors"
+        )
+        frames = 2 if module == "ctc_head" else 1
+        source = held[key].unflatten(0, (frames, -1))
+        target = stage.modules_to_save[module].state_dict()[key].unflatten(0, (frames, -1))
+        known = {name: place for place, name in enumerate(getattr(theirs, names)())}
+        listed = getattr(own, names)()
+        assert target.shape[1] == len(listed) != source.shape[1] == len(known)
+        same = [torch.equal(target[:, row], source[:, known[name]]) for row, name in enumerate(listed) if name in known]
+        assert len(same) > 20 and all(same)
+        assert names == "character_names" or len(same) < len(listed)
+    decoder, held = (
+        stage.translator.text_decoder.state_dict(),
+        load_tensors(tmp_path / "text/final/text_decoder.safetensors"),
+    )
+    assert all(torch.equal(decoder[name], held[name]) for name in held if name != "embedding.weight")
+    wide = translator(
+        runs, "loss.distillation=0", start[1], "map_vocabulary=true", "model.text_decoder.width=20", run="x"
+    )
+    message = refusal(wide)
+    assert "shape (55, 16)" in message and "(60, 20)" in message
+
+
 def test_the_vocabulary_comes_from_where_the_weights_come_from(runs: Path):
     config = translator(runs, "vocabulary=", f"start.text_decoder={runs / 'text'}", run="vocabulary")
     config.vocabulary = ""
@@ -243,8 +285,12 @@ def test_a_resumed_tokenizer_equals_an_uninterrupted_one(runs: Path):
 
 
 def test_a_resumed_translator_equals_an_uninterrupted_one(runs: Path):
-    """With teacher, dropout and text mode."""
+    """With teacher, dropout, text mode and self-distillation."""
     options = ("trainer.steps=5", "trainer.ema=0.9", "data.sort_window=2", "loss.text_distillation=0.5")
+    options += (
+        "loss.self_distillation=0.5",
+        *(f"start.text_{name}={runs / 'text'}" for name in ("encoder", "decoder")),
+    )
     whole, broken = (translator(runs, *options, run=name) for name in ("translator-1", "translator-2"))
     assert whole.model.text_decoder.dropout > 0
     train(whole)
@@ -254,14 +300,20 @@ def test_a_resumed_translator_equals_an_uninterrupted_one(runs: Path):
         require_equal(runs / "translator-1" / part, runs / "translator-2" / part)
 
 
-def test_a_resumed_self_review_equals_an_uninterrupted_one(runs: Path):
-    """With pages that have no translation, text-only batches, self-distillation, and links of the image encoder."""
+def misread(reader: Reader, pages: torch.Tensor, language: str) -> list[str]:
+    """Transcripts with errors, for an untrained reader writes next to nothing."""
+    return [("ein man", "vogel isst", "")[i % 3] for i in range(len(pages))]
+
+
+def test_a_resumed_self_review_equals_an_uninterrupted_one(runs: Path, monkeypatch: pytest.MonkeyPatch):
+    """With pages that have no translation, text-only batches, and links of the image encoder."""
+    monkeypatch.setattr(Reader, "transcribe", misread)
     nothing_drawn = ("loss.image=0", "loss.distillation=0")
     links = ("model.image_encoder.fuse=[1]", "model.image_encoder.detach=[1]")
     train(translator(runs, *nothing_drawn, *links, "trainer.steps=1", run="seen"))
     options = (*links, "data.translated=0.5", "ssr.untranslated=0.3", "data.text_share=0.3", "trainer.steps=6")
-    options += ("loss.self_distillation=0.5", f"ssr.reader={runs / 'seen'}", f"ssr.cache={runs / 'transcripts'}")
-    options += ("loss.distillation=0", f"start.image_encoder={runs / 'seen'}", "trainer.log_every=1")
+    options += (f"ssr.reader={runs / 'seen'}", f"ssr.cache={runs / 'transcripts'}", "loss.distillation=0")
+    options += (f"start.image_encoder={runs / 'seen'}", "trainer.log_every=1")
     whole, broken = (translator(runs, *options, run=name) for name in ("review-1", "review-2"))
     assert whole.model.text_decoder.dropout > 0
     train(whole)
@@ -270,9 +322,9 @@ def test_a_resumed_self_review_equals_an_uninterrupted_one(runs: Path):
     for part in ("final", "checkpoints"):
         require_equal(runs / "review-1" / part, runs / "review-2" / part)
     entries = [json.loads(line) for line in (runs / "review-1" / "metrics.jsonl").read_text().splitlines()]
-    shown = [{"text_only", "self_distillation", "image"} & set(entry) for entry in entries if "loss" in entry]
+    shown = [{"text_only", "text", "image"} & set(entry) for entry in entries if "loss" in entry]
     assert len(shown) == 6  # of all three kinds of batches
-    assert {"text_only"} in shown and {"self_distillation"} in shown and {"self_distillation", "image"} in shown
+    assert {"text_only"} in shown and {"text"} in shown and {"text", "image"} in shown
     assert "transcript_cer" in entries[-1]
 
 
@@ -396,15 +448,16 @@ def test_the_text_decoder_may_transcribe_too():
 # --- self-distillation ------------------------------------------------------------------------------------------------
 
 ITSELF = ("loss.image=0", "loss.distillation=0", "loss.ocr=0", "loss.text=0", "loss.label_smoothing=0")
+OF_THE_STEP = (*ITSELF, "loss.self_distillation=1", "loss.self_distillation_from=step")
 
 
 def talkative(*overrides: str) -> TranslatorStage:
     """A stage whose text mode has learnt a little, so that it writes different texts that end."""
-    stage = bare("translator", *ITSELF, "loss.self_distillation=1", *overrides)
+    stage = bare("translator", *OF_THE_STEP, *overrides)
     assert isinstance(stage, TranslatorStage)
     batch, model = stage.dataset[0], stage.translator.eval()
-    optimiser = torch.optim.AdamW([*model.text_encoder.parameters(), *model.text_decoder.parameters()], 1e-2)
-    for _ in range(25):
+    optimiser = torch.optim.AdamW([*model.text_encoder.parameters(), *model.text_decoder.parameters()], 2e-2)
+    for _ in range(40):
         output = model(model.read(batch.source_pieces, batch.source_pieces != PAD), batch.target_input)
         losses.text_cross_entropy(output.text, batch.target_output).backward()
         optimiser.step()
@@ -421,7 +474,7 @@ def said(stage: TranslatorStage, batch: Batch) -> list[list[int]]:
 
 
 def test_image_mode_is_taught_what_text_mode_says_itself():
-    """By the weights of the step, and not the gold translation."""
+    """By the weights of the step where that is asked for, and not the gold translation."""
     stage = talkative("loss.self_distillation_kl=2")
     batch, model = stage.dataset[1], stage.translator
     tags = [stage.vocabulary.tag("translate"), stage.vocabulary.tag("en")]
@@ -473,44 +526,78 @@ def test_text_mode_says_the_same_in_training():
     for _ in range(2):
         given, _, _ = stage._text_mode_answers(batch)
         assert torch.equal(given, pages.pad([[*tags, *ids] for ids in expected]))
-    first, second = (float(stage(batch, "main", 0)[0]) for _ in range(2))
+    first, second = (stage(batch, "main", 0)[0].item() for _ in range(2))
     assert first != second  # image mode does learn under dropout
     assert {name: part.training for name, part in stage.named_modules()} == modes
 
 
 def test_image_mode_comes_nearer_to_text_mode():
-    """Text mode itself is frozen here, so that the distance is to one and the same."""
+    """On pages that are soon told apart; only image mode's own layers learn, so that the answers stay."""
     stage = talkative("loss.self_distillation=0", "loss.self_distillation_kl=1").eval()
     model, batch = stage.translator, stage.dataset[0]
+    batch.source_pixels = torch.rand(batch.source_pixels.shape, generator=torch.Generator().manual_seed(0))
     taught = [*model.image_encoder.parameters(), *model.text_encoder.bridge.parameters()]
     optimiser = torch.optim.AdamW([*taught, model.text_encoder.image_positions], 1e-2)
     distances = []
-    for _ in range(20):
+    for _ in range(12):
         loss, report = stage(batch, "main", 0)
         distances.append(float(report["self_distillation_kl"]))
         loss.backward()
         optimiser.step()
         optimiser.zero_grad()
-    assert distances[-1] < 0.5 * distances[0]
+    assert distances[-1] < 0.2 * distances[0]
+
+
+def test_the_start_goes_on_teaching(runs: Path):
+    """Unless it is asked for otherwise, the answers are those of text mode before the run, whatever becomes of it."""
+    start = [f"start.text_{name}={runs / 'text'}" for name in ("encoder", "decoder")]
+    config = translator(runs, *ITSELF, "loss.self_distillation_kl=1", *start, "trainer.steps=3", run="taught")
+    stage = build_stage(config)
+    assert isinstance(stage, TranslatorStage) and stage.own_teacher is not None
+    batch = stage.dataset[0]
+    text, logits = (stage.eval()._text_mode_answers(batch)[place] for place in (0, 2))
+    assert torch.equal(text, pages.pad([[*text[0, :2].tolist(), *ids] for ids in said(stage, batch)]))  # at the start
+    before = {name: tensor.clone() for name, tensor in stage.own_teacher.state_dict().items()}
+    trained = {id(parameter) for parameter in stage.optimised()["main"]}
+    assert not trained & {id(parameter) for parameter in stage.own_teacher.parameters()}
+    Trainer(stage, config.trainer, Path(config.run)).fit()
+    stage.train()
+    assert not any(part.training for part in stage.own_teacher.modules())
+    with torch.no_grad():
+        stage.translator.text_decoder.embedding.weight.normal_()
+    again, same = (stage._text_mode_answers(batch)[place] for place in (0, 2))
+    assert torch.equal(again, text) and torch.equal(same, logits)
+    after = stage.own_teacher.state_dict()
+    assert [name for name in before if not torch.equal(before[name], after[name])] == []
+    assert not list(resolve(runs / "taught").glob("*teacher*"))
+    message = refusal(translator(runs, *ITSELF, "loss.self_distillation=1", run="none"))
+    assert "start.text_encoder=RUN" in message and "loss.self_distillation_from=step" in message
 
 
 # --- self-review ------------------------------------------------------------------------------------------------------
 
 
-def test_self_review_is_learnt(runs: Path):
+def test_self_review_is_learnt(runs: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Reader, "transcribe", misread)
     options = ("loss.image=0", "loss.distillation=0", "loss.ocr=0", "loss.ctc=0", f"ssr.cache={runs / 'learnt'}")
     train(translator(runs, *options, "trainer.steps=1", run="beginner"))
     config = translator(
-        runs, *options, f"ssr.reader={runs / 'beginner'}", "trainer.steps=25", "data.translated=0.6", run="learnt"
+        runs,
+        *options,
+        f"ssr.reader={runs / 'beginner'}",
+        "trainer.steps=30",
+        "trainer.learning_rate=3e-2",
+        "data.translated=0.6",
+        run="learnt",
     )
     stage = build_stage(config).eval()
     batches = [stage.dataset[i] for i in range(1000, 1006)]
     assert len({batch.translation_mask.any().item() for batch in batches}) == 2  # with a translation and without
-    before = [float(stage(batch, "main", 0)[0]) for batch in batches]
+    before = [stage(batch, "main", 0)[0].item() for batch in batches]
     metrics = Trainer(stage, config.trainer, Path(config.run)).fit()
     stage.eval()
-    after = [float(stage(batch, "main", 0)[0]) for batch in batches]
-    assert all(late < 0.7 * early for early, late in zip(before, after, strict=True))
+    after = [stage(batch, "main", 0)[0].item() for batch in batches]
+    assert all(late < 0.8 * early for early, late in zip(before, after, strict=True))
     assert set(metrics) == {"bleu", "reading_cer", "transcript_cer"}
 
 

@@ -254,6 +254,8 @@ class Collator:
         self.longest_target = config.model.text_decoder.max_length
         self.longest_source = config.model.text_encoder.max_length
         self.longest_ocr = config.model.ocr_head.max_length
+        if config.loss.transcription:  # the text decoder writes the same
+            self.longest_ocr = min(self.longest_ocr, config.model.text_decoder.max_length)
         self.longest_drawing = config.model.character_encoder.max_length
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:

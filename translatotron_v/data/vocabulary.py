@@ -133,10 +133,14 @@ class Vocabulary:
         return SPECIALS.index(f"<{name}>")
 
     def piece_names(self) -> list[str]:
-        """What each piece is called, by id; the same name in two vocabularies means the same piece."""
+        """What each piece is called, by id; the same name in two vocabularies means the same piece, "" is padding."""
         if self._subwords is None:
-            return [*SPECIALS, *self.characters]
-        return [piece for _, piece in sorted((index, piece) for piece, index in self._subwords.get_vocab().items())]
+            names = [*SPECIALS, *self.characters]
+        else:
+            names = [
+                piece for _, piece in sorted((index, piece) for piece, index in self._subwords.get_vocab().items())
+            ]
+        return names + [""] * (len(self) - len(names))
 
     def character_names(self) -> list[str]:
         """What each character id stands for."""

@@ -13,7 +13,7 @@ from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch, Collator, MixedDataset, PageDataset
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
-from translatotron_v.models.text_decoder import CtcHead
+from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead
 from translatotron_v.training.checkpoint import load_module, load_tensors, read_info, resolve
 from translatotron_v.training.trainer import Evaluation
 
@@ -161,35 +161,31 @@ def load_mapped(module: nn.Module, tensors: Mapping[str, Tensor], vocabulary: Vo
         UserError: a tensor that is no table has another shape.
     """
     state = module.state_dict()
-    tables: dict[str, int] = {}  # tensor -> rows that one entry takes: the CTC head has one for each frame
+    tables: dict[str, tuple[int, list[str], list[str]]] = {}  # tensor -> rows of one entry, own names, their names
+    pieces = (vocabulary.piece_names(), theirs.piece_names())
+    characters = (vocabulary.character_names(), theirs.character_names())
     for prefix, part in module.named_modules():
-        if isinstance(part, nn.Embedding):
-            tables[f"{prefix}.weight".lstrip(".")] = 1
-        elif isinstance(part, CtcHead):
-            tables |= {f"{prefix}.out.{kind}".lstrip("."): part.frames for kind in ("weight", "bias")}
+        name = f"{prefix}." if prefix else ""
+        if isinstance(part, CharacterEncoder):
+            tables[f"{name}embedding.weight"] = (1, *characters)
+        elif isinstance(part, CtcHead):  # a row for each frame
+            tables |= {f"{name}out.{kind}": (part.frames, *characters) for kind in ("weight", "bias")}
+        elif isinstance(part, nn.Embedding):
+            tables.setdefault(f"{name}weight", (1, *pieces))
     for key, tensor in tensors.items():
         if key not in state:
             continue
-        if key in tables:
-            own, other = (
-                _names(one, table.shape[0] // tables[key])
-                for one, table in ((vocabulary, state[key]), (theirs, tensor))
-            )
+        each, own, other = tables.get(key, (0, [], []))
+        if each and tensor.shape == (each * len(other), *state[key].shape[1:]):
             places = {entry: place for place, entry in enumerate(other)}
-            rows = [(place, places[entry]) for place, entry in enumerate(own) if entry in places]
+            rows = [(place, places[entry]) for place, entry in enumerate(own) if entry and entry in places]
             mine, from_theirs = (torch.tensor(column) for column in zip(*rows, strict=True))
-            target, source = (table.unflatten(0, (tables[key], -1)) for table in (state[key], tensor))
+            target, source = (table.unflatten(0, (each, -1)) for table in (state[key], tensor))
             target[:, mine] = source[:, from_theirs].to(target.dtype)
-        elif tensor.shape == state[key].shape:
+        elif not each and tensor.shape == state[key].shape:
             state[key].copy_(tensor)
         else:
             raise UserError(
                 f"start: {key!r} has shape {tuple(tensor.shape)} in the weights, this model wants "
                 f"{tuple(state[key].shape)}"
             )
-
-
-def _names(vocabulary: Vocabulary, entries: int) -> list[str]:
-    """Names of the entries of a table of pieces or of characters, told apart by their number."""
-    pieces, characters = vocabulary.piece_names(), vocabulary.character_names()
-    return characters if entries == len(characters) else pieces
