@@ -6,18 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
-from tests.small import PAIRS, small, small_vocabulary, write_corpus
+from tests.small import PAIRS, TEXTS, small, small_vocabulary, write_corpus
 from translatotron_v.config import Config
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.inference.generate import generate_text
+from translatotron_v.models.text_decoder import CtcHead
 from translatotron_v.training import losses, stages
 from translatotron_v.training.build import build_stage
 from translatotron_v.training.checkpoint import load_tensors, resolve
 from translatotron_v.training.reviewing import Reader
+from translatotron_v.training.stage import load_mapped
 from translatotron_v.training.stages import STAGES, Stage, TokenizerStage, TranslatorStage
 from translatotron_v.training.trainer import TrainableStage, Trainer
 
@@ -614,3 +617,29 @@ def test_evaluations_of_every_stage_have_figures():
         evaluation = stage.evaluate(0)
         assert set(evaluation.metrics) == figures
         assert (evaluation.sheet is not None) == (name in ("tokenizer", "teacher", "translator"))
+
+
+def test_tables_are_told_apart_by_their_kind_not_by_their_size():
+    """A vocabulary with as many pieces as characters: pieces go to pieces, characters to characters."""
+    theirs = Vocabulary.build(TEXTS, subwords=Vocabulary.build(TEXTS).character_count)
+    own = Vocabulary.build([*TEXTS, "xyzéàüß qqq qqq"], subwords=len(theirs) + 5)
+    assert len(theirs) == theirs.character_count and own.piece_names() != own.character_names()
+    for module, tables in (
+        (nn.Sequential(nn.Embedding(len(own), 3)), {"0.weight": (1, "piece_names", len(theirs))}),
+        (
+            nn.Sequential(CtcHead(3, own.character_count, 2)),
+            {f"0.out.{kind}": (2, "character_names", theirs.character_count) for kind in ("weight", "bias")},
+        ),
+    ):
+        given = {
+            key: torch.randn(frames * entries, *module.state_dict()[key].shape[1:])
+            for key, (frames, _, entries) in tables.items()
+        }
+        load_mapped(module, given, own, theirs)
+        for key, (frames, names, _) in tables.items():
+            places = {name: place for place, name in enumerate(getattr(theirs, names)())}
+            target = module.state_dict()[key].unflatten(0, (frames, -1))
+            source = given[key].unflatten(0, (frames, -1))
+            known = [(row, places[name]) for row, name in enumerate(getattr(own, names)()) if name in places]
+            assert len(known) > 10 and any(row != place for row, place in known)
+            assert all(torch.equal(target[:, row], source[:, place]) for row, place in known)
