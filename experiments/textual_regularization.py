@@ -168,7 +168,8 @@ SET_UP = """\
 - Visual tuning: 220 steps of 32, German pages into English. The image encoder is tiny's, frozen; the bridge into the
   shared layers starts as tiny's and is tuned with them and the decoder. A text-only batch takes the place of a batch
   of pages, so that all arms take the same number of steps.
-- The language identifier is py3langid, choosing among de, en, fr, ro and cs. Empty answers are unfaithful."""
+- The language identifier is py3langid, choosing among de, en, fr, ro and cs. Captions that do not fit the page have
+  empty answers, which are unfaithful."""
 
 
 if __name__ == "__main__":

@@ -166,8 +166,8 @@ def test_seeds_and_variants_have_runs_of_their_own():
     assert together.config.start == {"text_decoder": "runs/try/a-seed3#text_decoder"}
     assert together.config.vocabulary == "weights/tiny"
     assert second.config.run == "runs/try/b" and second.config.trainer.seed == 1
-    shares = arms.varied(second, "-text25", "data.text_share=0.25", "data.text_languages=[en, fr]")
-    assert (shares.config.data.text_share, shares.config.data.text_languages) == (0.25, ["en", "fr"])
+    shares = arms.varied(second, "-text25", "data.text_share=0.25", "data.text_languages=[en, de]")
+    assert (shares.config.data.text_share, shares.config.data.text_languages) == (0.25, ["en", "de"])
     assert shares.run == Path("runs/try/b-text25")
 
 

@@ -378,10 +378,14 @@ class PageDataset(Dataset[Batch]):
         if not pairs:
             raise UserError(f"{config.data.folder}: no training pair fits the page")
         changes = [name for name in ("spans", "shuffled", "curriculum_steps") if getattr(config.data, name)]
-        if changes and (pictures_of(pairs[0]) is not None or isinstance(pairs[0], ReviewedPair)):
+        reviewed = isinstance(pairs[0], ReviewedPair)
+        if changes and (reviewed or pictures_of(pairs[0]) is not None):
+            kind, way = (
+                ("pages with a transcript", "set ssr.reader=") if reviewed else ("stored pages", "train from text")
+            )
             raise UserError(
-                f"{config.data.folder}: words of stored pages and of pages with a transcript cannot be left out or "
-                f"moved: set {' '.join(f'data.{name}=0' for name in changes)}"
+                f"{config.data.folder}: words of {kind} cannot be left out or moved: set "
+                f"{' '.join(f'data.{name}=0' for name in changes)}, or {way}"
             )
         self.pairs = pairs
         self.data = config.data
