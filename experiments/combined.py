@@ -44,8 +44,8 @@ def body(experiment: Experiment) -> None:
     report = experiment.report("The methods on the shipped model", verdict(bleu))
     report.text(
         "All validation captions; those that do not fit the page count as empty answers. One seed, 200 steps of 24. "
-        "The control's loss has a KL to text mode along the gold translation (`loss.text_distillation`), as the recipe of "
-        "the shipped weights; self-distillation takes its place."
+        "The control's loss has a KL to text mode along the gold translation (`loss.text_distillation`), as the recipe "
+        "of the shipped weights; self-distillation takes its place."
     )
     report.table(
         ["arm", "BLEU, image mode", "less control", "BLEU, text mode"],

@@ -81,22 +81,22 @@ def body(experiment: Experiment) -> None:
         f"Norm of the gradient of each block after training, over {GRADIENT_BATCHES} batches of validation pages, and "
         "of what flows through each link."
     )
-    blocks = sorted({key for arm in ARMS for key in measured[f"{arm}-{experiment.seeds[0]}-gradients"]})
+    norms = {arm: [measured[f"{arm}-{seed}-gradients"] for seed in experiment.seeds] for arm in ARMS}
+    blocks = sorted({key for found in norms.values() for key in found[0]})
     report.table(
         ["gradient norm", *ARMS.values()],
         [
             [
                 block,
                 *(
-                    mean_and_spread(
-                        [measured[f"{arm}-{seed}-gradients"].get(block, float("nan")) for seed in experiment.seeds], 4
-                    )
+                    mean_and_spread([one[block] for one in norms[arm]], 4) if block in norms[arm][0] else ""
                     for arm in ARMS
                 ),
             ]
             for block in blocks
         ],
     )
+    report.text(share_of_links(norms["fused"]))
     report.section("Stability")
     curves = {
         f"{name}, seed {seed}": loss_curve(arms[arm, seed].run)
@@ -176,6 +176,23 @@ def gradients(weights: Path, data: str) -> dict[str, float]:
     return norms
 
 
+def share_of_links(norms: list[dict[str, float]]) -> str:
+    """How much of a block's gradient comes through its live link, which bounds what detaching it can change."""
+    shares = {
+        name.removeprefix("link of "): mean_and_spread(
+            [100 * one[name] / one[name.removeprefix("link of ")] for one in norms]
+        )
+        for name in norms[0]
+        if name.startswith("link")
+    }
+    told = ", ".join(f"{share} % of that of {block}" for block, share in shares.items())
+    return (
+        f"With live links, what flows through them has a norm of {told}. The fusion starts at zero and has had few "
+        "steps to grow: detaching changes no more than that share. Longer training, or a fusion that does not start at "
+        "zero, is not covered by this measurement."
+    )
+
+
 def shown(values: dict[str, list[dict[str, float]]], name: str, arm: str, baseline: str) -> str:
     """A difference of two arms, marked where it lies inside the spread."""
     delta, inside = compared(values, name, arm, baseline)
@@ -222,7 +239,7 @@ def stability(curves: dict[str, tuple[list[int], list[float]]]) -> str:
         for name, (_, losses) in curves.items()
     }
     most = max(rises, key=lambda name: max(rises[name], default=0.0))
-    counts = ", ".join(f"{name} {len(found)}" for name, found in rises.items())
+    counts = "; ".join(f"{name}: {len(found)}" for name, found in rises.items())
     lost = [name for name, (_, losses) in curves.items() if not losses[-1] < losses[0]]
     ended = f"Ended above where they began: {', '.join(lost)}." if lost else "Every run ends below where it began."
     return f"{ended} Rises of the logged loss: {counts}; the largest is {max(rises[most], default=0.0):.2f} ({most})."
