@@ -41,6 +41,7 @@ QUICK_SETTINGS = (
     "trainer.batch_size=4",
     "trainer.warmup_steps=1",
     "trainer.log_every=1",
+    "data.skip=0",
     "data.limit=64",
     f"data.validation_limit={QUICK_PAGES}",
 )
