@@ -9,7 +9,8 @@ from PIL import Image
 from data_synth.corpora import read_pairs
 from data_synth.render import render_page
 from translatotron_v.config import load_config
-from translatotron_v.data.pages import fold, page_layout, page_style
+from translatotron_v.data.pages import page_layout, page_style
+from translatotron_v.data.pairs import fold
 from translatotron_v.inference.pictures import save_picture
 from translatotron_v.shipped import find_config
 

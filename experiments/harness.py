@@ -218,7 +218,7 @@ class Experiment:
 
 def _data(config: Config) -> str:
     """The corpus, its splits and how many pairs each has; a corpus needs no test split."""
-    from translatotron_v.data.pages import read_split
+    from translatotron_v.data.pairs import read_split
 
     data = config.data
     sizes = {split: len(read_split(config, split)) for split in (data.train, data.validation)}

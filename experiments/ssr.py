@@ -80,7 +80,7 @@ def body(experiment: Experiment) -> None:
 def accuracy_of_translations(folder: Path, data: str, limit: int) -> float:
     """What a reader gets who writes the right translation instead of the source: the floor of the accuracy."""
     from translatotron_v.config import load_config
-    from translatotron_v.data.pages import read_split
+    from translatotron_v.data.pairs import read_split
     from translatotron_v.metrics import cer
 
     config = load_config(folder / "config.yaml", [f"data.folder={data}"])

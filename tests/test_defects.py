@@ -12,6 +12,7 @@ from tests.small import PAIRS, enliven, small, small_vocabulary
 from translatotron_v.config import CanvasConfig, TokenizerConfig
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Collator, plain_samples
+from translatotron_v.data.pairs import read_split
 from translatotron_v.data.vocabulary import EOS, PAD, SPECIALS, Vocabulary
 from translatotron_v.evaluation.pictures import PictureFolder
 from translatotron_v.metrics.text import bleu
@@ -19,11 +20,12 @@ from translatotron_v.models.discriminator import PerceptualDistance
 from translatotron_v.models.image_tokenizer import ImageTokenizer
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.models.text_decoder import CharacterEncoder, TextDecoder, TextEncoder
-from translatotron_v.training import stages
+from translatotron_v.training import translator_stage
 from translatotron_v.training.averaging import mean_of_checkpoints
 from translatotron_v.training.checkpoint import save_checkpoint
 from translatotron_v.training.sheets import as_picture
-from translatotron_v.training.stages import STAGES, Stage, TranslatorStage
+from translatotron_v.training.stages import STAGES, Stage
+from translatotron_v.training.translator_stage import TranslatorStage
 
 CONFIG, VOCABULARY = small(), small_vocabulary()
 
@@ -36,7 +38,7 @@ def stage_of(name: str, *overrides: str) -> Stage:
 @pytest.fixture
 def taught(monkeypatch: pytest.MonkeyPatch) -> TranslatorStage:
     """A translator's stage with a teacher that needs no files."""
-    monkeypatch.setattr(stages, "start_module", lambda *arguments: [])
+    monkeypatch.setattr(translator_stage, "start_module", lambda *arguments: [])
     stage = stage_of("translator", "start.teacher=none")
     assert isinstance(stage, TranslatorStage) and stage.teacher is not None
     return stage.train()
@@ -185,5 +187,5 @@ def test_sides_of_a_corpus_are_never_paired_by_luck(tmp_path: Path):
     (tmp_path / "train.de").write_text("eins\nzwei\n")
     (tmp_path / "train.en").write_text("one\n")
     with pytest.raises(Exception, match=r"2.*1|1.*2") as caught:
-        pages.read_split(small(f"data.folder={tmp_path}"), "train")
+        read_split(small(f"data.folder={tmp_path}"), "train")
     assert "\n" not in str(caught.value)

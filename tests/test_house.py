@@ -18,6 +18,7 @@ FORBIDDEN = [  # (who, whom, except who, except whom); a name stands for itself 
     ("translatotron_v.models", "translatotron_v.ocr", (), ()),
     ("translatotron_v.training.trainer", "translatotron_v.models", (), ()),
     ("translatotron_v.training.trainer", "translatotron_v.training.stages", (), ()),
+    ("translatotron_v.training.trainer", "translatotron_v.training.translator_stage", (), ()),
     ("translatotron_v.training.checkpoint", "translatotron_v.models", (), ()),
     ("translatotron_v.training", "translatotron_v.inference", (), ("translatotron_v.inference.generate",)),
     ("translatotron_v.ocr", "translatotron_v", (), ("translatotron_v.errors",)),
@@ -25,7 +26,12 @@ FORBIDDEN = [  # (who, whom, except who, except whom); a name stands for itself 
     (
         "translatotron_v",
         "data_synth",
-        ("translatotron_v.data.pages", "translatotron_v.inference.cascade", "translatotron_v.cli"),
+        (
+            "translatotron_v.data.pairs",
+            "translatotron_v.data.pages",
+            "translatotron_v.inference.cascade",
+            "translatotron_v.cli",
+        ),
         (),
     ),
     ("", "translatotron_v.cli", ("translatotron_v.__main__",), ()),

@@ -1,7 +1,6 @@
 """Batches of pages: that every sample follows from seed and index, what a batch holds, and that nothing is lost."""
 
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from tests.small import ALL
 from translatotron_v.config import Config, load_config
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch, Collator, PageDataset
+from translatotron_v.data.pairs import ReviewedPair, TaggedPair
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
 
@@ -321,9 +321,7 @@ def test_a_cut_answer_keeps_its_turn_and_its_end():
 
 
 def test_transcripts_stay_with_their_pages():
-    pairs = [
-        pages.ReviewedPair(pair.source, pair.target, f"read {pair.source}", i % 2 == 0) for i, pair in enumerate(PAIRS)
-    ]
+    pairs = [ReviewedPair(pair.source, pair.target, f"read {pair.source}", i % 2 == 0) for i, pair in enumerate(PAIRS)]
     known = {pair.source: pair for pair in pairs}
     shown = [sample for i in range(5) for sample in samples(pairs=pairs)[i]]
     assert len(shown) == 20
@@ -334,7 +332,7 @@ def test_transcripts_stay_with_their_pages():
 
 @pytest.mark.parametrize("change", ["data.spans=0.5", "data.shuffled=0.1", "data.curriculum_steps=3"])
 def test_words_of_pages_with_a_transcript_stay_in_place(change: str):
-    pairs = [pages.ReviewedPair(pair.source, pair.target, pair.source) for pair in PAIRS]
+    pairs = [ReviewedPair(pair.source, pair.target, pair.source) for pair in PAIRS]
     with pytest.raises(UserError, match=rf"pages with a transcript .*{change.split('=')[0]}=0") as caught:
         samples(change, pairs=pairs)
     assert "\n" not in str(caught.value)
@@ -373,90 +371,8 @@ def test_what_kind_a_batch_is_follows_from_seed_and_index():
 
 def test_every_sentence_brings_its_own_language():
     config = settings()
-    pairs = [pages.TaggedPair("ein hund", "a dog", language) for language in ("fr", "en", "cs", "")]
+    pairs = [TaggedPair("ein hund", "a dog", language) for language in ("fr", "en", "cs", "")]
     batch = Collator(config, VOCABULARY, ALL)(pages.plain_samples(pairs, config))
     assert batch.target_input[:, 1].tolist() == [Vocabulary.tag(name) for name in ("fr", "en", "cs", "en")]
-    data = samples(pairs=[pages.TaggedPair(pair.source, pair.target, "fr") for pair in PAIRS])
+    data = samples(pairs=[TaggedPair(pair.source, pair.target, "fr") for pair in PAIRS])
     assert {sample.language for sample in data[0]} == {"fr"}
-
-
-# --- where text comes from --------------------------------------------------------------------------------------------
-
-
-def test_the_grammar_needs_no_file_and_holds_out(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pages, "GRAMMAR_PAIRS", 600)
-    monkeypatch.setattr(pages, "GRAMMAR_HELD_OUT", 60)
-    config = settings("data.folder=grammar")
-    train, validation, test = (pages.read_split(config, name) for name in ("train", "val", "test_2016_flickr"))
-    assert len(validation) == len(test) == 60 and len(train) > 500
-    for one, other in ((train, validation), (train, test), (validation, test)):
-        assert not {pair.source for pair in one} & {pair.source for pair in other}
-    assert train == pages.read_split(config, "train")
-    assert all(pair.source == pair.source.lower() for pair in train)
-
-
-def test_grammar_in_other_languages_and_numbers(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pages, "GRAMMAR_HELD_OUT", 5)
-    config = settings("data.folder=grammar", "data.source_language=cs", "data.target_language=fr", "data.limit=30")
-    train = pages.read_split(config, "train")
-    assert 0 < len(train) <= 30
-    assert any(set(pair.source) & set("ěščřžýůí") for pair in train)
-
-
-def test_files_are_read_and_folded(tmp_path):
-    (tmp_path / "train.de").write_text("Ein  MÄDCHEN\nZwei A\u0308pfel\n", encoding="utf-8")
-    (tmp_path / "train.en").write_text("A GIRL\nTwo Apples\n", encoding="utf-8")
-    expected = [TextPair("ein mädchen", "a girl"), TextPair("zwei äpfel", "two apples")]
-    assert pages.read_split(settings(f"data.folder={tmp_path}"), "train") == expected
-    kept = pages.read_split(settings(f"data.folder={tmp_path}", "page.lower_case=false"), "train")
-    assert kept == [TextPair("Ein MÄDCHEN", "A GIRL"), TextPair("Zwei Äpfel", "Two Apples")]
-
-
-def test_a_missing_corpus_names_the_setting(tmp_path):
-    with pytest.raises(UserError, match=r"data\.folder: .*gone does not exist; .*data\.folder=grammar"):
-        pages.read_split(settings(f"data.folder={tmp_path / 'gone'}"), "train")
-
-
-def test_errors_of_the_renderer_are_errors_of_the_package(tmp_path: Path):
-    (tmp_path / "train.de").write_text("eins\nzwei\n", encoding="utf-8")
-    (tmp_path / "train.en").write_text("one\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"train\.de has 2 lines but .*train\.en has 1"):
-        pages.read_split(load_config(None, [f"data.folder={tmp_path}"]), "train")
-    with pytest.raises(UserError, match="no font 'DejaVuSens'"):
-        pages.fitting([pages.TextPair("a", "b")], load_config(None, ["page.fonts=[DejaVuSens]"]))
-
-
-def test_portions_of_the_training_pairs():
-    for skip, limit, expected in ((0, 0, PAIRS), (0, 5, PAIRS[:5]), (7, 0, PAIRS[7:]), (7, 5, PAIRS[7:12])):
-        config = settings(f"data.skip={skip}", f"data.limit={limit}")
-        assert pages.portion(PAIRS, config.data) == expected
-    assert pages.portion(PAIRS, settings("data.skip=20", "data.limit=9").data) == PAIRS[20:]
-    with pytest.raises(UserError, match=r"data\.skip=22 leaves nothing: .* has 22 training pairs"):
-        pages.portion(PAIRS, settings("data.skip=22").data)
-
-
-def test_the_grammar_counts_what_is_left_out(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pages, "GRAMMAR_HELD_OUT", 5)
-    both = settings("data.folder=grammar", "data.limit=40")
-    second = settings("data.folder=grammar", "data.skip=20", "data.limit=20")
-    whole, part = (pages.portion(pages.read_split(config, "train"), config.data) for config in (both, second))
-    assert part == whole[20:] and part
-
-
-def test_pairs_of_text_only_batches(tmp_path: Path):
-    for language, words in (("de", WORDS_DE), ("fr", ["un", "chien", "Court"]), ("cs", ["a", "pes", "běží"])):
-        (tmp_path / f"train.{language}").write_text("\n".join(words[:3]) + "\n", encoding="utf-8")
-        (tmp_path / f"val.{language}").write_text(words[0] + "\n", encoding="utf-8")
-    languages = "model.vocabulary.languages=[de,fr,cs,ro,xx]"
-    folder = f"data.folder={tmp_path}"
-    config = settings(folder, languages, "data.text_languages=[fr,cs]", "data.skip=1", "data.limit=2")
-    expected = [("hund", "chien", "fr"), ("läuft", "court", "fr"), ("hund", "pes", "cs"), ("läuft", "běží", "cs")]
-    found = pages.read_text_pairs(config, "train")
-    assert [(pair.source, pair.target, pair.language) for pair in found] == expected
-    assert [pair.language for pair in pages.read_text_pairs(config, "val")] == ["fr", "cs"]  # no portion of these
-    alone = settings(folder, "data.target_language=cs")
-    assert {pair.language for pair in pages.read_text_pairs(alone, "train")} == {"cs"}
-    for asked, named in (("[fr,xx]", "unknown tag 'xx'"), ("[fr,ro]", "train.ro")):
-        with pytest.raises(UserError, match=named) as caught:
-            pages.read_text_pairs(settings(folder, languages, f"data.text_languages={asked}"), "train")
-        assert "\n" not in str(caught.value)

@@ -14,6 +14,7 @@ from tests.small import ALL
 from translatotron_v.config import Config, load_config
 from translatotron_v.data import pages, shards
 from translatotron_v.data.pages import Batch, Collator, PageDataset
+from translatotron_v.data.pairs import StoredPair, read_split
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.checkpoint import render_split
@@ -56,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("override", ["data.sort_window=0", "data.sort_window=2", "data.both_languages=true"])
 def test_the_batches_are_those_of_rendering_on_the_fly(folder: Path, override: str):
     config = settings(folder, override)
-    stored, drawn = dataset(config, pages.read_split(config, "train")), dataset(config, FOLDED)
+    stored, drawn = dataset(config, read_split(config, "train")), dataset(config, FOLDED)
     assert len(stored.pairs) == len(drawn.pairs) == len(PAIRS) - 1
     expected = [drawn[i] for i in range(8)]
     assert all(same(stored[i], expected[i]) for i in range(8))
@@ -65,7 +66,7 @@ def test_the_batches_are_those_of_rendering_on_the_fly(folder: Path, override: s
 
 def test_a_resumed_run_sees_what_an_uninterrupted_one_saw(folder: Path):
     config = settings(folder, "data.sort_window=2", "data.both_languages=true")
-    straight, resumed = (dataset(config, pages.read_split(config, "train")) for _ in range(2))
+    straight, resumed = (dataset(config, read_split(config, "train")) for _ in range(2))
     expected = [straight[i] for i in range(8)]
     for i in (7, 5, 5, 0):
         assert same(resumed[i], expected[i])
@@ -74,7 +75,7 @@ def test_a_resumed_run_sees_what_an_uninterrupted_one_saw(folder: Path):
 def test_pictures_are_taken_from_disk_and_not_drawn_again(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pages, "render_page", lambda *_: pytest.fail("rendered"))
     config = settings(folder)
-    pairs = pages.fitting(pages.read_split(config, "train"), config)
+    pairs = pages.fitting(read_split(config, "train"), config)
     batch = Collator(config, VOCABULARY, ALL)(pages.plain_samples(pairs[:3], config))
     assert batch.source_pixels is not None and batch.source_pixels.shape == (3, 1, 32, 192)
     scored = render_split(config, "train", limit=3)
@@ -85,18 +86,18 @@ def test_pictures_are_taken_from_disk_and_not_drawn_again(folder: Path, monkeypa
 
 def test_colour_pages_keep_their_channels(tmp_path: Path):
     config = settings(render(tmp_path, channels=3), "model.canvas.channels=3")
-    assert same(dataset(config, pages.read_split(config, "train"))[0], dataset(config, FOLDED)[0])
+    assert same(dataset(config, read_split(config, "train"))[0], dataset(config, FOLDED)[0])
 
 
 def test_case_is_kept_where_pages_keep_it(folder: Path):
     config = settings(folder, "page.lower_case=false")  # the shards were lower-cased when they were made
-    assert all(pair.source == pair.source.lower() for pair in pages.read_split(config, "train"))
+    assert all(pair.source == pair.source.lower() for pair in read_split(config, "train"))
 
 
 @pytest.mark.parametrize("setting", ["data.spans=0.1", "data.shuffled=0.25", "data.curriculum_steps=7"])
 def test_words_of_stored_pages_cannot_be_moved(folder: Path, setting: str):
     config = settings(folder, setting)
-    pairs = pages.read_split(config, "train")
+    pairs = read_split(config, "train")
     with pytest.raises(UserError, match=f"set {setting.split('=')[0]}=0, or train from text"):
         dataset(config, pairs)
 
@@ -111,33 +112,33 @@ def test_words_of_stored_pages_cannot_be_moved(folder: Path, setting: str):
 def test_pages_of_another_size_are_refused(tmp_path: Path, size: tuple[int, int], channels: int, message: str):
     config = settings(render(tmp_path, size=size, channels=channels))
     with pytest.raises(UserError, match=message) as error:
-        pages.read_split(config, "train")
+        read_split(config, "train")
     assert "\n" not in str(error.value)
 
 
 def test_a_missing_split_or_shard_is_named(tmp_path: Path):
     config = settings(render(tmp_path))
     with pytest.raises(UserError, match="no shards of split 'val', only of train; render it with"):
-        pages.read_split(config, "val")
+        read_split(config, "val")
     (tmp_path / "data" / "train-00001-of-00003.parquet").unlink()
     with pytest.raises(UserError, match="not all 3 shards of split 'train' are there"):
-        pages.read_split(config, "train")
+        read_split(config, "train")
 
 
 def test_other_languages_are_refused(folder: Path):
     with pytest.raises(UserError, match=r"pages from de to en, but .* are fr and en"):
-        pages.read_split(settings(folder, "data.source_language=fr"), "train")
+        read_split(settings(folder, "data.source_language=fr"), "train")
 
 
 def test_broken_files_get_one_line(tmp_path: Path):
     config = settings(render(tmp_path))
-    pair = pages.read_split(config, "train")[0]
-    assert isinstance(pair, pages.StoredPair)
+    pair = read_split(config, "train")[0]
+    assert isinstance(pair, StoredPair)
     with pytest.raises(UserError, match="a stored page is broken"):
         shards.decode(pair.pictures[0][:100])
     assert shards.decode(pair.pictures[0]).dtype == np.uint8
     path = tmp_path / "data" / "train-00000-of-00003.parquet"
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(UserError, match=r"train-00000-of-00003\.parquet: cannot be read") as error:
-        pages.read_split(config, "train")
+        read_split(config, "train")
     assert "\n" not in str(error.value)

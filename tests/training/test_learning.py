@@ -13,12 +13,14 @@ import torch
 from data_synth.corpora import TextPair
 from data_synth.grammar import grammar_pairs
 from translatotron_v.config import Config, load_config
-from translatotron_v.data.pages import Batch, fitting, fold
+from translatotron_v.data.pages import Batch, fitting
+from translatotron_v.data.pairs import fold
 from translatotron_v.inference.generate import Generated, generate
 from translatotron_v.metrics.text import cer
 from translatotron_v.training import stages
 from translatotron_v.training.build import build_stage
 from translatotron_v.training.trainer import Evaluation, Trainer
+from translatotron_v.training.translator_stage import TranslatorStage
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "debug"
 WORDS, PHRASES, HELD_OUT = 60, 720, 64
@@ -57,7 +59,7 @@ def settings(name: str, folder: Path) -> Config:
     return load_config(path, [*moved, f"run={folder / name}"])
 
 
-def score(stage: stages.TranslatorStage) -> tuple[Generated, Batch, dict[str, float]]:
+def score(stage: TranslatorStage) -> tuple[Generated, Batch, dict[str, float]]:
     """Translate the held-out phrases and compare."""
     stage.eval()
     [batch] = stage.validation_batches(HELD_OUT)
@@ -76,7 +78,7 @@ def score(stage: stages.TranslatorStage) -> tuple[Generated, Batch, dict[str, fl
 
 
 def test_the_whole_chain_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stages.TranslatorStage, "evaluate", lambda self, step: Evaluation({}))  # it is scored below
+    monkeypatch.setattr(TranslatorStage, "evaluate", lambda self, step: Evaluation({}))  # it is scored below
     monkeypatch.setattr(stages.TokenizerStage, "evaluate", lambda self, step: Evaluation({}))
     pairs = phrases(settings("model", tmp_path))
     assert len(pairs) == PHRASES
@@ -92,7 +94,7 @@ def test_the_whole_chain_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     config = settings("translator", tmp_path)
     stage = build_stage(config)
-    assert isinstance(stage, stages.TranslatorStage)
+    assert isinstance(stage, TranslatorStage)
     _, _, before = score(stage)
     Trainer(stage, config.trainer, tmp_path / "translator").fit()
     made, batch, after = score(stage)

@@ -15,7 +15,7 @@ from data_synth.corpora import TextPair
 from tests.small import PAIRS, small, small_vocabulary
 from translatotron_v.config import Config, to_yaml
 from translatotron_v.data import pages
-from translatotron_v.data.pages import StoredPair
+from translatotron_v.data.pairs import StoredPair
 from translatotron_v.errors import UserError
 from translatotron_v.inference.generate import generate_text
 from translatotron_v.models.translator import TranslatotronV

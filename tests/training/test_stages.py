@@ -12,17 +12,19 @@ from tests.small import PAIRS, TEXTS, small, small_vocabulary, write_corpus
 from translatotron_v.config import Config
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
+from translatotron_v.data.pairs import TextPair
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.inference.generate import generate_text
 from translatotron_v.models.text_decoder import CtcHead
-from translatotron_v.training import losses, stages
+from translatotron_v.training import losses, stages, translator_stage
 from translatotron_v.training.build import build_stage
 from translatotron_v.training.checkpoint import load_tensors, resolve
 from translatotron_v.training.reviewing import Reader
 from translatotron_v.training.stage import load_mapped
-from translatotron_v.training.stages import STAGES, Stage, TokenizerStage, TranslatorStage
+from translatotron_v.training.stages import STAGES, Stage, TokenizerStage
 from translatotron_v.training.trainer import TrainableStage, Trainer
+from translatotron_v.training.translator_stage import TranslatorStage
 
 MADE_OF = ("loss.label_smoothing=0", "loss.image_smoothing=0", "loss.ctc=1")
 
@@ -30,7 +32,8 @@ MADE_OF = ("loss.label_smoothing=0", "loss.image_smoothing=0", "loss.ctc=1")
 @pytest.fixture(autouse=True)
 def no_reader(monkeypatch: pytest.MonkeyPatch):
     """OCR takes seconds to load and is tested elsewhere."""
-    monkeypatch.setattr(stages, "picture_error_rate", lambda pictures, texts: 1.0)
+    for module in (stages, translator_stage):
+        monkeypatch.setattr(module, "picture_error_rate", lambda pictures, texts: 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +205,7 @@ def test_starts_that_do_not_fit_get_one_line(runs: Path, tmp_path: Path):
 
 def test_weights_of_another_vocabulary_keep_what_both_know(runs: Path, tmp_path: Path):
     """Rows of pieces, of characters, and of the CTC head's frames go where the same name stands."""
-    other = [pair for pair in PAIRS if "bär" not in pair.source] + [pages.TextPair("zwei katzen", "two cats")] * 2
+    other = [pair for pair in PAIRS if "bär" not in pair.source] + [TextPair("zwei katzen", "two cats")] * 2
     write_corpus(tmp_path / "corpus", other)
     for stage in ("text", "reader"):
         vocabulary = f"vocabulary={tmp_path / 'text'}" if stage == "reader" else "run="
@@ -403,7 +406,7 @@ def test_the_translators_loss_is_the_weighted_sum(runs: Path):
     assert set(report) == set(weights)
     assert loss.item() == pytest.approx(sum(weights[name] * float(value) for name, value in report.items()), rel=1e-5)
     ids = stage.translator.image_tokenizer.encode_to_ids(batch.target_pixels)
-    mask = stages.drawing_mask(batch.target_characters)
+    mask = translator_stage.drawing_mask(batch.target_characters)
     source = stage.translator.see(batch.source_pixels)
     student = stage.translator(
         source,

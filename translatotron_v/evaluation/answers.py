@@ -10,7 +10,6 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from translatotron_v.data.pages import pad, to_pixels
 from translatotron_v.data.vocabulary import EOS, PAD
@@ -19,6 +18,7 @@ from translatotron_v.evaluation.reading import progress
 from translatotron_v.inference import generate
 from translatotron_v.inference.generate import DecodedText
 from translatotron_v.inference.pipeline import LoadedTranslator, known_language
+from translatotron_v.models.translator import SourceStates
 
 Page = np.ndarray  # (H, W, C) uint8
 Item = TypeVar("Item")
@@ -72,11 +72,11 @@ def image_answers(
         lengths=[0] * len(pages),
     )
     with _inference(loaded):
-        for places, pixels in _seen(loaded, pages, batch_size, title, quiet):
+        for places, source in _seen(loaded, pages, batch_size, title, quiet):
             decoded = generate.generate_answer(
                 loaded.model,
                 loaded.vocabulary,
-                loaded.model.see(pixels),
+                source,
                 target,
                 source_language=source_tag,
                 transcribe=loaded.transcribes,
@@ -102,7 +102,7 @@ def text_answers(
     """Translate texts in text mode; texts of like length share a batch.
 
     Args:
-        sources: folded as pages show them (``data.pages.fold``); cut to the longest text of training.
+        sources: folded as pages show them (``data.pairs.fold``); cut to the longest text of training.
         target_language: the one that the checkpoint was trained for where none is given.
 
     Raises:
@@ -141,8 +141,7 @@ def transcripts(
     read = [""] * len(pages)
     decoder = loaded.model.text_decoder
     with _inference(loaded):
-        for places, pixels in _seen(loaded, pages, batch_size, title, quiet):
-            source = loaded.model.see(pixels)
+        for places, source in _seen(loaded, pages, batch_size, title, quiet):
             decoded = generate.generate_text(
                 decoder, loaded.vocabulary, source.memory, source.mask, "ocr", language, beams
             )
@@ -164,8 +163,8 @@ def ctc_readings(
     language = known_language(loaded, source_language or loaded.config.data.source_language)
     read = [""] * len(pages)
     with _inference(loaded):
-        for places, pixels in _seen(loaded, pages, batch_size, title, quiet):
-            texts = generate.read_source(loaded.model, loaded.vocabulary, loaded.model.see(pixels), language)
+        for places, source in _seen(loaded, pages, batch_size, title, quiet):
+            texts = generate.read_source(loaded.model, loaded.vocabulary, source, language)
             for place, text in zip(places, texts, strict=True):
                 read[place] = text
     return read
@@ -181,12 +180,12 @@ def require_text_mode(loaded: LoadedTranslator) -> None:
 
 def _seen(
     loaded: LoadedTranslator, pages: Sequence[Page | None], batch_size: int, title: str, quiet: bool
-) -> Iterator[tuple[list[int], Tensor]]:
-    """The pages that exist, in batches: their places, and pixels (B, C, H, W) in [0, 1] on the model's device."""
+) -> Iterator[tuple[list[int], SourceStates]]:
+    """The pages that exist, in batches: their places, and what the model sees on them; run it under `_inference`."""
     present = [place for place, page in enumerate(pages) if page is not None]
     for places in _batches(present, batch_size, title, quiet):
         pixels = to_pixels(np.stack([page for place in places if (page := pages[place]) is not None]))
-        yield places, pixels.to(_device(loaded))
+        yield places, loaded.model.see(pixels.to(_device(loaded)))
 
 
 def _batches(items: Sequence[Item], batch_size: int, title: str, quiet: bool) -> Iterator[list[Item]]:

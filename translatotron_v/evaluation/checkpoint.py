@@ -14,6 +14,7 @@ from PIL import Image
 from translatotron_v.config import Config
 from translatotron_v.data import pages as data_pages
 from translatotron_v.data import shards
+from translatotron_v.data.pairs import read_split
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.generation import GeneratedPage, Generation, Page, generate_pages, to_image
 from translatotron_v.evaluation.reading import Boxes, PageReader
@@ -79,7 +80,7 @@ def render_split(config: Config, split: str, limit: int = 0, blank_source: bool 
     Raises:
         UserError: the corpus or the split is missing.
     """
-    pairs = data_pages.read_split(config, split)
+    pairs = read_split(config, split)
     pairs = pairs[:limit] if limit else pairs
     if not pairs:
         raise UserError(f"{config.data.folder}: split {split!r} is empty")

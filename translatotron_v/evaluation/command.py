@@ -11,9 +11,8 @@ from typing import Any
 from translatotron_v.arguments import positive
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation import modality_gap, r_probe, texts
-from translatotron_v.ocr import ENGINES, make_reader
-
-_DEFAULT_OUT = Path("out") / "evaluate"
+from translatotron_v.evaluation.options import OUT, add_checkpoint, add_results, out_folder
+from translatotron_v.ocr import make_reader
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,26 +54,17 @@ def build_parser() -> argparse.ArgumentParser:
         help="a trained translator on rendered pages",
         description="Render the pages of a split as the checkpoint was trained on, translate and score them all.",
     )
-    checkpoint.add_argument("checkpoint", metavar="NAME|DIR", help="shipped weights, a checkpoint or a run")
-    checkpoint.add_argument("--data", metavar="FOLDER", help="corpus (as trained), or grammar for the built-in phrases")
-    checkpoint.add_argument("--split", metavar="NAME", help="of the corpus (the test split of the checkpoint's config)")
-    checkpoint.add_argument("--limit", type=positive, default=0, metavar="N", help="only the first N pairs (all)")
+    add_checkpoint(checkpoint, split="test", batch_size=8)
     checkpoint.add_argument("--blank-source", action="store_true", help="show the model white pages instead")
     checkpoint.add_argument("--beams", type=positive, default=1, metavar="N", help="beams of the text (1: greedy)")
-    checkpoint.add_argument("--batch-size", type=positive, default=8, metavar="N", help="pages at a time (8)")
-    checkpoint.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (auto)")
-    checkpoint.add_argument("--threads", type=positive, default=1, metavar="N", help="CPU threads of the model (1)")
     checkpoint.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the arithmetic (fp32)")
     checkpoint.set_defaults(run=_checkpoint)
 
     for command in (pictures, checkpoint):
-        command.add_argument("-o", "--out", type=Path, metavar="DIR", help="results (out/evaluate/ and a name)")
-        command.add_argument("--cased", action="store_true", help="tell upper from lower case (default: fold both)")
-        command.add_argument("--engine", choices=ENGINES, default="rapidocr", help="OCR engine (rapidocr)")
+        add_results(command, cased=True, ocr=True)
         command.add_argument(
             "--languages", default="en,de", metavar="LIST", help="of the pictures, for tesserocr only (en,de)"
         )
-        command.add_argument("--workers", type=positive, default=1, metavar="N", help="processes that run OCR (1)")
         command.add_argument("--worst", type=positive, default=12, metavar="N", help="samples on the sheet (12)")
     for module in (texts, modality_gap, r_probe):
         module.add_command(commands)
@@ -86,7 +76,7 @@ def _pictures(options: argparse.Namespace) -> None:
     from translatotron_v.evaluation.report import finish
 
     hypotheses, references = PictureFolder(options.hypotheses), PictureFolder(options.references)
-    options.out = options.out or _DEFAULT_OUT / options.hypotheses.resolve().name
+    options.out = options.out or OUT / options.hypotheses.resolve().name
     reader = _reader(options)
     report = score_pictures(
         hypotheses, references, reader, options.texts, lower_case=not options.cased, worst=options.worst
@@ -118,9 +108,7 @@ def _checkpoint(options: argparse.Namespace) -> None:
         lower_case=not options.cased,
         worst=options.worst,
     )
-    if options.out is None:
-        blank = "-blank" if chosen.blank_source else ""
-        options.out = _DEFAULT_OUT / f"{Path(options.checkpoint).resolve().name}-{chosen.split}{blank}"
+    options.out = out_folder(options, chosen.split + ("-blank" if chosen.blank_source else ""))
     pages = render_split(model.config, chosen.split, chosen.limit, chosen.blank_source)
     report = score_checkpoint(model, pages, _reader(options), options.out, chosen)
     finish(report, options.out, options.command, sheet_pictures(pages, options.out), TITLES)

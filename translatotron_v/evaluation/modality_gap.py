@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translatotron_v.arguments import positive
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.gap_report import Cell, GapReport, heat_map, table, write
+from translatotron_v.evaluation.options import add_checkpoint, add_results, out_folder
 
 if TYPE_CHECKING:  # torch takes seconds: `--help` does not wait for it
     from tqdm import tqdm
@@ -81,7 +81,7 @@ def measure_gap(
     Raises:
         UserError: no text mode, an unknown font, a size at which nothing fits, or no such corpus or split.
     """
-    from translatotron_v.data import pages as data_pages
+    from translatotron_v.data.pairs import read_split
     from translatotron_v.evaluation.answers import require_text_mode, text_answers
     from translatotron_v.evaluation.loading import weights_digest
     from translatotron_v.evaluation.reading import progress
@@ -94,7 +94,7 @@ def measure_gap(
     split = split or config.data.validation
     columns = _conditions(config.page, sizes, blur, noise)
     rows = _fonts(config.page, fonts)
-    pairs = data_pages.read_split(config, split)
+    pairs = read_split(config, split)
     kept, passed_over = _fitting(pairs, config, rows, columns, limit, f"split {split!r} of {config.data.folder}")
     sources, references = [pair.source for pair in kept], [pair.target for pair in kept]
 
@@ -215,13 +215,14 @@ def _fitting(
         UserError: an unknown font, or there is no such pair; the message names a font and size at which nothing fits.
     """
     from translatotron_v.data import pages as data_pages
+    from translatotron_v.data.pairs import one_family_of_errors
 
     if not pairs:
         raise UserError(f"{where} is empty")
     layout = data_pages.page_layout(config.model.canvas)
     sharp = {condition.size: Condition("", condition.size) for condition in columns}
     styles = [_style(config.page, font, condition) for font in fonts for condition in sharp.values()]
-    with data_pages.one_family_of_errors():  # an unknown font is the renderer's to report
+    with one_family_of_errors():  # an unknown font is the renderer's to report
         for style in styles:
             if not any(data_pages.fits(pair.source, layout, style) for pair in pairs):
                 raise UserError(
@@ -295,10 +296,7 @@ def add_command(commands: Any) -> None:
         help="image mode against text mode, over fonts and sizes",
         description="Translate the same sentences as text and as pictures in every font and size, and report the gap.",
     )
-    parser.add_argument("checkpoint", metavar="NAME|DIR", help="shipped weights, a checkpoint or a run")
-    parser.add_argument("--data", default="", metavar="FOLDER", help="corpus (as trained), or grammar")
-    parser.add_argument("--split", default="", metavar="NAME", help="of the corpus (the validation split)")
-    parser.add_argument("--limit", type=positive, default=LIMIT, metavar="N", help=f"sentences ({LIMIT})")
+    add_checkpoint(parser, limit=LIMIT, limited="sentences", batch_size=32, batch="sentences at a time")
     parser.add_argument(
         "--fonts", default="", metavar="LIST", help="names or paths (those of training and all bundled)"
     )
@@ -314,10 +312,7 @@ def add_command(commands: Any) -> None:
         "--noise", type=float, default=NOISE, metavar="LEVELS",
         help=f"standard deviation in grey levels, at the size of training; 0: none ({NOISE:g})",
     )  # fmt: skip
-    parser.add_argument("--batch-size", type=positive, default=32, metavar="N", help="sentences at a time (32)")
-    parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (auto)")
-    parser.add_argument("--threads", type=positive, default=1, metavar="N", help="CPU threads of the model (1)")
-    parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="results (out/evaluate/NAME-modality-gap)")
+    add_results(parser)
     parser.set_defaults(run=run)
 
 
@@ -340,7 +335,7 @@ def run(options: argparse.Namespace) -> None:
         batch_size=options.batch_size,
     )
     report.settings |= {"checkpoint": options.checkpoint} | origin(options.command)
-    folder = options.out or Path("out") / "evaluate" / f"{Path(options.checkpoint).resolve().name}-modality-gap"
+    folder = out_folder(options, "modality-gap")
     paths = write(report, folder)
     print(table(report))
     print(f"\nWritten to {folder}: {', '.join(path.name for path in paths)}")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from translatotron_v.arguments import positive
 from translatotron_v.errors import UserError
-from translatotron_v.ocr import ENGINES, make_reader
+from translatotron_v.evaluation.options import add_checkpoint, add_results, out_folder
+from translatotron_v.ocr import make_reader
 
 if TYPE_CHECKING:  # torch and timm take seconds to import: only a command that runs pays for them
     from PIL import Image
@@ -76,20 +77,21 @@ def add_command(commands: Any) -> None:
         help="what of a page is left in a checkpoint's image states",
         description="Train a shallow decoder to draw pages again from the frozen image states, and score its pages.",
     )
-    parser.add_argument("checkpoint", metavar="NAME|DIR", help="shipped weights, a checkpoint or a run")
-    parser.add_argument("--data", metavar="FOLDER", default="", help="corpus (as trained), or grammar for phrases")
-    parser.add_argument("--split", metavar="NAME", default="", help="to score (the validation split of the config)")
+    add_checkpoint(
+        parser,
+        limit=defaults.limit,
+        limited="pages to score",
+        batch_size=defaults.batch_size,
+        batch="pages",
+        device=False,  # the trainer chooses it
+    )
     parser.add_argument("--steps", type=positive, default=defaults.steps, metavar="N", help="of training (300)")
-    parser.add_argument("--batch-size", type=positive, default=defaults.batch_size, metavar="N", help="pages (16)")
     parser.add_argument(
         "--learning-rate", type=float, default=defaults.learning_rate, metavar="R", help="its peak (0.001)"
     )
-    parser.add_argument("--limit", type=positive, default=defaults.limit, metavar="N", help="pages to score (128)")
     parser.add_argument("--seed", type=int, default=defaults.seed, metavar="N", help="of the probe and its batches (1)")
-    parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="results (out/evaluate/ and a name)")
+    add_results(parser, ocr=True)
     parser.add_argument("--run", type=Path, metavar="DIR", dest="run_folder", help="of the training (DIR of --out/run)")
-    parser.add_argument("--engine", choices=ENGINES, default=defaults.engine, help="OCR engine (rapidocr)")
-    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="processes that run OCR (1)")
     parser.set_defaults(run=run)
 
 
@@ -98,8 +100,7 @@ def run(options: argparse.Namespace) -> None:
     from translatotron_v.evaluation.report import origin, table
 
     chosen = ProbeOptions(**{name: getattr(options, name) for name in asdict(ProbeOptions()) if name != "quiet"})
-    split = f"-{chosen.split}" if chosen.split else ""
-    out = options.out or Path("out") / "evaluate" / f"{Path(options.checkpoint).resolve().name}-r-probe{split}"
+    out = out_folder(options, f"r-probe-{chosen.split}" if chosen.split else "r-probe")
     probed = measure(options.checkpoint, out, options.run_folder or out / "run", chosen)
     probed.report.settings |= origin(options.command)
     paths = write(probed, out)
@@ -141,7 +142,8 @@ def measure(checkpoint: str | Path, folder: Path, run: Path, options: ProbeOptio
         UserError: no such checkpoint, or one without an image encoder or text decoder; a missing corpus or split; a run
             folder that belongs to another probe; an OCR engine that is not installed.
     """
-    from translatotron_v.data.pages import fitting, plain_samples, read_split
+    from translatotron_v.data.pages import fitting, plain_samples
+    from translatotron_v.data.pairs import read_split
     from translatotron_v.evaluation.reading import PageReader
     from translatotron_v.training.build import build_stage
     from translatotron_v.training.checkpoint import load_module, resolve, weights_digest

@@ -9,11 +9,11 @@ import argparse
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translatotron_v.arguments import positive
 from translatotron_v.errors import UserError
+from translatotron_v.evaluation.options import add_checkpoint, add_results, out_folder
 from translatotron_v.metrics.score import Score
 
 if TYPE_CHECKING:  # torch and the models take seconds: only an evaluation pays for them
@@ -31,7 +31,6 @@ TRANSCRIPT = "source text as the answer begins with it (self-review)"
 CTC = "source text as the CTC head reads it, for comparison"
 OCR_HEAD = "source text as the OCR head reads it, for comparison"  # in its place in a model without a CTC head
 
-_OUT = Path("out") / "evaluate"
 _COLUMNS = {DECODER: "text decoder", TRANSCRIPT: "self-review", CTC: "CTC head", OCR_HEAD: "OCR head"}  # in the CSV
 
 
@@ -355,18 +354,11 @@ def add_command(commands: Any) -> None:
         help="the texts that a trained translator writes, no picture drawn",
         description="Score a translator's texts by language: in image mode, in text mode, and its reading of the page.",
     )
-    parser.add_argument("checkpoint", metavar="NAME|DIR", help="shipped weights, a checkpoint or a run")
-    parser.add_argument("--data", metavar="FOLDER", help="corpus (as trained), or grammar for the built-in phrases")
-    parser.add_argument("--split", metavar="NAME", help="of the corpus (the checkpoint's validation split)")
-    parser.add_argument("--limit", type=positive, default=0, metavar="N", help="only the first N pairs (all)")
+    add_checkpoint(parser, batch_size=32, batch="pages or texts at a time")
     parser.add_argument("--mode", default="image", metavar="LIST", help=f"of {', '.join(MODES)} (image)")
     parser.add_argument("--targets", metavar="LIST", help="target languages, such as en,fr,cs (the checkpoint's)")
     parser.add_argument("--beams", type=positive, default=1, metavar="N", help="beams of translations (1: greedy)")
-    parser.add_argument("--batch-size", type=positive, default=32, metavar="N", help="pages or texts at a time (32)")
-    parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="results (out/evaluate/ and a name)")
-    parser.add_argument("--cased", action="store_true", help="tell upper from lower case (default: fold both)")
-    parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (auto)")
-    parser.add_argument("--threads", type=positive, default=1, metavar="N", help="CPU threads of the model (1)")
+    add_results(parser, cased=True)
     parser.set_defaults(run=run)
 
 
@@ -380,8 +372,8 @@ def run(options: argparse.Namespace) -> None:
     loaded = Translator.from_pretrained(options.checkpoint, device=options.device, threads=options.threads).loaded
     test = TextTest(
         loaded,
-        options.data or "",
-        options.split or "",
+        options.data,
+        options.split,
         options.limit,
         batch_size=options.batch_size,
         beams=options.beams,
@@ -391,7 +383,6 @@ def run(options: argparse.Namespace) -> None:
     for mode in modes:
         for target in targets:
             test.check(mode, target)
-    name = Path(options.checkpoint).resolve().name
     report = make_report(test, options.checkpoint, modes, targets)
 
     def source_page(sample: str) -> list[Any]:
@@ -399,8 +390,7 @@ def run(options: argparse.Namespace) -> None:
         page = test.pages(target)[int(index)].source_page
         return [None if page is None else to_image(page)]
 
-    out = options.out or _OUT / f"{name}-{test.split}-texts"
-    finish(report, out, options.command, source_page, ("source",), screen)
+    finish(report, out_folder(options, f"{test.split}-texts"), options.command, source_page, ("source",), screen)
 
 
 def _names(text: str) -> list[str]:

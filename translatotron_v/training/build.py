@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from translatotron_v.config import Config
-from translatotron_v.data.pages import (
+from translatotron_v.data.pages import fitting
+from translatotron_v.data.pairs import (
     ReviewedPair,
     TaggedPair,
     TextPair,
-    fitting,
     pictures_of,
     portion,
     read_split,

@@ -18,11 +18,9 @@ from translatotron_v.metrics.image import psnr, ssim
 from translatotron_v.models.image_encoder import ImageEncoder
 from translatotron_v.models.probe import ReconstructionProbe
 from translatotron_v.training.checkpoint import load_module, read_info, resolve
-from translatotron_v.training.sheets import as_picture, contact_sheet
+from translatotron_v.training.sheets import SHEET_PAGES, as_picture, contact_sheet
 from translatotron_v.training.stage import Stage
 from translatotron_v.training.trainer import Evaluation
-
-SHEET_PAGES = 8  # pages on a sample sheet
 
 
 class ProbeStage(Stage):

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from translatotron_v.config import Config, load_config
 from translatotron_v.data import pages
+from translatotron_v.data.pairs import TextPair
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.inference.generate import generate_text
@@ -53,7 +54,7 @@ class Reader:
         return generate_text(decoder, self.vocabulary, source.memory, source.mask, "ocr", language).texts
 
 
-def transcripts(config: Config, pairs: Sequence[pages.TextPair]) -> list[str]:
+def transcripts(config: Config, pairs: Sequence[TextPair]) -> list[str]:
     """The transcripts of the source pages of these pairs, in their order; kept under ``ssr.cache``.
 
     An interrupted call goes on where it stopped. With several fonts a page is transcribed in one of them.

@@ -10,6 +10,8 @@ from translatotron_v.metrics.text import cer
 from translatotron_v.ocr import boxes_to_text, make_reader
 
 GAP = 4  # pixels between pages
+SHEET_PAGES = 8  # pages on a sample sheet
+PICTURES = 24  # generated pictures that an evaluation reads by OCR
 
 
 def contact_sheet(columns: Sequence[Tensor]) -> Image.Image:

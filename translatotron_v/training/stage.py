@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from translatotron_v.config import Config, to_yaml
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch, Collator, MixedDataset, PageDataset
+from translatotron_v.data.pairs import TextPair
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead
@@ -33,9 +34,7 @@ class Stage(nn.Module):
     teachers: tuple[str, ...] = ()  # names in ``start`` of frozen helpers that are not saved
     modules_to_save: Mapping[str, nn.Module]
 
-    def __init__(
-        self, config: Config, vocabulary: Vocabulary, train: list[pages.TextPair], validation: list[pages.TextPair]
-    ):
+    def __init__(self, config: Config, vocabulary: Vocabulary, train: list[TextPair], validation: list[TextPair]):
         super().__init__()
         self.config = config
         self.vocabulary = vocabulary
@@ -43,7 +42,7 @@ class Stage(nn.Module):
         self.dataset: Dataset[Batch] = PageDataset(train, config, self.collator)
         self.validation = pages.plain_samples(validation[: config.data.validation_limit], config)
 
-    def mix_in_text(self, pairs: Sequence[pages.TextPair]) -> None:
+    def mix_in_text(self, pairs: Sequence[TextPair]) -> None:
         """Let text-only batches of these pairs take ``data.text_share`` of all batches (arXiv 2503.22577).
 
         They are whole sentences: a span of words of a source is no translation of one of its target.
@@ -53,7 +52,7 @@ class Stage(nn.Module):
         text = PageDataset(pairs, replace(self.config, data=data), collator)
         self.dataset = MixedDataset(self.dataset, text, self.config.data.text_share, self.config.trainer.seed)
 
-    def mix_in_untranslated(self, pairs: Sequence[pages.TextPair]) -> None:
+    def mix_in_untranslated(self, pairs: Sequence[TextPair]) -> None:
         """Let pages with a transcript and no translation take ``ssr.untranslated`` of the batches of pages."""
         untranslated = PageDataset(pairs, self.config, self.collator)
         self.dataset = MixedDataset(
