@@ -11,6 +11,7 @@ OUT ?= out
 DATA ?= data/multi30k
 PIP_ARGS ?=
 PYTEST_ARGS ?= -n 2
+BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench tiny clean experiment-ssr experiment-modality-gap experiment-skip-links \
@@ -46,8 +47,8 @@ format: $(READY)  ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(READY)  ## measure speed and memory, as ratios
-	@set -e; for script in benchmarks/*.py; do $(BIN)/python $$script; done
+bench: $(READY)  ## measure speed and memory, as ratios (BENCH_ARGS=--quick: does it work?)
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 tiny: $(READY)  ## train the shipped model from DATA, all stages; the same command resumes
 	@$(BIN)/python train.py tiny --data $(DATA)

@@ -82,6 +82,15 @@ def write_corpus(folder: Path, pairs: list[TextPair] | None = None) -> Path:
     return folder
 
 
+def assert_same(module: nn.Module, other: nn.Module) -> None:
+    """Two modules have the same parameters and buffers to the last bit, those that are not saved too."""
+    for kind in ("named_parameters", "named_buffers"):
+        tensors, wanted = dict(getattr(module, kind)()), dict(getattr(other, kind)())
+        assert tensors.keys() == wanted.keys()
+        for name, tensor in tensors.items():
+            assert tensor.dtype == wanted[name].dtype and torch.equal(tensor, wanted[name]), name
+
+
 def enliven(module: nn.Module, seed: int = 0, scale: float = 0.3) -> nn.Module:
     """Random numbers in every parameter, those that start at zero too; evaluation mode."""
     torch.manual_seed(seed)

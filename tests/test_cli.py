@@ -1,5 +1,6 @@
 """The command line, in a process of its own where that is what is tested, otherwise around a fake model."""
 
+import gc
 import json
 import os
 import subprocess
@@ -12,9 +13,11 @@ from PIL import Image
 from tests.inference.fakes import FakeGenerate, fake_translator
 from translatotron_v import __version__, cli
 from translatotron_v.inference.pictures import open_picture
+from translatotron_v.inference.pipeline import Translator
 from translatotron_v.shipped import shipped_weights
 
 ROOT = Path(__file__).resolve().parent.parent
+MODELS = {"timm", "torchvision", "torch._dynamo", "vector_quantize_pytorch"}
 
 
 def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
@@ -51,6 +54,44 @@ def test_version_and_help_load_nothing_heavy():
         done = subprocess.run([sys.executable, "-c", code, argument], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     assert run("--version").stdout.strip() == f"translatotron-v {__version__}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "absent"),
+    [
+        (["-m", "translatotron_v", "info"], MODELS),
+        (["-m", "translatotron_v", "merge", "no", "such", "-o", "out"], MODELS),
+        (["-m", "translatotron_v", "translate", "page.png", "-o", "out.png", "--weights", "none"], MODELS),
+        (["-m", "translatotron_v", "render", "--help"], {*MODELS, "torch"}),
+        (["train.py", "--help"], {*MODELS, "torch"}),
+        (["evaluate.py", "--help"], {*MODELS, "torch"}),
+    ],
+)
+def test_what_needs_no_model_does_without_the_libraries_of_models(arguments: list[str], absent: set[str]):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "argparse" in imported and "Traceback" not in done.stderr
+    assert not absent & imported
+
+
+def test_what_is_loaded_is_left_out_of_the_search_for_garbage_until_the_command_ends(pages: Path, monkeypatch):
+    seen = []
+
+    class Watched(FakeGenerate):
+        def __call__(self, *arguments, **options):
+            seen.append(("translating", gc.isenabled(), gc.get_freeze_count() > 0))
+            return super().__call__(*arguments, **options)
+
+    def load(*_, **options):
+        seen.append(("loading", gc.isenabled(), gc.get_freeze_count() > 0))
+        return fake_translator(Watched())
+
+    monkeypatch.setattr(Translator, "from_pretrained", load)
+    assert cli.main(["translate", str(pages / "0.png"), "-o", str(pages.parent / "out.png")]) == 0
+    assert seen == [("loading", False, False), ("translating", True, True)]
+    assert gc.isenabled() and gc.get_freeze_count() == 0
 
 
 @pytest.mark.parametrize("command", [[], ["translate"], ["demo"], ["render"], ["info"], ["merge"]])

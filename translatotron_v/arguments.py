@@ -1,14 +1,26 @@
-"""Types of command-line arguments that several commands take."""
+"""Types and values of command-line arguments that several commands take."""
 
 import argparse
+
+# of inference: float32; bfloat16 arithmetic (autocast); bytes as weights and inputs of linear maps, on a CPU
+PRECISIONS = ("fp32", "bf16", "int8")
 
 
 def positive(text: str) -> int:
     """A whole number of at least 1, for ``type=``."""
+    return _whole(text, 1)
+
+
+def not_negative(text: str) -> int:
+    """A whole number of at least 0, for ``type=``."""
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
     try:
         value = int(text)
     except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
     return value

@@ -4,14 +4,16 @@ Everything heavy is imported inside the command that needs it, so that `--help` 
 """
 
 import argparse
+import gc
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translatotron_v import __version__
-from translatotron_v.arguments import positive
+from translatotron_v.arguments import PRECISIONS, not_negative, positive
 from translatotron_v.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; what was written so far stays", file=sys.stderr)
         return 130
+    finally:
+        gc.unfreeze()  # what is frozen at the exit counts as leaked to nanobind, which then complains
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -144,7 +148,10 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--temperature", type=float, default=1.0, metavar="T", help="of that sampling (1.0)")
     model.add_argument("--seed", type=int, metavar="N", help="of that sampling")
     speed = parser.add_argument_group("speed")
-    speed.add_argument("--batch-size", type=positive, default=8, metavar="N", help="pictures at a time (8)")
+    speed.add_argument(
+        "--batch-size", type=positive, metavar="N",
+        help="pictures at a time (32 for the shipped model, fewer where pages are larger)",
+    )  # fmt: skip
     speed.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (auto)")
     speed.add_argument(
         "--threads",
@@ -153,7 +160,30 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="CPU threads (1; more help large models only)",
     )
-    speed.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the arithmetic (fp32)")
+    speed.add_argument(
+        "--precision", choices=PRECISIONS, default="fp32",
+        help="fp32; bf16 for GPUs; int8 halves the time of large models on a CPU (fp32)",
+    )  # fmt: skip
+    speed.add_argument(
+        "--image-steps", type=not_negative, metavar="N",
+        help="passes that draw a picture, 0: token by token (as the weights were made for)",
+    )  # fmt: skip
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Leave what is imported and loaded here out of Python's search for garbage, until the command ends.
+
+    Half a million objects come in and all of them stay; searching them again and again takes about a second.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()
 
 
 def _translate(options: argparse.Namespace) -> int:
@@ -191,6 +221,7 @@ def _demo(options: argparse.Namespace) -> int:
     return status
 
 
+@_loading()
 def _load(options: argparse.Namespace) -> "Translator":
     from translatotron_v.inference.pipeline import Translator
 
@@ -210,7 +241,8 @@ def _run_jobs(
     stream = translate_jobs(
         translator, jobs, force=options.force, batch_size=options.batch_size,
         source_language=options.source_language, target_language=options.target_language,
-        beams=options.beams, top_k=options.top_k, temperature=options.temperature, seed=options.seed,
+        beams=options.beams, image_steps=options.image_steps,
+        top_k=options.top_k, temperature=options.temperature, seed=options.seed,
     )  # fmt: skip
     outcomes: list[Outcome] = []
     hidden = True if len(jobs) == 1 else None  # None: hidden unless standard error is a terminal
@@ -272,6 +304,7 @@ def _render(arguments: list[str]) -> int:
     return render(arguments, prog="translatotron-v render")
 
 
+@_loading()
 def _info(options: argparse.Namespace) -> int:
     from translatotron_v.shipped import find_config, find_weights, shipped_weights
 

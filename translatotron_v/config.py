@@ -124,10 +124,14 @@ class ImageDecoderConfig:
     feed_forward: int = 768
     dropout: float = 0.1
     fusion: str = "gated"  # "gated" (paper), "sum", or "text" (no image states: the teacher)
+    # passes of parallel decoding that pages are drawn in unless another number is asked for, for a decoder trained with
+    # loss.masked; 0 draws token by token
+    passes: int = 0
 
     def __post_init__(self) -> None:
         _require(self.width % self.heads == 0, f"width {self.width} must be a multiple of heads {self.heads}")
         _require(self.heads % self.kv_heads == 0, "image decoder: heads must be a multiple of kv_heads")
+        _require(self.passes >= 0, f"image decoder: passes must not be negative: {self.passes}")
         _require(
             self.fusion in ("gated", "sum", "text"), f"image decoder: fusion must be gated, sum or text: {self.fusion}"
         )
@@ -249,6 +253,9 @@ class LossConfig:
     """Weights of the losses; a weight of zero leaves that branch out of the step."""
 
     image: float = 1.0  # cross-entropy of the image tokens
+    # share of the pages whose image tokens are masked at random and predicted from the others, for parallel decoding;
+    # on the other pages each token is predicted from those before it
+    masked: float = 0.0
     distillation: float = 1.0  # alpha: KL to the teacher's image tokens
     temperature: float = 1.0  # T of the distillation
     ocr: float = 1.0  # beta: cross-entropy of the OCR head
@@ -278,6 +285,7 @@ class LossConfig:
         for item in fields(self):
             value = getattr(self, item.name)
             _require(isinstance(value, str) or value >= 0, f"loss.{item.name} must not be negative: {value}")
+        _require(self.masked <= 1, f"loss.masked is a share of the pages, at most 1: {self.masked}")
         _require(
             self.self_distillation_from in ("start", "step"),
             f"loss.self_distillation_from must be start or step, not {self.self_distillation_from}",

@@ -7,6 +7,7 @@ from PIL import Image
 
 from tests.inference.fakes import FakeGenerate, fake_translator
 from translatotron_v.errors import UserError
+from translatotron_v.inference import files
 from translatotron_v.inference.files import plan_jobs, translate_jobs
 from translatotron_v.inference.pictures import open_picture
 
@@ -104,6 +105,24 @@ def test_nothing_is_overwritten_without_force(folder: Path):
     assert [shape[0] for shape, _ in generate.calls] == [1]  # no work is spent on what is not written
     assert all(outcome.error is None for outcome in translate_jobs(fake_translator(), jobs, force=True))
     assert open_picture(out / "a.png").size == (64, 16)
+
+
+def test_large_pictures_are_translated_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(files, "MAX_PIXELS", 2500)
+    (tmp_path / "in").mkdir()
+    for index, width in enumerate([100, 100, 10, 400, 10, 10]):
+        Image.new("L", (width, 10), 255).save(tmp_path / "in" / f"{index}.png")
+    (tmp_path / "in" / "1a.png").write_bytes(b"broken")
+    generate = FakeGenerate()
+    jobs = plan_jobs([str(tmp_path / "in")], tmp_path / "out", compare=True)
+    outcomes = list(translate_jobs(fake_translator(generate), jobs))
+    assert [shape[0] for shape, _ in generate.calls] == [3, 1, 2]  # 2,100, 4,000 and 200 pixels
+    assert [outcome.job.source.stem for outcome in outcomes] == ["1a", "0", "1", "2", "3", "4", "5"]
+    written = [open_picture(tmp_path / "out" / f"{index}.png").size[0] for index in range(6)]
+    assert written == [100, 100, 10, 400, 10, 10]
+    generate.calls.clear()
+    assert len(list(translate_jobs(fake_translator(generate), jobs, force=True, batch_size=2))) == 7
+    assert [shape[0] for shape, _ in generate.calls] == [2, 1, 1, 1, 1]
 
 
 def test_a_comparison_shows_both(folder: Path):

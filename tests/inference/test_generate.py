@@ -13,6 +13,7 @@ from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch, Collator, Sample, longest_transcript, page_style, plain_samples
 from translatotron_v.data.vocabulary import EOS, PAD, SPECIALS, Vocabulary
 from translatotron_v.errors import UserError
+from translatotron_v.inference.drawing import generate_image
 from translatotron_v.inference.generate import (
     DecodedText,
     _beam_search,
@@ -22,7 +23,6 @@ from translatotron_v.inference.generate import (
     drawing_states,
     generate,
     generate_answer,
-    generate_image,
     generate_text,
     read_ctc,
 )

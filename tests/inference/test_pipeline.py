@@ -10,14 +10,15 @@ import torch
 from PIL import Image
 
 from tests.inference.fakes import FakeGenerate, fake_translator
-from tests.small import enliven
-from translatotron_v.config import Config, to_yaml
+from tests.small import assert_same, enliven
+from translatotron_v.config import Config, load_config, to_yaml
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.inference.generate import generate_answer
-from translatotron_v.inference.pipeline import Translator, choose_device
+from translatotron_v.inference.pipeline import Translator, choose_device, load_translator
 from translatotron_v.models.translator import TranslatotronV
-from translatotron_v.training.checkpoint import save_checkpoint
+from translatotron_v.shipped import find_config, find_weights, shipped_weights
+from translatotron_v.training.checkpoint import load_module, save_checkpoint
 
 
 def page(width: int = 256, height: int = 48, ink: int = 100) -> Image.Image:
@@ -53,6 +54,18 @@ def test_a_checkpoint_translates_pictures(checkpoint: Path):
     assert [translation.image.size for translation in many] == [(64, 16), (40, 70)]
     assert all(0 < value <= 1 for translation in many for value in translation.scores.values())
     assert translator(page(64, 16, 5)).text == many[0].text
+
+
+@pytest.mark.parametrize("name", ["untrained", *shipped_weights()])
+def test_a_loaded_model_is_a_new_one_filled_from_the_files(checkpoint: Path, name: str):
+    folder = checkpoint if name == "untrained" else find_weights(name)
+    loaded = load_translator(folder)
+    plain = TranslatotronV(loaded.config.model, len(loaded.vocabulary), loaded.vocabulary.character_count)
+    for part, module in plain.named_children():
+        load_module(module, folder, part)
+    assert_same(loaded.model, plain)
+    assert not any(module.training for module in loaded.model.modules())
+    assert all(parameter.requires_grad for parameter in loaded.model.parameters())
 
 
 def test_a_checkpoint_of_self_review_says_what_it_has_read(checkpoint: Path, tmp_path: Path):
@@ -112,6 +125,17 @@ def test_many_pictures_keep_their_order_across_batches():
     translations = fake_translator(generate)([page(ink=ink) for ink in inks], batch_size=2)
     assert [translation.text for translation in translations] == [f"ink {ink}" for ink in inks]
     assert [shape for shape, _ in generate.calls] == [(2, 1, 48, 256), (2, 1, 48, 256), (1, 1, 48, 256)]
+
+
+def test_batches_are_smaller_where_pages_are_larger():
+    translator, generate = fake_translator(), FakeGenerate()
+    assert translator.batch_size == 32
+    fake_translator(generate)([page()] * 33)
+    assert [shape[0] for shape, _ in generate.calls] == [32, 1]
+    translator.loaded.config.model = load_config(find_config("paper/translator")).model
+    assert translator.batch_size == 8
+    translator.loaded.config.model.canvas.height = translator.loaded.config.model.canvas.width = 4096
+    assert translator.batch_size == 1
 
 
 def test_a_batch_of_one_equals_a_batch_of_many():

@@ -164,13 +164,14 @@ def test_ctc_frames_stand_in_reading_order():
 @torch.no_grad()
 @pytest.mark.parametrize("fusion", ["gated", "sum", "text"])
 @pytest.mark.parametrize("kv_heads", [1, 4])
-def test_picture_step_by_step_equals_the_full_pass(fusion: str, kv_heads: int):
+@pytest.mark.parametrize("static", [False, True])
+def test_picture_step_by_step_equals_the_full_pass(fusion: str, kv_heads: int, static: bool):
     decoder, ids = image_decoder(fusion, kv_heads), torch.randint(K, (B, N))
     text, image = torch.randn(B, C, M), torch.randn(B, S, 10)
     logits = decoder(ids, text, TEXT_MASK, image)
     assert logits.shape == (B, N, K)
-    cache = decoder.start(text, TEXT_MASK, image)
-    steps = [decoder.step(ids[:, i - 1 : i] if i else None, cache) for i in range(N)]
+    cache = decoder.start(text, TEXT_MASK, image, static)
+    steps = [cache(ids[:, i - 1] if i else None)[:, None] for i in range(N)]
     require_close(steps, logits)
 
 

@@ -94,7 +94,7 @@ def test_fewer_key_value_heads_are_shared_ones(groups: int):
 def test_cached_steps_equal_the_full_pass(groups: int):
     attention = Attention(D, H, kv_heads=groups)
     x = torch.randn(B, Q, D)
-    cache = attention.new_cache(B, capacity=9)
+    cache = attention.new_cache(x, capacity=9)
     steps = [attention(x[:, i : i + 1], cache=cache) for i in range(Q)]
     torch.testing.assert_close(torch.cat(steps, 1), attention(x, causal=True), rtol=1e-5, atol=1e-6)
     assert cache.length == Q and cache.keys.shape == (B, groups, 9, D // H)
@@ -103,7 +103,7 @@ def test_cached_steps_equal_the_full_pass(groups: int):
 def test_a_cache_is_rearranged_with_its_batch():
     attention = Attention(D, H)
     x = torch.randn(3, Q, D)
-    cache = attention.new_cache(3, Q)
+    cache = attention.new_cache(x, Q)
     for i in range(Q - 1):
         attention(x[:, i : i + 1], cache=cache)
     rows = torch.tensor([2, 0, 0])

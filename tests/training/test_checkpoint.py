@@ -10,10 +10,14 @@ import pytest
 import torch
 from torch import nn
 
+from tests.small import assert_same, small
+from translatotron_v.models.image_encoder import ImageEncoder
+from translatotron_v.models.text_decoder import TextDecoder
 from translatotron_v.training import checkpoint
 from translatotron_v.training.averaging import mean_of_checkpoints
 from translatotron_v.training.checkpoint import (
     CheckpointError,
+    Unfilled,
     checkpoint_folder,
     latest_checkpoint,
     load_module,
@@ -75,6 +79,28 @@ def test_half_precision_loads_as_single(tmp_path):
     load_module(other, tmp_path / "c", "net")
     assert other.weight.dtype == torch.float32
     assert torch.equal(other.weight, net.weight.half().float())
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda model: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)),
+        lambda model: ImageEncoder(model.image_encoder, model.canvas),  # timm has an initialisation of its own
+        lambda model: TextDecoder(model.text_decoder, 80, 16),
+    ],
+)
+def test_an_unfilled_module_draws_no_random_numbers_and_loads_like_any_other(tmp_path, build):
+    model = small("model.image_encoder.stem=[16,16]").model
+    save(tmp_path / "c", build(model), half=True)
+    plain = build(model)
+    random_state = torch.get_rng_state()
+    with Unfilled():
+        unfilled = build(model)
+    assert torch.equal(torch.get_rng_state(), random_state)
+    for module in (plain, unfilled):
+        load_module(module, tmp_path / "c", "net")
+    assert_same(unfilled, plain)
+    assert not torch.equal(torch.nn.Linear(3, 4).weight, torch.nn.Linear(3, 4).weight)  # the context has ended
 
 
 def test_tied_weights_are_stored_once(tmp_path):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from translatotron_v.arguments import positive
+from translatotron_v.arguments import PRECISIONS, not_negative, positive
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation import modality_gap, r_probe, texts
 from translatotron_v.evaluation.options import OUT, add_checkpoint, add_results, out_folder
@@ -57,7 +57,11 @@ def build_parser() -> argparse.ArgumentParser:
     add_checkpoint(checkpoint, split="test", batch_size=8)
     checkpoint.add_argument("--blank-source", action="store_true", help="show the model white pages instead")
     checkpoint.add_argument("--beams", type=positive, default=1, metavar="N", help="beams of the text (1: greedy)")
-    checkpoint.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the arithmetic (fp32)")
+    checkpoint.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the arithmetic (fp32)")
+    checkpoint.add_argument(
+        "--image-steps", type=not_negative, metavar="N",
+        help="passes that draw a picture, 0: token by token (as the weights were made for)",
+    )  # fmt: skip
     checkpoint.set_defaults(run=_checkpoint)
 
     for command in (pictures, checkpoint):
@@ -97,7 +101,7 @@ def _checkpoint(options: argparse.Namespace) -> None:
     translator = Translator.from_pretrained(
         options.checkpoint, device=options.device, threads=options.threads, precision=options.precision
     )
-    model = TranslatorModel(translator, options.checkpoint, options.beams)
+    model = TranslatorModel(translator, options.checkpoint, options.beams, options.image_steps)
     if options.data:
         model.config.data.folder = options.data
     chosen = Options(

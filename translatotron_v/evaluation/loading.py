@@ -20,17 +20,21 @@ class TranslatorModel:
         translator: with its checkpoint.
         name: of the checkpoint in reports.
         beams: of the text.
+        image_steps: passes of parallel decoding, 0: token by token; as the checkpoint's config says where not given.
     """
 
-    def __init__(self, translator: Translator, name: str, beams: int = 1) -> None:
+    def __init__(self, translator: Translator, name: str, beams: int = 1, image_steps: int | None = None) -> None:
         loaded = translator.loaded
-        self._translator, self._beams = translator, beams
+        if image_steps is None:
+            image_steps = loaded.config.model.image_decoder.passes
+        self._translator, self._beams, self._image_steps = translator, beams, image_steps
         self.config: Config = loaded.config
         self.identity: dict[str, Any] = {
             "checkpoint": name,
             "weights": weights_digest(loaded.folder),
             "precision": loaded.precision,
             "beams": beams,
+            "image_steps": image_steps,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
@@ -38,7 +42,9 @@ class TranslatorModel:
     def translate(self, pages: Sequence[Page]) -> list[GeneratedPage]:
         """See `PageModel.translate`."""
         pictures = [to_image(page) for page in pages]
-        answers = self._translator.translate(pictures, batch_size=len(pictures), beams=self._beams)
+        answers = self._translator.translate(
+            pictures, batch_size=len(pictures), beams=self._beams, image_steps=self._image_steps
+        )
         return [GeneratedPage(answer.text, answer.source_text, to_page(answer.image)) for answer in answers]
 
     @torch.inference_mode()

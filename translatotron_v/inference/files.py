@@ -1,13 +1,15 @@
 """From picture files to picture files: which are read, where each answer goes, and what became of each."""
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 from translatotron_v.errors import UserError
-from translatotron_v.inference.pictures import SAVE_OPTIONS, open_picture, save_picture, side_by_side
+from translatotron_v.inference.pictures import MAX_PIXELS, SAVE_OPTIONS, open_picture, save_picture, side_by_side
 
 if TYPE_CHECKING:
     from translatotron_v.inference.pipeline import Translation, Translator
@@ -71,39 +73,55 @@ def plan_jobs(inputs: Sequence[str], output: str | Path, compare: bool = False) 
 
 
 def translate_jobs(
-    translator: "Translator", jobs: Sequence[Job], *, force: bool = False, batch_size: int = 8, **options: Any
+    translator: "Translator", jobs: Sequence[Job], *, force: bool = False, batch_size: int | None = None, **options: Any
 ) -> Iterator[Outcome]:
     """Read, translate and write, batch by batch; what goes wrong with one picture does not stop the others.
 
     Args:
         force: overwrite outputs that exist; otherwise their pictures are left out and reported.
+        batch_size: pictures at a time (the translator's own); fewer where together they would have more than
+            `MAX_PIXELS`.
         options: what `Translator.translate` takes.
     """
+    if batch_size is None:
+        batch_size = translator.batch_size
     for start in range(0, len(jobs), batch_size):
-        batch: list[Job] = []
-        pictures = []
+        batch: list[tuple[Job, Image.Image]] = []
+        pixels = 0
         for job in jobs[start : start + batch_size]:
             existing = [path for path in job.outputs if path.exists()]
             if existing and not force:
                 yield Outcome(job, error=f"{existing[0]}: exists already; --force overwrites it")
                 continue
             try:
-                pictures.append(open_picture(job.source))
-                batch.append(job)
+                picture = open_picture(job.source)
             except UserError as error:
                 yield Outcome(job, error=str(error))
-        if not batch:
-            continue
-        translations = translator.translate(pictures, batch_size=batch_size, **options)
-        for job, picture, translation in zip(batch, pictures, translations, strict=True):
-            try:
-                save_picture(translation.image, job.target)
-                if job.comparison is not None:
-                    save_picture(side_by_side([picture, translation.image]), job.comparison)
-            except UserError as error:
-                yield Outcome(job, error=str(error))
-            else:
-                yield Outcome(job, translation)
+                continue
+            size = picture.width * picture.height
+            if batch and pixels + size > MAX_PIXELS:
+                yield from _translate_batch(translator, batch, options)
+                batch, pixels = [], 0
+            batch.append((job, picture))
+            pixels += size
+        if batch:
+            yield from _translate_batch(translator, batch, options)
+
+
+def _translate_batch(
+    translator: "Translator", batch: Sequence[tuple[Job, Image.Image]], options: Mapping[str, Any]
+) -> Iterator[Outcome]:
+    """Translate pictures together, then write them one by one."""
+    translations = translator.translate([picture for _, picture in batch], batch_size=len(batch), **options)
+    for (job, picture), translation in zip(batch, translations, strict=True):
+        try:
+            save_picture(translation.image, job.target)
+            if job.comparison is not None:
+                save_picture(side_by_side([picture, translation.image]), job.comparison)
+        except UserError as error:
+            yield Outcome(job, error=str(error))
+        else:
+            yield Outcome(job, translation)
 
 
 def _job(source: Path, target: Path, compare: bool) -> Job:

@@ -1,6 +1,6 @@
-"""Decoding: text by greedy or beam search, image tokens greedily or from the top k, both with key/value caches.
+"""Decoding of text, by greedy or beam search with key/value caches, and of whole pages: read, write, draw.
 
-Shapes: B batch, E beams, T pieces, C characters, N image tokens, V vocabulary, K codes.
+Shapes: B batch, E beams, T pieces, C characters, N image tokens, V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from translatotron_v.data.pages import drawing_ids, longest_transcript, pad
 from translatotron_v.data.vocabulary import BOS, EOS, LANGUAGES, PAD, TASKS, UNKNOWN, Vocabulary
 from translatotron_v.errors import UserError
-from translatotron_v.models.image_decoder import ImageDecoder
+from translatotron_v.inference.drawing import fill_image, generate_image
 from translatotron_v.models.text_decoder import TextDecoder
 from translatotron_v.models.translator import SourceStates, TranslatotronV
 
@@ -72,6 +72,7 @@ def generate(
     seed: int | None = None,
     texts: Sequence[str] | None = None,
     transcribe: bool = False,
+    image_steps: int = 0,
 ) -> Generated:
     """Translate pages: read, write the text, draw the picture.
 
@@ -84,9 +85,10 @@ def generate(
         seed: of the drawing with ``top_k`` > 1.
         texts: translations to draw instead of the model's own.
         transcribe: the model was trained by SSR: it writes its transcript first (see ``generate_answer``).
+        image_steps: passes of parallel decoding (see ``fill_image``); 0 writes one token after the other.
 
     Raises:
-        UserError: an unknown language.
+        UserError: an unknown language, or parallel decoding with ``top_k`` above 1.
     """
     source = model.see(pixels)
     if texts is None:
@@ -105,9 +107,21 @@ def generate(
         tags = [vocabulary.tag("translate"), vocabulary.tag(target_language)]
         decoded = DecodedText(encoded, list(texts), [0.0] * len(texts), prefixes=[tags] * len(texts))
     drawn, mask = drawing_states(model, vocabulary, source, decoded)
-    ids, scores = generate_image(
-        model.image_decoder, drawn, mask, source.memory, top_k=top_k, temperature=temperature, cached=cached, seed=seed
-    )
+    if image_steps:
+        if top_k > 1:
+            raise UserError(f"parallel decoding (image steps {image_steps}) is greedy; take image steps 0 with top_k")
+        ids, scores = fill_image(model.image_decoder, drawn, mask, source.memory, steps=image_steps)
+    else:
+        ids, scores = generate_image(
+            model.image_decoder,
+            drawn,
+            mask,
+            source.memory,
+            top_k=top_k,
+            temperature=temperature,
+            cached=cached,
+            seed=seed,
+        )
     return Generated(
         texts=decoded.texts,
         sources=decoded.transcripts or read_source(model, vocabulary, source, source_language),
@@ -392,53 +406,3 @@ def _beam_search(
         row = prefix[page * beams, given:].tolist()
         results.append(max(found) if found else (float(total[page, 0]) / len(row), row))
     return [row for _, row in results], [score for score, _ in results]
-
-
-@torch.inference_mode()
-def generate_image(
-    decoder: ImageDecoder,
-    text: Tensor,
-    text_mask: Tensor | None,
-    image: Tensor | None = None,
-    *,
-    top_k: int = 1,
-    temperature: float = 1.0,
-    cached: bool = True,
-    seed: int | None = None,
-) -> tuple[Tensor, list[float]]:
-    """Write a page's tokens from text states (B, C, D) and image states (B, S, D).
-
-    Returns:
-        Ids (B, N), and for each page the mean log-probability (nats) of its tokens.
-
-    Raises:
-        UserError: ``top_k`` or ``temperature`` is not positive.
-    """
-    if top_k < 1 or temperature <= 0:
-        raise UserError(f"top_k must be at least 1 and temperature above 0, not {top_k} and {temperature}")
-    random = torch.Generator(device=text.device)
-    if seed is not None:
-        random.manual_seed(seed)
-    else:
-        random.seed()
-    batch = text.shape[0]
-    ids = torch.zeros(batch, decoder.length, dtype=torch.long, device=text.device)
-    total = torch.zeros(batch, device=text.device)
-    cache = decoder.start(text, text_mask, image) if cached else None
-    for position in range(decoder.length):
-        if cache is not None:
-            logits = decoder.step(ids[:, position - 1 : position] if position else None, cache)[:, -1]
-        else:
-            logits = decoder(ids[:, : position + 1], text, text_mask, image)[:, -1]
-        scores = F.log_softmax(logits.float(), dim=-1)
-        ids[:, position] = _draw(scores / temperature, top_k, random)
-        total += scores.gather(1, ids[:, position : position + 1])[:, 0]
-    return ids, (total / decoder.length).tolist()
-
-
-def _draw(scores: Tensor, top_k: int, random: torch.Generator) -> Tensor:
-    """One id of each row (B, K): the best, or one of the best ``top_k`` by chance."""
-    if top_k == 1:
-        return scores.argmax(-1)
-    best, ids = scores.topk(min(top_k, scores.shape[-1]))
-    return ids.gather(1, torch.multinomial(best.softmax(-1), 1, generator=random))[:, 0]

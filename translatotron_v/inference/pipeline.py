@@ -11,6 +11,7 @@ import torch
 from einops import rearrange
 from PIL import Image
 
+from translatotron_v.arguments import PRECISIONS
 from translatotron_v.config import Config, load_config
 from translatotron_v.errors import UserError
 from translatotron_v.inference.pictures import Fitted, fit, fit_back, open_picture, to_plain
@@ -36,7 +37,7 @@ class LoadedTranslator:
     vocabulary: "Vocabulary"
     config: Config
     folder: Path
-    precision: str = "fp32"  # or "bf16" autocast
+    precision: str = "fp32"  # one of PRECISIONS
 
     @property
     def transcribes(self) -> bool:
@@ -48,11 +49,14 @@ def load_translator(folder: str | Path, device: str = "cpu", precision: str = "f
     """Open a checkpoint of the stage `translator`, or the newest one of a run.
 
     Raises:
-        UserError: no checkpoint, one of another stage, format or shape, or an unknown precision.
+        UserError: no checkpoint, one of another stage, format or shape, an unknown precision, or int8 where there are
+            no kernels for it.
     """
-    if precision not in ("fp32", "bf16"):
-        raise UserError(f"precision must be fp32 or bf16, not {precision}")
-    from translatotron_v.training.checkpoint import load_module, read_info, resolve
+    if precision not in PRECISIONS:
+        raise UserError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision}")
+    if precision == "int8" and torch.device(device).type != "cpu":
+        raise UserError(f"precision int8 is for the CPU; on {device} take bf16")
+    from translatotron_v.training.checkpoint import Unfilled, load_module, read_info, resolve
 
     folder = resolve(folder)
     read_info(folder)
@@ -61,13 +65,20 @@ def load_translator(folder: str | Path, device: str = "cpu", precision: str = "f
         raise UserError(f"{folder}: a checkpoint of the stage {config.stage!r}; translating takes one of 'translator'")
 
     from translatotron_v.data.vocabulary import Vocabulary
+    from translatotron_v.models.quantised import can_quantise, quantise
     from translatotron_v.models.translator import TranslatotronV
 
+    if precision == "int8" and not can_quantise():
+        raise UserError("precision int8: this build of PyTorch has no kernels for bytes on this CPU; take fp32")
     vocabulary = Vocabulary.from_file(folder / "vocabulary.json")
-    model = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
+    with Unfilled():
+        model = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
     for name, module in model.named_children():
         load_module(module, folder, name)
-    return LoadedTranslator(model.eval().to(device), vocabulary, config, folder, precision)
+    model = model.eval().to(device)
+    if precision == "int8":
+        quantise(model)
+    return LoadedTranslator(model, vocabulary, config, folder, precision)
 
 
 def known_language(loaded: LoadedTranslator, language: str) -> str:
@@ -118,7 +129,8 @@ class Translator:
         Args:
             device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", ...
             threads: threads of the CPU; None leaves torch's choice.
-            precision: "fp32" or "bf16".
+            precision: "fp32", "bf16" (for GPUs, and CPUs with bfloat16 arithmetic) or "int8" (CPU: about half the time
+                and a third of the memory; a few image tokens differ).
 
         Raises:
             UserError: no such weights (the message lists what is there), a checkpoint that does not fit, or no such
@@ -132,6 +144,16 @@ class Translator:
             torch.set_num_threads(threads)
 
         return cls(load_translator(folder, device=device, precision=precision))
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures at a time where nothing else is asked for: 32, or fewer where a page has many image tokens.
+
+        On a CPU the shipped model draws twice as many pictures a second in batches of 32 as of 8; from there on little
+        is gained, and a page of the paper's size takes half a minute by itself.
+        """
+        rows, columns = self.loaded.config.model.token_grid
+        return max(1, min(32, 8192 // (rows * columns)))
 
     @overload
     def __call__(self, image: Picture, **options: Any) -> Translation: ...
@@ -155,8 +177,9 @@ class Translator:
         *,
         source_language: str | None = None,
         target_language: str | None = None,
-        batch_size: int = 8,
+        batch_size: int | None = None,
         beams: int = 1,
+        image_steps: int | None = None,
         top_k: int = 1,
         temperature: float = 1.0,
         seed: int | None = None,
@@ -165,12 +188,18 @@ class Translator:
 
         Args:
             source_language, target_language: the languages it was trained for where none is given.
+            batch_size: pictures at a time, by default as the property of that name says.
             beams: of the text; 1 is greedy.
+            image_steps: passes that draw a picture by parallel decoding, for weights trained for it; 0 draws token by
+                token. As the weights' config says where it is not given, token by token when sampling.
             top_k, temperature, seed: sampling of the image tokens; top_k 1 is greedy.
 
         Raises:
-            UserError: a picture that cannot be read, a language the model has no tag for, or a batch size below 1.
+            UserError: a picture that cannot be read, a language the model has no tag for, a batch size below 1, image
+                steps for weights not trained for them, or more of them than there are tokens.
         """
+        if batch_size is None:
+            batch_size = self.batch_size
         if batch_size < 1:
             raise UserError(f"batch size must be at least 1, not {batch_size}")
         settings = self.loaded.config.data
@@ -178,13 +207,26 @@ class Translator:
             "source_language": known_language(self.loaded, source_language or settings.source_language),
             "target_language": known_language(self.loaded, target_language or settings.target_language),
         }
+        if image_steps is None:
+            image_steps = self.loaded.config.model.image_decoder.passes if top_k == 1 else 0
+        if image_steps and not self.loaded.config.loss.masked:
+            raise UserError(
+                f"{self.loaded.folder}: not trained to draw in {image_steps} passes (loss.masked is 0); take image "
+                "steps 0, or tune the weights as configs/tiny/parallel.yaml does"
+            )
         answers: list[Translation] = []
         for start in range(0, len(images), batch_size):
             batch = [
                 fit(_as_picture(image), self.loaded.config.model.canvas) for image in images[start : start + batch_size]
             ]
             answers += self._translate_batch(
-                batch, **languages, beams=beams, top_k=top_k, temperature=temperature, seed=seed
+                batch,
+                **languages,
+                beams=beams,
+                image_steps=image_steps,
+                top_k=top_k,
+                temperature=temperature,
+                seed=seed,
             )
         return answers
 

@@ -7,19 +7,20 @@ import torch
 from torch import Tensor, nn
 
 from translatotron_v.config import ImageDecoderConfig
+from translatotron_v.models.image_steps import ImageSteps
 from translatotron_v.models.layers import (
     Attention,
+    Dropout,
     FeedForward,
-    KeyValueCache,
+    Linear,
     Memory,
     RelativeBias2d,
     initialise,
 )
-from translatotron_v.models.text_decoder import DecoderCache
 
 
 class ImageDecoderLayer(nn.Module):
-    """Causal multi-query self-attention, two cross-attentions joined by a gate, feed-forward (paper, section 3.3).
+    """Multi-query self-attention, two cross-attentions joined by a gate, feed-forward (paper, section 3.3).
 
     ``ix = cross(x, image)``, ``tx = cross(x, text)``, ``g = sigmoid(W [tx; ix])``, ``x = x + g tx + (1 - g) ix``.
     """
@@ -35,18 +36,17 @@ class ImageDecoderLayer(nn.Module):
             self.image_cross = Attention(width, heads, image_width, kv_heads)
         self.feed_forward_norm = nn.LayerNorm(width)
         self.feed_forward = FeedForward(width, config.feed_forward)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(
         self,
         x: Tensor,
         memories: tuple[Memory, ...],
-        gate: nn.Linear | None,
+        gate: Linear | None,
         bias: Tensor,
-        cache: KeyValueCache | None = None,
     ) -> Tensor:
         """(B, N, D) -> (B, N, D); ``memories`` are text, and image where this decoder sees it."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), cache=cache, mask=bias))
+        x = x + self.dropout(self.attention(self.attention_norm(x), mask=bias))
         queries = self.cross_norm(x)
         fused = self.text_cross(queries, memories[0])  # (B, N, D)
         if len(memories) == 2:
@@ -61,10 +61,15 @@ class ImageDecoderLayer(nn.Module):
 
 
 class ImageDecoder(nn.Module):
-    """Predicts image tokens from left to right and top to bottom.
+    """Predicts image tokens: from left to right and top to bottom, or any that are missing from those that are known.
 
     Position n sees the embedding of token n-1 (a learned start vector at first) and the axial position of the token it
     is about to write. One gate matrix serves all layers, and input and output tables are not tied, as in the paper.
+
+    Masked prediction (after MaskGIT, Chang et al. 2022) is no part of the paper and has no weights of its own:
+    positions attend to both sides, and the start vector also stands for a token n-1 that is not known yet. Position n
+    never sees token n as its own input, so that both ways of reading a position agree and a decoder that has learnt
+    the first only needs tuning for the second.
 
     Args:
         config: size and fusion.
@@ -85,11 +90,11 @@ class ImageDecoder(nn.Module):
         self.row_positions = nn.Parameter(torch.zeros(rows, config.width))
         self.column_positions = nn.Parameter(torch.zeros(columns, config.width))
         self.bias = RelativeBias2d(config.heads, rows, columns)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(ImageDecoderLayer(config, image_width, text_width) for _ in range(config.layers))
-        self.gate = nn.Linear(2 * config.width, config.width) if config.fusion == "gated" else None
+        self.gate = Linear(2 * config.width, config.width) if config.fusion == "gated" else None
         self.norm = nn.LayerNorm(config.width)
-        self.out = nn.Linear(config.width, codes, bias=False)
+        self.out = Linear(config.width, codes, bias=False)
         self.initialise()
 
     def initialise(self) -> None:
@@ -109,7 +114,8 @@ class ImageDecoder(nn.Module):
             if isinstance(part, ImageDecoderLayer) and self.reads_image:
                 nn.init.zeros_(part.image_cross.out.weight)
 
-    def _positions(self, start: int, stop: int) -> Tensor:
+    def positions(self, start: int, stop: int) -> Tensor:
+        """Axial positions of tokens ``start`` to ``stop``: (stop - start, D)."""
         place = torch.arange(start, stop, device=self.start_vector.device)
         columns = self.column_positions.shape[0]
         return self.row_positions[place // columns] + self.column_positions[place % columns]
@@ -132,12 +138,34 @@ class ImageDecoder(nn.Module):
             Logits (B, N, K): position n scores token n, having seen those before it.
         """
         start = self.start_vector.expand(ids.shape[0], 1, -1)  # (B, 1, D)
-        x = torch.cat((start, self.embedding(ids[:, :-1])), dim=1) + self._positions(0, ids.shape[1])
-        x = self.dropout(x)  # (B, N, D)
-        bias = self.bias(0, ids.shape[1])  # (1, H, N, N)
-        for layer in self.layers:
-            x = layer(x, self._remember(layer, text, text_mask, image), self.gate, bias)
+        x = torch.cat((start, self.embedding(ids[:, :-1])), dim=1)
+        return self._pass(x, self.bias(0, ids.shape[1]), self.remember(text, text_mask, image))
+
+    def fill(self, ids: Tensor, known: Tensor, memories: list[tuple[Memory, ...]]) -> Tensor:
+        """Masked prediction: score every token from those that are known.
+
+        Args:
+            ids: (B, N), whatever they are where they are not known.
+            known: (B, N), true where a token may be seen.
+            memories: from ``remember``.
+
+        Returns:
+            Logits (B, N, K); those of known tokens mean nothing, their neighbours have seen them.
+        """
+        before = torch.where(known[:, :-1, None], self.embedding(ids[:, :-1]), self.start_vector)
+        x = torch.cat((self.start_vector.expand(ids.shape[0], 1, -1), before), dim=1)
+        return self._pass(x, self.bias(0, ids.shape[1], causal=False), memories)
+
+    def _pass(self, x: Tensor, bias: Tensor, memories: list[tuple[Memory, ...]]) -> Tensor:
+        """All layers over all positions: embedded inputs (B, N, D), bias (1, H, N, N) -> logits (B, N, K)."""
+        x = self.dropout(x + self.positions(0, x.shape[1]))  # (B, N, D)
+        for layer, read in zip(self.layers, memories, strict=True):
+            x = layer(x, read, self.gate, bias)
         return self.out(self.norm(x))
+
+    def remember(self, text: Tensor, text_mask: Tensor | None, image: Tensor | None = None) -> list[tuple[Memory, ...]]:
+        """What each layer's cross-attentions read of text states (B, C, width) and image states (B, S, width)."""
+        return [self._remember(layer, text, text_mask, image) for layer in self.layers]
 
     def _remember(
         self, layer: nn.Module, text: Tensor, text_mask: Tensor | None, image: Tensor | None
@@ -149,20 +177,8 @@ class ImageDecoder(nn.Module):
             raise ValueError("this image decoder reads image states; none were given")
         return (*memories, layer.image_cross.remember(image, None))
 
-    def start(self, text: Tensor, text_mask: Tensor | None, image: Tensor | None = None) -> DecoderCache:
-        """Prepare stepwise decoding of one page."""
-        return DecoderCache(
-            [layer.attention.new_cache(text.shape[0], self.length) for layer in self.layers],
-            [self._remember(layer, text, text_mask, image) for layer in self.layers],
-        )
-
-    def step(self, ids: Tensor | None, cache: DecoderCache) -> Tensor:
-        """Score the next token: the previous one (B, 1), ``None`` at first -> logits (B, 1, K)."""
-        place = cache.length
-        batch = cache.own[0].keys.shape[0]
-        x = self.start_vector.expand(batch, 1, -1) if ids is None else self.embedding(ids)
-        x = self.dropout(x + self._positions(place, place + 1))
-        bias = self.bias(place, place + 1)
-        for layer, own, memories in zip(self.layers, cache.own, cache.memories, strict=True):
-            x = layer(x, memories, self.gate, bias, own)
-        return self.out(self.norm(x))
+    def start(
+        self, text: Tensor, text_mask: Tensor | None, image: Tensor | None = None, static: bool = False
+    ) -> ImageSteps:
+        """Prepare stepwise decoding of a batch of pages; ``static`` keeps all shapes the same (CUDA graphs)."""
+        return ImageSteps(self, self.remember(text, text_mask, image), text.shape[0], static)

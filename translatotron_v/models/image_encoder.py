@@ -13,6 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from translatotron_v.config import CanvasConfig, ImageEncoderConfig
+from translatotron_v.models.layers import Dropout
 
 
 @dataclass
@@ -109,6 +110,7 @@ class ImageEncoder(nn.Module):
             proj_drop_rate=config.dropout,
             **options,
         )
+        Dropout.replace_in(self.vit)
         if config.ocr_layer < config.layers:
             self.reading_norm = nn.LayerNorm(config.width, eps=1e-6)
         self.fusion = SkipFusion(config.width, config.fuse, config.detach) if config.fuse else None

@@ -10,6 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 
 @dataclass
@@ -58,6 +59,48 @@ class Memory:
         return Memory(self.keys.index_select(0, rows), self.values.index_select(0, rows), mask)
 
 
+class Linear(nn.Linear):
+    """``nn.Linear`` that keeps to the speed of the memory when a decoder multiplies a few rows on a CPU.
+
+    A batch of two to four pages hands over as many rows at each step. BLAS's kernels for ``x W^T`` then read the
+    weights several times slower than those for ``W x^T``, which is the same product (docs/performance.md).
+    """
+
+    FEW = range(2, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., K) -> (..., N)."""
+        weight = self.weight
+        rows = x.numel() // x.shape[-1]
+        if not self.takes_columns(rows, x) or torch.is_grad_enabled():
+            return F.linear(x, weight, self.bias)
+        columns = x.reshape(rows, -1).T
+        y = weight @ columns if self.bias is None else torch.addmm(self.bias[:, None], weight, columns)
+        return y.T.contiguous().view(*x.shape[:-1], -1)  # attention's fused kernel wants rows
+
+    @classmethod
+    def takes_columns(cls, rows: int, like: Tensor) -> bool:
+        """Whether this many rows, on the device of ``like``, are multiplied as columns."""
+        return rows in cls.FEW and like.device.type == "cpu"
+
+
+class Dropout(nn.Dropout):
+    """``nn.Dropout`` that remembers what it dropped in a byte an element; on a CPU, PyTorch's own takes four."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return torch.native_dropout(x, self.p, True)[0] if self.training and self.p else x
+
+    @classmethod
+    def replace_in(cls, module: nn.Module) -> None:
+        """Take the place of every ``nn.Dropout`` of a library's module."""
+        for name, child in module.named_children():
+            if type(child) is nn.Dropout:
+                setattr(module, name, cls(child.p))
+            else:
+                cls.replace_in(child)
+
+
 class Attention(nn.Module):
     """Multi-head attention; ``kv_heads=1`` makes it multi-query (Shazeer 2019).
 
@@ -73,23 +116,24 @@ class Attention(nn.Module):
         self.heads = heads
         self.kv_heads = kv_heads or heads
         self.head_width = width // heads
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(memory_width or width, 2 * self.kv_heads * self.head_width)
-        self.out = nn.Linear(width, width)
+        self.query = Linear(width, width)
+        self.key_value = Linear(memory_width or width, 2 * self.kv_heads * self.head_width)
+        self.out = Linear(width, width)
 
     def project(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, G, L, C) of states (B, L, M)."""
-        keys, values = rearrange(self.key_value(states), "b l (two g c) -> two b g l c", two=2, g=self.kv_heads)
+        both = self.key_value(states).unflatten(-1, (2, self.kv_heads, self.head_width))
+        keys, values = both.permute(2, 0, 3, 1, 4)
         return keys, values
 
     def remember(self, states: Tensor, mask: Tensor | None) -> Memory:
         """Project a memory (B, L, M) with its mask (B, L) once, for any number of queries."""
         return Memory(*self.project(states), None if mask is None else rearrange(mask, "b l -> b 1 1 l"))
 
-    def new_cache(self, batch: int, capacity: int) -> KeyValueCache:
-        """An empty cache for self-attention over up to ``capacity`` positions."""
-        shape = (batch, self.kv_heads, capacity, self.head_width)
-        return KeyValueCache(self.out.weight.new_zeros(shape), self.out.weight.new_zeros(shape))
+    def new_cache(self, states: Tensor, capacity: int) -> KeyValueCache:
+        """An empty cache for self-attention over up to ``capacity`` positions of the pages of ``states`` (B, ...)."""
+        shape = (states.shape[0], self.kv_heads, capacity, self.head_width)
+        return KeyValueCache(states.new_zeros(shape), states.new_zeros(shape))
 
     def forward(
         self,
@@ -111,24 +155,59 @@ class Attention(nn.Module):
         Returns:
             (B, Q, D).
         """
-        queries = rearrange(self.query(x), "b q (h c) -> b h q c", h=self.heads)
+        queries = self.query(x).unflatten(-1, (self.heads, self.head_width)).transpose(1, 2)  # (B, H, Q, C)
         if memory is not None:
             keys, values, mask = memory.keys, memory.values, memory.mask
         else:
             keys, values = self.project(x)
             if cache is not None:
                 keys, values = cache.append(keys, values)
-        attended = F.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=mask, is_causal=causal, enable_gqa=self.kv_heads != self.heads
+        if self.kv_heads == 1 and not causal:
+            attended = _attend_multi_query(queries, keys, values, mask)
+        else:
+            attended = F.scaled_dot_product_attention(
+                queries, keys, values, attn_mask=mask, is_causal=causal, enable_gqa=self.kv_heads != self.heads
+            )
+        return self.out(attended.transpose(1, 2).flatten(2))
+
+
+def _attend_multi_query(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention of queries (B, H, Q, C) to one head of keys and values (B, 1, L, C).
+
+    The heads are folded into the queries, so that nothing is repeated for each head and a step of decoding is one
+    product of H rows instead of H products of one.
+    """
+    if mask is not None and mask.shape[1] > 1:
+        mask = mask.flatten(1, 2)[:, None]  # (1 or B, 1, H Q, L)
+    folded = queries.flatten(1, 2)[:, None]  # (B, 1, H Q, C)
+    if mask is not None and mask.requires_grad:
+        # A learned bias rules out the fused kernels, which would not keep the H Q x L weights: compute them again.
+        attended = checkpoint(
+            F.scaled_dot_product_attention, folded, keys, values, mask, use_reentrant=False, preserve_rng_state=False
         )
-        return self.out(rearrange(attended, "b h q c -> b q (h c)"))
+    else:
+        attended = F.scaled_dot_product_attention(folded, keys, values, attn_mask=mask)
+    return attended.view(queries.shape)
 
 
 class FeedForward(nn.Sequential):
-    """Two linear maps with a GELU between them: (..., D) -> (..., D)."""
+    """Two linear maps with a GELU between them: (..., D) -> (..., D).
+
+    In training, wide ones keep the GELU's input alone for the backward pass and compute its output again.
+    """
+
+    WIDE = 1024
 
     def __init__(self, width: int, hidden: int):
-        super().__init__(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+        super().__init__(Linear(width, hidden), nn.GELU(), Linear(hidden, width))
+        self.saves_memory = hidden >= self.WIDE
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., D)."""
+        if not (self.saves_memory and torch.is_grad_enabled()):
+            return super().forward(x)
+        into, gelu, out = self
+        return checkpoint(lambda h: out(gelu(h)), into(x), use_reentrant=False, preserve_rng_state=False)
 
 
 class EncoderLayer(nn.Module):
@@ -140,7 +219,7 @@ class EncoderLayer(nn.Module):
         self.attention = Attention(width, heads)
         self.feed_forward_norm = nn.LayerNorm(width)
         self.feed_forward = FeedForward(width, feed_forward)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """``mask`` is (B, 1, 1, L), true where a position may be read."""
@@ -159,7 +238,7 @@ class DecoderLayer(nn.Module):
         self.cross = Attention(width, heads, memory_width)
         self.feed_forward_norm = nn.LayerNorm(width)
         self.feed_forward = FeedForward(width, feed_forward)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, memory: Memory, cache: KeyValueCache | None = None) -> Tensor:
         """With a cache, ``x`` is the next position alone."""
@@ -198,22 +277,23 @@ class RelativeBias2d(nn.Module):
 
     def __init__(self, heads: int, rows: int, columns: int):
         super().__init__()
-        self.columns = columns
+        self.rows, self.columns = rows, columns
         self.row_bias = nn.Parameter(torch.zeros(heads, 2 * rows - 1))
         self.column_bias = nn.Parameter(torch.zeros(heads, 2 * columns - 1))
-        place = torch.arange(rows * columns)
-        row, column = place // columns, place % columns
-        self.register_buffer("row_offset", row[:, None] - row[None] + rows - 1, persistent=False)
-        self.register_buffer("column_offset", column[:, None] - column[None] + columns - 1, persistent=False)
 
-    def forward(self, start: int, stop: int) -> Tensor:
-        """Causal bias of queries ``start`` to ``stop`` over keys 0 to ``stop``: (1, H, stop - start, stop)."""
-        rows = self.row_offset[start:stop, :stop]
-        columns = self.column_offset[start:stop, :stop]
+    def forward(self, start: int, stop: int, causal: bool = True) -> Tensor:
+        """Bias of queries ``start`` to ``stop`` over keys 0 to ``stop``: (1, H, stop - start, stop).
+
+        With ``causal`` no query reads a later key.
+        """
+        place = torch.arange(stop, device=self.row_bias.device)
+        row, column = place // self.columns, place % self.columns
+        rows = row[start:, None] - row + self.rows - 1  # (Q, L)
+        columns = column[start:, None] - column + self.columns - 1
         bias = self.row_bias[:, rows] + self.column_bias[:, columns]
-        queries = torch.arange(start, stop, device=bias.device)
-        later = torch.arange(stop, device=bias.device)[None] > queries[:, None]
-        return bias.masked_fill(later, float("-inf"))[None]
+        if not causal:
+            return bias[None]
+        return bias.masked_fill(place > place[start:, None], float("-inf"))[None]
 
 
 def initialise(module: nn.Module) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from translatotron_v.config import TransformerConfig
 from translatotron_v.models.layers import (
     DecoderLayer,
+    Dropout,
     EncoderLayer,
     KeyValueCache,
     Memory,
@@ -53,7 +54,7 @@ class TextDecoder(nn.Module):
         self.max_length = config.max_length
         self.embedding = nn.Embedding(vocabulary_size, config.width)
         self.positions = SinusoidalPositions(config.width, config.max_length)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(
             DecoderLayer(config.width, config.heads, config.feed_forward, config.dropout, memory_width)
             for _ in range(config.layers)
@@ -88,9 +89,8 @@ class TextDecoder(nn.Module):
 
     def start(self, memory: Tensor, mask: Tensor | None, capacity: int) -> DecoderCache:
         """Prepare stepwise decoding of up to ``capacity`` positions over a memory (B, S, M)."""
-        batch = memory.shape[0]
         return DecoderCache(
-            [layer.attention.new_cache(batch, capacity) for layer in self.layers],
+            [layer.attention.new_cache(memory, capacity) for layer in self.layers],
             [(layer.cross.remember(memory, mask),) for layer in self.layers],
         )
 
@@ -122,7 +122,7 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, config.width)
         self.positions = SinusoidalPositions(config.width, config.max_length)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(
             EncoderLayer(config.width, config.heads, config.feed_forward, config.dropout) for _ in range(config.layers)
         )
@@ -168,7 +168,7 @@ class CharacterEncoder(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(character_count, config.width)
         self.positions = SinusoidalPositions(config.width, config.max_length)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(
             EncoderLayer(config.width, config.heads, config.feed_forward, config.dropout) for _ in range(config.layers)
         )

@@ -37,13 +37,15 @@ class TranslatorOutput:
         text: (B, T, V) target text.
         ocr: (B, T', V) source text, from the OCR head.
         ctc: (B, frames, characters) source text, from the CTC head.
-        image: (B, N, K) image tokens.
+        image: (B - R, N, K) image tokens, each from those before it.
+        filled: (R, N, K) image tokens of the other pages, each from those that were known (masked prediction).
     """
 
     text: Tensor | None = None
     ocr: Tensor | None = None
     ctc: Tensor | None = None
     image: Tensor | None = None
+    filled: Tensor | None = None
 
 
 class TranslatotronV(nn.Module):
@@ -119,6 +121,7 @@ class TranslatotronV(nn.Module):
         target_mask: Tensor | None = None,
         ocr_input: Tensor | None = None,
         image_ids: Tensor | None = None,
+        known: Tensor | None = None,
         characters: Tensor | None = None,
         character_mask: Tensor | None = None,
         owners: Tensor | None = None,
@@ -132,6 +135,7 @@ class TranslatotronV(nn.Module):
                 that write a piece.
             ocr_input: (B, T') pieces of the source text, tags first.
             image_ids: (B, N) tokens of the target page; needs ``target_input`` and what ``drawing_states`` takes.
+            known: (R, N), true where a token may be seen: the last R pages are for masked prediction.
             ctc: whether the CTC head reads.
         """
         output = TranslatorOutput()
@@ -141,7 +145,14 @@ class TranslatotronV(nn.Module):
                 assert target_mask is not None and characters is not None
                 assert character_mask is not None and owners is not None
                 drawn, mask = self.drawing_states(states, target_mask, characters, character_mask, owners)
-                output.image = self.image_decoder(image_ids, drawn, mask, source.memory)
+                first = len(image_ids) - (0 if known is None else len(known))
+                if first:
+                    output.image = self.image_decoder(
+                        image_ids[:first], drawn[:first], mask[:first], source.memory[:first]
+                    )
+                if known is not None:
+                    memories = self.image_decoder.remember(drawn[first:], mask[first:], source.memory[first:])
+                    output.filled = self.image_decoder.fill(image_ids[first:], known, memories)
         if ocr_input is not None and source.reading is not None:
             output.ocr, _ = self.ocr_head(ocr_input, source.reading)
         if ctc:

@@ -19,12 +19,17 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from translatotron_v.errors import UserError
 
 FORMAT_VERSION = 1
 INFO_FILE = "checkpoint.json"
 _STEP_FOLDER = re.compile(r"step-(\d+)")
+# What initialisation comes down to, as a TorchFunctionMode sees it; erfinv_ is a step of the truncated normal.
+_RANDOM_FILLS = (
+    nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_, Tensor.uniform_, Tensor.normal_, Tensor.erfinv_,
+)  # fmt: skip
 
 
 class CheckpointError(UserError):
@@ -73,6 +78,20 @@ def save_checkpoint(
         raise CheckpointError(f"{folder}: cannot write the checkpoint: {reason}; earlier ones are untouched") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+class Unfilled(TorchFunctionMode):
+    """A context whose new modules are not filled with random numbers, for weights that are loaded next.
+
+    Filling is most of the time that building a model takes. Buffers that are computed are computed as ever; parameters
+    hold whatever the memory held, so every one of them must be loaded (as a strict ``load_module`` sees to).
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in _RANDOM_FILLS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def load_module(module: nn.Module, folder: Path, name: str, strict: bool = True, prefix: str = "") -> None:

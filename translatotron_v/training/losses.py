@@ -23,6 +23,21 @@ def image_cross_entropy(logits: Tensor, ids: Tensor, label_smoothing: float = 0.
     return F.cross_entropy(rearrange(logits, "b n k -> (b n) k"), ids.flatten(), label_smoothing=label_smoothing)
 
 
+def random_masks(count: int, length: int, device: torch.device | str = "cpu") -> Tensor:
+    """Which tokens masked prediction may see: (count, length), true where known.
+
+    The share that is hidden is cos(pi u / 2) of a uniform u, for each page anew, so that most of a page is hidden as
+    often as not (MaskGIT, Chang et al. 2022, section 3.1); at least one token is hidden.
+    """
+    hidden = (torch.cos(torch.pi / 2 * torch.rand(count, 1, device=device)) * length).ceil().clamp(1, length)
+    return torch.rand(count, length, device=device).argsort(1).argsort(1) >= hidden
+
+
+def masked_cross_entropy(logits: Tensor, ids: Tensor, known: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy (nats) of the tokens that are not known: logits (B, N, K), ids and known (B, N)."""
+    return F.cross_entropy(logits[~known], ids[~known], label_smoothing=label_smoothing)
+
+
 def distillation(student: Tensor, teacher: Tensor, temperature: float = 1.0, mask: Tensor | None = None) -> Tensor:
     """``T^2 KL(teacher || student)`` of logits (..., K), mean over positions (Hinton et al. 2015; paper, section 3.4).
 
@@ -30,7 +45,7 @@ def distillation(student: Tensor, teacher: Tensor, temperature: float = 1.0, mas
     """
     student_log = F.log_softmax(student / temperature, dim=-1)
     teacher_log = F.log_softmax(teacher / temperature, dim=-1)
-    kl = (teacher_log.exp() * (teacher_log - student_log)).sum(-1)
+    kl = F.kl_div(student_log, teacher_log, reduction="none", log_target=True).sum(-1)
     return temperature**2 * (kl.mean() if mask is None else (kl * mask).sum() / mask.sum())
 
 

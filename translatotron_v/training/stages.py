@@ -12,7 +12,8 @@ from translatotron_v.config import Config
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
 from translatotron_v.data.vocabulary import PAD, Vocabulary
-from translatotron_v.inference.generate import drawing_mask, generate_answer, generate_image, read_ctc
+from translatotron_v.inference.drawing import generate_image
+from translatotron_v.inference.generate import drawing_mask, generate_answer, read_ctc
 from translatotron_v.metrics.text import bleu, cer
 from translatotron_v.models.discriminator import PatchDiscriminator, PerceptualDistance
 from translatotron_v.models.image_tokenizer import ImageTokenizer

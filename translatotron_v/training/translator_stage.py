@@ -13,18 +13,12 @@ from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
-from translatotron_v.inference.generate import (
-    drawing_mask,
-    drawing_states,
-    generate_answer,
-    generate_image,
-    generate_text,
-    read_source,
-)
+from translatotron_v.inference.drawing import generate_image
+from translatotron_v.inference.generate import drawing_mask, drawing_states, generate_answer, generate_text, read_source
 from translatotron_v.metrics.text import bleu, cer
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.models.text_decoder import TextDecoder, TextEncoder
-from translatotron_v.models.translator import SourceStates, TranslatotronV
+from translatotron_v.models.translator import SourceStates, TranslatorOutput, TranslatotronV
 from translatotron_v.training import losses
 from translatotron_v.training.objectives import reading_loss, text_only_loss, transcription_loss
 from translatotron_v.training.sheets import PICTURES, SHEET_PAGES, contact_sheet, picture_error_rate
@@ -118,10 +112,12 @@ class TranslatorStage(Stage):
         loss, report = reading_loss(
             self.translator, source.reading, batch, weights.ctc, weights.ocr, weights.label_smoothing
         )
-        ids = None
+        ids = known = None
         if self.draws and batch.target_pixels is not None:  # a page without translation has nothing to draw
             with torch.no_grad():
                 ids = self.translator.image_tokenizer.encode_to_ids(batch.target_pixels)
+            if pages_to_mask := round(weights.masked * len(ids)):
+                known = losses.random_masks(pages_to_mask, ids.shape[1], ids.device)
         parts: list[tuple[str, float, Tensor]] = []
         output = None
         if weights.text or ids is not None or weights.text_distillation:
@@ -130,6 +126,7 @@ class TranslatorStage(Stage):
                 batch.target_input,
                 batch.translation_mask,
                 image_ids=ids,
+                known=known,
                 characters=batch.target_characters,
                 character_mask=None if batch.target_characters is None else drawing_mask(batch.target_characters),
                 owners=batch.owners,
@@ -144,21 +141,39 @@ class TranslatorStage(Stage):
             parts += self._self_distillation_parts(batch, source)
         if ids is not None:
             assert output is not None
-            image = losses.image_cross_entropy(output.image, ids, weights.image_smoothing)
-            parts.append(("image", weights.image, image))
-            if self.teacher is not None:
-                parts.append(("distillation", weights.distillation, self._distillation(batch, ids, output.image)))
+            parts += self._image_parts(batch, ids, known, output)
         for name, weight, part in parts:
             loss = loss + weight * part
             report[name] = part.detach()
         return loss, report
 
+    def _image_parts(
+        self, batch: Batch, ids: Tensor, known: Tensor | None, output: TranslatorOutput
+    ) -> list[tuple[str, float, Tensor]]:
+        """Image tokens (B, N): those predicted from left to right, and those of the last pages, which were masked."""
+        weights = self.config.loss
+        parts = []
+        if output.image is not None:
+            count = len(output.image)
+            image = losses.image_cross_entropy(output.image, ids[:count], weights.image_smoothing)
+            parts.append(("image", weights.image * count / len(ids), image))
+            if self.teacher is not None:
+                kl = self._distillation(batch, ids[:count], output.image)
+                parts.append(("distillation", weights.distillation, kl))
+        if output.filled is not None:
+            assert known is not None
+            masked = losses.masked_cross_entropy(output.filled, ids[-len(known) :], known, weights.image_smoothing)
+            parts.append(("image_masked", weights.image * len(known) / len(ids), masked))
+        return parts
+
     def _distillation(self, batch: Batch, ids: Tensor, logits: Tensor) -> Tensor:
-        """KL to what the teacher expects of the image tokens."""
+        """KL to what the teacher expects of the image tokens (B', N) of the first B' pages."""
         assert self.teacher is not None and batch.target_characters is not None
+        count = len(ids)
         with torch.no_grad():
-            mask = drawing_mask(batch.target_characters)
-            expected = self.teacher(ids, batch.target_characters, mask, batch.source_pixels)
+            characters = batch.target_characters[:count]
+            pixels = None if batch.source_pixels is None else batch.source_pixels[:count]
+            expected = self.teacher(ids, characters, drawing_mask(characters), pixels)
         return losses.distillation(logits, expected, self.config.loss.temperature)
 
     def _text_mode_parts(self, batch: Batch, logits: Tensor | None) -> list[tuple[str, float, Tensor]]:

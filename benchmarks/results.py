@@ -1,0 +1,151 @@
+"""What a benchmark hands back, and the one screen that shows it."""
+
+import json
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+HEAD = ("", "measured", "target", "cache off", "ratio", "paper's code")
+WIDTHS = (44, 17, 12, 10, 8, 13)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all benchmarks are told; it travels to their processes as JSON.
+
+    Attributes:
+        quick: small sizes, to see that everything works; the figures mean nothing.
+        full: run the uncached way at full length instead of at sampled lengths.
+        device: "cpu" or "cuda".
+        plots: folder for plots; empty for none.
+        rates: what ``machine`` has measured: "bandwidth" in bytes a second, "fp32", "bf16" and "int8" in FLOP a second.
+    """
+
+    quick: bool = False
+    full: bool = False
+    device: str = "cpu"
+    plots: str = ""
+    rates: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure: a row of the table.
+
+    Attributes:
+        value: ``None`` where it was left out; the note says why.
+        target: what it should be at most, or at least with ``at_least``; ``None`` where none is set.
+        uncached: the same figure of our own code without caches; ``ratio`` is how many times it is larger.
+        reference: range of the same figure of the paper's public code, measured once on this class of machine.
+        note: a line printed below.
+        details: only for the JSON.
+    """
+
+    what: str
+    value: float | None
+    unit: str
+    target: float | None = None
+    at_least: bool = False
+    uncached: float | None = None
+    reference: str = ""
+    note: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times larger the figure is without caches."""
+        return None if self.uncached is None or self.value is None else self.uncached / self.value
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is met; ``None`` without one."""
+        if self.target is None or self.value is None:
+            return None
+        return self.value >= self.target if self.at_least else self.value <= self.target
+
+
+def read_measures(text: str) -> list[Measure]:
+    """The reverse of ``as_json``."""
+    known = Measure.__dataclass_fields__
+    return [Measure(**{key: value for key, value in row.items() if key in known}) for row in json.loads(text)]
+
+
+def as_json(measures: Iterable[Measure]) -> list[dict[str, Any]]:
+    """JSON values of measures, with what follows from them."""
+    return [asdict(measure) | {"ratio": measure.ratio, "met": measure.met} for measure in measures]
+
+
+def table(results: Mapping[str, Sequence[Measure]], targets: bool = True) -> str:
+    """All measures as text, by benchmark; without ``targets`` nothing is compared (quick runs)."""
+    lines = [_row(HEAD)]
+    for name, measures in results.items():
+        lines.append(name)
+        for measure in measures:
+            lines.append(_row(_cells(measure, targets)))
+            if measure.note:
+                lines.append(f"      {measure.note}")
+    return "\n".join(lines)
+
+
+def _cells(measure: Measure, targets: bool) -> tuple[str, ...]:
+    target = ""
+    if targets and measure.target is not None and measure.met is not None:
+        sign = ">=" if measure.at_least else "<="
+        target = f"{sign} {_number(measure.target)} {'ok' if measure.met else 'NO'}"
+    return (
+        f"  {measure.what}",
+        "" if measure.value is None else f"{_number(measure.value)} {measure.unit}",
+        target,
+        "" if measure.uncached is None else _number(measure.uncached),
+        "" if measure.ratio is None else f"{_number(measure.ratio)} x",
+        measure.reference if targets else "",
+    )
+
+
+def _row(cells: Sequence[str]) -> str:
+    first, *others = (cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=True))
+    return " ".join([first, *others]).rstrip()
+
+
+def _number(value: float) -> str:
+    """Three digits that matter, thousands apart: 0.0123, 1.23, 12.3, 1,234."""
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.{1 if size >= 10 else 2 if size >= 1 else 3}f}"
+
+
+def record(
+    results: Mapping[str, Sequence[Measure]], settings: Settings, seconds: float, failures: Mapping[str, str]
+) -> dict[str, Any]:
+    """Everything about a run as JSON values; ``seconds`` is how long it took by the clock on the wall."""
+    import torch  # late: the runner needs it for this alone
+
+    return {
+        "settings": asdict(settings),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "wall_seconds": round(seconds, 1),
+        "results": {name: as_json(measures) for name, measures in results.items()},
+        "failures": dict(failures),
+    }
+
+
+def write_record(path: Path, values: Mapping[str, Any]) -> None:
+    """Write JSON; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
