@@ -21,11 +21,13 @@ from translatotron_v.inference.generate import (
     _PieceScorer,
     drawing_mask,
     drawing_states,
+    fill_image,
     generate,
     generate_answer,
     generate_text,
     read_ctc,
 )
+from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.text_decoder import TextDecoder
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training import losses
@@ -447,6 +449,107 @@ def test_pictures_do_not_depend_on_their_neighbours(model: TranslatotronV, pixel
         assert score[0] == pytest.approx(scores[row], rel=1e-4)
 
 
+# --- pictures in a few passes -----------------------------------------------------------------------------------------
+
+
+class Watched:
+    """Stands in for ``ImageDecoder.fill``: remembers its calls; the token 0, which empty pages hold, is never best."""
+
+    def __init__(self, decoder: ImageDecoder):
+        self.fill = decoder.fill
+        self.calls: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []  # ids, known, logits
+
+    def __call__(self, ids: torch.Tensor, known: torch.Tensor, memories: list) -> torch.Tensor:
+        logits = self.fill(ids, known, memories)
+        logits[..., 0] = float("-inf")
+        self.calls.append((ids.clone(), known.clone(), logits.clone()))
+        return logits
+
+
+@pytest.fixture
+def watched(model: TranslatotronV, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    watched = Watched(model.image_decoder)
+    monkeypatch.setattr(model.image_decoder, "fill", watched)
+    return watched
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_every_token_is_written_in_as_many_passes_as_were_asked_for(
+    model: TranslatotronV, pixels: torch.Tensor, watched: Watched, steps: int
+):
+    ids, scores = fill_image(*image_inputs(model, pixels), steps=steps)
+    assert len(watched.calls) == steps
+    assert ids.shape == (5, 16) and (ids > 0).all() and (ids < 24).all()
+    written = [16 - int(16 * (1 - step / steps) ** 2) for step in range(steps)]
+    for (given, known, _), count in zip(watched.calls, written, strict=True):
+        assert known.sum(1).tolist() == [count] * 5
+        assert torch.equal(ids[known], given[known])  # what is written stays
+    for (_, known, _), (_, later, _) in itertools.pairwise(watched.calls):
+        assert (known <= later).all()
+    assert len(scores) == 5 and all(score < 0 for score in scores)
+
+
+@torch.no_grad()
+def test_each_pass_keeps_what_it_is_surest_of(model: TranslatotronV, pixels: torch.Tensor, watched: Watched):
+    ids, scores = fill_image(*image_inputs(model, pixels), steps=3)
+    total = torch.zeros(5)
+    states = [known for _, known, _ in watched.calls[1:]] + [torch.ones(5, 16, dtype=torch.bool)]
+    for (_, known, logits), after in zip(watched.calls, states, strict=True):
+        best, best_ids = logits.log_softmax(-1).max(-1)
+        new = after & ~known
+        assert torch.equal(ids[new], best_ids[new])
+        for row in range(5):
+            assert best[row][new[row]].min() >= best[row][~after[row]].max() if not after[row].all() else True
+        total += (best * new).sum(1)
+    assert scores == pytest.approx((total / 16).tolist(), rel=1e-4)
+
+
+@torch.no_grad()
+def test_one_pass_takes_the_best_of_each_place(model: TranslatotronV, pixels: torch.Tensor):
+    decoder, drawn, mask, memory = image_inputs(model, pixels)
+    ids, scores = fill_image(decoder, drawn, mask, memory, steps=1)
+    nothing = torch.zeros(5, 16, dtype=torch.bool)
+    log = decoder.fill(torch.zeros_like(ids), nothing, decoder.remember(drawn, mask, memory)).log_softmax(-1)
+    assert torch.equal(ids, log.argmax(-1))
+    assert scores == pytest.approx(log.amax(-1).mean(1).tolist(), rel=1e-4)
+
+
+@torch.no_grad()
+def test_as_many_passes_as_tokens_fill_the_page(model: TranslatotronV, pixels: torch.Tensor, watched: Watched):
+    for steps in (7, 16):
+        assert (fill_image(*image_inputs(model, pixels), steps=steps)[0] > 0).all()
+
+
+@torch.no_grad()
+def test_a_page_filled_again_is_the_same_page(model: TranslatotronV, pixels: torch.Tensor):
+    state = torch.get_rng_state()
+    (ids, scores), (again, other) = (fill_image(*image_inputs(model, pixels), steps=4) for _ in range(2))
+    assert torch.equal(ids, again) and scores == other
+    assert torch.equal(torch.get_rng_state(), state)  # nothing is drawn by chance
+    for row in range(5):
+        texts = [SOME[row].target]
+        one, score = fill_image(*image_inputs(model, pixels[row : row + 1], texts), steps=4)
+        assert torch.equal(one[0], ids[row]) and score[0] == pytest.approx(scores[row], rel=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("steps", [-1, 0, 17])
+def test_no_pass_and_more_passes_than_tokens_are_refused(model: TranslatotronV, pixels: torch.Tensor, steps: int):
+    with pytest.raises(UserError, match=f"image steps must be between 1 and the 16 tokens of a page, not {steps}$"):
+        fill_image(*image_inputs(model, pixels), steps=steps)
+
+
+def test_pictures_are_filled_where_passes_are_asked_for(model: TranslatotronV, pixels: torch.Tensor, watched: Watched):
+    plain = generate(model, VOCABULARY, pixels)
+    assert not watched.calls
+    made = generate(model, VOCABULARY, pixels, image_steps=3)
+    assert len(watched.calls) == 3 and made.texts == plain.texts and made.sources == plain.sources
+    ids, scores = fill_image(*image_inputs(model, pixels, made.texts), steps=3)
+    assert torch.equal(made.image_ids, ids) and made.image_scores == pytest.approx(scores, rel=1e-5)
+    assert torch.equal(made.pixels, model.image_tokenizer.decode_from_ids(ids))
+
+
 # --- the whole --------------------------------------------------------------------------------------------------------
 
 
@@ -554,6 +657,9 @@ def test_what_cannot_be_asked_for(model: TranslatotronV, pixels: torch.Tensor):
         ({"top_k": 0}, "top_k"),
         ({"temperature": 0.0}, "temperature"),
         ({"target_language": "pt"}, "'pt'"),
+        ({"image_steps": 4, "top_k": 2}, "parallel decoding"),
+        ({"image_steps": -1}, "image steps"),
+        ({"image_steps": 17}, "image steps"),
     ):
         with pytest.raises(UserError, match=named) as caught:
             generate(model, VOCABULARY, pixels, **options)

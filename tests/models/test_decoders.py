@@ -269,3 +269,103 @@ def test_equal_neighbours_are_told_apart_by_position():
     text, image = torch.randn(B, C, M), torch.randn(B, S, 10)
     logits = decoder(torch.full((B, N), 3), text, None, image)
     assert len({tuple(row) for row in logits[0].round(decimals=4).tolist()}) == N
+
+
+# --- pictures by masked prediction ------------------------------------------------------------------------------------
+
+KNOWN = torch.tensor(  # (B, N)
+    [[1, 0, 0, 1, 1, 0, 1, 0], [0, 0, 0, 0, 0, 0, 0, 0], [0, 1, 1, 1, 1, 0, 1, 1]], dtype=torch.bool
+)
+
+
+def filling(fusion: str = "gated", kv_heads: int = 1, layers: int = 2):
+    """A decoder, ids, and what it reads: (memories, inputs of the full pass)."""
+    config = ImageDecoderConfig(D, layers, 4, kv_heads, 32, 0.0, fusion)
+    decoder = lively(ImageDecoder(config, K, GRID, text_width=M, image_width=10))
+    read = torch.randn(B, C, M), TEXT_MASK, torch.randn(B, S, 10)
+    return decoder, torch.randint(K, (B, N)), decoder.remember(*read), read
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("fusion", ["gated", "sum", "text"])
+@pytest.mark.parametrize("kv_heads", [1, 4])
+def test_tokens_that_are_not_known_are_not_seen(fusion: str, kv_heads: int):
+    """Nor its own id, where a token is not known itself."""
+    decoder, ids, memories, _ = filling(fusion, kv_heads)
+    logits = decoder.fill(ids, KNOWN, memories)
+    assert logits.shape == (B, N, K)
+    other = torch.where(KNOWN, ids, (ids + torch.randint(1, K, (B, N))) % K)
+    assert torch.equal(decoder.fill(other, KNOWN, memories), logits)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kv_heads", [1, 4])
+@pytest.mark.parametrize("place", range(N))
+def test_a_known_token_is_seen_from_both_sides(kv_heads: int, place: int):
+    """By every other, but for the last of the page: no position's input is the token behind it."""
+    decoder, ids, memories, _ = filling(kv_heads=kv_heads)
+    known = torch.zeros(B, N, dtype=torch.bool)
+    known[:, place] = True
+    logits = decoder.fill(ids, known, memories)
+    other = ids.clone()
+    other[:, place] = (ids[:, place] + 1) % K
+    moved = (decoder.fill(other, known, memories) - logits).abs().amax(-1) > 1e-6  # (B, N)
+    elsewhere = torch.arange(N) != place
+    assert moved[:, elsewhere].all() if place < N - 1 else not moved.any()
+    # To be known at all is seen as well.
+    unlike = (decoder.fill(ids, torch.zeros_like(known), memories) - logits).abs().amax(-1) > 1e-6
+    assert unlike[:, elsewhere].all() if place < N - 1 else not unlike.any()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("fusion", ["gated", "sum", "text"])
+def test_both_ways_of_reading_the_last_token_agree(fusion: str):
+    """Behind all the others it is scored as from left to right; in one layer, whose inputs are the same, exactly so."""
+    decoder, ids, memories, read = filling(fusion, layers=1)
+    known = torch.arange(N).expand(B, N) < N - 1
+    full = decoder(ids, *read)
+    torch.testing.assert_close(decoder.fill(ids, known, memories)[:, -1], full[:, -1])
+    assert not torch.allclose(decoder.fill(ids, known, memories)[:, 0], full[:, 0])  # what comes later is seen
+
+
+@torch.no_grad()
+def test_filling_by_hand():
+    """Start vectors for what is not known, each position's own place, no mask; one layer of the full pass."""
+    decoder, ids, memories, _ = filling(layers=1)
+    x = torch.empty(B, N, D)
+    for b in range(B):
+        for n in range(N):
+            seen = n > 0 and KNOWN[b, n - 1]
+            x[b, n] = decoder.embedding.weight[ids[b, n - 1]] if seen else decoder.start_vector
+            x[b, n] += decoder.row_positions[n // GRID[1]] + decoder.column_positions[n % GRID[1]]
+    x = decoder.layers[0](x, memories[0], decoder.gate, decoder.bias(0, N, causal=False))
+    torch.testing.assert_close(decoder.fill(ids, KNOWN, memories), decoder.norm(x) @ decoder.out.weight.T)
+
+
+@torch.no_grad()
+def test_pages_are_filled_each_by_itself():
+    decoder, ids, memories, _ = filling()
+    rows = torch.tensor([2, 0])
+    chosen = [tuple(memory.select(rows) for memory in layer) for layer in memories]
+    torch.testing.assert_close(
+        decoder.fill(ids[rows], KNOWN[rows], chosen), decoder.fill(ids, KNOWN, memories)[rows], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_masked_prediction_has_no_weights_of_its_own():
+    """What earlier versions have saved is all there is, and what is learnt from left to right all that is tuned."""
+    decoder, ids, _, read = filling(layers=1)
+    maps = [
+        f"{name}.{part}"
+        for name in ("attention", "text_cross", "image_cross")
+        for part in ("query", "key_value", "out")
+    ]
+    maps += ["attention_norm", "cross_norm", "feed_forward_norm", "feed_forward.0", "feed_forward.2"]
+    names = {f"layers.0.{name}.{kind}" for name in maps for kind in ("weight", "bias")}
+    names |= {"start_vector", "row_positions", "column_positions", "embedding.weight", "out.weight"}
+    names |= {"bias.row_bias", "bias.column_bias", "gate.weight", "gate.bias", "norm.weight", "norm.bias"}
+    assert set(decoder.state_dict()) == names
+    for logits in (decoder.fill(ids, KNOWN, decoder.remember(*read)), decoder(ids, *read)):
+        decoder.zero_grad()
+        logits.square().sum().backward()
+        assert [name for name, parameter in decoder.named_parameters() if not parameter.grad.any()] == []

@@ -7,13 +7,18 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from translatotron_v.config import CanvasConfig, ImageEncoderConfig
+from translatotron_v.models.image_encoder import ImageEncoder
 from translatotron_v.models.layers import (
     Attention,
     DecoderLayer,
+    Dropout,
     EncoderLayer,
     FeedForward,
+    Linear,
     RelativeBias2d,
     SinusoidalPositions,
+    _attend_multi_query,
     initialise,
 )
 
@@ -196,3 +201,226 @@ def test_initialise():
     assert layers[0].weight.detach().std().item() == pytest.approx(0.02, rel=0.05)
     assert layers[1].weight.detach().std().item() == pytest.approx(0.02, rel=0.05)
     assert not layers[0].bias.any() and (layers[2].weight == 1).all()
+
+
+def test_a_relative_bias_of_both_sides_by_hand():
+    rows, columns = 3, 2
+    bias = RelativeBias2d(H, rows, columns)
+    nn.init.normal_(bias.row_bias)
+    nn.init.normal_(bias.column_bias)
+    table = bias(0, 6, causal=False)
+    assert table.shape == (1, H, 6, 6)
+    for query in range(6):
+        for key in range(6):
+            down, right = query // 2 - key // 2, query % 2 - key % 2
+            expected = bias.row_bias[:, down + rows - 1] + bias.column_bias[:, right + columns - 1]
+            torch.testing.assert_close(table[0, :, query, key], expected)
+
+
+def test_no_later_key_is_read_in_a_causal_bias():
+    bias = RelativeBias2d(H, 2, 3)
+    nn.init.normal_(bias.row_bias)
+    nn.init.normal_(bias.column_bias)
+    for start, stop in ((0, 6), (0, 4), (2, 5), (5, 6)):
+        later = torch.arange(stop) > torch.arange(start, stop)[:, None]
+        both_sides = bias(start, stop, causal=False)
+        assert both_sides.isfinite().all() and torch.equal(bias(start, stop), both_sides.masked_fill(later, -math.inf))
+
+
+# --- the same in fewer bytes or less time -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", range(1, 7))
+@pytest.mark.parametrize("bias", [True, False])
+def test_few_rows_are_multiplied_like_many(rows: int, bias: bool):
+    layer = Linear(D, 24, bias=bias)
+    tall = torch.randn(rows, 2, D)[:, 0]  # not contiguous
+    for x in (torch.randn(rows, D), torch.randn(rows, 1, D), torch.randn(1, rows, D), torch.randn(D, rows).T, tall):
+        with torch.no_grad():
+            y = layer(x)
+            assert y.shape == (*x.shape[:-1], 24) and y.is_contiguous()
+            torch.testing.assert_close(y, F.linear(x, layer.weight, layer.bias))
+        with torch.inference_mode():
+            assert torch.equal(layer(x), y)
+
+
+def test_two_to_four_rows_on_a_cpu_are_columns():
+    x = torch.empty(1)
+    assert [rows for rows in range(8) if Linear.takes_columns(rows, x)] == [2, 3, 4]
+    assert not Linear.takes_columns(3, x.to("meta"))
+
+
+@pytest.mark.parametrize("rows", range(1, 7))
+def test_gradients_of_few_rows_are_those_of_torchs_linear_map(rows: int):
+    ours, theirs = Linear(D, 24), nn.Linear(D, 24)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(rows, D, requires_grad=True)
+    other = x.detach().clone().requires_grad_()
+    ours(x).square().sum().backward()
+    theirs(other).square().sum().backward()
+    for one, wanted in ((x, other), (ours.weight, theirs.weight), (ours.bias, theirs.bias)):
+        torch.testing.assert_close(one.grad, wanted.grad)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_dropout_drops_its_share_and_scales_the_rest(rate: float):
+    layer, x = Dropout(rate), torch.randn(200, 500)
+    y = layer(x)
+    dropped = y == 0
+    assert dropped.float().mean().item() == pytest.approx(rate, abs=0.01)
+    assert dropped.float().mean(0).std().item() < 0.05  # everywhere alike
+    torch.testing.assert_close(y[~dropped], x[~dropped] / (1 - rate))
+    assert not torch.equal(layer(x), y)
+
+
+def test_dropout_is_seeded_and_leaves_evaluation_alone():
+    layer, x = Dropout(0.3), torch.randn(B, D)
+    made = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        made.append(layer(x))
+    assert torch.equal(*made)
+    assert layer.eval()(x) is x
+    assert Dropout(0.0)(x) is x
+
+
+def saved_by(compute) -> list[torch.Tensor]:
+    """The tensors that a computation keeps for its backward pass."""
+    kept: list[torch.Tensor] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        compute()
+    return kept
+
+
+def test_dropout_remembers_a_byte_an_element():
+    x = torch.randn(B, Q, D, requires_grad=True)
+    [mask] = saved_by(lambda: Dropout(0.5)(x))
+    assert mask.shape == x.shape and mask.element_size() == 1
+    y = Dropout(0.5)(x)
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, torch.where(y == 0, 0.0, 2.0))
+
+
+def test_dropout_takes_its_place_in_a_librarys_module():
+    """Rates and names stay; what is a Dropout already, or another layer, is left alone."""
+    own = Dropout(0.4)
+    module = nn.Sequential(nn.Dropout(0.2), nn.Linear(3, 3), nn.ModuleDict({"deep": nn.Dropout(0.3), "own": own}))
+    Dropout.replace_in(module)
+    assert [type(part) for part in module] == [Dropout, nn.Linear, nn.ModuleDict]
+    assert (module[0].p, module[2]["deep"].p) == (0.2, 0.3) and module[2]["own"] is own
+    assert set(module.state_dict()) == {"1.weight", "1.bias"}
+
+
+def test_an_image_encoder_has_no_dropout_of_torchs_own():
+    config = ImageEncoderConfig(width=16, layers=2, heads=2, patch=[16, 8], ocr_layer=2, dropout=0.2)
+    encoder = ImageEncoder(config, CanvasConfig(16, 32, 1))
+    dropouts = [part for part in encoder.modules() if isinstance(part, nn.Dropout)]
+    assert dropouts and all(type(part) is Dropout for part in dropouts)
+    assert 0.2 in {part.p for part in dropouts}
+    page = torch.rand(1, 1, 16, 32)
+    assert not torch.equal(encoder(page).final, encoder(page).final)
+    encoder.eval()
+    assert torch.equal(encoder(page).final, encoder(page).final)
+
+
+def plain_copy(layer: FeedForward) -> nn.Sequential:
+    """Torch's own layers with the same weights."""
+    into, _, out = layer
+    plain = nn.Sequential(
+        nn.Linear(into.in_features, into.out_features), nn.GELU(), nn.Linear(out.in_features, out.out_features)
+    )
+    plain.load_state_dict(layer.state_dict())
+    return plain
+
+
+@pytest.mark.parametrize("hidden", [FeedForward.WIDE - 1, FeedForward.WIDE, FeedForward.WIDE + 3])
+def test_a_wide_feed_forward_has_the_values_and_gradients_of_a_plain_one(hidden: int):
+    layer = FeedForward(D, hidden)
+    plain = plain_copy(layer)
+    x = torch.randn(B, Q, D, requires_grad=True)
+    other = x.detach().clone().requires_grad_()
+    made, wanted = layer(x), plain(other)
+    assert torch.equal(made, wanted)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), wanted)
+    made.square().sum().backward()
+    wanted.square().sum().backward()
+    torch.testing.assert_close(x.grad, other.grad)
+    for (name, one), theirs in zip(layer.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, theirs.grad, msg=name)
+
+
+def test_a_wide_feed_forward_does_not_keep_what_its_gelu_gives():
+    x = torch.randn(3, D, requires_grad=True)
+
+    def keeps_it(layer: nn.Sequential) -> bool:
+        given = F.gelu(layer[0](x)).detach()
+        return any(one.shape == given.shape and torch.allclose(one, given) for one in saved_by(lambda: layer(x)))
+
+    wide = FeedForward(D, FeedForward.WIDE)
+    assert keeps_it(plain_copy(wide)) and keeps_it(FeedForward(D, FeedForward.WIDE - 1))
+    assert not keeps_it(wide)
+
+
+BOOLEAN = torch.arange(L) < torch.tensor([[3], [L]])  # (B, L)
+
+
+@pytest.mark.parametrize("kind", ["none", "boolean", "bias", "bias with gaps", "bias of each page", "one query"])
+def test_one_key_head_is_attended_like_copies_of_it(kind: str):
+    count = 1 if kind == "one query" else Q
+    gaps = torch.zeros(1, H, Q, L).masked_fill(torch.arange(L) > torch.arange(Q)[:, None] + 1, -math.inf)
+    mask = {
+        "none": None,
+        "boolean": BOOLEAN[:, None, None],
+        "bias": torch.randn(1, H, Q, L),
+        "bias with gaps": torch.randn(1, H, Q, L) + gaps,
+        "bias of each page": torch.randn(B, H, Q, L),
+        "one query": torch.randn(1, H, 1, L),
+    }[kind]
+    queries = torch.randn(B, count, H, D // H).transpose(1, 2)  # as Attention makes them
+    keys, values = torch.randn(B, 1, L, D // H), torch.randn(B, 1, L, D // H)
+    for part in (queries, keys, values):
+        part.requires_grad_()
+    wanted = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, enable_gqa=True)
+    made = _attend_multi_query(queries, keys, values, mask)
+    assert made.shape == (B, H, count, D // H)
+    torch.testing.assert_close(made, wanted)
+    pull = torch.randn_like(wanted)
+    for one, other in zip(
+        torch.autograd.grad(made, (queries, keys, values), pull),
+        torch.autograd.grad(wanted, (queries, keys, values), pull),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_learned_bias_of_one_key_head_has_its_gradients(causal: bool):
+    bias = RelativeBias2d(H, 2, 3)
+    nn.init.normal_(bias.row_bias)
+    nn.init.normal_(bias.column_bias)
+    parts = [torch.randn(B, heads, 6, D // H, requires_grad=True) for heads in (H, 1, 1)]
+    learned = [*parts, bias.row_bias, bias.column_bias]
+    pull = torch.randn(B, H, 6, D // H)
+    made = _attend_multi_query(*parts, bias(0, 6, causal))
+    found = torch.autograd.grad(made, learned, pull)
+    wanted = F.scaled_dot_product_attention(*parts, attn_mask=bias(0, 6, causal), enable_gqa=True)
+    torch.testing.assert_close(made, wanted)
+    for one, other in zip(found, torch.autograd.grad(wanted, learned, pull), strict=True):
+        assert one.isfinite().all() and one.any()
+        torch.testing.assert_close(one, other)
+
+
+def test_a_learned_bias_keeps_no_weights_of_the_attention():
+    """H Q x L weights are most of what a decoder's training would hold; they are computed again."""
+    bias = nn.Parameter(torch.randn(1, H, Q, L))
+    parts = [torch.randn(B, heads, length, D // H, requires_grad=True) for heads, length in ((H, Q), (1, L), (1, L))]
+    size = B * H * Q * L
+    kept = saved_by(lambda: F.scaled_dot_product_attention(*parts, attn_mask=bias, enable_gqa=True))
+    assert size in [tensor.numel() for tensor in kept]
+    assert max([tensor.numel() for tensor in saved_by(lambda: _attend_multi_query(*parts, bias))], default=0) < size

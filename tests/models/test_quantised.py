@@ -32,13 +32,13 @@ def distance(one: torch.Tensor, other: torch.Tensor) -> float:
 @torch.no_grad()
 @pytest.mark.parametrize("kind", [nn.Linear, Linear])
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(64,), (1, 64), (3, 64), (2, 5, 64), (2, 3, 4, 64)])
+@pytest.mark.parametrize("shape", [(1, 64), (3, 64), (2, 5, 64), (2, 3, 4, 64)])
 def test_a_map_of_bytes_is_close(kind: type[nn.Linear], bias: bool, shape: tuple[int, ...]):
     linear = kind(64, 48, bias=bias)
-    made, expected = QuantisedLinear(linear)(torch.ones(shape)), linear(torch.ones(shape))
-    assert made.shape == expected.shape == (*shape[:-1], 48)
     x = torch.randn(shape)
-    assert distance(QuantisedLinear(linear)(x), linear(x)) < 0.03
+    made = QuantisedLinear(linear)(x)
+    assert made.shape == (*shape[:-1], 48)
+    assert distance(made, linear(x)) < 0.03
 
 
 @torch.no_grad()

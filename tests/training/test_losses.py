@@ -46,6 +46,50 @@ def test_image_cross_entropy_counts_every_token_zero_too():
     torch.testing.assert_close(losses.image_cross_entropy(logits, ids), -logits.log_softmax(-1)[..., 0].mean())
 
 
+@pytest.mark.parametrize(("count", "length"), [(1, 1), (50, 1), (50, 2), (7, 192)])
+def test_random_masks_hide_at_least_one_token(count: int, length: int):
+    known = losses.random_masks(count, length)
+    assert known.shape == (count, length) and known.dtype == torch.bool
+    assert (~known).any(1).all()
+
+
+def test_the_share_that_is_hidden_is_the_cosine_of_a_uniform():
+    """Mean 2 / pi and deciles cos(pi u / 2) (MaskGIT, section 3.1), the same at every place, others in every row."""
+    length = 50
+    hidden = ~losses.random_masks(20_000, length)
+    shares = hidden.float().mean(1) - 0.5 / length  # shares are rounded up
+    assert shares.mean().item() == pytest.approx(2 / math.pi, abs=0.01)
+    for u in (0.1, 0.3, 0.5, 0.7, 0.9):
+        assert shares.quantile(1 - u).item() == pytest.approx(math.cos(math.pi * u / 2), abs=0.02)
+    assert (hidden.float().mean(0) - 2 / math.pi).abs().max() < 0.025
+    alike = hidden[hidden.sum(1) == 25]
+    assert len(alike) > 20 and len(alike.unique(dim=0)) == len(alike)
+
+
+def test_random_masks_are_seeded():
+    masks = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        masks.append(losses.random_masks(4, 30))
+    assert torch.equal(masks[0], masks[1]) and not torch.equal(masks[0], masks[2])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_masked_cross_entropy_ignores_known_tokens(smoothing: float):
+    logits, ids = torch.randn(B, T, V), torch.randint(V, (B, T))
+    known = losses.random_masks(B, T)
+    known[1] = True  # a page without a token to predict changes nothing
+    expected = F.cross_entropy(logits[~known], ids[~known], label_smoothing=smoothing)
+    torch.testing.assert_close(losses.masked_cross_entropy(logits, ids, known, smoothing), expected)
+    noisy = torch.where(known[..., None], 100 * torch.randn(B, T, V), logits)
+    other = torch.where(known, (ids + 1) % V, ids)
+    torch.testing.assert_close(losses.masked_cross_entropy(noisy, other, known, smoothing), expected)
+    nothing = torch.zeros(B, T, dtype=torch.bool)
+    torch.testing.assert_close(
+        losses.masked_cross_entropy(logits, ids, nothing, smoothing), losses.image_cross_entropy(logits, ids, smoothing)
+    )
+
+
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
 def test_distillation_is_torchs_kl(temperature: float):
     student, teacher = torch.randn(B, T, V), torch.randn(B, T, V)

@@ -422,6 +422,118 @@ def test_the_translators_loss_is_the_weighted_sum(runs: Path):
     assert float(report["image"]) == pytest.approx(losses.image_cross_entropy(student.image, ids).item(), rel=1e-4)
 
 
+DRAWING = ("loss.distillation=0", "loss.ocr=0", "loss.text=0", "loss.label_smoothing=0", "loss.image_smoothing=0")
+
+
+def drawn(stage: TranslatorStage, batch: Batch, known: torch.Tensor | None = None):
+    """Image token ids, and what the translator makes of a batch of which the last pages are masked."""
+    ids = stage.translator.image_tokenizer.encode_to_ids(batch.target_pixels)
+    output = stage.translator(
+        stage.translator.see(batch.source_pixels),
+        batch.target_input,
+        batch.translation_mask,
+        image_ids=ids,
+        known=known,
+        characters=batch.target_characters,
+        character_mask=translator_stage.drawing_mask(batch.target_characters),
+        owners=batch.owners,
+    )
+    return ids, output
+
+
+def masks(monkeypatch: pytest.MonkeyPatch, pages_to_mask: int) -> torch.Tensor:
+    """The same random masks at every step: (pages, 16)."""
+    known = losses.random_masks(pages_to_mask, 16)
+
+    def given(count: int, length: int, device: torch.device) -> torch.Tensor:
+        assert (count, length) == known.shape
+        return known
+
+    monkeypatch.setattr(losses, "random_masks", given)
+    return known
+
+
+@pytest.mark.parametrize(("share", "masked"), [(0.5, 3), (0.7, 4), (1, 6)])
+def test_masked_pages_are_the_last_of_a_batch(monkeypatch: pytest.MonkeyPatch, share: float, masked: int):
+    """Each page counts as much as any other, masked or not."""
+    stage = bare("translator", *DRAWING, "loss.image=2", f"loss.masked={share}").eval()
+    batch, known, first = stage.dataset[0], masks(monkeypatch, masked), 6 - masked
+    loss, report = stage(batch, "main", 0)
+    assert set(report) == ({"image", "image_masked"} if first else {"image_masked"})
+    # What a page is scored does not depend on which others are masked.
+    ids, output = drawn(stage, batch)
+    memories_of = drawn(stage, batch, torch.cat((torch.zeros(first, 16, dtype=torch.bool), known)))[1]
+    assert memories_of.image is None and memories_of.filled.shape == (6, 16, 24)
+    hidden = losses.masked_cross_entropy(memories_of.filled[first:], ids[first:], known).item()
+    assert float(report["image_masked"]) == pytest.approx(hidden, rel=1e-4)
+    expected = 2 * masked / 6 * hidden
+    if first:
+        plain = losses.image_cross_entropy(output.image[:first], ids[:first]).item()
+        assert float(report["image"]) == pytest.approx(plain, rel=1e-4)
+        expected += 2 * first / 6 * plain
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_without_masked_pages_no_mask_is_drawn(monkeypatch: pytest.MonkeyPatch):
+    """Not even a random number: earlier runs go on as they were."""
+    monkeypatch.setattr(losses, "random_masks", None)
+    stage = bare("translator", *DRAWING).eval()
+    assert stage.config.loss.masked == 0
+    batch, state = stage.dataset[0], torch.get_rng_state()
+    loss, report = stage(batch, "main", 0)
+    ids, output = drawn(stage, batch)
+    assert set(report) == {"image"} and output.filled is None
+    assert loss.item() == pytest.approx(losses.image_cross_entropy(output.image, ids).item(), rel=1e-5)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("other", ["image_cross_entropy", "masked_cross_entropy"])
+def test_both_ways_of_drawing_are_learnt(monkeypatch: pytest.MonkeyPatch, other: str):
+    """Each of the two losses reaches the decoder without the other's help."""
+    stage = bare("translator", *DRAWING, "loss.masked=0.5")
+    monkeypatch.setattr(losses, other, lambda logits, *_: logits.detach().sum() * 0)
+    loss, _ = stage(stage.dataset[0], "main", 0)
+    loss.backward()
+    parameters = dict(stage.translator.image_decoder.named_parameters())
+    missed = {name for name, p in parameters.items() if p.grad is None or not p.grad.any()}
+    assert all("image_cross" in name for name in missed)  # it starts at zero and hides what lies behind it
+    assert stage.translator.character_encoder.embedding.weight.grad.any()
+
+
+@pytest.mark.parametrize("masked", [0.5, 1])
+def test_masked_pages_are_not_distilled(runs: Path, monkeypatch: pytest.MonkeyPatch, masked: float):
+    """What the teacher expects of a token has seen those before it, and no others."""
+    others = ("loss.ocr=0", "loss.text=0", "loss.ctc=0")
+    stage = build_stage(translator(runs, *others, f"loss.masked={masked}", "loss.temperature=2", run="masked")).eval()
+    batch, count = stage.dataset[0], round(6 * masked)
+    known, first = masks(monkeypatch, count), 6 - count
+    _, report = stage(batch, "main", 0)
+    assert ("distillation" in report) == ("image" in report) == bool(first)
+    assert "image_masked" in report
+    if first:
+        ids, output = drawn(stage, batch, known)
+        expected = stage.teacher(
+            ids, batch.target_characters, translator_stage.drawing_mask(batch.target_characters), batch.source_pixels
+        )
+        kl = losses.distillation(output.image, expected[:first], 2.0).item()
+        assert float(report["distillation"]) == pytest.approx(kl, rel=1e-4)
+
+
+@pytest.mark.parametrize("masked", [0.5, 1])
+def test_masked_prediction_is_learnt(monkeypatch: pytest.MonkeyPatch, masked: float):
+    stage = bare("translator", *DRAWING, f"loss.masked={masked}").eval()
+    batch, optimiser = stage.dataset[0], torch.optim.AdamW(stage.optimised()["main"], 1e-2)
+    masks(monkeypatch, round(6 * masked))
+    reports = []
+    for _ in range(15):
+        loss, report = stage(batch, "main", 0)
+        reports.append({name: float(value) for name, value in report.items()})
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    assert all(reports[-1][name] < 0.7 * reports[0][name] for name in reports[0]), (reports[0], reports[-1])
+
+
 def test_a_weight_of_zero_leaves_its_branch_out():
     stage = bare("translator", "loss.image=0", "loss.distillation=0", "loss.ocr=0", "loss.ctc=0")
     batch = stage.dataset[0]
