@@ -15,7 +15,7 @@ BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench tiny clean experiment-ssr experiment-modality-gap experiment-skip-links \
-	experiment-textual-regularization experiment-combined
+	experiment-textual-regularization experiment-combined experiment-decoding
 
 help:  ## list the targets and the settings
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-33s  %s\n", $$1, $$2}' Makefile
@@ -67,6 +67,11 @@ experiment-textual-regularization: $(READY)  ## text batches, or merged weights,
 
 experiment-combined: $(READY)  ## which of the four help the tiny recipe together
 	@$(BIN)/python -m experiments.combined --data $(DATA)
+
+experiment-decoding: $(READY)  ## fewer bits, or pictures in a few passes: what do faster ways of decoding cost?
+	@$(BIN)/python train.py translator --config configs/tiny/parallel.yaml data.folder=$(DATA)
+	@$(BIN)/python train.py translator --config configs/tiny/parallel2.yaml data.folder=$(DATA)
+	@$(BIN)/python -m experiments.decoding --data $(DATA)
 
 clean:  ## remove what the demo, the tests and the checks left; runs and the environment stay
 	rm -rf $(OUT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -115,14 +115,20 @@ def _folder(settings: Settings) -> list[Measure]:
 
         def translate() -> None:
             jobs = plan_jobs([str(source)], Path(folder) / "out")
-            outcomes = list(translate_jobs(translator, jobs, force=True, batch_size=FOLDER_BATCH))
+            outcomes = list(translate_jobs(translator, jobs, force=True, batch_size=None))
             assert not [outcome for outcome in outcomes if outcome.error]
 
         rate = count / seconds_of(translate)
     best = max(rates, key=lambda batch: rates[batch])
     note = ", ".join(f"batch {batch}: {each:.1f}" for batch, each in rates.items())
     return [
-        Measure("folder, in batches of 8", rate, "pictures/s", note=f"without files, {note}", details={"rates": rates}),
+        Measure(
+            f"folder, in batches of {translator.batch_size}",
+            rate,
+            "pictures/s",
+            note=f"without files, {note}",
+            details={"rates": rates},
+        ),
         Measure(
             f"folder, share of the best (batch {best})", 100 * rate / rates[best], "%", FOLDER_TARGET, at_least=True
         ),

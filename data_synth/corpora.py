@@ -39,7 +39,7 @@ def read_pairs(path: str | Path, source_language: str, target_language: str, spl
     for prefix in [path / name for name in names] if path.is_dir() else [path]:
         files = [_text_file(prefix, language) for language in (source_language, target_language)]
         if files[0] is not None and files[1] is not None:
-            return _paired(_read_lines(files[0]), _read_lines(files[1]), files[0], files[1])
+            return _paired(read_lines(files[0]), read_lines(files[1]), files[0], files[1])
     release = iwslt.open_release(path)
     if release is not None:
         sides = iwslt.read_split(release, source_language, target_language, split)
@@ -65,7 +65,7 @@ def _text_file(prefix: Path, language: str) -> Path | None:
     return None
 
 
-def _read_lines(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
     """Lines of a UTF-8 file; only newlines separate them (str.splitlines would also cut at U+2028)."""
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
@@ -91,7 +91,7 @@ def _read_tsv(path: Path, source_language: str, target_language: str) -> list[Te
     named = re.search(r"(?:^|[._])([a-z]{2,3})-([a-z]{2,3})\.tsv", path.name)
     swapped = named is not None and named.groups() == (target_language, source_language)
     pairs = []
-    for number, line in enumerate(_read_lines(path), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         cells = [cell.strip() for cell in line.split("\t")]

@@ -1,4 +1,4 @@
-"""Find font files: DejaVu from the matplotlib wheel, the OFL families of pymupdf-fonts, and the user's own.
+"""Find font files: DejaVu from the matplotlib wheel, a condensed one carried here, pymupdf-fonts, and the user's own.
 
 Neither matplotlib nor PyMuPDF is imported: the first only lends its folder, and `pymupdf_fonts` holds each font as a
 compressed string that is unpacked once into a cache folder.
@@ -16,7 +16,8 @@ from data_synth.errors import UserError
 
 FONT_SUFFIXES = (".ttf", ".otf", ".ttc")
 _PYMUPDF_FAMILIES = ("FiraGO", "NotoSans", "Ubuntu", "FiraMono", "UbuntuMono", "SpaceMono", "CascadiaMono")
-_DEJAVU_FAMILIES = ("DejaVuSans", "DejaVuSerif", "DejaVuSansMono")
+_DEJAVU_FAMILIES = ("DejaVuSans", "DejaVuSerif", "DejaVuSansMono", "DejaVuSansCondensed")
+_CARRIED = Path(__file__).resolve().parent / "typefaces"
 
 
 def package_folder(package: str) -> Path | None:
@@ -62,6 +63,8 @@ def _bundled() -> dict[str, tuple[str, str]]:
         for path in sorted((matplotlib / "mpl-data" / "fonts" / "ttf").glob("DejaVu*.ttf")):
             if "Display" not in path.stem:
                 found[path.stem] = ("file", str(path))
+    for path in sorted(_CARRIED.glob("*.ttf")):
+        found[path.stem] = ("file", str(path))
     pymupdf = package_folder("pymupdf_fonts")
     if pymupdf is not None:
         for path in sorted(pymupdf.glob("*_*.py")):

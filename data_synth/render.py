@@ -96,19 +96,19 @@ def render_page(
     Line i of a paragraph fills rows `top + i * line_height` and the `line_height - 1` below, and its pen starts at
     column `margin`; words are wrapped greedily. Blocks go to `regions`, by default to equal horizontal bands.
     """
-    face = load_face(style.font, style.font_size, style.line_height)
+    face = _face(style)
     placed = _place(text, layout, style, face, regions)
     return None if placed is None else _draw(placed, layout, style, face)
 
 
 def fits(text: str, layout: PageLayout, style: PageStyle) -> bool:
     """Whether `render_page` would draw the text, without drawing it."""
-    return _place(text, layout, style, load_face(style.font, style.font_size, style.line_height), None) is not None
+    return _place(text, layout, style, _face(style), None) is not None
 
 
 def lacking(text: str, style: PageStyle) -> str:
     """The characters of a text that the style's font cannot draw."""
-    return load_face(style.font, style.font_size, style.line_height).lacks(normalise(text))
+    return _face(style).lacks(normalise(text))
 
 
 def render_pair(
@@ -125,7 +125,7 @@ def render_pair(
     """
     for size in range(style.font_size, min(smallest or style.font_size, style.font_size) - 1, -1):
         smaller = replace(style, font_size=size)
-        face = load_face(smaller.font, size, smaller.line_height)
+        face = _face(smaller)
         regions = _arrange(pair, layout, smaller, face, rng)
         if regions is None:
             continue
@@ -147,6 +147,10 @@ def render_sample(
     rng = np.random.default_rng([seed, index])
     style = sample_style(rng, options)
     return render_pair(pair, layout, style, rng, smallest), style
+
+
+def _face(style: PageStyle) -> Face:
+    return load_face(style.font, style.font_size, style.line_height, style.snap, style.pitch)
 
 
 def _blocks(text: str, layout: PageLayout) -> list[list[str]]:

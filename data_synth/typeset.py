@@ -6,7 +6,7 @@ pasting cached word bitmaps gives the same pixels as drawing the line anew, at a
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -43,9 +43,16 @@ class Face:
     """A font at one pixel size, set on lines of `line_height` rows (0: as many as its accented letters need).
 
     The baseline is placed so that ascent and descent are centred in the line.
+
+    Args:
+        font: bundled name or path.
+        size: pixels per em.
+        line_height: rows of a line.
+        snap: words start at multiples of this many columns after the line's start; 0 sets them a space apart.
+        pitch: letters advance by multiples of this many columns, without kerning; 1 leaves their advances alone.
     """
 
-    def __init__(self, font: str, size: int, line_height: int = 0) -> None:
+    def __init__(self, font: str, size: int, line_height: int = 0, snap: int = 0, pitch: int = 1) -> None:
         try:
             self.font = ImageFont.truetype(str(find_font(font)), size, layout_engine=ImageFont.Layout.BASIC)
         except OSError as error:
@@ -58,7 +65,9 @@ class Face:
         self.line_height = line_height or ascent + descent
         self.baseline = (self.line_height + ascent - descent) // 2
         self.space = math.ceil(self.font.getlength(" "))
+        self.snap, self.pitch = snap, pitch
         self._words: dict[str, WordInk] = {}
+        self._letters: dict[str, WordInk] = {}
 
     def lacks(self, text: str) -> str:
         """The characters of a text that the font has no glyph for."""
@@ -73,7 +82,16 @@ class Face:
             ink = self._words[text] = self._draw(text)
         return ink
 
+    def after(self, pen: int) -> int:
+        """Where the next word starts when a word ended with the pen at `pen`, both counted from the line's start."""
+        if not self.snap:
+            return pen + self.space
+        return -(-(pen + self.space * 5 // 8) // self.snap) * self.snap  # on average as wide as a plain space
+
     def _draw(self, text: str) -> WordInk:
+        return self._draw_plain(text) if self.pitch == 1 else self._draw_by_letters(text)
+
+    def _draw_plain(self, text: str) -> WordInk:
         left, top, right, bottom = (int(edge) for edge in self.font.getbbox(text, anchor="ls"))
         inside = self.baseline + top >= 0 and self.baseline + bottom <= self.line_height
         image = Image.new("L", (max(right - left, 0), self.line_height))
@@ -84,6 +102,33 @@ class Face:
         if inked.size:
             mask, left = mask[:, inked[0] : inked[-1] + 1], left + int(inked[0])
         return WordInk(mask, left, math.ceil(self.font.getlength(text)), inside and not self.lacks(text))
+
+    def _draw_by_letters(self, text: str) -> WordInk:
+        """A word whose letters advance by multiples of the pitch."""
+        room = 2 * self.line_height  # for letters that reach back before the pen
+        width = room + sum(self._advance(letter) for letter in text) + 2 * self.line_height
+        image = np.zeros((self.line_height, width), dtype=np.uint8)
+        pen, inside = room, True
+        for letter in text:
+            ink = self._letter(letter)
+            inside &= ink.drawable
+            target = image[:, pen + ink.left : pen + ink.left + ink.mask.shape[1]]
+            np.maximum(target, ink.mask, out=target)
+            pen += ink.advance
+        inked = np.flatnonzero(image.any(axis=0))
+        if not inked.size:
+            return WordInk(image[:, :0], 0, pen - room, inside)
+        return WordInk(image[:, inked[0] : inked[-1] + 1], int(inked[0]) - room, pen - room, inside)
+
+    def _advance(self, letter: str) -> int:
+        return max(1, round(self.font.getlength(letter) / self.pitch)) * self.pitch
+
+    def _letter(self, letter: str) -> WordInk:
+        ink = self._letters.get(letter)
+        if ink is None:
+            plain = self._draw_plain(letter)
+            ink = self._letters[letter] = replace(plain, advance=self._advance(letter))
+        return ink
 
     def wrap(self, words: Sequence[str], width: int, max_lines: int) -> list[list[str]] | None:
         """Break words greedily into lines at most `width` pixels wide.
@@ -97,9 +142,10 @@ class Face:
             reach = max(ink.advance, ink.left + ink.mask.shape[1])
             if not ink.drawable or reach > width:
                 return None
-            if lines and pen + self.space + reach <= width:
+            start = self.after(pen)
+            if lines and start + reach <= width:
                 lines[-1].append(word)
-                pen += self.space + ink.advance
+                pen = start + ink.advance
             elif len(lines) >= max_lines:
                 return None
             else:
@@ -113,19 +159,20 @@ class Face:
         Returns the columns its ink spans, first and one past the last.
         """
         pen, first, last = left, mask.shape[1], 0
-        for word in words:
+        for number, word in enumerate(words):
             ink = self.word(word)
+            pen = left + self.after(pen - left) if number else pen
             start = max(pen + ink.left, 0)
             cut = start - (pen + ink.left)
             end = min(pen + ink.left + ink.mask.shape[1], mask.shape[1])
             target = mask[top : top + self.line_height, start:end]
             np.maximum(target, ink.mask[:, cut : cut + target.shape[1]], out=target)
             first, last = min(first, start), max(last, end)
-            pen += ink.advance + self.space
+            pen += ink.advance
         return first, last
 
 
 @lru_cache(maxsize=64)
-def load_face(font: str, size: int, line_height: int = 0) -> Face:
+def load_face(font: str, size: int, line_height: int = 0, snap: int = 0, pitch: int = 1) -> Face:
     """The face for a font name or path at a size, shared so that its word bitmaps are drawn once per process."""
-    return Face(font, size, line_height)
+    return Face(font, size, line_height, snap, pitch)

@@ -1,7 +1,7 @@
 """What do faster ways of decoding cost: fewer bits, and drawing in a few passes instead of token by token?
 
 Validation pages of a corpus, translated by the shipped `tiny` in each precision, and by weights tuned for masked
-prediction (configs/tiny/parallel.yaml) token by token and in a few passes. Agreement is the share of image tokens that
+prediction (configs/tiny/parallel2.yaml) token by token and in a few passes. Agreement is the share of image tokens that
 equal those of float32, token by token, by the same weights, when both draw the same texts.
 """
 
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     """Measure and write the report."""
     parser = argparse.ArgumentParser(prog="python -m experiments.decoding", description=__doc__)
     parser.add_argument("--data", default="data/multi30k", metavar="FOLDER", help="the corpus (data/multi30k)")
-    parser.add_argument("--tuned", default="runs/tiny/parallel", metavar="RUN", help="weights (runs/tiny/parallel)")
+    parser.add_argument("--tuned", default="runs/tiny/parallel2", metavar="RUN", help="weights (%(default)s)")
     parser.add_argument("--limit", type=positive, default=256, metavar="N", help="pages (256)")
     parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="measurements at a time (2)")
     parser.add_argument(
@@ -117,6 +117,7 @@ def command(options: argparse.Namespace) -> str:
     """The commands that make the page again."""
     return (
         f"python train.py translator --config configs/tiny/parallel.yaml data.folder={options.data}\n"
+        f"python train.py translator --config configs/tiny/parallel2.yaml data.folder={options.data}\n"
         f"python -m experiments.decoding --data {options.data} --tuned {options.tuned} --limit {options.limit}"
     )
 
@@ -210,17 +211,17 @@ def _seconds(loaded: Any, pixels: Any, precision: str, passes: int) -> float:
     import torch
 
     from translatotron_v.inference.drawing import fill_image, generate_image
-    from translatotron_v.inference.generate import drawing_states, generate_answer
+    from translatotron_v.inference.generate import drawing_states, generate_answer, look
 
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        source = loaded.model.see(pixels)
+        source = look(loaded.model, loaded.vocabulary, pixels)
         answer = generate_answer(loaded.model, loaded.vocabulary, source, loaded.config.data.target_language)
         states, mask = drawing_states(loaded.model, loaded.vocabulary, source, answer)
         decoder, start = loaded.model.image_decoder, time.process_time()
         if passes:
-            fill_image(decoder, states, mask, source.memory, steps=passes)
+            fill_image(decoder, states, mask, source.image_memory, steps=passes)
         else:
-            generate_image(decoder, states, mask, source.memory)
+            generate_image(decoder, states, mask, source.image_memory)
         return time.process_time() - start
 
 

@@ -195,8 +195,16 @@ def test_options_reach_the_model(pages: Path, fake: FakeGenerate):
     assert shape[0] == 3
     assert options == {
         "source_language": "en", "target_language": "de", "beams": 4, "top_k": 5, "temperature": 0.5, "seed": 6,
-        "transcribe": False,
+        "image_steps": 0, "transcribe": False,
     }  # fmt: skip
+
+
+def test_a_picture_in_passes_is_refused_where_weights_draw_token_by_token(
+    pages: Path, fake: FakeGenerate, capsys: pytest.CaptureFixture[str]
+):
+    assert cli.main(["translate", str(pages), "-o", str(pages.parent / "out"), "--image-steps", "8"]) == 2
+    assert "not trained to draw in 8 passes" in capsys.readouterr().err
+    assert not fake.calls
 
 
 def test_an_interrupt_says_that_nothing_is_lost(pages: Path, monkeypatch, capsys: pytest.CaptureFixture[str]):

@@ -91,7 +91,7 @@ def test_the_teacher_is_asked_exactly_as_it_was_taught(taught: TranslatorStage, 
     schooling.image_tokenizer.load_state_dict(taught.translator.image_tokenizer.state_dict())
     asked: list[tuple[torch.Tensor, ...]] = []
 
-    def record(self, ids, characters, mask, source_pixels=None):
+    def record(self, ids, characters, mask, source_pixels=None, families=None):
         asked.append((ids, characters, mask))
         return torch.randn(*ids.shape, 24, requires_grad=True)
 

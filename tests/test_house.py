@@ -20,7 +20,12 @@ FORBIDDEN = [  # (who, whom, except who, except whom); a name stands for itself 
     ("translatotron_v.training.trainer", "translatotron_v.training.stages", (), ()),
     ("translatotron_v.training.trainer", "translatotron_v.training.translator_stage", (), ()),
     ("translatotron_v.training.checkpoint", "translatotron_v.models", (), ()),
-    ("translatotron_v.training", "translatotron_v.inference", (), ("translatotron_v.inference.generate",)),
+    (
+        "translatotron_v.training",
+        "translatotron_v.inference",
+        (),
+        ("translatotron_v.inference.generate", "translatotron_v.inference.drawing"),
+    ),
     ("translatotron_v.ocr", "translatotron_v", (), ("translatotron_v.errors",)),
     ("data_synth", "translatotron_v", (), ()),
     (

@@ -1,4 +1,4 @@
-"""The command line: `translatotron-v {translate, demo, render, info, export, merge}`.
+"""The command line: `translatotron-v {translate, demo, text, render, info, export, merge}`.
 
 Everything heavy is imported inside the command that needs it, so that `--help` and `--version` answer at once.
 """
@@ -18,7 +18,7 @@ from translatotron_v.errors import UserError
 
 if TYPE_CHECKING:
     from translatotron_v.inference.files import Job, Outcome
-    from translatotron_v.inference.pipeline import Translator
+    from translatotron_v.inference.pipeline import LoadedTranslator, Translator
 
 MERGE_EPILOG = """\
 methods
@@ -38,6 +38,11 @@ examples
 
   # the result is a checkpoint like any other
   translatotron-v translate page.png -o out.png --weights merged
+"""
+
+TEXT_EPILOG = """\
+example: back-translation, to train on German for which there was only English
+  translatotron-v text captions.en -o captions.de --weights runs/en-de/text
 """
 
 PRINTED = 12  # runs of up to this many pictures print each of them; longer ones print what needs attention
@@ -84,6 +89,25 @@ def build_parser() -> argparse.ArgumentParser:
     _add_output(demo, default="out/demo")
     _add_model_options(demo)
     demo.set_defaults(run=_demo)
+
+    text = commands.add_parser(
+        "text",
+        help="translate a text file in text mode, line by line",
+        description="Translate a text file, one sentence a line, by text mode: the layers that translate pictures, "
+        "given the text. What was written stays when it is interrupted, and the same command goes on from there.",
+        epilog=TEXT_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    text.add_argument("input", metavar="IN", help="text file in UTF-8, .gz too")
+    text.add_argument("-o", "--output", metavar="OUT", required=True, help="text file to write")
+    text.add_argument("--force", action="store_true", help="begin anew instead of going on")
+    text.add_argument("--weights", default="tiny", metavar="NAME|DIR", help="weights, checkpoint or run (tiny)")
+    text.add_argument("--to", dest="target_language", metavar="LANG", help="target language (as trained)")
+    text.add_argument("--beams", type=positive, default=1, metavar="N", help="beam width (1: greedy)")
+    text.add_argument("--batch-size", type=positive, default=64, metavar="N", help="sentences at a time (64)")
+    text.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (auto)")
+    text.add_argument("--threads", type=positive, default=1, metavar="N", help="CPU threads (1)")
+    text.set_defaults(run=_text)
 
     commands.add_parser("render", help="render text pairs to pictures (the same as python -m data_synth)")
 
@@ -150,7 +174,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     speed = parser.add_argument_group("speed")
     speed.add_argument(
         "--batch-size", type=positive, metavar="N",
-        help="pictures at a time (32 for the shipped model, fewer where pages are larger)",
+        help="pictures at a time (64 for the shipped model, fewer where pages are larger)",
     )  # fmt: skip
     speed.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (auto)")
     speed.add_argument(
@@ -192,6 +216,29 @@ def _translate(options: argparse.Namespace) -> int:
     jobs = plan_jobs(options.inputs, options.output, compare=options.compare)
     outcomes = _run_jobs(_load(options), jobs, options, as_json=options.json)
     return _summarise(outcomes, file=sys.stderr if options.json else sys.stdout)
+
+
+@_loading()
+def _load_text_mode(options: argparse.Namespace) -> "LoadedTranslator":
+    import torch
+
+    from translatotron_v.inference.pipeline import choose_device, load_translator
+    from translatotron_v.shipped import find_weights
+
+    torch.set_num_threads(options.threads)
+    return load_translator(find_weights(options.weights), choose_device(options.device), text_only=True)
+
+
+def _text(options: argparse.Namespace) -> int:
+    from translatotron_v.evaluation.lines import translate_file
+
+    source, target = Path(options.input), Path(options.output)
+    written, lines = translate_file(
+        _load_text_mode(options), source, target, options.target_language or "", beams=options.beams,
+        batch_size=options.batch_size, restart=options.force,
+    )  # fmt: skip
+    print(f"{written} of {lines} lines translated into {target}")
+    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:

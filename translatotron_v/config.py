@@ -15,7 +15,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from translatotron_v.errors import UserError
 
-STAGES = ("tokenizer", "reader", "text", "teacher", "translator", "probe")
+STAGES = ("separator", "tokenizer", "reader", "text", "teacher", "translator", "probe")
 TEXT_MODE_STAGES = ("reader", "text", "translator")  # those that have a text mode to mix text-only batches into
 
 
@@ -50,6 +50,19 @@ class PageConfig:
     line_height: int = 16  # pixels; lines lie on this grid
     margin: int = 2  # pixels to the left and right of the text
     lower_case: bool = True  # fold the text before it is drawn
+    snap: int = 0  # words of target pages start at multiples of this many pixels; 0 sets them a space apart
+    pitch: int = 1  # their letters advance by multiples of this many pixels
+    # smallest and largest font size that text had on the pages that source strips are cut from (see
+    # data_synth/strips.py); empty: source pages are drawn like target pages
+    source_sizes: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        _require(self.snap >= 0 and self.pitch >= 1, "page.snap must not be negative, and page.pitch at least 1")
+        sizes = self.source_sizes
+        _require(
+            not sizes or (len(sizes) == 2 and 1 <= sizes[0] <= sizes[1]),
+            f"page.source_sizes needs two sizes, smallest and largest, or none: {sizes}",
+        )
 
 
 @dataclass
@@ -142,7 +155,8 @@ class TokenizerConfig:
     """ViT-VQGAN image tokenizer."""
 
     patch: list[int] = field(default_factory=lambda: [16, 4])  # rows and columns of pixels of one token
-    encoder: str = "mlp"  # "mlp" looks at one patch at a time, "vit" at the whole page
+    # "mlp" looks at one patch at a time, "vit" at the whole page; "pixels" is no network: codes are patches of ink
+    encoder: str = "mlp"
     width: int = 128
     heads: int = 4
     encoder_layers: int = 2  # hidden layers of the MLP, or transformer blocks
@@ -154,7 +168,10 @@ class TokenizerConfig:
     restart_after: int = 50  # steps without use after which a code restarts on the worst-quantised vector; 0: never
 
     def __post_init__(self) -> None:
-        _require(self.encoder in ("mlp", "vit"), f"model.tokenizer.encoder must be mlp or vit, not {self.encoder}")
+        _require(
+            self.encoder in ("mlp", "vit", "pixels"),
+            f"model.tokenizer.encoder must be mlp, vit or pixels, not {self.encoder}",
+        )
         _require(len(self.patch) == 2, "model.tokenizer.patch needs two numbers, rows and columns")
 
 
@@ -175,6 +192,16 @@ class TeacherConfig:
 
 
 @dataclass
+class SeparatorConfig:
+    """A U-Net that finds the ink on a page."""
+
+    widths: list[int] = field(default_factory=lambda: [16, 24, 32, 48])  # of its levels; each halves rows and columns
+
+    def __post_init__(self) -> None:
+        _require(bool(self.widths) and min(self.widths) > 0, f"model.separator.widths must be positive: {self.widths}")
+
+
+@dataclass
 class ModelConfig:
     """All modules of a translator; ``translatotron-v info`` counts their parameters."""
 
@@ -187,15 +214,26 @@ class ModelConfig:
         default_factory=lambda: TransformerConfig(width=128, layers=1, feed_forward=512)
     )
     ctc_frames: int = 2  # frames that the CTC head reads from one image state; 0 leaves the head out
+    # what the text encoder gets of a page: "states" of the image encoder (paper), or the pieces that the CTC head has
+    # "read", each with the image states that it was read from
+    bridge: str = "states"
+    # fonts that pages are drawn in, by name: the model tells them apart and draws in the source's; empty: one font
+    families: list[str] = field(default_factory=list)
     character_encoder: TransformerConfig = field(default_factory=lambda: TransformerConfig(max_length=256))
     image_decoder: ImageDecoderConfig = field(default_factory=ImageDecoderConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    separator: SeparatorConfig = field(default_factory=SeparatorConfig)
     teacher_encoder: TransformerConfig = field(default_factory=lambda: TransformerConfig(max_length=256))
     teacher_decoder: ImageDecoderConfig = field(default_factory=lambda: ImageDecoderConfig(fusion="text"))
 
     def __post_init__(self) -> None:
+        _require(self.bridge in ("states", "read"), f"model.bridge must be states or read, not {self.bridge}")
+        _require(
+            self.bridge == "states" or (self.ctc_frames > 0 and self.text_encoder.layers > 0),
+            "model.bridge=read needs a CTC head (model.ctc_frames) and a text encoder (model.text_encoder.layers)",
+        )
         for name, patch in (("image_encoder", self.image_encoder.patch), ("tokenizer", self.tokenizer.patch)):
             divides = self.canvas.height % patch[0] == 0 and self.canvas.width % patch[1] == 0
             _require(
@@ -228,6 +266,8 @@ class DataConfig:
     target_language: str = "en"
     skip: int = 0  # leave out this many training pairs at the beginning
     limit: int = 0  # use only this many training pairs, after those left out; 0 uses all
+    repeat: int = 1  # how often each of them is shown in an epoch, to balance what data.extra adds
+    extra: list[str] = field(default_factory=list)  # more corpora (folders, TSV files) whose training pairs are added
     translated: float = 1.0  # share of the training pairs whose translation may be used; SSR takes the others as well
     validation_limit: int = 256  # pairs that an evaluation looks at
     sort_window: int = 0  # batches of like lengths are cut from windows of this many batches; 0: no sorting
@@ -243,6 +283,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         for name in ("skip", "limit"):
             _require(getattr(self, name) >= 0, f"data.{name} must not be negative: {getattr(self, name)}")
+        _require(self.repeat >= 1, f"data.repeat must be at least 1, not {self.repeat}")
         for name in ("spans", "shuffled", "translated", "text_share"):
             value = getattr(self, name)
             _require(0 <= value <= 1, f"data.{name} is a share and must lie in 0..1, not {value}")

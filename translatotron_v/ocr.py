@@ -114,6 +114,67 @@ class RapidReader:
         return boxes
 
 
+class LineDetector:
+    """The text detection of PP-OCRv6 alone: where lines of text are, without reading them.
+
+    On rendered pages it finds every line from 6 to 90 pixels per em at the page's own size; 7 pixels per em is the
+    least it needs, so a picture is shrunk no further than `side`. It takes about 0.8 seconds per million pixels.
+
+    Args:
+        side: pictures whose longer side has more pixels than this are shrunk to it before they are searched.
+    """
+
+    _BORDER = 16  # white space around the picture in which text at its very edge is still found, pixels
+    _FINE = 8  # the engine rounds corners to whole numbers: it is told that the picture is so many times larger
+    _HALO = 1.5  # pixels of the searched picture by which the engine's boxes stand off from their text too far
+
+    def __init__(self, side: int = 1920) -> None:
+        try:
+            from rapidocr import RapidOCR
+        except ImportError as error:
+            raise UserError(f"rapidocr cannot be loaded ({error}): pip install 'rapidocr>=3.9' onnxruntime") from None
+        settings = {"Global.use_cls": False, "Global.use_rec": False}
+        self.side = side
+        engine: Any = RapidOCR(params={**settings, **RapidReader._QUIET})
+        self._detector: Any = engine._load_det_model()
+
+    def find(self, image: Picture) -> list[tuple[Point, ...]]:
+        """Four corners in pixels, (x, y), clockwise from the top left, of each line; tilted where the line is tilted."""
+        pixels = _to_rgb(image)
+        height, width = pixels.shape[:2]
+        shrink = min(1.0, self.side / max(height, width))
+        if shrink < 1:
+            size = max(1, round(width * shrink)), max(1, round(height * shrink))
+            pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
+        scale = pixels.shape[1] / width, pixels.shape[0] / height
+        border = self._BORDER
+        below, right = (border + -(length + 2 * border) % 32 for length in pixels.shape[:2])
+        padded = np.pad(pixels, ((border, below), (border, right), (0, 0)), mode="edge")[
+            ..., ::-1
+        ]  # the engine takes BGR
+        values = (padded.astype(np.float32) / 255 - 0.5) / 0.5
+        found = self._detector.session(np.ascontiguousarray(values.transpose(2, 0, 1)[None]))  # (1, 1, h, w)
+        fine = (values.shape[0] * self._FINE, values.shape[1] * self._FINE)
+        boxes, _ = self._detector.postprocess_op(found, fine)
+        polygons = []
+        for box in boxes:
+            corners = _trim(np.asarray(box, dtype=np.float64) / self._FINE - border, self._HALO) / scale
+            corners = np.clip(corners, 0, (width, height))
+            polygons.append(tuple((float(x), float(y)) for x, y in corners))
+        return polygons
+
+
+def _trim(quad: np.ndarray, margin: float) -> np.ndarray:
+    """A rectangle (4, 2), clockwise from the top left, made smaller by a margin on every side, by a third at most."""
+    across, down = quad[1] - quad[0], quad[3] - quad[0]
+    steps = []
+    for edge in (across, down):
+        length = max(float(np.hypot(*edge)), 1e-6)
+        steps.append(edge / length * min(margin, length / 6))
+    right, below = steps
+    return quad + np.stack([right + below, below - right, -right - below, right - below])
+
+
 class TesserReader:
     """Tesseract through tesserocr: several times faster on clean print, lost on noise and script fonts.
 

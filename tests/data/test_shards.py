@@ -46,7 +46,8 @@ def dataset(config: Config, pairs: list[TextPair]) -> PageDataset:
 
 
 def same(one: Batch, other: Batch) -> bool:
-    return all(torch.equal(getattr(one, item.name), getattr(other, item.name)) for item in fields(Batch))
+    pairs = [(getattr(one, item.name), getattr(other, item.name)) for item in fields(Batch)]
+    return all(a is b if a is None or b is None else torch.equal(a, b) for a, b in pairs)
 
 
 @pytest.fixture(scope="module")

@@ -3,19 +3,22 @@
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from tests.inference.fakes import FakeGenerate, fake_translator
 from tests.small import assert_same, enliven
 from translatotron_v.config import Config, load_config, to_yaml
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
-from translatotron_v.inference.generate import generate_answer
+from translatotron_v.inference.generate import Generated, generate, generate_answer
 from translatotron_v.inference.pipeline import Translator, choose_device, load_translator
+from translatotron_v.models.quantised import QuantisedLinear
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.shipped import find_config, find_weights, shipped_weights
 from translatotron_v.training.checkpoint import load_module, save_checkpoint
@@ -88,9 +91,60 @@ def test_a_checkpoint_of_self_review_says_what_it_has_read(checkpoint: Path, tmp
     assert any(answer.transcripts)
 
 
-def test_half_precision_arithmetic_runs(checkpoint: Path):
-    translation = Translator.from_pretrained(checkpoint, device="cpu", precision="bf16")(page(64, 16))
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_reduced_precision_runs(checkpoint: Path, precision: str):
+    translation = Translator.from_pretrained(checkpoint, device="cpu", precision=precision)(page(64, 16))
     assert translation.image.size == (64, 16)
+
+
+def test_bytes_replace_the_weights_of_the_translator_only(checkpoint: Path):
+    model = load_translator(checkpoint, precision="int8").model
+    kinds = {name: [type(part) for part in child.modules()] for name, child in model.named_children()}
+    assert QuantisedLinear in kinds["image_decoder"] and nn.Linear not in kinds["image_decoder"]
+    assert QuantisedLinear not in kinds["image_tokenizer"]
+
+
+def test_an_unknown_precision_is_named(checkpoint: Path):
+    with pytest.raises(UserError, match="one of fp32, bf16, int8, not fp16"):
+        load_translator(checkpoint, precision="fp16")
+    with pytest.raises(UserError, match="int8 is for the CPU; on cuda take bf16"):
+        load_translator(checkpoint, device="cuda", precision="int8")
+
+
+@pytest.fixture
+def several_passes(checkpoint: Path, tmp_path: Path) -> Path:
+    """The same weights, as if they had been trained by masked prediction and drew in 4 passes unless told otherwise."""
+    folder = tmp_path / "masked"
+    shutil.copytree(checkpoint, folder)
+    config = load_config(folder / "config.yaml", ["model.image_decoder.passes=4", "loss.masked=0.5"])
+    (folder / "config.yaml").write_text(to_yaml(config))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "passes"), [({}, 4), ({"image_steps": 0}, 0), ({"image_steps": 7}, 7), ({"top_k": 3}, 0)]
+)
+def test_passes_are_those_of_the_weights_unless_told_otherwise(
+    several_passes: Path, options: dict[str, int], passes: int
+):
+    asked = []
+
+    def watched(*arguments: Any, **given: Any) -> Generated:
+        asked.append(given["image_steps"])
+        return generate(*arguments, **given)
+
+    Translator(load_translator(several_passes), watched)(page(64, 16), **options)
+    assert asked == [passes]
+
+
+def test_passes_need_weights_trained_for_them(checkpoint: Path):
+    with pytest.raises(UserError, match=r"not trained to draw in 4 passes .* configs/tiny/parallel.yaml"):
+        Translator.from_pretrained(checkpoint, device="cpu")(page(64, 16), image_steps=4)
+
+
+def test_more_passes_than_tokens_are_refused(several_passes: Path):
+    with pytest.raises(UserError, match="image steps"):
+        Translator.from_pretrained(several_passes, device="cpu")(page(64, 16), image_steps=1000)
 
 
 def test_a_checkpoint_of_another_stage_is_refused(checkpoint: Path, tmp_path: Path):
@@ -129,11 +183,11 @@ def test_many_pictures_keep_their_order_across_batches():
 
 def test_batches_are_smaller_where_pages_are_larger():
     translator, generate = fake_translator(), FakeGenerate()
-    assert translator.batch_size == 32
-    fake_translator(generate)([page()] * 33)
-    assert [shape[0] for shape, _ in generate.calls] == [32, 1]
+    assert translator.batch_size == 64
+    fake_translator(generate)([page()] * 65)
+    assert [shape[0] for shape, _ in generate.calls] == [64, 1]
     translator.loaded.config.model = load_config(find_config("paper/translator")).model
-    assert translator.batch_size == 8
+    assert translator.batch_size == 12
     translator.loaded.config.model.canvas.height = translator.loaded.config.model.canvas.width = 4096
     assert translator.batch_size == 1
 

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from data_synth.fonts import default_fonts as default_fonts
 from data_synth.render import PageLayout, PageStyle, fits, render_page
+from data_synth.strips import render_strip
 from translatotron_v.config import CanvasConfig, Config, PageConfig
 from translatotron_v.data.pairs import ReviewedPair, TaggedPair, TextPair, one_family_of_errors, pictures_of
 from translatotron_v.data.shards import decode
@@ -41,6 +42,7 @@ class Batch:
             of the page and the translation after it.
         translation_mask: (B, T), true where ``target_input``'s states write a piece of the translation, or its end.
         target_characters: (B, C), what is drawn; ``owners`` (B, C) are positions in ``target_input``'s states.
+        families: (B,), which of the model's families each page is set in.
     """
 
     source_pixels: Tensor | None = None
@@ -54,6 +56,7 @@ class Batch:
     translation_mask: Tensor | None = None
     target_characters: Tensor | None = None
     owners: Tensor | None = None
+    families: Tensor | None = None
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
@@ -72,6 +75,7 @@ class Sample:
     language: str = ""  # of the target; empty: the run's target language
     transcript: str | None = None  # in SSR, what the answer begins with
     translated: bool = True  # false: the transcript is the whole answer
+    seed: int = 0  # of what befalls the source strip, where pages ask for that
 
 
 def page_layout(canvas: CanvasConfig) -> PageLayout:
@@ -82,7 +86,12 @@ def page_layout(canvas: CanvasConfig) -> PageLayout:
 def page_style(page: PageConfig, font: str | None = None) -> PageStyle:
     """The renderer's style of training pages, in the first font unless another is named."""
     return PageStyle(
-        font=font or page.fonts[0], font_size=page.font_size, line_height=page.line_height, margin=page.margin
+        font=font or page.fonts[0],
+        font_size=page.font_size,
+        line_height=page.line_height,
+        margin=page.margin,
+        snap=page.snap,
+        pitch=page.pitch,
     )
 
 
@@ -128,6 +137,8 @@ class Collator:
         self.wanted = wanted
         self.layout = page_layout(config.model.canvas)
         self.data = config.data
+        self.families = config.model.families
+        self.source_sizes = config.page.source_sizes
         self.longest_target = config.model.text_decoder.max_length
         self.longest_source = config.model.text_encoder.max_length
         self.longest_ocr = config.model.ocr_head.max_length
@@ -138,6 +149,8 @@ class Collator:
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """Render, or take the stored pages, and encode; every sample must fit its page."""
         batch = Batch()
+        if self.families:
+            batch.families = torch.tensor([self.families.index(sample.style.font) for sample in samples])
         if SOURCE_PIXELS in self.wanted:
             batch.source_pixels = self.pixels(samples, 0)
         if SOURCE_PIECES in self.wanted:
@@ -172,7 +185,22 @@ class Collator:
         stored = [sample.pictures[side] for sample in samples if sample.pictures is not None]
         if stored:
             return to_pixels(np.stack([decode(picture) for picture in stored]))
+        if side == 0 and self.source_sizes:
+            return to_pixels(np.stack([self._source_strip(sample) for sample in samples]))
         return self.render([(sample.source, sample.target)[side] for sample in samples], samples)
+
+    def _source_strip(self, sample: Sample) -> np.ndarray:
+        """A source strip (H, W, channels) as it comes off a page; drawn like a target where it does not fit."""
+        smallest, largest = self.source_sizes
+        strip = render_strip(
+            sample.source, self.layout, sample.style, (smallest, largest), np.random.default_rng(sample.seed)
+        )
+        if strip is not None:
+            return strip
+        page = render_page(sample.source, self.layout, sample.style)
+        if page is None:
+            raise ValueError(f"does not fit the page: {sample.source!r}")
+        return page.pixels
 
     def render(self, texts: Sequence[str], samples: Sequence[Sample]) -> Tensor:
         """Pages (B, channels, H, W) in [0, 1].
@@ -270,6 +298,7 @@ class PageDataset(Dataset[Batch]):
         self.batch_size = config.trainer.batch_size
         self.accumulate = config.trainer.accumulate
         self.styles = [page_style(config.page, font) for font in config.page.fonts]
+        self.seeded = bool(config.page.source_sizes)
         self.collator = collator
         self.longest = max(len(pair.target.split()) for pair in pairs)
         self._epochs: dict[int, np.ndarray] = {}
@@ -322,7 +351,9 @@ class PageDataset(Dataset[Batch]):
             source, target = (cut(shuffle(text, rng), layout, style) for text in (source, target))
         if isinstance(pair, ReviewedPair):
             return Sample(source, target, style, pictures, transcript=pair.transcript, translated=pair.translated)
-        return Sample(source, target, style, pictures, pair.language if isinstance(pair, TaggedPair) else "")
+        language = pair.language if isinstance(pair, TaggedPair) else ""
+        seed = int(rng.integers(2**31)) if self.seeded else 0
+        return Sample(source, target, style, pictures, language, seed=seed)
 
 
 class MixedDataset(Dataset[Batch]):
@@ -366,6 +397,7 @@ def plain_samples(pairs: Sequence[TextPair], config: Config) -> list[Sample]:
             styles[i % len(styles)],
             pictures_of(pair),
             pair.language if isinstance(pair, TaggedPair) else "",
+            seed=i,
         )
         for i, pair in enumerate(pairs)
     ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_synth.corpora import TextPair as TextPair
-from data_synth.corpora import read_pairs
+from data_synth.corpora import read_lines, read_pairs
 from data_synth.errors import UserError as PagesError
 from data_synth.render import normalise
 from translatotron_v.config import Config, DataConfig, PageConfig
@@ -61,6 +61,12 @@ def one_family_of_errors() -> Iterator[None]:
 
 
 @one_family_of_errors()
+def read_text_lines(path: Path) -> list[str]:
+    """Lines of a text file in UTF-8, gzipped or not; raises UserError where it cannot be read."""
+    return read_lines(path)
+
+
+@one_family_of_errors()
 def read_split(config: Config, split: str) -> list[TextPair]:
     """Aligned pairs of a split, folded as pages show them; fitting or not.
 
@@ -102,10 +108,26 @@ def read_text_pairs(config: Config, split: str) -> list[TaggedPair]:
         Vocabulary.tag(language)  # an unknown one is an error before any file is read
     for language in languages:
         data = replace(config.data, target_language=language)
-        pairs = read_split(replace(config, data=data), split)
-        kept = portion(pairs, data) if split == data.train else pairs
+        own = replace(config, data=data)
+        kept = read_training_pairs(own) if split == data.train else read_split(own, split)
         tagged += [TaggedPair(pair.source, pair.target, language) for pair in kept]
     return tagged
+
+
+def read_training_pairs(config: Config) -> list[TextPair]:
+    """The training pairs: those of ``data.folder`` as often as ``data.repeat`` says, then those of ``data.extra``.
+
+    Raises:
+        UserError: as of ``read_split`` and ``portion``; stored pages among corpora that are text.
+    """
+    data = config.data
+    pairs = portion(read_split(config, data.train), data) * data.repeat
+    for folder in data.extra:
+        more = read_split(replace(config, data=replace(data, folder=folder)), data.train)
+        if pairs and more and (pictures_of(pairs[0]) is None) != (pictures_of(more[0]) is None):
+            raise UserError(f"data.extra: {folder}: stored pages and text cannot be mixed in one run")
+        pairs += more
+    return pairs
 
 
 def portion(pairs: Sequence[TextPair], data: DataConfig) -> list[TextPair]:

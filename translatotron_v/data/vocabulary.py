@@ -152,6 +152,13 @@ class Vocabulary:
             return self.encode_characters(text)
         return self._subwords.encode(text, add_special_tokens=False).ids
 
+    def encode_spans(self, text: str) -> list[tuple[int, int, int]]:
+        """Ids of the pieces of a text, each with the first and the last of its characters (exclusive)."""
+        if self._subwords is None:
+            return [(piece, place, place + 1) for place, piece in enumerate(self.encode_characters(text))]
+        encoded = self._subwords.encode(text, add_special_tokens=False)
+        return [(piece, start, end) for piece, (start, end) in zip(encoded.ids, encoded.offsets, strict=True)]
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of pieces up to the first end symbol; other special symbols are left out."""
         return "".join(self.spell(ids)).strip()

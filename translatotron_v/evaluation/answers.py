@@ -185,7 +185,7 @@ def _seen(
     present = [place for place, page in enumerate(pages) if page is not None]
     for places in _batches(present, batch_size, title, quiet):
         pixels = to_pixels(np.stack([page for place in places if (page := pages[place]) is not None]))
-        yield places, loaded.model.see(pixels.to(_device(loaded)))
+        yield places, generate.look(loaded.model, loaded.vocabulary, pixels.to(_device(loaded)))
 
 
 def _batches(items: Sequence[Item], batch_size: int, title: str, quiet: bool) -> Iterator[list[Item]]:

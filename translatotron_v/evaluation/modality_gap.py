@@ -262,7 +262,7 @@ def _read_and_translate(
     for start in range(0, len(pages), batch_size):
         batch = pages[start : start + batch_size]
         with torch.inference_mode(), autocast:
-            source = loaded.model.see(to_pixels(np.stack(batch)).to(device))
+            source = generate.look(loaded.model, loaded.vocabulary, to_pixels(np.stack(batch)).to(device))
             answers += generate.generate_answer(
                 loaded.model,
                 loaded.vocabulary,

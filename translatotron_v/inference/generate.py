@@ -90,7 +90,7 @@ def generate(
     Raises:
         UserError: an unknown language, or parallel decoding with ``top_k`` above 1.
     """
-    source = model.see(pixels)
+    source = look(model, vocabulary, pixels)
     if texts is None:
         decoded = generate_answer(
             model,
@@ -110,13 +110,13 @@ def generate(
     if image_steps:
         if top_k > 1:
             raise UserError(f"parallel decoding (image steps {image_steps}) is greedy; take image steps 0 with top_k")
-        ids, scores = fill_image(model.image_decoder, drawn, mask, source.memory, steps=image_steps)
+        ids, scores = fill_image(model.image_decoder, drawn, mask, source.image_memory, steps=image_steps)
     else:
         ids, scores = generate_image(
             model.image_decoder,
             drawn,
             mask,
-            source.memory,
+            source.image_memory,
             top_k=top_k,
             temperature=temperature,
             cached=cached,
@@ -133,11 +133,16 @@ def generate(
 
 
 def drawing_states(
-    model: TranslatotronV, vocabulary: Vocabulary, source: SourceStates, decoded: DecodedText
+    model: TranslatotronV,
+    vocabulary: Vocabulary,
+    source: SourceStates,
+    decoded: DecodedText,
+    families: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Text states of decoded pieces for the image decoder, exactly as training makes them: (B, C, D) and (B, C).
 
-    The states of the translation's pieces, not of a transcript before them.
+    The states of the translation's pieces, not of a transcript before them. ``families`` (B,) are the fonts to draw in,
+    by default those that the pages are set in.
     """
     device = source.memory.device
     rows = [[*prefix, *ids] for prefix, ids in zip(decoded.prefixes, decoded.ids, strict=True)]
@@ -149,7 +154,9 @@ def drawing_states(
     _, states = model.text_decoder(target_input, source.memory, source.mask)
     characters, owners = drawing_ids(vocabulary, decoded.ids, drawing_length(model), first.tolist())
     characters, owners = characters.to(device), owners.to(device)
-    return model.drawing_states(states, text_mask.to(device), characters, drawing_mask(characters), owners)
+    if families is None and model.family_head is not None:
+        families = model.family_logits(source).argmax(1)
+    return model.drawing_states(states, text_mask.to(device), characters, drawing_mask(characters), owners, families)
 
 
 def drawing_length(model: TranslatotronV) -> int:
@@ -174,11 +181,45 @@ def read_source(model: TranslatotronV, vocabulary: Vocabulary, source: SourceSta
 
 def read_ctc(logits: Tensor, vocabulary: Vocabulary) -> list[str]:
     """Best path of CTC logits (B, frames, characters): repeats merged, blanks dropped, spaces made single."""
-    texts = []
-    for row in logits.argmax(-1):
-        merged = torch.unique_consecutive(row)
-        texts.append(" ".join(vocabulary.decode_characters(merged.tolist()).split()))
-    return texts
+    return [text for text, _ in read_ctc_frames(logits, vocabulary)]
+
+
+def read_ctc_frames(logits: Tensor, vocabulary: Vocabulary) -> list[tuple[str, list[int]]]:
+    """As ``read_ctc``, with the frame at which each character was read."""
+    read = []
+    for row in logits.argmax(-1).cpu():
+        merged, counts = torch.unique_consecutive(row, return_counts=True)
+        starts = counts.cumsum(0) - counts
+        text, frames = "", []
+        for index, frame in zip(merged.tolist(), starts.tolist(), strict=True):
+            character = vocabulary.decode_characters([index])
+            if character.strip() or (character and text and text[-1] != " "):
+                text += character
+                frames.append(frame)
+        if text.endswith(" "):
+            text, frames = text[:-1], frames[:-1]
+        read.append((text, frames))
+    return read
+
+
+def look(model: TranslatotronV, vocabulary: Vocabulary, pixels: Tensor) -> SourceStates:
+    """Image mode: what the decoders and heads see of pages (B, channels, H, W) in [0, 1].
+
+    With ``model.bridge=read`` the text encoder gets the pieces that the CTC head reads, with the places where it did.
+    """
+    source = model.see(pixels)
+    if model.config.bridge != "read":
+        return source
+    with torch.no_grad():
+        read = read_ctc_frames(model.ctc_logits(source), vocabulary)
+    longest = model.config.text_encoder.max_length
+    rows = []
+    for text, frames in read:
+        places = [frame // model.config.ctc_frames for frame in frames]
+        spans = vocabulary.encode_spans(text)[: longest - 1]
+        rows.append([*((piece, places[start], places[end - 1]) for piece, start, end in spans), (EOS, 1, 0)])
+    pieces, first, last = (pad([[span[part] for span in row] for row in rows]).to(pixels.device) for part in range(3))
+    return model.understand(source, pieces, pieces != PAD, first, last)
 
 
 @torch.inference_mode()

@@ -14,6 +14,8 @@ from vector_quantize_pytorch import VectorQuantize
 from translatotron_v.config import CanvasConfig, TokenizerConfig
 from translatotron_v.models.layers import EncoderLayer, FeedForward, initialise
 
+_BLANK = 0.02  # a patch whose darkest pixel is lighter than this is paper
+
 
 @dataclass
 class TokenizerOutput:
@@ -28,6 +30,63 @@ class TokenizerOutput:
     pixels: Tensor
     commitment: Tensor
     ids: Tensor | None
+
+
+def make_tokenizer(config: TokenizerConfig, canvas: CanvasConfig) -> "ImageTokenizer | PatchTokenizer":
+    """The kind of tokenizer that the settings ask for."""
+    return PatchTokenizer(config, canvas) if config.encoder == "pixels" else ImageTokenizer(config, canvas)
+
+
+class PatchTokenizer(nn.Module):
+    """Patches are their own code vectors: a token is the patch of the codebook that is nearest in its pixels.
+
+    There is no network to train: the codebook is the patches of rendered pages, or k-means of them where they are more
+    than codes. Code 0 is blank paper.
+
+    Args:
+        config: patch and number of codes.
+        canvas: size of the page.
+    """
+
+    codebook: Tensor  # (K, P), ink of each code: 0 paper, 1 ink
+
+    def __init__(self, config: TokenizerConfig, canvas: CanvasConfig):
+        super().__init__()
+        self.rows, self.columns = canvas.height // config.patch[0], canvas.width // config.patch[1]
+        self.patch = tuple(config.patch)
+        self.codes = config.codes
+        self.register_buffer("codebook", torch.zeros(config.codes, canvas.channels * config.patch[0] * config.patch[1]))
+
+    def patches(self, pixels: Tensor) -> Tensor:
+        """Pixels (B, C, H, W) in [0, 1] -> ink of each patch (B, N, P), rows from the top, each from the left."""
+        height, width = self.patch
+        return 1 - rearrange(pixels, "b c (r h) (k w) -> b (r k) (c h w)", h=height, w=width)
+
+    def nearest(self, patches: Tensor) -> Tensor:
+        """Numbers (M,) of the codes that are nearest to patches (M, P)."""
+        return (patches @ self.codebook.T - self.codebook.square().sum(1) / 2).argmax(1)
+
+    def encode_to_ids(self, pixels: Tensor) -> Tensor:
+        """Pixels (B, C, H, W) in [0, 1] -> token ids (B, N), rows from the top, each from the left."""
+        patches = self.patches(pixels)
+        ids = torch.zeros(patches.shape[:2], dtype=torch.long, device=pixels.device)
+        inked = patches.amax(-1) > _BLANK  # much of a page is blank: code 0 without looking
+        ids[inked] = self.nearest(patches[inked])
+        return ids
+
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels (B, C, H, W) in [0, 1] -> codes (B, N, P) and their ids (B, N)."""
+        ids = self.encode_to_ids(pixels)
+        return self.codebook[ids], ids
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes (B, N, P) -> pixels (B, C, H, W)."""
+        height, width = self.patch
+        return rearrange(1 - codes, "b (r k) (c h w) -> b c (r h) (k w)", r=self.rows, h=height, w=width)
+
+    def decode_from_ids(self, ids: Tensor) -> Tensor:
+        """Token ids (B, N) -> pixels (B, C, H, W) in [0, 1]."""
+        return self.decode(self.codebook[ids])
 
 
 class ImageTokenizer(nn.Module):

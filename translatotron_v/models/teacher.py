@@ -44,7 +44,7 @@ class TextToImage(nn.Module):
 
     def __init__(self, config: ModelConfig, character_count: int):
         super().__init__()
-        self.encoder = CharacterEncoder(config.teacher_encoder, character_count)
+        self.encoder = CharacterEncoder(config.teacher_encoder, character_count, families=len(config.families))
         layout_width = 0
         self.layout: LayoutEncoder | None = None
         if config.teacher.layout != "none":
@@ -55,9 +55,11 @@ class TextToImage(nn.Module):
             config.teacher_decoder, config.tokenizer.codes, config.token_grid, text_width, image_width=0
         )
 
-    def states(self, characters: Tensor, mask: Tensor, source_pixels: Tensor | None) -> Tensor:
+    def states(
+        self, characters: Tensor, mask: Tensor, source_pixels: Tensor | None, families: Tensor | None = None
+    ) -> Tensor:
         """Text states with the layout vector beside each: (B, C, D + L)."""
-        text = self.encoder(characters, mask)  # (B, C, D)
+        text = self.encoder(characters, mask, families=families)  # (B, C, D)
         if self.layout is None:
             return text
         if source_pixels is None:
@@ -65,15 +67,23 @@ class TextToImage(nn.Module):
         layout = self.layout(source_pixels)[:, None].expand(-1, text.shape[1], -1)  # (B, C, L)
         return torch.cat((text, layout), dim=-1)
 
-    def forward(self, ids: Tensor, characters: Tensor, mask: Tensor, source_pixels: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        ids: Tensor,
+        characters: Tensor,
+        mask: Tensor,
+        source_pixels: Tensor | None = None,
+        families: Tensor | None = None,
+    ) -> Tensor:
         """Teacher-forced pass.
 
         Args:
             ids: (B, N) the page's tokens.
             characters: (B, C) of the target text, with ``mask`` (B, C), true where there is one.
             source_pixels: (B, channels, H, W), the page whose layout is followed.
+            families: (B,), the fonts to draw in, where the model knows several.
 
         Returns:
             Logits (B, N, K).
         """
-        return self.decoder(ids, self.states(characters, mask, source_pixels), mask)
+        return self.decoder(ids, self.states(characters, mask, source_pixels, families), mask)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from einops import rearrange
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from translatotron_v.config import TransformerConfig
 from translatotron_v.models.layers import (
@@ -106,19 +107,29 @@ class TextDecoder(nn.Module):
 class TextEncoder(nn.Module):
     """Source-text encoder of text mode, whose layers image mode shares.
 
-    Text mode feeds it embedded pieces, image mode the projected states of the ViT; after the shared layers the two are
-    read by the same decoders. With zero layers (the paper's size) image states pass through unchanged.
+    Text mode feeds it embedded pieces. Image mode feeds it the projected states of the ViT or, with ``reads``, the
+    embedded pieces that the CTC head has read, each joined by the projected states that it was read from. After the
+    shared layers both modes are read by the same decoders. With zero layers (the paper's size) image states pass
+    through unchanged.
 
     Args:
         config: size.
         vocabulary_size: V.
-        image_width: width of the ViT's states.
+        image_width: M, width of the ViT's states.
         image_length: S, how many of them there are.
+        reads: whether image mode starts from what was read.
     """
 
-    IMAGE_MODE_ONLY = ("bridge", "image_positions")  # how the names of tensors begin that text mode does not use
+    IMAGE_MODE_ONLY = ("bridge", "image_positions", "sight")  # how names of tensors begin that text mode does not use
 
-    def __init__(self, config: TransformerConfig, vocabulary_size: int, image_width: int, image_length: int):
+    def __init__(
+        self,
+        config: TransformerConfig,
+        vocabulary_size: int,
+        image_width: int,
+        image_length: int,
+        reads: bool = False,
+    ):
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, config.width)
         self.positions = SinusoidalPositions(config.width, config.max_length)
@@ -127,10 +138,14 @@ class TextEncoder(nn.Module):
             EncoderLayer(config.width, config.heads, config.feed_forward, config.dropout) for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(config.width) if config.layers else nn.Identity()
-        self.bridge = nn.Linear(image_width, config.width) if config.layers else nn.Identity()
+        self.bridge = nn.Linear(image_width, config.width) if config.layers and not reads else nn.Identity()
         self.scale = config.width**0.5
         initialise(self)
-        if config.layers:
+        if reads:
+            self.sight = nn.Linear(image_width, config.width)
+            nn.init.zeros_(self.sight.weight)  # starts as the text mode whose weights it takes over
+            nn.init.zeros_(self.sight.bias)
+        elif config.layers:
             self.image_positions = nn.Parameter(torch.zeros(image_length, config.width))
             self.bridge_norm = nn.LayerNorm(config.width)
 
@@ -146,10 +161,33 @@ class TextEncoder(nn.Module):
         x = self.bridge_norm(self.bridge(states)) + self.image_positions
         return self._encode(self.dropout(x), None)
 
+    def from_reading(self, ids: Tensor, mask: Tensor, states: Tensor, first: Tensor, last: Tensor) -> Tensor:
+        """Image mode by reading.
+
+        Args:
+            ids: (B, T) pieces that were read, with ``mask`` (B, T), true where there is one.
+            states: (B, S, M) of the ViT.
+            first, last: (B, T), the states that each piece was read from, both inclusive; none where first > last.
+
+        Returns:
+            (B, T, D).
+        """
+        x = self.embedding(ids) * self.scale + self.positions(0, ids.shape[1])
+        x = x + self.sight(mean_of_spans(states, first, last))
+        return self._encode(self.dropout(x), rearrange(mask, "b t -> b 1 1 t"))
+
     def _encode(self, x: Tensor, mask: Tensor | None) -> Tensor:
         for layer in self.layers:
             x = layer(x, mask)
         return self.norm(x)
+
+
+def mean_of_spans(states: Tensor, first: Tensor, last: Tensor) -> Tensor:
+    """Means of runs of states (B, S, M) from ``first`` to ``last`` (B, T), both inclusive; zero for an empty run."""
+    sums = F.pad(states.cumsum(1), (0, 0, 1, 0))  # (B, S + 1, M)
+    length = (last + 1 - first).clamp(min=0)
+    ends = [place[..., None].expand(-1, -1, states.shape[-1]) for place in (first, first + length)]
+    return (sums.gather(1, ends[1]) - sums.gather(1, ends[0])) / length.clamp(min=1)[..., None]
 
 
 class CharacterEncoder(nn.Module):
@@ -162,9 +200,10 @@ class CharacterEncoder(nn.Module):
         config: size.
         character_count: size of the character table.
         piece_width: width of the text decoder's states; 0 for a drawer of plain text (the teacher).
+        families: number of fonts to draw in; 0 where there is one.
     """
 
-    def __init__(self, config: TransformerConfig, character_count: int, piece_width: int = 0):
+    def __init__(self, config: TransformerConfig, character_count: int, piece_width: int = 0, families: int = 0):
         super().__init__()
         self.embedding = nn.Embedding(character_count, config.width)
         self.positions = SinusoidalPositions(config.width, config.max_length)
@@ -174,6 +213,7 @@ class CharacterEncoder(nn.Module):
         )
         self.norm = nn.LayerNorm(config.width)
         self.scale = config.width**0.5
+        self.family = nn.Embedding(families, config.width) if families else None
         initialise(self)
         if piece_width:
             self.piece_bridge = nn.Linear(piece_width, config.width)
@@ -181,7 +221,12 @@ class CharacterEncoder(nn.Module):
             nn.init.zeros_(self.piece_bridge.bias)
 
     def forward(
-        self, characters: Tensor, mask: Tensor, piece_states: Tensor | None = None, owners: Tensor | None = None
+        self,
+        characters: Tensor,
+        mask: Tensor,
+        piece_states: Tensor | None = None,
+        owners: Tensor | None = None,
+        families: Tensor | None = None,
     ) -> Tensor:
         """Encode the characters of a text.
 
@@ -190,11 +235,16 @@ class CharacterEncoder(nn.Module):
             mask: (B, C), true where there is a character.
             piece_states: (B, T, M), decoder states of the pieces.
             owners: (B, C), for each character the position of its piece.
+            families: (B,), numbers of the fonts to draw in.
 
         Returns:
             (B, C, D).
         """
         x = self.embedding(characters) * self.scale + self.positions(0, characters.shape[1])
+        if self.family is not None:
+            if families is None:
+                raise ValueError("this model draws in several fonts; none was given")
+            x = x + self.family(families)[:, None] * self.scale
         if piece_states is not None and owners is not None:
             bridged = self.piece_bridge(piece_states)  # (B, T, D)
             x = x + bridged.gather(1, owners[..., None].expand(-1, -1, bridged.shape[-1]))
@@ -221,3 +271,20 @@ class CtcHead(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         """(B, S, M), no class token -> logits (B, S * frames, characters), rows of the page one after the other."""
         return rearrange(self.out(states), "b s (f v) -> b (s f) v", f=self.frames)
+
+
+class FamilyHead(nn.Module):
+    """Which of the known fonts a page is set in.
+
+    Args:
+        width: M, of the image states.
+        families: F, how many there are.
+    """
+
+    def __init__(self, width: int, families: int):
+        super().__init__()
+        self.out = nn.Linear(width, families)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(B, S, M) -> logits (B, F), from the mean of the states."""
+        return self.out(states.mean(1))

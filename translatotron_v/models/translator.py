@@ -3,15 +3,15 @@
 Shapes: B batch, S image states, T pieces, C characters, N image tokens, D width, V vocabulary, K codes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
 from translatotron_v.config import ModelConfig
 from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.image_encoder import ImageEncoder
-from translatotron_v.models.image_tokenizer import ImageTokenizer
-from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead, TextDecoder, TextEncoder
+from translatotron_v.models.image_tokenizer import make_tokenizer
+from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead, FamilyHead, TextDecoder, TextEncoder
 
 
 @dataclass
@@ -19,14 +19,21 @@ class SourceStates:
     """What the decoders and the reading heads see of a source.
 
     Attributes:
-        memory: (B, S, D), read by the text decoder and the image decoder.
+        memory: (B, S, D), read by the text decoder and, unless there is a ``picture``, by the image decoder.
         mask: (B, S), true where there is a state; ``None`` where all are.
-        reading: (B, S, M), states of the ViT for the OCR and CTC heads; ``None`` in text mode.
+        reading: (B, S', M), states of the ViT for the reading heads; ``None`` in text mode.
+        picture: (B, S', M), states of the ViT for the image decoder, where the text decoder reads pieces instead.
     """
 
     memory: Tensor
     mask: Tensor | None
     reading: Tensor | None
+    picture: Tensor | None = None
+
+    @property
+    def image_memory(self) -> Tensor:
+        """What the image decoder reads."""
+        return self.memory if self.picture is None else self.picture
 
 
 @dataclass
@@ -64,27 +71,49 @@ class TranslatotronV(nn.Module):
         length = (config.canvas.height // patch_rows) * (config.canvas.width // patch_columns)
         length += config.image_encoder.class_token
         self.image_encoder = ImageEncoder(config.image_encoder, config.canvas)
-        self.text_encoder = TextEncoder(config.text_encoder, pieces, image_width, length)
+        reads = config.bridge == "read"
+        self.text_encoder = TextEncoder(config.text_encoder, pieces, image_width, length, reads)
         memory_width = config.text_encoder.width if config.text_encoder.layers else image_width
         self.text_decoder = TextDecoder(config.text_decoder, pieces, memory_width)
         self.ocr_head = TextDecoder(config.ocr_head, pieces, image_width)
         self.ctc_head = CtcHead(image_width, characters, config.ctc_frames) if config.ctc_frames else None
+        self.family_head = FamilyHead(image_width, len(config.families)) if config.families else None
         self.character_encoder: CharacterEncoder | None = None
         drawing_width = config.text_decoder.width
         if config.character_encoder.layers:
             self.character_encoder = CharacterEncoder(
-                config.character_encoder, characters, piece_width=config.text_decoder.width
+                config.character_encoder,
+                characters,
+                piece_width=config.text_decoder.width,
+                families=len(config.families),
             )
             drawing_width = config.character_encoder.width
         self.image_decoder = ImageDecoder(
-            config.image_decoder, config.tokenizer.codes, config.token_grid, drawing_width, memory_width
+            config.image_decoder,
+            config.tokenizer.codes,
+            config.token_grid,
+            drawing_width,
+            image_width if reads else memory_width,
         )
-        self.image_tokenizer = ImageTokenizer(config.tokenizer, config.canvas)
+        self.image_tokenizer = make_tokenizer(config.tokenizer, config.canvas)
 
     def see(self, pixels: Tensor) -> SourceStates:
-        """Image mode: source pages (B, channels, H, W) in [0, 1]."""
+        """Image mode: source pages (B, channels, H, W) in [0, 1].
+
+        Where ``config.bridge`` is "read" the memory is not ready yet: ``understand`` makes it from what was read.
+        """
         states = self.image_encoder(pixels)
+        if self.config.bridge == "read":
+            return SourceStates(states.final, None, states.reading, states.final)
         return SourceStates(self.text_encoder.from_image(states.final), None, states.reading)
+
+    def understand(
+        self, source: SourceStates, pieces: Tensor, mask: Tensor, first: Tensor, last: Tensor
+    ) -> SourceStates:
+        """Image mode by reading: the text encoder's states of the pieces that were read (see its ``from_reading``)."""
+        assert source.picture is not None
+        memory = self.text_encoder.from_reading(pieces, mask, source.picture, first, last)
+        return replace(source, memory=memory, mask=mask)
 
     def read(self, pieces: Tensor, mask: Tensor) -> SourceStates:
         """Text mode: source pieces (B, T) with mask (B, T), true where there is one."""
@@ -97,8 +126,20 @@ class TranslatotronV(nn.Module):
         first = int(self.config.image_encoder.class_token)
         return self.ctc_head(source.reading[:, first:])
 
+    def family_logits(self, source: SourceStates) -> Tensor:
+        """Which font each page is set in: (B, families)."""
+        if self.family_head is None or source.reading is None:
+            raise ValueError("this model knows one font (model.families is empty), or no page was seen")
+        return self.family_head(source.reading)
+
     def drawing_states(
-        self, text_states: Tensor, text_mask: Tensor, characters: Tensor, character_mask: Tensor, owners: Tensor
+        self,
+        text_states: Tensor,
+        text_mask: Tensor,
+        characters: Tensor,
+        character_mask: Tensor,
+        owners: Tensor,
+        families: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The text states that the image decoder reads, and their mask.
 
@@ -106,13 +147,14 @@ class TranslatotronV(nn.Module):
             text_states: (B, T, D) of the text decoder, with ``text_mask`` (B, T), true where one writes a piece.
             characters: (B, C) of the text to draw, with ``character_mask`` (B, C), true where there is one.
             owners: (B, C), for each character the position in ``text_states`` of its piece.
+            families: (B,), the fonts to draw in, where the model knows several.
 
         Returns:
             (B, C, D) and (B, C); the text decoder's own states where there is no character encoder (the paper).
         """
         if self.character_encoder is None:
             return text_states, text_mask
-        return self.character_encoder(characters, character_mask, text_states, owners), character_mask
+        return self.character_encoder(characters, character_mask, text_states, owners, families), character_mask
 
     def forward(
         self,
@@ -125,6 +167,7 @@ class TranslatotronV(nn.Module):
         characters: Tensor | None = None,
         character_mask: Tensor | None = None,
         owners: Tensor | None = None,
+        families: Tensor | None = None,
         ctc: bool = False,
     ) -> TranslatorOutput:
         """Teacher-forced pass; a head runs only where its input is given.
@@ -144,14 +187,13 @@ class TranslatotronV(nn.Module):
             if image_ids is not None:
                 assert target_mask is not None and characters is not None
                 assert character_mask is not None and owners is not None
-                drawn, mask = self.drawing_states(states, target_mask, characters, character_mask, owners)
+                drawn, mask = self.drawing_states(states, target_mask, characters, character_mask, owners, families)
+                memory = source.image_memory
                 first = len(image_ids) - (0 if known is None else len(known))
                 if first:
-                    output.image = self.image_decoder(
-                        image_ids[:first], drawn[:first], mask[:first], source.memory[:first]
-                    )
+                    output.image = self.image_decoder(image_ids[:first], drawn[:first], mask[:first], memory[:first])
                 if known is not None:
-                    memories = self.image_decoder.remember(drawn[first:], mask[first:], source.memory[first:])
+                    memories = self.image_decoder.remember(drawn[first:], mask[first:], memory[first:])
                     output.filled = self.image_decoder.fill(image_ids[first:], known, memories)
         if ocr_input is not None and source.reading is not None:
             output.ocr, _ = self.ocr_head(ocr_input, source.reading)

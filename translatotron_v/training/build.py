@@ -16,23 +16,28 @@ from translatotron_v.data.pairs import (
     TaggedPair,
     TextPair,
     pictures_of,
-    portion,
     read_split,
     read_text_pairs,
+    read_training_pairs,
 )
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.training.checkpoint import latest_checkpoint, resolve
+from translatotron_v.training.codebook import fit_run
 from translatotron_v.training.probe import ProbeStage
-from translatotron_v.training.stages import STAGES, Stage
+from translatotron_v.training.separator_stage import SeparatorStage
+from translatotron_v.training.stages import STAGES, Stage, TokenizerStage
 from translatotron_v.training.trainer import Trainer
 
-_STAGES: dict[str, type[Stage]] = STAGES | {"probe": ProbeStage}
+_STAGES: dict[str, type[Stage]] = STAGES | {"probe": ProbeStage, "separator": SeparatorStage}
 
 
 def train(config: Config) -> dict[str, float]:
     """Train a stage from its settings; returns the last metrics."""
-    return Trainer(build_stage(config), config.trainer, Path(config.run)).fit()
+    stage = build_stage(config)
+    if isinstance(stage, TokenizerStage) and config.model.tokenizer.encoder == "pixels":
+        return fit_run(stage, config)
+    return Trainer(stage, config.trainer, Path(config.run)).fit()
 
 
 def build_stage(config: Config) -> Stage:
@@ -92,7 +97,7 @@ def _read_corpus(config: Config) -> _Corpus:
         return _Corpus(
             [], text, validation, [], text, f"{len(text)} sentence pairs into {', '.join(data.text_languages)}"
         )
-    whole = portion(read_split(config, data.train), data)
+    whole = read_training_pairs(config)
     validation = read_split(config, data.validation)
     kept, kept_validation = fitting(whole, config), fitting(validation, config)
     if not kept_validation:

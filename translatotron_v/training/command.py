@@ -10,6 +10,7 @@ from translatotron_v.errors import UserError
 
 EPILOG = """\
 The stages, in the order of the whole recipe:
+  separator    optional: tells ink from background in pictures of any kind
   tokenizer    pictures to tokens and back (stage 1 of the paper)
   reader       optional: the image encoder learns to read the source page
   text         optional: text mode learns to translate

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from translatotron_v.config import Config, config_from_text, to_yaml
 from translatotron_v.data.vocabulary import Vocabulary
-from translatotron_v.models.image_tokenizer import ImageTokenizer
+from translatotron_v.models.image_tokenizer import ImageTokenizer, PatchTokenizer
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training.checkpoint import (
     INFO_FILE,
@@ -116,8 +116,10 @@ def halve(model: TranslatotronV, origin: Path) -> TranslatotronV:
     return halved
 
 
-def _reset_codebook(tokenizer: ImageTokenizer) -> None:
+def _reset_codebook(tokenizer: ImageTokenizer | PatchTokenizer) -> None:
     """Running counts and sums of the moving average are no part of translating, and counts may exceed 65,504."""
+    if isinstance(tokenizer, PatchTokenizer):
+        return
     book: Any = tokenizer.quantizer._codebook
     book.cluster_size.fill_(1.0)
     book.embed_avg.copy_(book.embed)
@@ -136,14 +138,19 @@ def compare(first: TranslatotronV, second: TranslatotronV) -> float:
     characters = torch.randint(1, table, (1, 12), generator=random)
 
     def logits(model: TranslatotronV) -> list[Tensor]:
+        source, everything = model.see(pixels), torch.ones_like(pieces, dtype=torch.bool)
+        if model.config.bridge == "read":
+            places = torch.arange(8)[None]
+            source = model.understand(source, pieces, everything, places, places + 1)
         output = model(
-            model.see(pixels),
+            source,
             pieces,
-            torch.ones_like(pieces, dtype=torch.bool),
+            everything,
             image_ids=ids,
             characters=characters,
             character_mask=torch.ones_like(characters, dtype=torch.bool),
             owners=torch.arange(12)[None] // 2,
+            families=torch.zeros(1, dtype=torch.long),
         )
         return [output.text, output.image]
 

@@ -90,3 +90,14 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last_layer: Ten
     pull = torch.autograd.grad(reconstruction, last_layer, retain_graph=True)[0].norm()
     push = torch.autograd.grad(adversarial, last_layer, retain_graph=True)[0].norm()
     return (pull / (push + 1e-4)).clamp(0, limit).detach()
+
+
+def ink_loss(logits: Tensor, coverage: Tensor) -> Tensor:
+    """Cross-entropy (nats) of a pixel's coverage, plus one minus soft Dice: logits and coverage (B, 1, H, W).
+
+    Ink is a small part of most pictures and none of some: the overlap counts over the whole batch (Milletari et al.
+    2016), and no batch is all background to it.
+    """
+    ink = logits.sigmoid()
+    overlap = (2 * (ink * coverage).sum() + 1) / (ink.square().sum() + coverage.square().sum() + 1)
+    return F.binary_cross_entropy_with_logits(logits, coverage) + 1 - overlap

@@ -4,11 +4,14 @@ Shapes: B batch, S source states, M width of the ViT.
 """
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from translatotron_v.data.pages import Batch
 from translatotron_v.data.vocabulary import PAD
 from translatotron_v.models.translator import SourceStates, TranslatotronV
 from translatotron_v.training import losses
+
+FAMILY_WEIGHT = 0.1  # of telling fonts apart, beside reading
 
 
 def translation_loss(translator: TranslatotronV, source: SourceStates, batch: Batch, label_smoothing: float) -> Tensor:
@@ -55,4 +58,8 @@ def reading_loss(
         part = losses.text_cross_entropy(logits, batch.source_output, label_smoothing)
         loss = loss + ocr * part
         report["ocr"] = part.detach()
+    if translator.family_head is not None and batch.families is not None:
+        part = F.cross_entropy(translator.family_head(states), batch.families)
+        loss = loss + FAMILY_WEIGHT * part
+        report["family"] = part.detach()
     return loss, report

@@ -17,7 +17,7 @@ from translatotron_v.data import pages
 from translatotron_v.data.pairs import TextPair
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
-from translatotron_v.inference.generate import generate_text
+from translatotron_v.inference.generate import generate_text, look
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training.checkpoint import load_module, read_info, resolve, weights_digest
 
@@ -49,7 +49,7 @@ class Reader:
     @torch.inference_mode()
     def transcribe(self, pixels: torch.Tensor, language: str) -> list[str]:
         """What stands on pages (B, channels, H, W) in [0, 1]."""
-        source = self.model.see(pixels)
+        source = look(self.model, self.vocabulary, pixels)
         decoder = self.model.text_decoder
         return generate_text(decoder, self.vocabulary, source.memory, source.mask, "ocr", language).texts
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -78,7 +79,7 @@ class Stage(nn.Module):
         self, size: int = 32, most: int | None = None, samples: Sequence[pages.Sample] | None = None
     ) -> list[Batch]:
         """The validation pairs, or the first ``most`` or some ``samples`` of them, as batches on the stage's device."""
-        device = next(self.parameters()).device
+        device = next(chain(self.parameters(), self.buffers())).device  # a codebook is a buffer
         samples = self.validation[:most] if samples is None else samples
         chunks = [samples[start : start + size] for start in range(0, len(samples), size)]
         return [self.collator(chunk).to(device) for chunk in chunks]
@@ -169,7 +170,7 @@ def load_mapped(module: nn.Module, tensors: Mapping[str, Tensor], vocabulary: Vo
             tables[f"{name}embedding.weight"] = (1, *characters)
         elif isinstance(part, CtcHead):  # a row for each frame
             tables |= {f"{name}out.{kind}": (part.frames, *characters) for kind in ("weight", "bias")}
-        elif isinstance(part, nn.Embedding):
+        elif isinstance(part, nn.Embedding) and not name.endswith("family."):
             tables.setdefault(f"{name}weight", (1, *pieces))
     for key, tensor in tensors.items():
         if key not in state:

@@ -16,7 +16,7 @@ from translatotron_v.inference.drawing import generate_image
 from translatotron_v.inference.generate import drawing_mask, generate_answer, read_ctc
 from translatotron_v.metrics.text import bleu, cer
 from translatotron_v.models.discriminator import PatchDiscriminator, PerceptualDistance
-from translatotron_v.models.image_tokenizer import ImageTokenizer
+from translatotron_v.models.image_tokenizer import ImageTokenizer, make_tokenizer
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.models.text_decoder import TextEncoder
 from translatotron_v.models.translator import TranslatotronV
@@ -31,14 +31,15 @@ from translatotron_v.training.translator_stage import TranslatorStage
 class TokenizerStage(Stage):
     """Stage 1: reconstruct pages through discrete tokens.
 
-    A plain autoencoder first, then with the codebook; perceptual and adversarial losses where they are asked for.
+    A plain autoencoder first, then with the codebook; perceptual and adversarial losses where they are asked for. A
+    tokenizer without a network has nothing to train: ``codebook.py`` fits it.
     """
 
     wanted = frozenset({pages.TARGET_PIXELS})
 
     def __init__(self, config: Config, vocabulary: Vocabulary, train: list, validation: list):
         super().__init__(config, vocabulary, train, validation)
-        self.image_tokenizer = ImageTokenizer(config.model.tokenizer, config.model.canvas)
+        self.image_tokenizer = make_tokenizer(config.model.tokenizer, config.model.canvas)
         self.modules_to_save = {"image_tokenizer": self.image_tokenizer}
         self.discriminator: PatchDiscriminator | None = None
         if config.loss.adversarial:
@@ -66,6 +67,7 @@ class TokenizerStage(Stage):
         assert real is not None
         if turn == "discriminator":
             return self._discriminate(real, step)
+        assert isinstance(self.image_tokenizer, ImageTokenizer)
         weights = self.config.loss
         output = self.image_tokenizer(real, quantise=self._quantises(step))
         reconstruction = losses.weighted_reconstruction(output.pixels, real, weights.l1, weights.l2, weights.ink)
@@ -87,7 +89,7 @@ class TokenizerStage(Stage):
         return loss, report
 
     def _discriminate(self, real: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
-        assert self.discriminator is not None
+        assert self.discriminator is not None and isinstance(self.image_tokenizer, ImageTokenizer)
         self.image_tokenizer.eval()  # looking at its pages must not move the codebook
         with torch.no_grad():
             fake = self.image_tokenizer(real, quantise=self._quantises(step)).pixels
@@ -175,7 +177,7 @@ class ReaderStage(Stage):
         self.translator = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
         self.modules_to_save = {
             name: module
-            for name in ("image_encoder", "ctc_head", "ocr_head")
+            for name in ("image_encoder", "ctc_head", "ocr_head", "family_head")
             if (module := getattr(self.translator, name)) is not None
         }
         if config.data.text_share:
@@ -200,12 +202,19 @@ class ReaderStage(Stage):
 
     @torch.no_grad()
     def evaluate(self, step: int) -> Evaluation:
-        """CER of the CTC head's reading."""
+        """CER of the CTC head's reading, and how often the font is told."""
         read: list[str] = []
+        known: list[bool] = []
         for batch in self.validation_batches():
             assert batch.source_pixels is not None
-            read += read_ctc(self.translator.ctc_logits(self.translator.see(batch.source_pixels)), self.vocabulary)
-        return Evaluation({"cer": cer(read, [sample.source for sample in self.validation]).value})
+            source = self.translator.see(batch.source_pixels)
+            read += read_ctc(self.translator.ctc_logits(source), self.vocabulary)
+            if batch.families is not None:
+                known += (self.translator.family_logits(source).argmax(1) == batch.families).tolist()
+        metrics = {"cer": cer(read, [sample.source for sample in self.validation]).value}
+        if known:
+            metrics["family_accuracy"] = sum(known) / len(known)
+        return Evaluation(metrics)
 
 
 class TeacherStage(Stage):
@@ -218,7 +227,7 @@ class TeacherStage(Stage):
             self.wanted = self.wanted | {pages.SOURCE_PIXELS}
         super().__init__(config, vocabulary, train, validation)
         self.teacher = TextToImage(config.model, vocabulary.character_count)
-        self.image_tokenizer = ImageTokenizer(config.model.tokenizer, config.model.canvas)
+        self.image_tokenizer = make_tokenizer(config.model.tokenizer, config.model.canvas)
         self.modules_to_save = {
             "teacher_encoder": self.teacher.encoder,
             "teacher_decoder": self.teacher.decoder,
@@ -234,7 +243,7 @@ class TeacherStage(Stage):
         with torch.no_grad():
             ids = self.image_tokenizer.encode_to_ids(batch.target_pixels)
         mask = drawing_mask(batch.target_characters)
-        logits = self.teacher(ids, batch.target_characters, mask, batch.source_pixels)
+        logits = self.teacher(ids, batch.target_characters, mask, batch.source_pixels, batch.families)
         loss = losses.image_cross_entropy(logits, ids, self.config.loss.image_smoothing)
         return loss, {"accuracy": (logits.argmax(-1) == ids).float().mean()}
 
@@ -246,7 +255,7 @@ class TeacherStage(Stage):
         for batch in self.validation_batches(most=PICTURES):
             assert batch.target_pixels is not None and batch.target_characters is not None
             mask = drawing_mask(batch.target_characters)
-            states = self.teacher.states(batch.target_characters, mask, batch.source_pixels)
+            states = self.teacher.states(batch.target_characters, mask, batch.source_pixels, batch.families)
             ids, _ = generate_image(self.teacher.decoder, states, mask)
             drawn = self.image_tokenizer.decode_from_ids(ids)
             pictures += drawn

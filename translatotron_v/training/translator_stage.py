@@ -14,7 +14,14 @@ from translatotron_v.data.pages import Batch
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.inference.drawing import generate_image
-from translatotron_v.inference.generate import drawing_mask, drawing_states, generate_answer, generate_text, read_source
+from translatotron_v.inference.generate import (
+    drawing_mask,
+    drawing_states,
+    generate_answer,
+    generate_text,
+    look,
+    read_source,
+)
 from translatotron_v.metrics.text import bleu, cer
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.models.text_decoder import TextDecoder, TextEncoder
@@ -37,6 +44,7 @@ class TranslatorStage(Stage):
         "text_decoder",
         "ocr_head",
         "ctc_head",
+        "family_head",
         "character_encoder",
         "image_decoder",
         "image_tokenizer",
@@ -107,7 +115,7 @@ class TranslatorStage(Stage):
         if batch.source_pixels is None:
             return text_only_loss(self.translator, batch, weights.label_smoothing)
         assert batch.target_output is not None
-        source = self.translator.see(batch.source_pixels)
+        source = look(self.translator, self.vocabulary, batch.source_pixels)
         assert source.reading is not None
         loss, report = reading_loss(
             self.translator, source.reading, batch, weights.ctc, weights.ocr, weights.label_smoothing
@@ -130,9 +138,11 @@ class TranslatorStage(Stage):
                 characters=batch.target_characters,
                 character_mask=None if batch.target_characters is None else drawing_mask(batch.target_characters),
                 owners=batch.owners,
+                families=batch.families,
             )
-            text = losses.text_cross_entropy(output.text, batch.target_output, weights.label_smoothing)
-            parts.append(("text", weights.text, text))
+            if weights.text:
+                text = losses.text_cross_entropy(output.text, batch.target_output, weights.label_smoothing)
+                parts.append(("text", weights.text, text))
         if weights.transcription:
             copied = transcription_loss(self.translator, source, batch, weights.label_smoothing)
             parts.append(("transcription", weights.transcription, copied))
@@ -173,7 +183,8 @@ class TranslatorStage(Stage):
         with torch.no_grad():
             characters = batch.target_characters[:count]
             pixels = None if batch.source_pixels is None else batch.source_pixels[:count]
-            expected = self.teacher(ids, characters, drawing_mask(characters), pixels)
+            families = None if batch.families is None else batch.families[:count]
+            expected = self.teacher(ids, characters, drawing_mask(characters), pixels, families)
         return losses.distillation(logits, expected, self.config.loss.temperature)
 
     def _text_mode_parts(self, batch: Batch, logits: Tensor | None) -> list[tuple[str, float, Tensor]]:
@@ -248,7 +259,7 @@ class TranslatorStage(Stage):
         sheet = None
         for batch in self.validation_batches():
             assert batch.source_pixels is not None
-            source = self.translator.see(batch.source_pixels)
+            source = look(self.translator, self.vocabulary, batch.source_pixels)
             decoded = generate_answer(
                 self.translator,
                 self.vocabulary,
@@ -272,7 +283,7 @@ class TranslatorStage(Stage):
             read += read_source(self.translator, self.vocabulary, source, data.source_language)
             if self.draws and len(pictures) < PICTURES:
                 drawn, mask = drawing_states(self.translator, self.vocabulary, source, decoded)
-                ids, _ = generate_image(self.translator.image_decoder, drawn, mask, source.memory)
+                ids, _ = generate_image(self.translator.image_decoder, drawn, mask, source.image_memory)
                 pixels = self.translator.image_tokenizer.decode_from_ids(ids)
                 pictures += pixels
                 if sheet is None:
