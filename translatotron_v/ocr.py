@@ -139,7 +139,7 @@ class LineDetector:
         self._detector: Any = engine._load_det_model()
 
     def find(self, image: Picture) -> list[tuple[Point, ...]]:
-        """Four corners in pixels, (x, y), clockwise from the top left, of each line; tilted where the line is tilted."""
+        """The corners of each line in pixels, (x, y), clockwise from the top left; tilted where the line is tilted."""
         pixels = _to_rgb(image)
         height, width = pixels.shape[:2]
         shrink = min(1.0, self.side / max(height, width))

@@ -1,10 +1,11 @@
 """Scores of a trained translator on rendered pages of a corpus.
 
-Every pair of the split counts: a source text that does not fit its page has an empty answer.
+Every pair of the split counts: a source text that does not fit its page has an empty answer. Texts are compared block
+by block, each found by its place on the page.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,14 +13,13 @@ import numpy as np
 from PIL import Image
 
 from translatotron_v.config import Config
-from translatotron_v.data import pages as data_pages
-from translatotron_v.data import shards
-from translatotron_v.data.pairs import read_split
-from translatotron_v.errors import UserError
 from translatotron_v.evaluation.generation import GeneratedPage, Generation, Page, generate_pages, to_image
 from translatotron_v.evaluation.reading import Boxes, PageReader
+from translatotron_v.evaluation.regions import answered, in_reading_order, texts_in
+from translatotron_v.evaluation.rendering import Drawing, TestPage, redrawn
+from translatotron_v.evaluation.rendering import render_split as render_split
 from translatotron_v.evaluation.report import Line, Report
-from translatotron_v.evaluation.scoring import Scorer, TextPairs, similarity, similarity_lines, texts_of
+from translatotron_v.evaluation.scoring import Scorer, TextPairs, similarity, similarity_lines
 from translatotron_v.inference.pictures import open_picture
 from translatotron_v.metrics import Score
 
@@ -35,15 +35,7 @@ TOKENIZER = "tokenizer's reconstruction of reference pages"
 READER = "source text as the model reads it"
 COST = "per picture"
 
-
-@dataclass(frozen=True)
-class TestPage:
-    """One pair of a split, folded and rendered as the checkpoint's pages are; a page that does not fit is None."""
-
-    source: str
-    reference: str
-    source_page: Page | None
-    reference_page: Page | None
+_BETWEEN = " / "  # blocks of one page in the table of samples
 
 
 class PageModel(Protocol):
@@ -72,54 +64,52 @@ class Options:
     lower_case: bool = True
     worst: int = 12  # samples on the sheet
     quiet: bool = False  # no progress bars
-
-
-def render_split(config: Config, split: str, limit: int = 0, blank_source: bool = False) -> list[TestPage]:
-    """Render the pairs of a split, the fonts of training in turn, or take its pages from shards (only those that fit).
-
-    Raises:
-        UserError: the corpus or the split is missing.
-    """
-    pairs = read_split(config, split)
-    pairs = pairs[:limit] if limit else pairs
-    if not pairs:
-        raise UserError(f"{config.data.folder}: split {split!r} is empty")
-    layout = data_pages.page_layout(config.model.canvas)
-    rendered = []
-    for sample in data_pages.plain_samples(pairs, config):
-        source_page, reference_page = (_page(sample, layout, side) for side in (0, 1))
-        if source_page is not None and blank_source:
-            source_page = np.full_like(source_page, 255)
-        rendered.append(TestPage(sample.source, sample.target, source_page, reference_page))
-    return rendered
-
-
-def _page(sample: data_pages.Sample, layout: data_pages.PageLayout, side: int) -> Page | None:
-    """The source (0) or target (1) page, as it is stored or else rendered; None if its text does not fit."""
-    if sample.pictures is not None:
-        return shards.decode(sample.pictures[side])
-    rendered = data_pages.render_page((sample.source, sample.target)[side], layout, sample.style)
-    return None if rendered is None else rendered.pixels
+    drawing: Drawing = field(default_factory=Drawing)  # of the pages that are scored
 
 
 @dataclass(frozen=True)
 class _Found:
-    """Everything that is known of the pages, in their order."""
+    """Everything that is known of the pages, in their order; a reading holds the lines of one picture."""
 
     pages: Sequence[TestPage]
     answers: Sequence[GeneratedPage | None]
     readings: Sequence[Boxes]  # of the generated pictures
     originals: Sequence[Boxes]  # of the reference pages
-    rebuilt: Sequence[Boxes]  # of the reference pages after the tokenizer
+    rebuilt: Sequence[Boxes] | None  # of the reference pages after the tokenizer, if it is for such pages
+
+    @property
+    def references(self) -> list[str]:
+        """The reference texts of all blocks."""
+        return [text for page in self.pages for text in page.references]
+
+    def own(self) -> list[tuple[str, str]]:
+        """The model's own text and what it read, of all blocks."""
+        return [texts for index in range(len(self.pages)) for texts in self.own_on(index)]
+
+    def own_on(self, index: int) -> list[tuple[str, str]]:
+        """The same, of the blocks of one page."""
+        return answered(self.pages[index].regions, self.answers[index])
+
+    def read(self, readings: Sequence[Boxes]) -> list[str]:
+        """What was read in all blocks."""
+        pages = zip(self.pages, readings, strict=True)
+        return [text for page, boxes in pages for text in texts_in(page.regions, boxes)]
+
+    def where(self, present: Sequence[Any]) -> list[bool]:
+        """For all blocks: whether their page has what is None elsewhere."""
+        pages = zip(self.pages, present, strict=True)
+        return [item is not None for page, item in pages for _ in page.references]
 
     def references_read(self, readings: Sequence[Boxes]) -> TextPairs | None:
         """What was read where there is a reference page, and what should have been; None if there is no such page."""
-        pairs = [
-            (text, page.reference)
-            for text, page in zip(texts_of(readings), self.pages, strict=True)
-            if page.reference_page is not None
-        ]
-        return TextPairs([text for text, _ in pairs], [text for _, text in pairs]) if pairs else None
+        shown = self.where([page.reference_page for page in self.pages])
+        return _chosen(self.read(readings), self.references, shown)
+
+
+def _chosen(hypotheses: Sequence[str], references: Sequence[str], chosen: Sequence[bool]) -> TextPairs | None:
+    """The pairs of texts that are chosen; None if there are none."""
+    pairs = [pair for *pair, take in zip(hypotheses, references, chosen, strict=True) if take]
+    return TextPairs([text for text, _ in pairs], [text for _, text in pairs]) if pairs else None
 
 
 def score_checkpoint(
@@ -140,7 +130,9 @@ def score_checkpoint(
         pages,
         answers,
         originals=reader.read_all((page.reference_page for page in pages), len(pages), "reading references"),
-        rebuilt=reader.read_all(_reconstruct(model, pages, options.batch_size), len(pages), "reading reconstructions"),
+        rebuilt=reader.read_all(_reconstruct(model, pages, options.batch_size), len(pages), "reading reconstructions")
+        if options.drawing.pages == "strips" and not redrawn(model.config.page)
+        else None,
         readings=reader.read_all(pictures, len(pages), "reading pictures"),
     )
     scorer = Scorer(reader.signature, options.lower_case)
@@ -159,13 +151,13 @@ def score_checkpoint(
     rows = _rows(scorer, found, alike)
     by_error = sorted(rows, key=lambda row: (-float(row["CER"] or 0), str(row["name"])))
     return Report(
-        title=_title(model, options, len(pages)),
+        title=_title(model, options, found),
         settings={
             **model.identity,
             "data": model.config.data.folder,
             "split": options.split,
             "languages": f"{model.config.data.source_language} to {model.config.data.target_language}",
-            "fonts": ", ".join(model.config.page.fonts),
+            **options.drawing.settings(model.config),
             "blank source": options.blank_source,
             "lower case": options.lower_case,
             "limit": options.limit,
@@ -191,45 +183,44 @@ def sheet_pictures(pages: Sequence[TestPage], folder: Path) -> Callable[[str], l
     return pictures
 
 
-def _title(model: PageModel, options: Options, count: int) -> str:
-    blank = ", source blanked" if options.blank_source else ""
-    return f"{model.identity['checkpoint']} on {model.config.data.folder} {options.split}: {count:,} pairs{blank}"
+def _title(model: PageModel, options: Options, found: _Found) -> str:
+    kind = options.drawing.pages
+    drawn = "" if kind == "strips" else f" on {len(found.pages):,} pages of {kind}"
+    counted = f"{len(found.references):,} pairs{drawn}{', source blanked' if options.blank_source else ''}"
+    return f"{model.identity['checkpoint']} on {model.config.data.folder} {options.split}: {counted}"
 
 
 def _translation_lines(scorer: Scorer, found: _Found) -> list[Line]:
     """Translation quality, of the text and of the pictures, over all pairs; and how well pictures show the text."""
-    references = [page.reference for page in found.pages]
-    read = texts_of(found.readings)
-    texts = TextPairs([answer.text if answer else "" for answer in found.answers], references)
-    pictures, ceiling = TextPairs(read, references), TextPairs(texts_of(found.originals), references)
+    references, read, written = found.references, found.read(found.readings), [text for text, _ in found.own()]
+    texts = TextPairs(written, references)
+    pictures, ceiling = TextPairs(read, references), TextPairs(found.read(found.originals), references)
     lines = [scorer.text("BLEU", texts, TRANSLATION), scorer.text("chrF", texts, TRANSLATION)]
     lines += [scorer.read("BLEU", pictures, PICTURE, ceiling), scorer.read("chrF", pictures, PICTURE, ceiling)]
-    drawn = [(text, answer.text) for text, answer in zip(read, found.answers, strict=True) if answer]
-    if drawn:
-        own = TextPairs([text for text, _ in drawn], [text for _, text in drawn])
-        lines.append(scorer.read("CER", own, OWN_TEXT, found.references_read(found.originals)))
+    if (drawn := _chosen(read, written, found.where(found.answers))) is not None:
+        lines.append(scorer.read("CER", drawn, OWN_TEXT, found.references_read(found.originals)))
     return lines
 
 
 def _structure_lines(scorer: Scorer, found: _Found) -> list[Line]:
-    """Structure-BLEU, over the pairs whose reference page exists."""
+    """Structure-BLEU, over the pages whose reference exists."""
     kept = [index for index, page in enumerate(found.pages) if page.reference_page is not None]
     if not kept:
         return []
     readings, originals = ([boxes[index] for index in kept] for boxes in (found.readings, found.originals))
-    return scorer.structure(readings, originals, STRUCTURE, [found.pages[index].reference for index in kept])
+    pages = [found.pages[index] for index in kept]
+    texts = [" ".join(in_reading_order(page.regions, page.references)) for page in pages]
+    return scorer.structure(readings, originals, STRUCTURE, texts)
 
 
 def _part_lines(scorer: Scorer, found: _Found) -> list[Line]:
     """The tokenizer and the reader by themselves, over the pages that exist."""
     lines = []
-    if (rebuilt := found.references_read(found.rebuilt)) is not None:
+    if found.rebuilt is not None and (rebuilt := found.references_read(found.rebuilt)) is not None:
         lines.append(scorer.read("CER", rebuilt, TOKENIZER, found.references_read(found.originals)))
-    seen = [
-        (answer.source_text, page.source) for page, answer in zip(found.pages, found.answers, strict=True) if answer
-    ]
-    if seen:
-        lines.append(scorer.text("CER", TextPairs([text for text, _ in seen], [text for _, text in seen]), READER))
+    sources = [text for page in found.pages for text in page.sources]
+    if (seen := _chosen([text for _, text in found.own()], sources, found.where(found.answers))) is not None:
+        lines.append(scorer.text("CER", seen, READER))
     return lines
 
 
@@ -254,21 +245,22 @@ def _reconstruct(model: PageModel, pages: Sequence[TestPage], batch_size: int) -
 def _rows(
     scorer: Scorer, found: _Found, alike: Sequence[dict[str, float] | None]
 ) -> list[dict[str, str | float | None]]:
-    """One for each pair; BLEU and CER are those of the picture."""
+    """One for each page, its blocks one after the other; BLEU and CER are those of the picture."""
     rows: list[dict[str, str | float | None]] = []
-    read = texts_of(found.readings)
-    for index, (page, answer, text, values) in enumerate(zip(found.pages, found.answers, read, alike, strict=True)):
+    for index, (page, answer, values) in enumerate(zip(found.pages, found.answers, alike, strict=True)):
+        read, own = texts_in(page.regions, found.readings[index]), found.own_on(index)
+        written = [text for text, _ in own]
         rows.append(
             {
                 "name": f"{index:05d}",
-                **scorer.sample(text, page.reference),
-                "CER against own text": scorer.sample(text, answer.text)["CER"] if answer else None,
+                **scorer.sample(" ".join(read), " ".join(page.references)),
+                "CER against own text": scorer.sample(" ".join(read), " ".join(written))["CER"] if answer else None,
                 **(values or {"SSIM": None, "PSNR": None}),
-                "source": page.source,
-                "read by the model": answer.source_text if answer else "",
-                "model's text": answer.text if answer else "",
-                "read on the picture": text,
-                "reference": page.reference,
+                "source": _BETWEEN.join(page.sources),
+                "read by the model": _BETWEEN.join(text for _, text in own),
+                "model's text": _BETWEEN.join(written),
+                "read on the picture": _BETWEEN.join(read),
+                "reference": _BETWEEN.join(page.references),
             }
         )
     return rows

@@ -6,13 +6,16 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from translatotron_v.arguments import PRECISIONS, not_negative, positive
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation import modality_gap, r_probe, texts
-from translatotron_v.evaluation.options import OUT, add_checkpoint, add_results, out_folder
+from translatotron_v.evaluation.options import OUT, add_checkpoint, add_drawing, add_results, out_folder
 from translatotron_v.ocr import make_reader
+
+if TYPE_CHECKING:  # torch takes seconds: `--help` does not wait for it
+    from translatotron_v.evaluation.checkpoint import Options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,9 +55,11 @@ def build_parser() -> argparse.ArgumentParser:
     checkpoint = commands.add_parser(
         "checkpoint",
         help="a trained translator on rendered pages",
-        description="Render the pages of a split as the checkpoint was trained on, translate and score them all.",
+        description="Render the pages of a split, translate and score them all. By default they look as those that the "
+        "checkpoint was trained on; fonts and photographs that it never saw show how far it carries.",
     )
     add_checkpoint(checkpoint, split="test", batch_size=8)
+    add_drawing(checkpoint)
     checkpoint.add_argument("--blank-source", action="store_true", help="show the model white pages instead")
     checkpoint.add_argument("--beams", type=positive, default=1, metavar="N", help="beams of the text (1: greedy)")
     checkpoint.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the arithmetic (fp32)")
@@ -93,11 +98,13 @@ def _pictures(options: argparse.Namespace) -> None:
 
 
 def _checkpoint(options: argparse.Namespace) -> None:
-    from translatotron_v.evaluation.checkpoint import TITLES, Options, render_split, score_checkpoint, sheet_pictures
+    from translatotron_v.evaluation.checkpoint import TITLES, Options, score_checkpoint, sheet_pictures
     from translatotron_v.evaluation.loading import TranslatorModel
+    from translatotron_v.evaluation.rendering import Drawing, render_split
     from translatotron_v.evaluation.report import finish
     from translatotron_v.inference.pipeline import Translator
 
+    drawing = Drawing(options.pages, options.fonts, options.photographs, options.seed)
     translator = Translator.from_pretrained(
         options.checkpoint, device=options.device, threads=options.threads, precision=options.precision
     )
@@ -111,11 +118,24 @@ def _checkpoint(options: argparse.Namespace) -> None:
         batch_size=options.batch_size,
         lower_case=not options.cased,
         worst=options.worst,
+        drawing=drawing,
     )
-    options.out = out_folder(options, chosen.split + ("-blank" if chosen.blank_source else ""))
-    pages = render_split(model.config, chosen.split, chosen.limit, chosen.blank_source)
+    options.out = out_folder(options, _name(chosen))
+    pages = render_split(model.config, chosen.split, chosen.limit, chosen.blank_source, drawing)
     report = score_checkpoint(model, pages, _reader(options), options.out, chosen)
     finish(report, options.out, options.command, sheet_pictures(pages, options.out), TITLES)
+
+
+def _name(chosen: "Options") -> str:
+    """Of the folder of results: the split, and in what it differs from plain strips."""
+    drawing = chosen.drawing
+    parts = {
+        "blank": chosen.blank_source,
+        drawing.pages: drawing.pages != "strips",
+        "fonts": drawing.fonts,
+        "photographs": drawing.photographs,
+    }
+    return "-".join([chosen.split, *(name for name, differs in parts.items() if differs)])
 
 
 def _reader(options: argparse.Namespace) -> Any:

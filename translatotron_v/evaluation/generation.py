@@ -17,6 +17,18 @@ from translatotron_v.evaluation.reading import progress
 from translatotron_v.inference.pictures import open_picture, save_picture
 
 Page = np.ndarray  # (H, W, C) uint8
+Bounds = tuple[float, float, float, float]  # left, top, right, bottom, pixels of the page
+
+_FORMAT = "pages with blocks"  # of what is kept in a folder; what was kept in another one is not read
+
+
+@dataclass(frozen=True)
+class GeneratedBlock:
+    """What a translator made of one block of text."""
+
+    bounds: Bounds  # of its source text
+    text: str  # the translation it meant to draw; empty where it left the block as it was
+    source_text: str  # what it read
 
 
 @dataclass(frozen=True)
@@ -26,6 +38,7 @@ class GeneratedPage:
     text: str  # the translation it meant to draw
     source_text: str  # what it read
     picture: Page
+    blocks: tuple[GeneratedBlock, ...] = ()  # of a translator that finds them
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,7 @@ def generate_pages(
     """
     digests = {index: _digest(page) for index, page in enumerate(pages) if page is not None}
     try:
-        done = _open_folder(folder, dict(identity), digests)
+        done = _open_folder(folder, {**identity, "format": _FORMAT}, digests)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
     waiting: dict[str, list[int]] = {}  # digest -> the pages that look so
@@ -102,7 +115,9 @@ def _open_folder(folder: Path, identity: dict[str, Any], digests: Mapping[int, s
             entry = json.loads(line)
             index = entry["index"]
             if digests.get(index) == entry["page"]:
-                page = GeneratedPage(entry["text"], entry["source_text"], to_page(open_picture(_file(folder, index))))
+                blocks = tuple(GeneratedBlock(_bounds(*bounds), *texts) for bounds, *texts in entry["blocks"])
+                picture = to_page(open_picture(_file(folder, index)))
+                page = GeneratedPage(entry["text"], entry["source_text"], picture, blocks)
                 done[index] = Generation(page, entry["cpu_seconds"])
         except (ValueError, KeyError, TypeError, UserError):
             continue  # cut short by a kill: the page is translated again
@@ -119,6 +134,7 @@ def _keep(folder: Path, finished: Mapping[int, Generation], digests: Mapping[int
             "page": digests[index],
             "text": generation.page.text,
             "source_text": generation.page.source_text,
+            "blocks": [[block.bounds, block.text, block.source_text] for block in generation.page.blocks],
             "cpu_seconds": generation.cpu_seconds,
         }
         for index, generation in finished.items()
@@ -128,6 +144,10 @@ def _keep(folder: Path, finished: Mapping[int, Generation], digests: Mapping[int
             file.write("".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries))
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
+
+
+def _bounds(left: float, top: float, right: float, bottom: float) -> Bounds:
+    return left, top, right, bottom
 
 
 def _digest(page: Page) -> str:

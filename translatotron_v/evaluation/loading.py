@@ -8,8 +8,8 @@ import torch
 
 from translatotron_v.config import Config
 from translatotron_v.data.pages import to_pixels
-from translatotron_v.evaluation.generation import GeneratedPage, Page, to_image, to_page
-from translatotron_v.inference.pipeline import Translator
+from translatotron_v.evaluation.generation import GeneratedBlock, GeneratedPage, Page, to_image, to_page
+from translatotron_v.inference.pipeline import BlockTranslation, Translator
 from translatotron_v.training.checkpoint import weights_digest
 
 
@@ -45,7 +45,12 @@ class TranslatorModel:
         answers = self._translator.translate(
             pictures, batch_size=len(pictures), beams=self._beams, image_steps=self._image_steps
         )
-        return [GeneratedPage(answer.text, answer.source_text, to_page(answer.image)) for answer in answers]
+        return [
+            GeneratedPage(
+                answer.text, answer.source_text, to_page(answer.image), tuple(map(generated_block, answer.blocks))
+            )
+            for answer in answers
+        ]
 
     @torch.inference_mode()
     def reconstruct(self, pages: Sequence[Page]) -> list[Page]:
@@ -55,3 +60,10 @@ class TranslatorModel:
         rebuilt = model.image_tokenizer.decode_from_ids(model.image_tokenizer.encode_to_ids(pixels))
         values = (rebuilt.float() * 255).round().to(torch.uint8)  # (B, C, H, W)
         return list(values.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def generated_block(block: BlockTranslation) -> GeneratedBlock:
+    """A block as scores need it; one that was left as it was says nothing."""
+    columns, rows = ([float(value) for value in side] for side in zip(*block.quad, strict=True))
+    bounds = (min(columns), min(rows), max(columns), max(rows))
+    return GeneratedBlock(bounds, "" if block.left else block.text, block.source_text)

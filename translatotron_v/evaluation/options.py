@@ -3,10 +3,11 @@
 import argparse
 from pathlib import Path
 
-from translatotron_v.arguments import positive
+from translatotron_v.arguments import not_negative, positive
 from translatotron_v.ocr import ENGINES
 
 OUT = Path("out") / "evaluate"
+PAGES = ("strips", "mix", "blocks")  # how test pages are drawn (see `evaluation.rendering`)
 
 
 def add_checkpoint(
@@ -38,6 +39,37 @@ def add_checkpoint(
     if device:
         parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (auto)")
         parser.add_argument("--threads", type=positive, default=1, metavar="N", help="CPU threads of the model (1)")
+
+
+def add_drawing(parser: argparse.ArgumentParser) -> None:
+    """How the test pages are drawn."""
+    parser.add_argument(
+        "--pages", choices=PAGES, default="strips",
+        help="strips: black on white, of the size of the model's canvas; mix: colour pages of one paragraph, 192x640, "
+        "text of 10 to 28 pixels on plain paper, gradients and photographs; blocks: the same with one to four "
+        "captions on 512x512, text of 12 to 24 pixels, scored block by block (strips)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--fonts", type=name_list, default=(), metavar="LIST",
+        help="bundled names or font files, with commas between them (those of training; the first of them for strips "
+        "of weights that were trained on strips cut from pages or on a typography of their own)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--photographs", type=name_list, default=(), metavar="LIST",
+        help="for mix and blocks: bundled ones (astronaut, chelsea, ...) with commas between them, or a folder of "
+        "pictures (all bundled ones)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=not_negative, default=0, metavar="N", help="of how mix and blocks look (0)"
+    )  # fmt: skip
+
+
+def name_list(text: str) -> tuple[str, ...]:
+    """Names with commas between them; at least one."""
+    names = tuple(name for part in text.split(",") if (name := part.strip()))
+    if not names:
+        raise argparse.ArgumentTypeError("names at least one, with commas between several")
+    return names
 
 
 def add_results(parser: argparse.ArgumentParser, *, cased: bool = False, ocr: bool = False) -> None:

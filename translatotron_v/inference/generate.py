@@ -73,6 +73,7 @@ def generate(
     texts: Sequence[str] | None = None,
     transcribe: bool = False,
     image_steps: int = 0,
+    families: Tensor | None = None,
 ) -> Generated:
     """Translate pages: read, write the text, draw the picture.
 
@@ -86,6 +87,7 @@ def generate(
         texts: translations to draw instead of the model's own.
         transcribe: the model was trained by SSR: it writes its transcript first (see ``generate_answer``).
         image_steps: passes of parallel decoding (see ``fill_image``); 0 writes one token after the other.
+        families: (B,), the fonts to draw in; by default those that the pages are set in.
 
     Raises:
         UserError: an unknown language, or parallel decoding with ``top_k`` above 1.
@@ -106,7 +108,7 @@ def generate(
         encoded = [vocabulary.encode(text)[: model.text_decoder.max_length - 2] for text in texts]
         tags = [vocabulary.tag("translate"), vocabulary.tag(target_language)]
         decoded = DecodedText(encoded, list(texts), [0.0] * len(texts), prefixes=[tags] * len(texts))
-    drawn, mask = drawing_states(model, vocabulary, source, decoded)
+    drawn, mask = drawing_states(model, vocabulary, source, decoded, families)
     if image_steps:
         if top_k > 1:
             raise UserError(f"parallel decoding (image steps {image_steps}) is greedy; take image steps 0 with top_k")

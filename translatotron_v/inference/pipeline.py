@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -100,6 +100,21 @@ def known_language(loaded: LoadedTranslator, language: str) -> str:
 
 
 @dataclass(frozen=True)
+class BlockTranslation:
+    """What became of one block of text on a picture."""
+
+    quad: tuple[tuple[float, float], ...]  # corners in pixels, (x, y), clockwise from the top left of its text
+    source_text: str = ""  # what the model read
+    text: str = ""  # what the block is meant to say
+    scores: dict[str, float] = field(default_factory=dict)  # as of `Translation`
+    family: str = ""  # of the font that it was taken for, and drawn in
+    size: float = 0.0  # pixels per em
+    colour: tuple[int, int, int] = (0, 0, 0)  # of the text
+    angle: float = 0.0  # degrees, positive where lines fall towards the right
+    left: str = ""  # why it was left as it was; empty where it was translated
+
+
+@dataclass(frozen=True)
 class Translation:
     """What became of one picture."""
 
@@ -107,6 +122,8 @@ class Translation:
     text: str  # what the picture is meant to say
     source_text: str  # what the model read in the source
     scores: dict[str, float]  # "text" and "image": geometric mean of the token probabilities, in [0, 1]
+    blocks: tuple[BlockTranslation, ...] = ()  # in reading order, of weights that translate whole pages
+    debug: dict[str, Image.Image] = field(default_factory=dict)  # name -> what the pipeline saw, where it was asked
 
     @property
     def doubts(self) -> list[str]:

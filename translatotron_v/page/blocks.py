@@ -1,13 +1,15 @@
 """Lines to blocks: paragraphs, headings and columns, each with its alignment, in reading order."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
-from translatotron_v.page.lines import EM_PER_HEIGHT, Bounds, Line, Point, move_points, turn
+from translatotron_v.page.lines import Line, Point, move_points, turn
+from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
 
 Alignment = Literal["left", "centre", "right", "justified"]
 
@@ -176,7 +178,7 @@ def _nearest(row: _Row, others: Sequence[_Row]) -> _Row | None:
 
 def _split_irregular(chain: list[_Row]) -> list[list[_Row]]:
     """Cut a chain where rows stand farther apart than its usual distance."""
-    distances = [below.middle - above.middle for above, below in zip(chain, chain[1:], strict=False)]
+    distances = [below.middle - above.middle for above, below in pairwise(chain)]
     if len(distances) < 2:
         return [chain]
     usual = sorted(distances)[(len(distances) - 1) // 2]
@@ -219,7 +221,7 @@ def _in_reading_order(blocks: list[Block]) -> list[Block]:
         if len(some) < 2:
             return some
         for edge in (0, 1):  # columns first, then what stands above the rest
-            first, rest = _cut_off(some, lambda block: (bounds[id(block)][edge], bounds[id(block)][edge + 2]))
+            first, rest = _cut_off(some, [(bounds[id(block)][edge], bounds[id(block)][edge + 2]) for block in some])
             if rest:
                 return order(first) + order(rest)
         return sorted(some, key=lambda block: (bounds[id(block)][1], bounds[id(block)][0]))
@@ -234,12 +236,16 @@ def _level_corners(matrix: np.ndarray, block: Block) -> Bounds:
     return left + slack, top + slack, right - slack, bottom - slack
 
 
-def _cut_off(blocks: list[Block], span: Callable[[Block], tuple[float, float]]) -> tuple[list[Block], list[Block]]:
-    """What lies before the first gap along one direction, and the rest; the rest is empty where there is no gap."""
-    ordered = sorted(blocks, key=lambda block: span(block)[0])
+def _cut_off(blocks: list[Block], spans: list[tuple[float, float]]) -> tuple[list[Block], list[Block]]:
+    """What lies before the first gap along one direction, and the rest; the rest is empty where there is no gap.
+
+    `spans` says from where to where each block reaches in that direction.
+    """
+    numbers = sorted(range(len(blocks)), key=lambda number: spans[number][0])
+    ordered = [blocks[number] for number in numbers]
     reach = -math.inf
-    for index, block in enumerate(ordered):
-        start, end = span(block)
+    for index, number in enumerate(numbers):
+        start, end = spans[number]
         if index and start >= reach:
             return ordered[:index], ordered[index:]
         reach = max(reach, end)

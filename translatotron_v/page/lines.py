@@ -15,18 +15,18 @@ import cv2
 import numpy as np
 
 from translatotron_v.ocr import LineDetector
+from translatotron_v.page.profile import BELOW_CENTRE, EM_PER_HEIGHT, Bounds, measure
 
 Point = tuple[float, float]  # x, y in pixels
-Bounds = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 STEEPEST = 15.0  # degrees; text tilted further is left as it is
 SMALLEST = 7.0  # pixels per em below which text cannot be read
-EM_PER_HEIGHT = 1 / 1.12  # pixels per em of a line for each pixel of its box's height, on average over families
 
 _LEVEL = 0.3  # degrees; lines tilted less than this are taken as level, and no pixel of theirs is resampled
 _SAME_TILT = 1.5  # degrees within which lines belong to the same tilt
 _SEARCH = 5.0  # degrees on either side of a box's angle within which the pixels' angle is looked for
 _TILTS = 2  # a picture is turned and searched again for so many different angles at most
+_TEXT_LIKE = 0.93  # fit of a line's profile from which its size and place are taken from it instead of from its box
 _LONG = 3.0  # lines this many times longer than high have an angle that can be measured
 
 
@@ -74,7 +74,8 @@ def find_lines(pixels: np.ndarray, detector: LineDetector) -> list[Line]:
     lines = [replace(line, angle=_measure_angle(line, slopes)) if _measurable(line) else line for line in lines]
     for tilt in _tilts(lines):
         lines = _search_tilted(pixels, detector, lines, tilt)
-    return [_judge(_settle(line, _tilt_of(line, lines))) for line in lines]
+    lines = [_settle(line, _tilt_of(line, lines)) for line in lines]
+    return [_judge(_tighten(line, pixels)) for line in lines]
 
 
 def turn(angle: float, height: int, width: int) -> tuple[np.ndarray, tuple[int, int]]:
@@ -241,6 +242,36 @@ def _settle(line: Line, tilt: float) -> Line:
         )
     )
     return Line(quad, tilt, height, line.left)
+
+
+def _tighten(line: Line, pixels: np.ndarray) -> Line:
+    """Give a line's box the height and place that its ink has, which the detector knows to 4 pixels only."""
+    if line.height > line.width or abs(line.angle) > STEEPEST:
+        return line
+    matrix, _ = turn(line.angle, 1, 1)
+    corners = move_points(matrix, line.quad)
+    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+    room = 0.6 * line.height + 2
+    corner = np.floor((left, top - room))
+    size = math.ceil(right - corner[0]), math.ceil(bottom + room - corner[1])
+    matrix = matrix - np.array([[0, 0, corner[0]], [0, 0, corner[1]]])
+    window = warp(pixels, matrix, size, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE).astype(np.float32)
+    paper = np.median(window, axis=(0, 1))
+    ink = np.linalg.norm(window - paper, axis=-1)
+    strong = float(np.percentile(ink, 95))
+    if strong < 8:  # grey levels; nothing stands out
+        return line
+    ink = np.clip(ink / strong - 0.3, 0, 1)  # texture of the background is fainter than text
+    box = (left - corner[0], top - corner[1], right - corner[0], bottom - corner[1])
+    setting = measure(ink, [box])
+    if setting.fit < _TEXT_LIKE:
+        return line
+    height = setting.em / EM_PER_HEIGHT
+    middle = setting.baselines[0] - BELOW_CENTRE * setting.em
+    edges = middle - height / 2, middle + height / 2
+    level = [(box[0], edges[0]), (box[2], edges[0]), (box[2], edges[1]), (box[0], edges[1])]
+    quad = move_points(cv2.invertAffineTransform(matrix), level)
+    return replace(line, quad=tuple((float(x), float(y)) for x, y in quad), height=height)
 
 
 def _judge(line: Line) -> Line:

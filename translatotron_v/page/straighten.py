@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from translatotron_v.page.blocks import Block
-from translatotron_v.page.lines import Bounds, Point, move_points, turn, warp
+from translatotron_v.page.lines import Point, move_points, turn, warp
+from translatotron_v.page.profile import Bounds
 
 _MARGIN = 1.0  # ems of background around a block, from which its background is judged
 _SLACK = 0.15  # share of a line's height by which its accents and descenders may reach beyond its box

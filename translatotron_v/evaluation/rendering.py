@@ -1,0 +1,234 @@
+"""The pages on which a checkpoint is scored: the pairs of a split, drawn in one of three ways.
+
+`strips` are pages of the model's canvas, as plain as can be; `mix` are colour pages of one paragraph in many looks;
+`blocks` are larger ones, with several captions at places of their own. Equal arguments give equal pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from data_synth.backgrounds import pictures_in
+from data_synth.fonts import covered
+from data_synth.photographs import bundled_photographs
+from data_synth.render import PageLayout, PagePair, StyleOptions, render_sample
+from translatotron_v.config import Config, PageConfig
+from translatotron_v.data import pages as data_pages
+from translatotron_v.data import shards
+from translatotron_v.data.pairs import TextPair, one_family_of_errors, pictures_of, read_split
+from translatotron_v.errors import UserError
+from translatotron_v.evaluation.generation import Bounds, Page
+from translatotron_v.evaluation.options import PAGES
+
+_LAYOUTS = {"mix": PageLayout(192, 640, 3, "paragraph"), "blocks": PageLayout(512, 512, 3, "blocks")}
+_SIZES = {"mix": (10, 28), "blocks": (12, 24)}  # pixels per em
+_SMALLEST = 10  # pixels per em down to which is tried where a text does not fit
+_MARGIN = 16  # pixels left free on every side
+_MOST_BLOCKS = 4  # on one page
+
+
+@dataclass(frozen=True)
+class TestPage:
+    """Pairs of a split on one page, folded as the checkpoint's are, and rendered; a page that does not fit is None.
+
+    Attributes:
+        source, reference: the texts; those of several blocks are separated by newlines.
+        source_page, reference_page: pixels (H, W, 1 or 3).
+        regions: where each block puts its lines, on both pages; none for a page that is one block.
+    """
+
+    source: str
+    reference: str
+    source_page: Page | None
+    reference_page: Page | None
+    regions: tuple[Bounds, ...] = ()
+
+    @property
+    def sources(self) -> list[str]:
+        """The source text of each block."""
+        return self.source.split("\n")
+
+    @property
+    def references(self) -> list[str]:
+        """The reference text of each block."""
+        return self.reference.split("\n")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How the pages of a test are drawn.
+
+    Attributes:
+        pages: one of `PAGES`.
+        fonts: bundled names or paths of font files; none: those that the checkpoint was trained on.
+        photographs: names of bundled ones, or one folder of pictures, behind the text of some pages of `mix` and
+            `blocks`; none: every bundled one.
+        seed: of the looks of `mix` and `blocks`, and of the places of blocks.
+        pictures: the files behind `photographs`.
+
+    Raises:
+        UserError: a kind of pages, a font or a photograph that does not exist, or photographs for strips.
+    """
+
+    pages: str = "strips"
+    fonts: tuple[str, ...] = ()
+    photographs: tuple[str, ...] = ()
+    seed: int = 0
+    pictures: tuple[str, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.pages not in PAGES:
+            raise UserError(f"pages {self.pages!r}: choose one of {', '.join(PAGES)}")
+        if self.pages == "strips" and self.photographs:
+            raise UserError("photographs: strips have none behind their text; take pages mix or blocks")
+        with one_family_of_errors():
+            for font in self.fonts:
+                covered(font)  # found, and a font
+        object.__setattr__(self, "pictures", _files_of(self.photographs))
+
+    def settings(self, config: Config) -> dict[str, str | int]:
+        """For the report: what was drawn, files by their names only."""
+        photographs = [Path(name).name for name in self.photographs] or ["all bundled"]
+        return {
+            "pages": self.pages,
+            "fonts": ", ".join(Path(font).name for font in self._fonts(config)),
+            "photographs": "none" if self.pages == "strips" else ", ".join(photographs),
+            "seed": self.seed,
+        }
+
+    def strips(self, config: Config) -> PageConfig:
+        """The pages of training in plain typography; in one font only where training had another typography."""
+        page = config.page
+        if redrawn(page):
+            page = replace(page, snap=0, pitch=1, source_sizes=[])
+        return replace(page, fonts=self._fonts(config))
+
+    def looks(self, config: Config) -> StyleOptions:
+        """What the styles of `mix` and `blocks` are drawn from."""
+        return StyleOptions(
+            fonts=tuple(self._fonts(config)),
+            sizes=_SIZES[self.pages],
+            line_height=0,
+            margin=_MARGIN,
+            top=_MARGIN,
+            colours=True,
+            backgrounds=("plain", "gradient", "folder" if self.pictures else "photo"),
+            pictures=self.pictures,
+        )
+
+    def _fonts(self, config: Config) -> list[str]:
+        if self.fonts:
+            return list(self.fonts)
+        return config.page.fonts[:1] if self.pages == "strips" and redrawn(config.page) else config.page.fonts
+
+
+def redrawn(page: PageConfig) -> bool:
+    """Whether training set its pages in a typography of its own, so that the strips of a test are drawn otherwise."""
+    return bool(page.snap or page.pitch > 1 or page.source_sizes)
+
+
+def render_split(
+    config: Config, split: str, limit: int = 0, blank_source: bool = False, drawing: Drawing | None = None
+) -> list[TestPage]:
+    """Render the pairs of a split, or as strips take its pages from shards where there are some (those that fit).
+
+    Every pair is on one page and in the order of the corpus. Strips take their fonts in turn.
+
+    Args:
+        limit: only the first pairs; 0 takes all.
+        blank_source: white source pages.
+        drawing: strips in the fonts of training where it is not given.
+
+    Raises:
+        UserError: the corpus or the split is missing; fonts for pages that are stored.
+    """
+    drawing = drawing or Drawing()
+    pairs = read_split(config, split)
+    pairs = pairs[:limit] if limit else pairs
+    if not pairs:
+        raise UserError(f"{config.data.folder}: split {split!r} is empty")
+    draw = {"strips": _strips, "mix": _mix, "blocks": _blocks}[drawing.pages]
+    with one_family_of_errors():
+        rendered = draw(pairs, config, drawing)
+    if not blank_source:
+        return rendered
+    return [
+        page if page.source_page is None else replace(page, source_page=np.full_like(page.source_page, 255))
+        for page in rendered
+    ]
+
+
+def _strips(pairs: Sequence[TextPair], config: Config, drawing: Drawing) -> list[TestPage]:
+    """Pages of the model's canvas."""
+    if drawing.fonts and any(pictures_of(pair) is not None for pair in pairs):
+        raise UserError(f"{config.data.folder}: fonts: its pages are stored as they are; take pages mix or blocks")
+    layout = data_pages.page_layout(config.model.canvas)
+    samples = data_pages.plain_samples(pairs, replace(config, page=drawing.strips(config)))
+    return [TestPage(item.source, item.target, _strip(item, layout, 0), _strip(item, layout, 1)) for item in samples]
+
+
+def _strip(sample: data_pages.Sample, layout: PageLayout, side: int) -> Page | None:
+    """The source (0) or target (1) page, as it is stored or else rendered; None if its text does not fit."""
+    if sample.pictures is not None:
+        return shards.decode(sample.pictures[side])
+    rendered = data_pages.render_page((sample.source, sample.target)[side], layout, sample.style)
+    return None if rendered is None else rendered.pixels
+
+
+def _mix(pairs: Sequence[TextPair], config: Config, drawing: Drawing) -> list[TestPage]:
+    """Pages (192, 640, 3) of one pair; page i is a function of the seed, i and its texts."""
+    return [
+        _test_page(TextPair(pair.source, pair.target), _draw(pair, config, drawing, index), single=True)
+        for index, pair in enumerate(pairs)
+    ]
+
+
+def _blocks(pairs: Sequence[TextPair], config: Config, drawing: Drawing) -> list[TestPage]:
+    """Pages (512, 512, 3) of one to four pairs that follow each other; fewer than were drawn where there is no room."""
+    pages: list[TestPage] = []
+    start = 0
+    while start < len(pairs):
+        rng = np.random.default_rng([drawing.seed, len(pages), _MOST_BLOCKS])
+        wanted = min(int(rng.integers(1, _MOST_BLOCKS + 1)), len(pairs) - start)
+        for count in range(wanted, 0, -1):
+            chosen = pairs[start : start + count]
+            pair = TextPair("\n".join(one.source for one in chosen), "\n".join(one.target for one in chosen))
+            drawn = _draw(pair, config, drawing, len(pages))
+            if drawn is not None or count == 1:
+                pages.append(_test_page(pair, drawn))
+                start += count
+                break
+    return pages
+
+
+def _draw(pair: TextPair, config: Config, drawing: Drawing, index: int) -> PagePair | None:
+    """Both pages in the look that the seed and the page's number give; None if one does not fit."""
+    layout, looks = _LAYOUTS[drawing.pages], drawing.looks(config)
+    return render_sample(pair, layout, looks, drawing.seed, index, _SMALLEST)[0]
+
+
+def _test_page(pair: TextPair, drawn: PagePair | None, single: bool = False) -> TestPage:
+    if drawn is None:
+        return TestPage(pair.source, pair.target, None, None)
+    regions = () if single else tuple(drawn.regions)
+    return TestPage(pair.source, pair.target, drawn.source.pixels, drawn.target.pixels, regions)
+
+
+def _files_of(photographs: Sequence[str]) -> tuple[str, ...]:
+    """The files of bundled photographs, named with their suffix or without it, or those in one folder."""
+    if not photographs:
+        return ()
+    with one_family_of_errors():
+        bundled = {Path(name).stem: path for name, path in bundled_photographs().items()}
+        names = [name if name in bundled else Path(name).stem for name in photographs]
+        known = [Path(name).name == name and stem in bundled for name, stem in zip(photographs, names, strict=True)]
+        if all(known):
+            return tuple(str(bundled[name]) for name in names)
+        if len(photographs) == 1 and Path(photographs[0]).expanduser().is_dir():
+            return pictures_in(photographs[0])
+    unknown = photographs[known.index(False)]
+    raise UserError(
+        f"photograph {unknown!r}: neither a folder of pictures nor a bundled photograph ({', '.join(bundled)})"
+    )

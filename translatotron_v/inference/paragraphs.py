@@ -1,0 +1,148 @@
+"""Paragraphs through a model that reads strips: what stands where, sentence by sentence, and what becomes of it.
+
+A paragraph comes as runs of ink (`page.strips`), mostly words. It is read once, so that it can be cut into sentences,
+and each sentence is then translated on a strip of its own.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from translatotron_v.config import ModelConfig
+from translatotron_v.inference.generate import generate, look, read_ctc_frames
+from translatotron_v.inference.pipeline import LoadedTranslator
+from translatotron_v.page.strips import LINE, Run, Strip, pack, words_of
+
+Item = TypeVar("Item")
+
+_END = re.compile(r"[.!?…][\"'”“’»)\]]*$")  # how the last word of a sentence ends
+_BEGIN = re.compile(r"[\"'„“‚‘«(\[]*[A-ZÄÖÜÀ-ÝČĎĚŇŘŠŤŮŽ0-9]")  # how the first word of the next one begins
+
+
+@dataclass
+class Paragraph:
+    """A block of text on its way through the model.
+
+    Attributes:
+        runs: its ink at the strips' size, in reading order.
+        text: what was read; ``family`` is the font it is set in, "" where the model knows one only.
+        sentences: strips that are translated, one for each sentence or part of one that fits a strip.
+        translations: of the sentences.
+        words: pictures (32, w) of the translation's words, ink in [0, 1].
+        drawn: the strips (96, 512) that the model wrote, ink in [0, 1].
+        scores: "text" and "image" of each sentence, mean log-probability (nats).
+    """
+
+    runs: list[Run]
+    text: str = ""
+    family: str = ""
+    sentences: list[Strip] = field(default_factory=list)
+    translations: list[str] = field(default_factory=list)
+    words: list[np.ndarray] = field(default_factory=list)
+    drawn: list[np.ndarray] = field(default_factory=list)
+    scores: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def translation(self) -> str:
+        """The whole of it."""
+        return " ".join(text for text in self.translations if text)
+
+    @property
+    def confidence(self) -> dict[str, float]:
+        """Geometric means of the token probabilities, those of the worst sentence: in [0, 1]."""
+        return {
+            name: math.exp(min(scores[name] for scores in self.scores)) for name in ("text", "image") if self.scores
+        }
+
+
+@torch.inference_mode()
+def translate_paragraphs(
+    loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], batch_size: int, **options: Any
+) -> None:
+    """Read, cut into sentences, translate and draw paragraphs in place.
+
+    Args:
+        batch_size: strips at a time.
+        options: what ``generate`` takes.
+    """
+    model, vocabulary = loaded.model, loaded.vocabulary
+    device = next(model.parameters()).device
+    strips = [(paragraph, strip) for paragraph in paragraphs for strip in pack(paragraph.runs)]
+    logits: dict[int, list[Tensor]] = {id(paragraph): [] for paragraph in paragraphs}
+    read: dict[int, list[str]] = {id(paragraph): [""] * len(paragraph.runs) for paragraph in paragraphs}
+    for batch in _batches(strips, batch_size):
+        source = look(model, vocabulary, _pixels([strip for _, strip in batch]).to(device))
+        frames = read_ctc_frames(model.ctc_logits(source), vocabulary)
+        families = model.family_logits(source).cpu() if model.family_head is not None else None
+        for place, (paragraph, strip) in enumerate(batch):
+            assign(read[id(paragraph)], strip, *frames[place], model.config)
+            if families is not None:
+                logits[id(paragraph)].append(families[place])
+    asked: list[tuple[Paragraph, Strip, int]] = []
+    for paragraph in paragraphs:
+        texts = read[id(paragraph)]
+        paragraph.text = " ".join(text.strip() for text in texts if text.strip())
+        family = 0
+        if logits[id(paragraph)]:
+            family = int(torch.stack(logits[id(paragraph)]).mean(0).argmax())
+            paragraph.family = model.config.families[family]
+        paragraph.sentences = [strip for runs in sentences(paragraph.runs, texts) for strip in fitting(runs)]
+        asked += [(paragraph, strip, family) for strip in paragraph.sentences]
+    for part in _batches(asked, batch_size):
+        known = torch.tensor([family for _, _, family in part]).to(device) if model.family_head is not None else None
+        pixels = _pixels([strip for _, strip, _ in part]).to(device)
+        made = generate(model, vocabulary, pixels, families=known, **options)
+        drawn = 1 - made.pixels.float().mean(1).cpu().numpy()
+        for place, (paragraph, _, _) in enumerate(part):
+            paragraph.translations.append(made.texts[place])
+            paragraph.drawn.append(drawn[place])
+            paragraph.words += words_of(drawn[place], len(made.texts[place].split()))
+            paragraph.scores.append({"text": made.text_scores[place], "image": made.image_scores[place]})
+
+
+def assign(texts: list[str], strip: Strip, read: str, frames: Sequence[int], config: ModelConfig) -> None:
+    """Add each character that was read off a strip to the text of the run that stands where it was read."""
+    rows, width = config.image_encoder.patch
+    columns = config.canvas.width // width
+    for character, frame in zip(read, frames, strict=True):
+        state, part = divmod(frame, config.ctc_frames)
+        row, column = divmod(state, columns)
+        run = strip.run_at(row * rows // LINE, (column + (part + 0.5) / config.ctc_frames) * width)
+        if run is not None and (character != " " or texts[run]):
+            texts[run] += character
+
+
+def sentences(runs: Sequence[Run], texts: Sequence[str]) -> list[list[Run]]:
+    """The runs of each sentence: one ends where a run's text does and the next one's begins like a sentence."""
+    parts: list[list[Run]] = [[]]
+    for index, run in enumerate(runs):
+        parts[-1].append(run)
+        following = next((text.strip() for text in texts[index + 1 :] if text.strip()), "")
+        if following and _END.search(texts[index].strip()) and _BEGIN.match(following):
+            parts.append([])
+    return [part for part in parts if part]
+
+
+def fitting(runs: Sequence[Run]) -> list[Strip]:
+    """One strip for a sentence or, where it is longer than a strip, one for each of as few parts as are needed."""
+    strips = pack(runs)
+    if len(strips) == 1 or len(runs) < 2:
+        return strips
+    middle = len(runs) // 2
+    return [*fitting(runs[:middle]), *fitting(runs[middle:])]
+
+
+def _pixels(strips: Sequence[Strip]) -> Tensor:
+    """Strips as the model sees them: (B, 1, 96, 512), black on white."""
+    return torch.from_numpy(1 - np.stack([strip.ink for strip in strips]))[:, None].float()
+
+
+def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

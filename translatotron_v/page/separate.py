@@ -1,0 +1,243 @@
+"""A picture of text taken apart: how much of every pixel is ink, the ink's colour, and what lies behind.
+
+Shapes: H and W pixels of a crop. Colours are RGB in [0, 1].
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from translatotron_v.config import config_from_text
+from translatotron_v.errors import UserError
+from translatotron_v.models.separator import Separator
+from translatotron_v.training.checkpoint import load_module, resolve
+
+_LEAST = 8  # pixels of ink below which a crop counts as empty
+_FAINT = 0.1  # coverage from which a pixel is no longer background
+_FRINGE = 2  # pixels around ink whose colour may be touched by it
+_FAINT_INK = 0.3  # coverage from which a pixel says something of the ink's colour
+_SURE = 0.9  # coverage from which it shows it, where its neighbours do too
+_CORE = 24  # such pixels that are enough to take the colour from
+_NEAR = 0.12  # distance of ink and background (black to white is 1.73) under which colours say nothing of coverage
+_DOUBT = 0.08  # standard error of a network's coverage
+_NOISE = 0.01  # least standard error of a background, in distance of colours
+_RELAXATIONS = 6  # of a filled hole, on each level of its pyramid
+_WINDOWS = (15, 31, 63, 127)  # pixels of a running median, the smallest one that is wide enough is taken
+_STROKES = 5.0  # a median's window is at least as wide as this many strokes
+_LEGIBLE = 0.12  # distance of colours that counts as text without a network
+
+
+@dataclass(frozen=True)
+class Layers:
+    """``background * (1 - ink) + colour * ink`` is the picture again, but for noise under the text."""
+
+    ink: np.ndarray  # (H, W) float32, coverage 0..1
+    colour: tuple[float, float, float]  # of the text, RGB in [0, 1]; black where there is none
+    background: np.ndarray  # (H, W, 3) float32 in [0, 1], the crop without its text
+
+    def compose(self) -> np.ndarray:
+        """The layers over one another, (H, W, 3)."""
+        ink = self.ink[..., None]
+        return self.background * (1 - ink) + np.float32(self.colour) * ink
+
+
+def separate(pixels: np.ndarray, separator: Separator | None = None, where: np.ndarray | None = None) -> Layers:
+    """Take a crop around one block of text, in one colour, apart.
+
+    Coverage comes from the network, or else from a running median; the hole that the text leaves is filled from its
+    rim; then the compositing equation ``pixels = background * (1 - ink) + colour * ink`` is solved for the ink, which
+    counts the more, the smoother the background and the stronger the contrast.
+
+    Args:
+        pixels: (H, W, 3) float32 in [0, 1].
+        separator: a trained network, in evaluation mode; None works with colours alone, for text that stands out from
+            an even background.
+        where: (H, W) bool, true where ink may be (inside the lines of text); None: everywhere.
+
+    Raises:
+        ValueError: an array of another shape or type.
+    """
+    _require_picture(pixels, where)
+    coverage = _by_median(pixels, where) if separator is None else _by_network(pixels, separator)
+    if where is not None:
+        coverage = np.where(where, coverage, np.float32(0))
+    if np.count_nonzero(coverage > 0.5) < _LEAST:
+        return Layers(np.zeros(pixels.shape[:2], dtype=np.float32), (0.0, 0.0, 0.0), pixels.copy())
+    hole = _grow(coverage > _FAINT, _FRINGE)
+    if where is not None:
+        hole &= where
+    background = fill(pixels, hole)
+    colour = _ink_colour(pixels, background, coverage)
+    ink = _solve(pixels, background, colour, coverage, hole, None if separator is None else _DOUBT)
+    return Layers(ink, (float(colour[0]), float(colour[1]), float(colour[2])), background)
+
+
+def load_separator(folder: str | Path) -> Separator:
+    """The network of a run or checkpoint of the stage ``separator``, or that lies beside a model's weights.
+
+    Raises:
+        CheckpointError: there is none, or its weights do not fit the settings beside them.
+    """
+    folder = resolve(folder)
+    path = folder / "config.yaml"
+    try:
+        config = config_from_text(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    separator = Separator(config.model.separator)
+    load_module(separator, folder, "separator")
+    # channels_last: two thirds of the time on a CPU
+    return separator.to(memory_format=torch.channels_last).requires_grad_(False).eval()
+
+
+def fill(pixels: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) with the colours around a hole (H, W) bool drawn smoothly over it.
+
+    What is known is averaged to coarser and coarser pictures until nothing of the hole is left; on the way back each
+    finer one is relaxed towards the membrane that hangs from the hole's rim (Laplace's equation).
+    """
+    known = np.where(hole, np.float32(0), np.float32(1))
+    if not known.any():
+        return pixels.copy()
+    filled = _fill(pixels * known[..., None], known)
+    return np.where(hole[..., None], filled.clip(0, 1), pixels)
+
+
+def _fill(pixels: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Known pixels (H, W, 3), the others black, and weights (H, W) -> all pixels."""
+    height, width = known.shape
+    if known.all() or max(height, width) == 1:
+        return pixels / np.maximum(known, 1e-6)[..., None]
+    size = ((width + 1) // 2, (height + 1) // 2)
+    weight = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
+    colour = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) / np.maximum(weight, 1e-6)[..., None]
+    some = (weight > 0.0).astype(np.float32)
+    coarse = _fill(colour * some[..., None], some)
+    hole = known[..., None] == 0
+    filled = np.where(hole, cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR), pixels)
+    for _ in range(_RELAXATIONS):
+        filled = np.where(hole, cv2.blur(filled, (3, 3), borderType=cv2.BORDER_REPLICATE), filled)
+    return filled
+
+
+def _by_network(pixels: np.ndarray, separator: Separator) -> np.ndarray:
+    """Coverage (H, W) as the network sees it."""
+    device = next(separator.parameters()).device
+    batch = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].to(device)  # channels stay last
+    with torch.inference_mode():
+        return separator(batch)[0, 0].sigmoid().cpu().numpy()
+
+
+def _by_median(pixels: np.ndarray, where: np.ndarray | None) -> np.ndarray:
+    """Coverage (H, W) by colours alone: what stands out from a running median, in the colour that most of it has."""
+    grey_levels = np.rint(pixels * 255).astype(np.uint8)
+    nothing = np.zeros(pixels.shape[:2], dtype=np.float32)
+    text = background = distance = nothing
+    for window in _WINDOWS:
+        background = cv2.medianBlur(grey_levels, window).astype(np.float32) / 255
+        distance = np.linalg.norm(pixels - background, axis=2).astype(np.float32)
+        if where is not None:
+            distance = np.where(where, distance, np.float32(0))
+        threshold = max(_otsu(distance), _LEGIBLE)
+        text = (distance > threshold).astype(np.uint8)
+        if np.count_nonzero(text) < _LEAST:
+            continue
+        stroke = 2 * np.quantile(cv2.distanceTransform(text, cv2.DIST_L2, 3)[text > 0], 0.95)
+        if window >= _STROKES * stroke:
+            break
+    if np.count_nonzero(text) < _LEAST:
+        return nothing
+    chosen = text > 0
+    colour = pixels[chosen & (distance >= np.quantile(distance[chosen], 0.8))].mean(axis=0)
+    for _ in range(4):  # two means: the ink's colour, and for each pixel that of its own background
+        inked = chosen & (np.linalg.norm(pixels - colour, axis=2) < distance)
+        if np.count_nonzero(inked) < _LEAST:
+            return nothing
+        strong = inked & (distance >= np.median(distance[inked]))
+        colour = np.median(pixels[strong], axis=0)
+    coverage, _ = _equation(pixels, background, colour)
+    return np.where(_grow(inked, 1), coverage, np.float32(0))
+
+
+def _ink_colour(pixels: np.ndarray, background: np.ndarray, coverage: np.ndarray) -> np.ndarray:
+    """The colour (3,) of the text: the median inside its strokes, or for thin ones an extrapolation to full ink.
+
+    The extrapolation solves the compositing equation for the colour, in the least squares over all inked pixels, and
+    goes on in the same direction as far as the farthest tenth of the pixels does.
+    """
+    core = cv2.erode((coverage > _SURE).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    if np.count_nonzero(core) >= _CORE:
+        return np.median(pixels[core], axis=0)
+    inked = coverage > _FAINT_INK
+    share = coverage[inked][:, None]
+    rest = pixels[inked] - background[inked] * (1 - share)
+    colour = (share * rest).sum(axis=0) / np.square(share).sum()
+    most = coverage > 0.5
+    start = background[most].mean(axis=0)
+    towards = colour - start
+    reached = (pixels[most] - background[most]) @ towards / max(float(towards @ towards), 1e-6)
+    return (start + towards * max(1.0, float(np.quantile(reached, 0.9)))).clip(0, 1)
+
+
+def _equation(pixels: np.ndarray, background: np.ndarray, colour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coverage (H, W) that mixes background and colour to the pixels, and the distance (H, W) of the two."""
+    towards = np.asarray(colour, dtype=np.float32) - background
+    squared = np.square(towards).sum(axis=2)
+    coverage = ((pixels - background) * towards).sum(axis=2) / np.maximum(squared, 1e-6)
+    return coverage.clip(0, 1), np.sqrt(squared)
+
+
+def _solve(
+    pixels: np.ndarray,
+    background: np.ndarray,
+    colour: np.ndarray,
+    coverage: np.ndarray,
+    hole: np.ndarray,
+    doubt: float | None,
+) -> np.ndarray:
+    """Ink (H, W): the solution of the compositing equation and a network's coverage, each by how sure it is.
+
+    The equation errs by the background's own unrest beside the text, divided by its distance from the ink's colour;
+    the network by ``doubt``. Without a network (None) the first guess counts only where colours say nothing.
+    """
+    solved, distance = _equation(pixels, background, colour)
+    if doubt is None:
+        ink = np.where(distance > _NEAR, solved, coverage)
+    else:
+        smooth = fill(pixels, hole | _checker(hole))
+        rim = _grow(hole, 6) & ~hole
+        unrest = np.linalg.norm(pixels - smooth, axis=2)[rim & _checker(hole)]
+        noise = max(float(np.sqrt(np.square(unrest).mean())) if unrest.size else 0.0, _NOISE)
+        trust = doubt**2 / (doubt**2 + np.square(noise / np.maximum(distance, 1e-3)))
+        ink = np.where(distance > _NEAR, trust * solved + (1 - trust) * coverage, coverage)
+    return np.where(hole, ink, np.float32(0)).astype(np.float32)
+
+
+def _checker(mask: np.ndarray) -> np.ndarray:
+    rows, columns = np.indices(mask.shape)
+    return (rows // 3 + columns // 3) % 2 == 0
+
+
+def _grow(mask: np.ndarray, reach: int) -> np.ndarray:
+    """A mask (H, W) and all pixels that are at most so many rows and columns away from it."""
+    size = 2 * reach + 1
+    return cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
+
+
+def _otsu(values: np.ndarray) -> float:
+    """The threshold that splits values best in two (Otsu 1979)."""
+    top = max(float(values.max()), 1e-6)
+    level, _ = cv2.threshold(np.rint(values / top * 255).astype(np.uint8), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    return level / 255 * top
+
+
+def _require_picture(pixels: np.ndarray, where: np.ndarray | None) -> None:
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise ValueError(f"pixels: expected shape (H, W, 3), got {pixels.shape}")
+    if pixels.dtype != np.float32:
+        raise ValueError(f"pixels: expected float32 in [0, 1], got {pixels.dtype}")
+    if where is not None and (where.shape != pixels.shape[:2] or where.dtype != bool):
+        raise ValueError(f"where: expected bool of shape {pixels.shape[:2]}, got {where.dtype} of {where.shape}")

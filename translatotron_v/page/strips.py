@@ -1,0 +1,292 @@
+"""Lines of a block to strips, the pictures that the model reads, and the strips it writes to words.
+
+A strip is three lines of 32 rows, with text of 20 pixels per em, every baseline in the same row of its line. Ink is
+coverage in [0, 1], float32: 1 where a strip is black.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from translatotron_v.page.profile import Bounds, Setting
+
+HEIGHT, WIDTH = 96, 512  # of a strip, pixels
+LINE = 32  # rows of a line
+LINES = HEIGHT // LINE
+MARGIN = 2  # columns left free at either side
+EM = 20  # pixels per em
+BASELINE = 23  # row of a line on which its letters stand: the first row below them
+SNAP = 8  # columns; words that the model writes begin at multiples of it after the margin
+GAP = 7  # columns between two words where nothing else is known
+
+_EXACT = 0.02  # a text whose size is so near to a strip's is not resampled
+_FAINT = 0.15  # coverage up to which a column counts as empty
+
+
+@dataclass(frozen=True)
+class Run:
+    """A piece of a line at a strip's size: a word or several.
+
+    Attributes:
+        ink: (32, w).
+        line: which line of the block it stands on.
+        left: its first column in that line.
+        gap: empty columns before it on its line; 0 for the first.
+    """
+
+    ink: np.ndarray
+    line: int
+    left: int
+    gap: int
+
+    @property
+    def width(self) -> int:
+        return self.ink.shape[1]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a run stands in a strip: which one, in which of the strip's lines, columns from left up to right."""
+
+    run: int
+    row: int
+    left: int
+    right: int
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A strip, and which runs stand where in it.
+
+    Attributes:
+        ink: (96, 512).
+        placed: in reading order; runs are counted as `pack` was given them.
+    """
+
+    ink: np.ndarray
+    placed: tuple[Placed, ...]
+
+    def run_at(self, row: int, column: float) -> int | None:
+        """The run whose columns are nearest to a place in one of the three lines; None where that line is empty."""
+        there = [place for place in self.placed if place.row == row]
+        if not there:
+            return None
+        return min(there, key=lambda place: max(place.left - column, column - place.right, 0.0)).run
+
+
+def resample(ink: np.ndarray, scale: float, corner: tuple[float, float], size: tuple[int, int]) -> np.ndarray:
+    """A part of an ink picture at another size.
+
+    Args:
+        ink: (h, w); there is none beyond it.
+        scale: pixels of the answer for each of `ink`.
+        corner: the place (x, y) in `ink`, pixel edges, that becomes the answer's top left corner.
+        size: height and width of the answer.
+
+    Returns:
+        Coverage of that size: bicubic; when shrinking, averaged over the pixels that fall together.
+    """
+    height, width = size
+    reach = math.ceil(4 / min(scale, 1.0)) + 1  # of the filter beyond what is asked for
+    left, top = math.floor(corner[0]) - reach, math.floor(corner[1]) - reach
+    right, bottom = math.ceil(corner[0] + width / scale) + reach, math.ceil(corner[1] + height / scale) + reach
+    window = np.zeros((bottom - top, right - left), dtype=np.float32)
+    rows = slice(max(top, 0), min(bottom, ink.shape[0]))
+    columns = slice(max(left, 0), min(right, ink.shape[1]))
+    if rows.start < rows.stop and columns.start < columns.stop:
+        target = window[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+        target[:] = ink[rows, columns]
+    x, y = corner[0] - left, corner[1] - top
+    if scale == 1 and x == int(x) and y == int(y):
+        return window[int(y) : int(y) + height, int(x) : int(x) + width].copy()
+    box = (x, y, x + width / scale, y + height / scale)
+    answer = Image.fromarray(window).resize((width, height), Image.Resampling.BICUBIC, box=box)
+    return np.clip(np.asarray(answer, dtype=np.float32), 0, 1)
+
+
+def normalise(ink: np.ndarray, rows: Sequence[Bounds], setting: Setting) -> list[np.ndarray]:
+    """The lines of a block at a strip's size: for each (32, w), its baseline in row `BASELINE`, its ink from column 0.
+
+    Args:
+        ink: coverage (h, w) of the block's crop.
+        rows: the box of each line in the crop.
+        setting: what `measure` found.
+    """
+    scale = EM / setting.em
+    if abs(scale - 1) < _EXACT:
+        scale = 1.0
+    lines = []
+    for index, ((left, _, right, _), base) in enumerate(zip(rows, setting.baselines, strict=True)):
+        base = float(round(base)) if scale == 1 else base
+        # Ink beyond halfway to a neighbour's letters is the neighbour's.
+        above = setting.baselines[index - 1] + 0.28 * setting.em if index else 0.0
+        below = math.inf if index + 1 == len(rows) else setting.baselines[index + 1] - 0.8 * setting.em
+        top = max(math.floor(min(above, base - 0.6 * setting.em)), 0)
+        bottom = min(math.ceil(max(below, base + 0.25 * setting.em)), len(ink)) if below < math.inf else len(ink)
+        slack = 0.3 * setting.em
+        first, last = max(math.floor(left - slack), 0), min(math.ceil(right + slack), ink.shape[1])
+        alone = np.zeros((len(ink), max(last - first, 1)), dtype=np.float32)
+        alone[top:bottom] = ink[top:bottom, first:last]
+        size = (LINE, max(1, math.ceil((last - first) * scale)))
+        line = resample(alone, scale, (0.0, base - BASELINE / scale), size)
+        lines.append(_trim(line))
+    return lines
+
+
+def _filled(line: np.ndarray) -> np.ndarray:
+    """Which columns of a line (32, w) hold ink: (w,) bool."""
+    return line.max(axis=0, initial=0.0) > _FAINT
+
+
+def _trim(line: np.ndarray) -> np.ndarray:
+    """A line without its empty columns at either side."""
+    columns = np.flatnonzero(_filled(line))
+    return line[:, columns[0] : columns[-1] + 1] if len(columns) else line[:, :0]
+
+
+def _gaps(line: np.ndarray) -> list[tuple[int, int]]:
+    """The empty stretches between columns with ink, (first column, one past the last), from left to right."""
+    columns = np.flatnonzero(_filled(line))
+    jumps = np.flatnonzero(np.diff(columns) > 1)
+    return [(int(columns[jump]) + 1, int(columns[jump + 1])) for jump in jumps]
+
+
+def word_gap(lines: Sequence[np.ndarray]) -> int:
+    """The narrowest gap between words on lines (32, w), told from the gaps between letters, in columns.
+
+    Letters of most families stand 0 to 3 columns apart and words 5 to 9; of typewriter faces up to 6, and 10 to 18.
+    The border is where the sorted widths make their greatest leap.
+    """
+    widths = sorted(last - first for line in lines for first, last in _gaps(line))
+    low, high = 4, 9
+    if not widths:
+        return low + 1
+    candidates = range(low, high + 1)
+
+    def leap(border: int) -> float:
+        below = max((width for width in widths if width < border), default=0)
+        above = min((width for width in widths if width >= border), default=0)
+        return (above - below) / (below + 2) if above else 0.0
+
+    return max(candidates, key=leap)
+
+
+def cut(line: np.ndarray, index: int = 0, count: int | None = None, gap: int | None = None) -> list[Run]:
+    """Cut a line (32, w) into runs at its widest gaps.
+
+    Args:
+        index: which line of the block it is.
+        count: how many runs; fewer where there are not so many gaps. None: at every gap between words.
+        gap: the narrowest gap between words, columns; None: as `word_gap` says of this line alone.
+    """
+    gaps = _gaps(line)
+    if count is None:
+        least = word_gap([line]) if gap is None else gap
+        gaps = [(first, last) for first, last in gaps if last - first >= least]
+    else:
+        widest = sorted(gaps, key=lambda edges: edges[0] - edges[1])[: max(count - 1, 0)]
+        gaps = sorted(widest)
+    columns = np.flatnonzero(_filled(line))
+    if not len(columns):
+        return []
+    starts = [int(columns[0])] + [last for _, last in gaps]
+    ends = [first for first, _ in gaps] + [int(columns[-1]) + 1]
+    before = [0] + [last - first for first, last in gaps]
+    return [
+        Run(line[:, start:end], index, start, space) for start, end, space in zip(starts, ends, before, strict=True)
+    ]
+
+
+def cut_lines(lines: Sequence[np.ndarray]) -> list[Run]:
+    """The words of a block's lines (32, w) in reading order; all lines together tell how wide a word gap is."""
+    gap = word_gap(lines)
+    return [run for index, line in enumerate(lines) for run in cut(line, index, gap=gap)]
+
+
+def pack(runs: Sequence[Run]) -> list[Strip]:
+    """Lay runs into as few strips as their order allows.
+
+    Runs that follow one another on a line of the block keep their distance, others stand an ordinary gap apart. A run
+    wider than a strip is cut where its columns hold the least ink.
+    """
+    usable = WIDTH - 2 * MARGIN
+    rows: list[list[tuple[int, int, np.ndarray]]] = []  # of (run, column after the margin, ink)
+    pen, last = usable + 1, None
+    for number, run in enumerate(runs):
+        for part, ink in enumerate(_fitting(run.ink, usable)):
+            follows = last is not None and last.line == run.line and part == 0 and run.left > last.left
+            start = pen + (run.gap if follows and 0 < run.gap <= 3 * GAP else GAP)
+            if not rows or start + ink.shape[1] > usable:
+                rows.append([])
+                start = 0
+            rows[-1].append((number, start, ink))
+            pen, last = start + ink.shape[1], run
+    strips = []
+    for first in range(0, len(rows), LINES):
+        page = np.zeros((HEIGHT, WIDTH), dtype=np.float32)
+        placed = []
+        for row, pieces in enumerate(rows[first : first + LINES]):
+            for number, start, ink in pieces:
+                left = MARGIN + start
+                page[row * LINE : (row + 1) * LINE, left : left + ink.shape[1]] = ink
+                placed.append(Placed(number, row, left, left + ink.shape[1]))
+        strips.append(Strip(page, tuple(placed)))
+    return strips
+
+
+def pack_lists(lists: Sequence[Sequence[Run]]) -> list[list[Strip]]:
+    """`pack` for each of several lists, as for the sentences of a paragraph; runs are counted within each list."""
+    return [pack(runs) for runs in lists]
+
+
+def _fitting(ink: np.ndarray, width: int) -> list[np.ndarray]:
+    """Pieces of a run (32, w), none wider than `width`, cut in the emptiest column of the last quarter."""
+    pieces = []
+    while ink.shape[1] > width:
+        start = width * 3 // 4
+        place = start + int(np.argmin(ink[:, start:width].sum(axis=0)))
+        pieces.append(ink[:, :place])
+        ink = ink[:, place:]
+    return [*pieces, ink]
+
+
+def words_of(ink: np.ndarray, count: int) -> list[np.ndarray]:
+    """Cut a strip that the model wrote into the pictures of its words.
+
+    The widest gaps of all lines part the words; among gaps of one width those count first after which something begins
+    where the model begins its words.
+
+    Args:
+        ink: (96, 512), coverage.
+        count: how many words the strip's text has.
+
+    Returns:
+        At most `count` pictures (32, w) in reading order; fewer where the strip has not so many gaps, and more where it
+        has more lines than words.
+    """
+    lines = [ink[row * LINE : (row + 1) * LINE] for row in range(LINES)]
+    written = [row for row, line in enumerate(lines) if _filled(line).any()]
+    gaps = [(row, first, last) for row in written for first, last in _gaps(lines[row])]
+
+    def order(gap: tuple[int, int, int]) -> tuple[int, int, int, int]:
+        row, first, last = gap
+        return first - last, _off_grid(last), row, first
+
+    chosen = sorted(gaps, key=order)[: max(count - len(written), 0)]
+    words = []
+    for row in written:
+        edges = sorted((first, last) for line, first, last in chosen if line == row)
+        columns = np.flatnonzero(_filled(lines[row]))
+        starts = [int(columns[0])] + [last for _, last in edges]
+        ends = [first for first, _ in edges] + [int(columns[-1]) + 1]
+        words += [lines[row][:, start:end] for start, end in zip(starts, ends, strict=True)]
+    return words
+
+
+def _off_grid(column: int) -> int:
+    """How far a word that begins in a column lies from the model's starts; its bearing puts it up to 2 columns on."""
+    offset = (column - MARGIN) % SNAP
+    return 0 if offset <= 2 or offset == SNAP - 1 else 1
