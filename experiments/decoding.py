@@ -148,7 +148,7 @@ def drawn(folder: Path, data: str, limit: int, precision: str, passes: int) -> d
 
     from translatotron_v.data.pages import to_pixels
     from translatotron_v.evaluation.checkpoint import render_split
-    from translatotron_v.inference.pipeline import load_translator
+    from translatotron_v.inference.loaded import load_translator
     from translatotron_v.metrics import bleu, cer
     from translatotron_v.ocr import boxes_to_text, make_reader
     from translatotron_v.training.sheets import as_picture

@@ -122,7 +122,7 @@ def body(experiment: Experiment) -> None:
 def grid(folder: Path, data: str, limit: int) -> dict[str, Any]:
     """The grid of a reader, as JSON."""
     from translatotron_v.evaluation.modality_gap import measure_gap
-    from translatotron_v.inference.pipeline import load_translator
+    from translatotron_v.inference.loaded import load_translator
 
     report = measure_gap(load_translator(folder), data=data, limit=limit, fonts=FONTS, quiet=True)
     return json.loads(report.to_json())

@@ -9,7 +9,7 @@ def texts(folder: Path, data: str, mode: str, target: str = "", limit: int = 0) 
     On the validation split; the arguments are those of `evaluation.texts.score_texts`.
     """
     from translatotron_v.evaluation.texts import score_texts
-    from translatotron_v.inference.pipeline import load_translator
+    from translatotron_v.inference.loaded import load_translator
 
     return score_texts(load_translator(folder), data=data, mode=mode, target=target, limit=limit, quiet=True)
 
@@ -21,7 +21,7 @@ def reader(folder: Path, data: str, limit: int) -> dict[str, float]:
     """
     from translatotron_v.evaluation.answers import ctc_readings
     from translatotron_v.evaluation.checkpoint import render_split
-    from translatotron_v.inference.pipeline import load_translator
+    from translatotron_v.inference.loaded import load_translator
     from translatotron_v.metrics import cer
 
     loaded = load_translator(folder)

@@ -26,7 +26,7 @@ from translatotron_v.evaluation.checkpoint import render_split
 from translatotron_v.evaluation.texts import CTC, DECODER, TRANSCRIPT, TextTest, make_report, score_texts
 from translatotron_v.inference import generate
 from translatotron_v.inference.generate import DecodedText
-from translatotron_v.inference.pipeline import LoadedTranslator
+from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.models.translator import TranslatotronV
 
 LONG = "ein baum " * 40  # fits no page of the small canvas

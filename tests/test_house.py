@@ -34,6 +34,7 @@ FORBIDDEN = [  # (who, whom, except who, except whom); a name stands for itself 
         (
             "translatotron_v.data.pairs",
             "translatotron_v.data.pages",
+            "translatotron_v.evaluation.rendering",
             "translatotron_v.inference.cascade",
             "translatotron_v.cli",
         ),

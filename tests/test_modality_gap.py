@@ -311,7 +311,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 def test_command(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    from translatotron_v.inference.pipeline import load_translator
+    from translatotron_v.inference.loaded import load_translator
     from translatotron_v.metrics import bleu, cer
 
     fonts = ["--fonts", "DejaVuSans, Ubuntu", "--sizes", "9"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from translatotron_v.errors import UserError as UserError
-    from translatotron_v.inference.pipeline import Translation as Translation
+    from translatotron_v.inference.loaded import Translation as Translation
     from translatotron_v.inference.pipeline import Translator as Translator
 
 __version__ = "0.1.0"

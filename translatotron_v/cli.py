@@ -18,7 +18,8 @@ from translatotron_v.errors import UserError
 
 if TYPE_CHECKING:
     from translatotron_v.inference.files import Job, Outcome
-    from translatotron_v.inference.pipeline import LoadedTranslator, Translator
+    from translatotron_v.inference.loaded import BlockTranslation, LoadedTranslator
+    from translatotron_v.inference.pipeline import Translator
 
 MERGE_EPILOG = """\
 methods
@@ -82,13 +83,16 @@ def build_parser() -> argparse.ArgumentParser:
     _add_output(translate)
     translate.add_argument("--compare", action="store_true", help="also write source and translation side by side")
     translate.add_argument("--json", action="store_true", help="print one JSON object per picture on stdout")
+    translate.add_argument(
+        "--debug", type=Path, metavar="DIR", help="write there what the pipeline saw: boxes, masks, backgrounds, strips"
+    )
     _add_model_options(translate)
     translate.set_defaults(run=_translate)
 
     demo = commands.add_parser("demo", help="translate the bundled examples and lay them out on a contact sheet")
     _add_output(demo, default="out/demo")
     _add_model_options(demo)
-    demo.set_defaults(run=_demo)
+    demo.set_defaults(run=_demo, debug=None)
 
     text = commands.add_parser(
         "text",
@@ -129,6 +133,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     export.add_argument("checkpoint", metavar="RUN", help="run or checkpoint of the stage translator")
     export.add_argument("-o", "--output", metavar="FOLDER", required=True, help="where to write")
+    export.add_argument(
+        "--separator", metavar="RUN", help="a trained separator to go with it: it then translates whole pages"
+    )
     export.add_argument("--force", action="store_true", help="replace an export; its *.md and LICENSE files stay")
     export.set_defaults(run=_export)
 
@@ -222,7 +229,8 @@ def _translate(options: argparse.Namespace) -> int:
 def _load_text_mode(options: argparse.Namespace) -> "LoadedTranslator":
     import torch
 
-    from translatotron_v.inference.pipeline import choose_device, load_translator
+    from translatotron_v.inference.loaded import load_translator
+    from translatotron_v.inference.pipeline import choose_device
     from translatotron_v.shipped import find_weights
 
     torch.set_num_threads(options.threads)
@@ -289,7 +297,7 @@ def _run_jobs(
         translator, jobs, force=options.force, batch_size=options.batch_size,
         source_language=options.source_language, target_language=options.target_language,
         beams=options.beams, image_steps=options.image_steps,
-        top_k=options.top_k, temperature=options.temperature, seed=options.seed,
+        top_k=options.top_k, temperature=options.temperature, seed=options.seed, debug=options.debug,
     )  # fmt: skip
     outcomes: list[Outcome] = []
     hidden = True if len(jobs) == 1 else None  # None: hidden unless standard error is a terminal
@@ -333,7 +341,27 @@ def _as_dict(outcome: "Outcome") -> dict[str, Any]:
         "scores": {name: round(value, 4) for name, value in translation.scores.items()},
         "low_confidence": translation.doubts,
         "size": list(translation.image.size),
+        **({"blocks": [_block(block) for block in translation.blocks]} if translation.blocks else {}),
     }
+
+
+def _block(block: "BlockTranslation") -> dict[str, Any]:
+    """One block of a page as JSON values."""
+    known = {
+        "box": [[round(x, 1), round(y, 1)] for x, y in block.quad],
+        "source_text": block.source_text,
+        "text": block.text,
+        "scores": {name: round(value, 4) for name, value in block.scores.items()},
+        "family": block.family,
+        "size": block.size,
+        "colour": list(block.colour),
+        "angle": block.angle,
+    }
+    return (
+        {"box": known["box"], "left": block.left}
+        if not block.scores
+        else known | ({"left": block.left} if block.left else {})
+    )
 
 
 def _summarise(outcomes: "Iterable[Outcome]", file: Any) -> int:
@@ -390,7 +418,8 @@ def _info(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from translatotron_v.training.export import export_run, size_table
 
-    sizes = export_run(Path(options.checkpoint), Path(options.output), overwrite=options.force)
+    separator = Path(options.separator) if options.separator else None
+    sizes = export_run(Path(options.checkpoint), Path(options.output), overwrite=options.force, separator=separator)
     print(f"{size_table(sizes)}\nwritten to {options.output}")
     return 0
 

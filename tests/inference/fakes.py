@@ -6,7 +6,8 @@ from types import SimpleNamespace
 from torch import Tensor, nn
 
 from translatotron_v.config import Config
-from translatotron_v.inference.pipeline import LoadedTranslator, Translator
+from translatotron_v.inference.loaded import LoadedTranslator
+from translatotron_v.inference.pipeline import Translator
 
 
 class FakeGenerate:

@@ -17,7 +17,8 @@ from translatotron_v.config import Config, load_config, to_yaml
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.inference.generate import Generated, generate, generate_answer
-from translatotron_v.inference.pipeline import Translator, choose_device, load_translator
+from translatotron_v.inference.loaded import load_translator
+from translatotron_v.inference.pipeline import Translator, choose_device
 from translatotron_v.models.quantised import QuantisedLinear
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.shipped import find_config, find_weights, shipped_weights

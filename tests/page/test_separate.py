@@ -16,7 +16,7 @@ LAYOUT = PageLayout(96, 200, 3)
 LOOKS = {
     "black on white": PageStyle(font_size=16, line_height=24, top=8, margin=8),
     "light on dark": PageStyle(font_size=16, line_height=24, top=8, margin=8, ink=(250, 240, 200), paper=(20, 30, 70)),
-    "bold and large": PageStyle("DejaVuSans-Bold", font_size=22, line_height=30, margin=4, ink=(190, 0, 30)),
+    "bold": PageStyle("DejaVuSans-Bold", font_size=18, line_height=24, margin=4, ink=(190, 0, 30)),
     "small": PageStyle("FiraGO-Regular", font_size=10, line_height=14, margin=6, top=10, ink=(0, 60, 160)),
     "gradient": PageStyle(
         font_size=18, line_height=26, margin=8, ink=(90, 0, 60), background="gradient", paper_end=(120, 220, 160)

@@ -17,7 +17,7 @@ from translatotron_v.errors import UserError
 from translatotron_v.evaluation.reading import progress
 from translatotron_v.inference import generate
 from translatotron_v.inference.generate import DecodedText
-from translatotron_v.inference.pipeline import LoadedTranslator, known_language
+from translatotron_v.inference.loaded import LoadedTranslator, known_language
 from translatotron_v.models.translator import SourceStates
 
 Page = np.ndarray  # (H, W, C) uint8

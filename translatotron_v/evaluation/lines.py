@@ -7,7 +7,7 @@ from translatotron_v.data.pairs import fold, read_text_lines
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.answers import text_answers
 from translatotron_v.evaluation.reading import progress
-from translatotron_v.inference.pipeline import LoadedTranslator
+from translatotron_v.inference.loaded import LoadedTranslator
 
 CHUNK = 1024  # lines that are translated and written together; within them like lengths share a batch
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # torch takes seconds: `--help` does not wait for it
     from data_synth.style import PageStyle
     from translatotron_v.config import Config, PageConfig
     from translatotron_v.evaluation.generation import Page
-    from translatotron_v.inference.pipeline import LoadedTranslator
+    from translatotron_v.inference.loaded import LoadedTranslator
 
 __all__ = [
     "Cell",

@@ -1,4 +1,4 @@
-"""Which block of a page a text belongs to: by its place, so that no score depends on the order in which blocks are read.
+"""Which block of a page a text belongs to: by its place, so that no score depends on the order of reading.
 
 A page without regions is one block, to which everything on it belongs.
 """
@@ -39,13 +39,9 @@ def answered(regions: Sequence[Bounds], answer: GeneratedPage | None) -> list[tu
         return [("", "")] * count
     if not answer.blocks:
         return [(answer.text, answer.source_text)] + [("", "")] * (count - 1)
-    sides = (
-        texts_in(
-            regions, [box_from_bounds(*block.bounds, text) for block, text in zip(answer.blocks, texts, strict=True)]
-        )
-        for texts in ([block.text for block in answer.blocks], [block.source_text for block in answer.blocks])
-    )
-    return list(zip(*sides, strict=True))
+    written = texts_in(regions, [box_from_bounds(*block.bounds, block.text) for block in answer.blocks])
+    read = texts_in(regions, [box_from_bounds(*block.bounds, block.source_text) for block in answer.blocks])
+    return list(zip(written, read, strict=True))
 
 
 def in_reading_order(regions: Sequence[Bounds], texts: Sequence[str]) -> list[str]:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from data_synth.backgrounds import pictures_in
-from data_synth.fonts import covered
 from data_synth.photographs import bundled_photographs
 from data_synth.render import PageLayout, PagePair, StyleOptions, render_sample
+from data_synth.typeset import load_face
 from translatotron_v.config import Config, PageConfig
 from translatotron_v.data import pages as data_pages
 from translatotron_v.data import shards
@@ -27,6 +27,8 @@ _SIZES = {"mix": (10, 28), "blocks": (12, 24)}  # pixels per em
 _SMALLEST = 10  # pixels per em down to which is tried where a text does not fit
 _MARGIN = 16  # pixels left free on every side
 _MOST_BLOCKS = 4  # on one page
+_ATTEMPTS = 8  # how often a page is drawn while two of its blocks could be read as one,
+_ANEW = 2**20  # each time in the look of the page that is so many further on
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Drawing:
             raise UserError("photographs: strips have none behind their text; take pages mix or blocks")
         with one_family_of_errors():
             for font in self.fonts:
-                covered(font)  # found, and a font
+                load_face(font, _SMALLEST, 0)  # is there, and is a font
         object.__setattr__(self, "pictures", _files_of(self.photographs))
 
     def settings(self, config: Config) -> dict[str, str | int]:
@@ -204,9 +206,26 @@ def _blocks(pairs: Sequence[TextPair], config: Config, drawing: Drawing) -> list
 
 
 def _draw(pair: TextPair, config: Config, drawing: Drawing, index: int) -> PagePair | None:
-    """Both pages in the look that the seed and the page's number give; None if one does not fit."""
+    """Both pages in the look that the seed and the page's number give; None if one does not fit.
+
+    Blocks that stand closer than a line's height could be read as one, so they are drawn anew, a few times.
+    """
     layout, looks = _LAYOUTS[drawing.pages], drawing.looks(config)
-    return render_sample(pair, layout, looks, drawing.seed, index, _SMALLEST)[0]
+    for attempt in range(_ATTEMPTS):
+        drawn = render_sample(pair, layout, looks, drawing.seed, index + attempt * _ANEW, _SMALLEST)[0]
+        if drawn is None or _apart(drawn):
+            return drawn
+    return None
+
+
+def _apart(drawn: PagePair) -> bool:
+    """Whether at least a line's height lies between any two blocks."""
+    line = drawn.source.boxes[0].bottom - drawn.source.boxes[0].top
+    return all(
+        max(max(left, left2) - min(right, right2), max(top, top2) - min(bottom, bottom2)) >= line
+        for index, (left, top, right, bottom) in enumerate(drawn.regions)
+        for left2, top2, right2, bottom2 in drawn.regions[:index]
+    )
 
 
 def _test_page(pair: TextPair, drawn: PagePair | None, single: bool = False) -> TestPage:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch and the models take seconds: only an evaluation pays 
     from translatotron_v.evaluation.answers import Answers
     from translatotron_v.evaluation.checkpoint import TestPage
     from translatotron_v.evaluation.report import Line, Report
-    from translatotron_v.inference.pipeline import LoadedTranslator
+    from translatotron_v.inference.loaded import LoadedTranslator
 
 MODES = ("image", "text", "ocr")
 WORST = 12  # samples whose source pages are shown
@@ -93,7 +93,7 @@ class TextTest:
     def check(self, mode: str, target: str) -> None:
         """Raises UserError for what this model or corpus cannot do; renders the pages."""
         from translatotron_v.evaluation.answers import require_text_mode
-        from translatotron_v.inference.pipeline import known_language
+        from translatotron_v.inference.loaded import known_language
 
         known_mode(mode)
         known_language(self.loaded, self.source)

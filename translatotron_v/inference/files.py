@@ -12,7 +12,8 @@ from translatotron_v.errors import UserError
 from translatotron_v.inference.pictures import MAX_PIXELS, SAVE_OPTIONS, open_picture, save_picture, side_by_side
 
 if TYPE_CHECKING:
-    from translatotron_v.inference.pipeline import Translation, Translator
+    from translatotron_v.inference.loaded import Translation
+    from translatotron_v.inference.pipeline import Translator
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,13 @@ def plan_jobs(inputs: Sequence[str], output: str | Path, compare: bool = False) 
 
 
 def translate_jobs(
-    translator: "Translator", jobs: Sequence[Job], *, force: bool = False, batch_size: int | None = None, **options: Any
+    translator: "Translator",
+    jobs: Sequence[Job],
+    *,
+    force: bool = False,
+    batch_size: int | None = None,
+    debug: Path | None = None,
+    **options: Any,
 ) -> Iterator[Outcome]:
     """Read, translate and write, batch by batch; what goes wrong with one picture does not stop the others.
 
@@ -81,8 +88,11 @@ def translate_jobs(
         force: overwrite outputs that exist; otherwise their pictures are left out and reported.
         batch_size: pictures at a time (the translator's own); fewer where together they would have more than
             `MAX_PIXELS`.
+        debug: folder that takes, for each picture, a folder of what the pipeline saw.
         options: what `Translator.translate` takes.
     """
+    if debug is not None:
+        options["debug"] = True
     if batch_size is None:
         batch_size = translator.batch_size
     for start in range(0, len(jobs), batch_size):
@@ -100,16 +110,19 @@ def translate_jobs(
                 continue
             size = picture.width * picture.height
             if batch and pixels + size > MAX_PIXELS:
-                yield from _translate_batch(translator, batch, options)
+                yield from _translate_batch(translator, batch, options, debug)
                 batch, pixels = [], 0
             batch.append((job, picture))
             pixels += size
         if batch:
-            yield from _translate_batch(translator, batch, options)
+            yield from _translate_batch(translator, batch, options, debug)
 
 
 def _translate_batch(
-    translator: "Translator", batch: Sequence[tuple[Job, Image.Image]], options: Mapping[str, Any]
+    translator: "Translator",
+    batch: Sequence[tuple[Job, Image.Image]],
+    options: Mapping[str, Any],
+    debug: Path | None = None,
 ) -> Iterator[Outcome]:
     """Translate pictures together, then write them one by one."""
     translations = translator.translate([picture for _, picture in batch], batch_size=len(batch), **options)
@@ -118,6 +131,9 @@ def _translate_batch(
             save_picture(translation.image, job.target)
             if job.comparison is not None:
                 save_picture(side_by_side([picture, translation.image]), job.comparison)
+            if debug is not None:
+                for name, seen in translation.debug.items():
+                    save_picture(seen, debug / job.target.stem / f"{name}.png")
         except UserError as error:
             yield Outcome(job, error=str(error))
         else:

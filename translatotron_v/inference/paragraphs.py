@@ -16,7 +16,7 @@ from torch import Tensor
 
 from translatotron_v.config import ModelConfig
 from translatotron_v.inference.generate import generate, look, read_ctc_frames
-from translatotron_v.inference.pipeline import LoadedTranslator
+from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.page.strips import LINE, Run, Strip, pack, words_of
 
 Item = TypeVar("Item")

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -11,137 +10,39 @@ import torch
 from einops import rearrange
 from PIL import Image
 
-from translatotron_v.arguments import PRECISIONS
-from translatotron_v.config import Config, load_config
 from translatotron_v.errors import UserError
+from translatotron_v.inference.loaded import SEPARATOR, LoadedTranslator, Translation, known_language, load_translator
 from translatotron_v.inference.pictures import Fitted, fit, fit_back, open_picture, to_plain
 from translatotron_v.shipped import find_weights
 
-if TYPE_CHECKING:  # the models import timm, which takes seconds: only loading one pays for it
-    from translatotron_v.data.vocabulary import Vocabulary
+if TYPE_CHECKING:  # these import timm, which takes seconds: only loading a model pays for it
     from translatotron_v.inference.generate import Generated
-    from translatotron_v.models.translator import TranslatotronV
+    from translatotron_v.inference.whole_pages import PageTranslator
 
 Picture = Image.Image | np.ndarray | str | Path
-
-# Geometric means of the token probabilities below which an answer is doubted. Of 128 validation pages, 5 % score under
-# .25 in text and 1 % under .97 in image; gibberish and other languages mostly stay under .25, other sizes under .9.
-LOW_CONFIDENCE = {"text": 0.25, "image": 0.9}
-
-
-@dataclass(frozen=True)
-class LoadedTranslator:
-    """A checkpoint in memory."""
-
-    model: "TranslatotronV"  # in evaluation mode, on its device
-    vocabulary: "Vocabulary"
-    config: Config
-    folder: Path
-    precision: str = "fp32"  # one of PRECISIONS
-
-    @property
-    def transcribes(self) -> bool:
-        """Whether it was trained by SSR, so that its answers begin with a transcript."""
-        return bool(self.config.ssr.reader)
-
-
-TEXT_MODE = ("text_encoder", "text_decoder")  # the modules that translate text
-
-
-def load_translator(
-    folder: str | Path, device: str = "cpu", precision: str = "fp32", text_only: bool = False
-) -> LoadedTranslator:
-    """Open a checkpoint of the stage `translator`, or the newest one of a run.
-
-    With `text_only` only the modules of text mode are loaded, and a checkpoint of the stage `text` will do; what the
-    other modules hold is arbitrary.
-
-    Raises:
-        UserError: no checkpoint, one of another stage, format or shape, an unknown precision, or int8 where there are
-            no kernels for it.
-    """
-    if precision not in PRECISIONS:
-        raise UserError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision}")
-    if precision == "int8" and torch.device(device).type != "cpu":
-        raise UserError(f"precision int8 is for the CPU; on {device} take bf16")
-    from translatotron_v.training.checkpoint import Unfilled, load_module, read_info, resolve
-
-    folder = resolve(folder)
-    read_info(folder)
-    config = load_config(folder / "config.yaml")
-    if config.stage != "translator" and not (text_only and config.stage == "text"):
-        takes = "'text' or 'translator'" if text_only else "'translator'"
-        raise UserError(f"{folder}: a checkpoint of the stage {config.stage!r}; translating takes one of {takes}")
-
-    from translatotron_v.data.vocabulary import Vocabulary
-    from translatotron_v.models.quantised import can_quantise, quantise
-    from translatotron_v.models.translator import TranslatotronV
-
-    if precision == "int8" and not can_quantise():
-        raise UserError("precision int8: this build of PyTorch has no kernels for bytes on this CPU; take fp32")
-    vocabulary = Vocabulary.from_file(folder / "vocabulary.json")
-    with Unfilled():
-        model = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
-    for name, module in model.named_children():
-        if name in TEXT_MODE or not text_only:
-            load_module(module, folder, name)
-    model = model.eval().to(device)
-    if precision == "int8":
-        quantise(model)
-    return LoadedTranslator(model, vocabulary, config, folder, precision)
-
-
-def known_language(loaded: LoadedTranslator, language: str) -> str:
-    """The language, if the model has a tag for it; raises UserError with those that it has."""
-    known = loaded.config.model.vocabulary.languages
-    if language not in known:
-        raise UserError(f"language {language!r}: this model knows {', '.join(known)}")
-    return language
-
-
-@dataclass(frozen=True)
-class BlockTranslation:
-    """What became of one block of text on a picture."""
-
-    quad: tuple[tuple[float, float], ...]  # corners in pixels, (x, y), clockwise from the top left of its text
-    source_text: str = ""  # what the model read
-    text: str = ""  # what the block is meant to say
-    scores: dict[str, float] = field(default_factory=dict)  # as of `Translation`
-    family: str = ""  # of the font that it was taken for, and drawn in
-    size: float = 0.0  # pixels per em
-    colour: tuple[int, int, int] = (0, 0, 0)  # of the text
-    angle: float = 0.0  # degrees, positive where lines fall towards the right
-    left: str = ""  # why it was left as it was; empty where it was translated
-
-
-@dataclass(frozen=True)
-class Translation:
-    """What became of one picture."""
-
-    image: Image.Image  # translated, of the source's size
-    text: str  # what the picture is meant to say
-    source_text: str  # what the model read in the source
-    scores: dict[str, float]  # "text" and "image": geometric mean of the token probabilities, in [0, 1]
-    blocks: tuple[BlockTranslation, ...] = ()  # in reading order, of weights that translate whole pages
-    debug: dict[str, Image.Image] = field(default_factory=dict)  # name -> what the pipeline saw, where it was asked
-
-    @property
-    def doubts(self) -> list[str]:
-        """The scores that are low enough to warn about; empty for an answer to trust."""
-        return [name for name, limit in LOW_CONFIDENCE.items() if self.scores.get(name, 1.0) < limit]
 
 
 class Translator:
     """A trained translator that takes pictures of any size and kind."""
 
-    def __init__(self, loaded: "LoadedTranslator", generate: "Callable[..., Generated] | None" = None) -> None:
-        """`generate` stands in for `translatotron_v.inference.generate.generate` (tests, other decoders)."""
+    def __init__(
+        self,
+        loaded: LoadedTranslator,
+        generate: "Callable[..., Generated] | None" = None,
+        pages: "PageTranslator | None" = None,
+    ) -> None:
+        """`generate` stands in for `translatotron_v.inference.generate.generate` (tests, other decoders).
+
+        With `pages` pictures go through it: their blocks are found, translated and put back. Without, a picture is one
+        strip, fitted to the model's canvas.
+        """
         if generate is None:
             from translatotron_v.inference.generate import generate as cached_generate
 
             generate = cached_generate
         self.loaded = loaded
         self._generate = generate
+        self._pages = pages
 
     @classmethod
     def from_pretrained(
@@ -170,7 +71,12 @@ class Translator:
                 raise UserError(f"threads must be at least 1, not {threads}")
             torch.set_num_threads(threads)
 
-        return cls(load_translator(folder, device=device, precision=precision))
+        loaded = load_translator(folder, device=device, precision=precision)
+        if not (loaded.folder / SEPARATOR).is_file():
+            return cls(loaded)
+        from translatotron_v.inference.whole_pages import PageTranslator
+
+        return cls(loaded, pages=PageTranslator(loaded))
 
     @property
     def batch_size(self) -> int:
@@ -210,16 +116,18 @@ class Translator:
         top_k: int = 1,
         temperature: float = 1.0,
         seed: int | None = None,
+        debug: bool = False,
     ) -> list[Translation]:
         """Translate pictures in batches, in their order.
 
         Args:
             source_language, target_language: the languages it was trained for where none is given.
-            batch_size: pictures at a time, by default as the property of that name says.
+            batch_size: pictures, or strips of whole pages, at a time; by default as the property of that name says.
             beams: of the text; 1 is greedy.
             image_steps: passes that draw a picture by parallel decoding, for weights trained for it; 0 draws token by
                 token. As the weights' config says where it is not given, token by token when sampling.
             top_k, temperature, seed: sampling of the image tokens; top_k 1 is greedy.
+            debug: keep what the pipeline saw in `Translation.debug`, of weights that translate whole pages.
 
         Raises:
             UserError: a picture that cannot be read, a language the model has no tag for, a batch size below 1, image
@@ -241,28 +149,38 @@ class Translator:
                 f"{self.loaded.folder}: not trained to draw in {image_steps} passes (loss.masked is 0); take image "
                 "steps 0, or tune the weights as configs/tiny/parallel.yaml does"
             )
+        options = {
+            **languages,
+            "beams": beams,
+            "image_steps": image_steps,
+            "top_k": top_k,
+            "temperature": temperature,
+            "seed": seed,
+        }
         answers: list[Translation] = []
         for start in range(0, len(images), batch_size):
-            batch = [
-                fit(_as_picture(image), self.loaded.config.model.canvas) for image in images[start : start + batch_size]
-            ]
-            answers += self._translate_batch(
-                batch,
-                **languages,
-                beams=beams,
-                image_steps=image_steps,
-                top_k=top_k,
-                temperature=temperature,
-                seed=seed,
-            )
+            pictures = [_as_picture(image) for image in images[start : start + batch_size]]
+            if self._pages is not None:
+                with self._arithmetic():
+                    answers += self._pages.translate(pictures, batch_size, debug, **options)
+            else:
+                canvas = self.loaded.config.model.canvas
+                answers += self._translate_batch([fit(picture, canvas) for picture in pictures], **options)
         return answers
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.loaded.model.parameters()).device
+
+    def _arithmetic(self) -> torch.autocast:
+        """The precision that was asked for."""
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self.loaded.precision == "bf16")
 
     @torch.inference_mode()
     def _translate_batch(self, batch: list[Fitted], **options: Any) -> list[Translation]:
-        device = next(self.loaded.model.parameters()).device
         pixels = torch.from_numpy(np.stack([fitted.pixels for fitted in batch]))  # (B, H, W, C)
-        pixels = rearrange(pixels, "b h w c -> b c h w").to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.loaded.precision == "bf16"):
+        pixels = rearrange(pixels, "b h w c -> b c h w").to(self._device)
+        with self._arithmetic():
             generated = self._generate(
                 self.loaded.model, self.loaded.vocabulary, pixels, transcribe=self.loaded.transcribes, **options
             )

@@ -162,7 +162,7 @@ def _measure_angle(line: Line, slopes: np.ndarray) -> float:
 def _tilts(lines: Sequence[Line]) -> list[float]:
     """The angles, other than level, under which there is text; the one with the most text first."""
     left = [line for line in lines if _measurable(line)]
-    tilts = []
+    tilts: list[float] = []
     while left and len(tilts) < _TILTS:
         weights = [sum(other.width for other in left if _near(other, line)) for line in left]
         chosen = left[int(np.argmax(weights))]

@@ -22,7 +22,8 @@ _FAINT_INK = 0.3  # coverage from which a pixel says something of the ink's colo
 _SURE = 0.9  # coverage from which it shows it, where its neighbours do too
 _CORE = 24  # such pixels that are enough to take the colour from
 _NEAR = 0.12  # distance of ink and background (black to white is 1.73) under which colours say nothing of coverage
-_DOUBT = 0.08  # standard error of a network's coverage
+_BRIGHTNESS = 3.0  # weight of a difference in brightness against one in hue alone
+_DOUBT = 0.15  # standard error of a network's coverage
 _NOISE = 0.01  # least standard error of a background, in distance of colours
 _RELAXATIONS = 6  # of a filled hole, on each level of its pyramid
 _WINDOWS = (15, 31, 63, 127)  # pixels of a running median, the smallest one that is wide enough is taken
@@ -41,7 +42,7 @@ class Layers:
     def compose(self) -> np.ndarray:
         """The layers over one another, (H, W, 3)."""
         ink = self.ink[..., None]
-        return self.background * (1 - ink) + np.float32(self.colour) * ink
+        return self.background * (1 - ink) + np.array(self.colour, dtype=np.float32) * ink
 
 
 def separate(pixels: np.ndarray, separator: Separator | None = None, where: np.ndarray | None = None) -> Layers:
@@ -184,10 +185,16 @@ def _ink_colour(pixels: np.ndarray, background: np.ndarray, coverage: np.ndarray
 
 def _equation(pixels: np.ndarray, background: np.ndarray, colour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Coverage (H, W) that mixes background and colour to the pixels, and the distance (H, W) of the two."""
-    towards = np.asarray(colour, dtype=np.float32) - background
-    squared = np.square(towards).sum(axis=2)
-    coverage = ((pixels - background) * towards).sum(axis=2) / np.maximum(squared, 1e-6)
-    return coverage.clip(0, 1), np.sqrt(squared)
+    from_ink = np.asarray(colour, dtype=np.float32) - background
+    towards = _brightened(from_ink)
+    coverage = (_brightened(pixels - background) * towards).sum(axis=2)
+    coverage /= np.maximum(np.square(towards).sum(axis=2), 1e-6)
+    return coverage.clip(0, 1), np.linalg.norm(from_ink, axis=2)
+
+
+def _brightened(difference: np.ndarray) -> np.ndarray:
+    """A difference of colours (H, W, 3) with more weight on brightness: JPEG smears the rest across edges."""
+    return difference + (_BRIGHTNESS - 1) * (difference @ np.array((0.299, 0.587, 0.114), dtype=np.float32))[..., None]
 
 
 def _solve(

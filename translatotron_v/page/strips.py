@@ -206,6 +206,12 @@ def cut_lines(lines: Sequence[np.ndarray]) -> list[Run]:
     return [run for index, line in enumerate(lines) for run in cut(line, index, gap=gap)]
 
 
+def usual_gap(runs: Sequence[Run]) -> float:
+    """The middle distance between the ink of neighbouring words, in ems; a third where nothing tells, two at most."""
+    gaps = [run.gap for run in runs if run.gap]
+    return min(float(np.median(gaps)) / EM, 2.0) if gaps else 0.33
+
+
 def pack(runs: Sequence[Run]) -> list[Strip]:
     """Lay runs into as few strips as their order allows.
 

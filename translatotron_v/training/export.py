@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from translatotron_v.config import Config, config_from_text, to_yaml
+from translatotron_v.config import Config, SeparatorConfig, config_from_text, to_yaml
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.models.image_tokenizer import ImageTokenizer, PatchTokenizer
+from translatotron_v.models.separator import Separator
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training.checkpoint import (
     INFO_FILE,
@@ -31,13 +32,14 @@ TOLERANCE = 0.02  # largest difference of the logits in half precision, relative
 LARGEST_HALF = 65504.0
 
 
-def export_run(run: Path, folder: Path, overwrite: bool = False) -> dict[str, int]:
+def export_run(run: Path, folder: Path, overwrite: bool = False, separator: Path | None = None) -> dict[str, int]:
     """Write the weights of a translator as one half-precision file per module, with settings and vocabulary.
 
     Args:
         run: a run or a checkpoint of the stage ``translator``.
         folder: what is written; Markdown files and licences that lie in it stay.
         overwrite: replace an export that is there already.
+        separator: a run or a checkpoint of the stage ``separator``, which makes it a translator of whole pages.
 
     Returns:
         File name -> bytes.
@@ -63,7 +65,9 @@ def export_run(run: Path, folder: Path, overwrite: bool = False) -> dict[str, in
     difference = compare(model, halved)
     if not difference <= TOLERANCE:
         raise CheckpointError(f"{origin}: half precision changes the logits by {difference:.1%}; nothing was written")
-    modules = dict(halved.named_children())
+    modules: dict[str, nn.Module] = dict(halved.named_children())
+    if separator is not None:
+        modules["separator"], config.model.separator = _halved_separator(separator)
     kept = {
         key: _without_place(str(info[key])) if key in MERGED_FROM else info[key] for key in KEPT_INFO if key in info
     }
@@ -96,6 +100,17 @@ def _without_place(path: str, prefix: str = "") -> str:
     """A path that leads elsewhere on the machine becomes its last part."""
     parts = Path(path).parts
     return f"{prefix}{parts[-1]}" if Path(path).is_absolute() or parts[:1] in (("..",), ("~",)) else path
+
+
+def _halved_separator(run: Path) -> tuple[Separator, SeparatorConfig]:
+    """A separator in half precision, and its size."""
+    origin = resolve(run)
+    config = config_from_text((origin / "config.yaml").read_text(encoding="utf-8"), str(origin / "config.yaml"))
+    if config.stage != "separator":
+        raise CheckpointError(f"{origin}: a checkpoint of the stage {config.stage!r}, not of 'separator'")
+    separator = Separator(config.model.separator)
+    load_module(separator, origin, "separator")
+    return separator.half().float(), config.model.separator
 
 
 @torch.no_grad()

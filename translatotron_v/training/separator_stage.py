@@ -111,7 +111,7 @@ class InkCrops(Dataset[InkBatch]):
         """Render a page with some text, or with none, and cut a piece out of it."""
         size = round(float(np.exp(rng.uniform(*np.log(SIZES)))))
         layout = PageLayout(self.height + size, self.width + 3 * size, 3)
-        style = _draw_style(rng, kind, size, self.fonts[rng.integers(len(self.fonts))], self.photographs)
+        style = _draw_style(rng, kind, size, self.fonts[int(rng.integers(len(self.fonts)))], self.photographs)
         text = "" if empty else cut(self._text(rng, layout, size), layout, style)
         page = render_page(text, layout, style)
         assert page is not None  # ``cut`` left what fits
@@ -127,7 +127,7 @@ class InkCrops(Dataset[InkBatch]):
         room = rng.uniform(0.1, 0.9) * layout.height * layout.width / (0.65 * size * size)  # characters
         words: list[str] = []
         while sum(map(len, words)) + len(words) < room:
-            sentence = self.texts[rng.integers(len(self.texts))].split()
+            sentence = self.texts[int(rng.integers(len(self.texts)))].split()
             words += sentence[rng.integers(len(sentence)) :] if sentence else ["-"]
             if rng.random() < 0.25:
                 words.append(("{}", "{} %", "({})", "{},50", "{}:30")[rng.integers(5)].format(rng.integers(2000)))
@@ -149,7 +149,7 @@ def _draw_style(rng: np.random.Generator, kind: str, size: int, font: str, photo
         paper=paper,
         background=kind,
         paper_end=end,
-        picture=photographs[rng.integers(len(photographs))] if kind == "photo" else "",
+        picture=photographs[int(rng.integers(len(photographs)))] if kind == "photo" else "",
         fade=fade,
         noise=float(rng.uniform(0, 12)) if rng.random() < 0.4 else 0.0,
         blur=float(rng.uniform(0.2, min(1.2, size / 16))) if rng.random() < 0.4 else 0.0,
@@ -240,7 +240,7 @@ class SeparatorStage(Stage):
         self.dataset = InkCrops(_texts(train), config, TRAINING_PHOTOGRAPHS, 3)  # type: ignore[assignment]
         self.held_out = InkCrops(_texts(validation), config, VALIDATION_PHOTOGRAPHS, 4)
 
-    def forward(self, batch: InkBatch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:  # type: ignore[override]
+    def forward(self, batch: InkBatch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
         """The loss of the coverage, and its mean absolute error."""
         logits = self.separator(batch.pixels)
         error = (logits.detach().sigmoid() - batch.coverage).abs().mean()

@@ -1,0 +1,63 @@
+"""Sentences of a paragraph: where they are cut, which strips they go on, and which run each character belongs to."""
+
+import numpy as np
+import pytest
+
+from tests.small import small
+from translatotron_v.inference.paragraphs import Paragraph, assign, fitting, sentences
+from translatotron_v.page.strips import Run, pack
+
+
+def runs(*widths: int, line: int = 0) -> list[Run]:
+    """Solid words of these widths on one line, an ordinary gap apart."""
+    made, left = [], 0
+    for width in widths:
+        ink = np.zeros((32, width), dtype=np.float32)
+        ink[8:24] = 1
+        made.append(Run(ink, line, left, 7 if left else 0))
+        left += width + 7
+    return made
+
+
+@pytest.mark.parametrize(
+    ("texts", "lengths"),
+    [
+        (["Ein", "Hund", "rennt.", "Er", "bellt."], [3, 2]),
+        (["Ein Hund rennt.", "Er bellt.", "Warum?"], [1, 1, 1]),
+        (["am", "3.", "mai", "rennt", "er"], [5]),  # nothing begins like a sentence after that dot
+        (["Er", "sagt:", "„Nein!“", "Ärger", "droht."], [3, 2]),
+        (["Ende.", "", "Neu"], [1, 2]),  # a run on which nothing was read goes with what follows
+        (["", ""], [2]),
+    ],
+)
+def test_sentences_end_where_the_next_one_begins(texts: list[str], lengths: list[int]):
+    words = runs(*(30 for _ in texts))
+    assert [len(part) for part in sentences(words, texts)] == lengths
+    assert [run for part in sentences(words, texts) for run in part] == words
+
+
+def test_a_sentence_that_fits_stays_whole_and_a_longer_one_is_halved():
+    words = runs(*(100,) * 12)  # four on a line, so three lines
+    assert len(fitting(words)) == 1
+    parts = fitting(runs(*(100,) * 14))
+    assert [len(strip.placed) for strip in parts] == [7, 7]
+    assert len(fitting(runs(4000))) == 4  # a word of eleven lines is cut, not halved for ever
+
+
+def test_characters_go_to_the_run_they_stand_on():
+    settings = ("canvas.height=96", "canvas.width=512", "image_encoder.patch=[32,16]", "tokenizer.patch=[32,16]")
+    config = small(*(f"model.{setting}" for setting in settings), "model.ctc_frames=2").model
+    words = runs(200, 280, 90)  # the third goes to the second line
+    (strip,) = pack(words)
+    texts = ["", "", ""]
+    # states of 16 columns, two frames each: column 40 is frame 5, column 250 frame 31, the second line begins at 64
+    assign(texts, strip, "ab c", [5, 20, 25, 31], config)
+    assign(texts, strip, " d", [64, 66], config)
+    assert texts == ["ab ", "c", "d"]
+
+
+def test_the_confidence_is_that_of_the_worst_sentence():
+    paragraph = Paragraph([], scores=[{"text": -0.1, "image": -0.5}, {"text": -2.0, "image": -0.01}])
+    assert paragraph.confidence == {"text": pytest.approx(np.exp(-2.0)), "image": pytest.approx(np.exp(-0.5))}
+    assert Paragraph([]).confidence == {}
+    assert Paragraph([], translations=["A dog.", "", "It barks."]).translation == "A dog. It barks."

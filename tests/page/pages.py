@@ -1,0 +1,71 @@
+"""Pages for the tests of `translatotron_v.page`, and the way over them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from data_synth.render import RenderedPage, render_page
+from data_synth.style import Colour, PageLayout, PageStyle
+from translatotron_v.page.blocks import Block, find_blocks
+from translatotron_v.page.lines import find_lines
+from translatotron_v.page.profile import Setting, measure
+from translatotron_v.page.separate import Layers, separate
+from translatotron_v.page.straighten import Crop, straighten
+from translatotron_v.page.strips import Run, cut_lines, normalise
+
+TEXTS = (
+    "A young man in a blue jacket rides his bicycle along the river early in the morning.",
+    "Zwei ältere Frauen sitzen auf einer Bank im Park und füttern die Tauben mit Brot.",
+    "Children are playing football on a green meadow behind the old school building.",
+)
+
+
+def render(
+    size: int,
+    font: str = "DejaVuSans",
+    texts: Sequence[str] = TEXTS,
+    regions: Sequence[tuple[int, int, int, int]] | None = None,
+    ink: Colour = (0, 0, 0),
+    paper: Colour = (255, 255, 255),
+    side: int = 0,
+) -> RenderedPage:
+    """A square RGB page with one block for each text, 384 pixels wide or as wide as large text needs."""
+    side = side or (384 if size < 24 else 512)
+    style = PageStyle(font=font, font_size=size, line_height=0, margin=12, top=8, ink=ink, paper=paper)
+    page = render_page("\n".join(texts), PageLayout(side, side, 3, "blocks"), style, regions)
+    assert page is not None
+    return page
+
+
+def tilt(pixels: np.ndarray, angle: float, fill: Colour = (255, 255, 255)) -> np.ndarray:
+    """The page turned clockwise by degrees, whole."""
+    turned = Image.fromarray(pixels).rotate(-angle, Image.Resampling.BICUBIC, expand=True, fillcolor=fill)
+    return np.asarray(turned)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A block with all that is known of it."""
+
+    block: Block
+    crop: Crop
+    layers: Layers
+    setting: Setting
+    runs: list[Run]
+
+
+def take_apart(pixels: np.ndarray, detector) -> list[Taken]:
+    taken = []
+    for block in find_blocks(find_lines(pixels, detector), pixels.shape[1]):
+        crop = straighten(pixels, block)
+        layers = separate(crop.pixels.astype(np.float32) / 255, None, crop.where())
+        setting = measure(layers.ink, crop.rows)
+        taken.append(Taken(block, crop, layers, setting, cut_lines(normalise(layers.ink, crop.rows, setting))))
+    return taken
+
+
+def as_picture(ink: np.ndarray) -> np.ndarray:
+    """Ink as a grey picture of bytes, black on white."""
+    return np.rint(255 * (1 - ink)).astype(np.uint8)

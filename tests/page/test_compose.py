@@ -1,0 +1,74 @@
+"""Words put back: readable, in their place, and nothing else touched."""
+
+import numpy as np
+import pytest
+
+from tests.page.pages import Taken, render, take_apart, tilt
+from translatotron_v.metrics import cer
+from translatotron_v.ocr import LineDetector, Reader, boxes_to_text
+from translatotron_v.page.compose import SHRUNK, Composed, compose
+from translatotron_v.page.strips import usual_gap
+
+
+def put(pixels: np.ndarray, taken: Taken, others: list[Taken], repeat: int = 1) -> Composed:
+    return compose(
+        pixels,
+        taken.crop,
+        taken.layers,
+        taken.setting,
+        [run.ink for run in taken.runs] * repeat,
+        taken.block.alignment,
+        [other.block.quad for other in others if other is not taken],
+        usual_gap(taken.runs),
+    )
+
+
+@pytest.mark.parametrize(("size", "angle", "dark"), [(12, 0, False), (20, 0, True), (16, 5, False), (32, 0, False)])
+def test_unchanged_words_come_back(detector: LineDetector, reader: Reader, size: int, angle: int, dark: bool) -> None:
+    ink, paper = ((240, 240, 200), (30, 40, 90)) if dark else ((0, 0, 0), (255, 255, 255))
+    page = render(size, ink=ink, paper=paper)
+    picture = tilt(page.pixels, angle, paper) if angle else page.pixels
+    answer, old = picture, np.zeros(picture.shape[:2], dtype=bool)
+    blocks = take_apart(picture, detector)
+    for taken in blocks:
+        composed = put(answer, taken, blocks)
+        assert not composed.left and composed.em == taken.setting.em
+        answer = composed.pixels
+        left, top, right, bottom = (
+            min(x for x, _ in taken.block.quad),
+            min(y for _, y in taken.block.quad),
+            max(x for x, _ in taken.block.quad),
+            max(y for _, y in taken.block.quad),
+        )
+        slack = round(0.6 * size)
+        old[max(int(top) - slack, 0) : int(bottom) + slack, max(int(left) - slack, 0) : int(right) + slack] = True
+    assert cer([boxes_to_text(reader.read(answer))], [boxes_to_text(reader.read(picture))]).value < 0.03
+    assert np.array_equal(answer[~old], picture[~old])
+    assert (answer == picture).all(axis=-1).mean() > 0.6
+
+
+def test_a_longer_translation_covers_nothing_else(detector: LineDetector) -> None:
+    regions = [(12, 10, 190, 200), (12, 130, 190, 300), (210, 10, 372, 380)]
+    page = render(16, regions=regions)
+    blocks = take_apart(page.pixels, detector)
+    assert len(blocks) == 3
+    first = blocks[0]
+    composed = put(page.pixels, first, blocks, repeat=2)
+    assert not composed.left and SHRUNK * first.setting.em <= composed.em <= first.setting.em
+    changed = (composed.pixels != page.pixels).any(axis=-1)
+    for other in blocks[1:]:
+        left, top, right, bottom = (
+            round(edge) for edge in (*np.min(other.block.quad, axis=0), *np.max(other.block.quad, axis=0))
+        )
+        assert not changed[top:bottom, left:right].any()
+    for quad in composed.quads:
+        assert min(min(corner) for corner in quad) >= 0 and max(max(corner) for corner in quad) <= 384
+
+
+def test_what_has_no_room_stays(detector: LineDetector) -> None:
+    page = render(24, texts=("Kein Platz für eine lange Zeile",), side=200)
+    blocks = take_apart(page.pixels, detector)
+    composed = put(page.pixels, blocks[0], blocks, repeat=20)
+    assert composed.left == "no room" and composed.pixels is page.pixels and composed.quads == ()
+    taken = blocks[0]
+    assert compose(page.pixels, taken.crop, taken.layers, taken.setting, []).left == "no words"

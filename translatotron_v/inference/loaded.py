@@ -1,0 +1,123 @@
+"""A checkpoint in memory, and what a translator hands back."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image
+
+from translatotron_v.arguments import PRECISIONS
+from translatotron_v.config import Config, load_config
+from translatotron_v.errors import UserError
+
+if TYPE_CHECKING:  # the models import timm, which takes seconds: only loading one pays for it
+    from translatotron_v.data.vocabulary import Vocabulary
+    from translatotron_v.models.translator import TranslatotronV
+
+# Geometric means of the token probabilities below which an answer is doubted. Of 128 validation pages, 5 % score under
+# .25 in text and 1 % under .97 in image; gibberish and other languages mostly stay under .25, other sizes under .9.
+LOW_CONFIDENCE = {"text": 0.25, "image": 0.9}
+
+
+@dataclass(frozen=True)
+class LoadedTranslator:
+    """A checkpoint in memory."""
+
+    model: "TranslatotronV"  # in evaluation mode, on its device
+    vocabulary: "Vocabulary"
+    config: Config
+    folder: Path
+    precision: str = "fp32"  # one of PRECISIONS
+
+    @property
+    def transcribes(self) -> bool:
+        """Whether it was trained by SSR, so that its answers begin with a transcript."""
+        return bool(self.config.ssr.reader)
+
+
+SEPARATOR = "separator.safetensors"  # what comes with weights that translate whole pages
+TEXT_MODE = ("text_encoder", "text_decoder")  # the modules that translate text
+
+
+def load_translator(
+    folder: str | Path, device: str = "cpu", precision: str = "fp32", text_only: bool = False
+) -> LoadedTranslator:
+    """Open a checkpoint of the stage `translator`, or the newest one of a run.
+
+    With `text_only` only the modules of text mode are loaded, and a checkpoint of the stage `text` will do; what the
+    other modules hold is arbitrary.
+
+    Raises:
+        UserError: no checkpoint, one of another stage, format or shape, an unknown precision, or int8 where there are
+            no kernels for it.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision}")
+    if precision == "int8" and torch.device(device).type != "cpu":
+        raise UserError(f"precision int8 is for the CPU; on {device} take bf16")
+    from translatotron_v.training.checkpoint import Unfilled, load_module, read_info, resolve
+
+    folder = resolve(folder)
+    read_info(folder)
+    config = load_config(folder / "config.yaml")
+    if config.stage != "translator" and not (text_only and config.stage == "text"):
+        takes = "'text' or 'translator'" if text_only else "'translator'"
+        raise UserError(f"{folder}: a checkpoint of the stage {config.stage!r}; translating takes one of {takes}")
+
+    from translatotron_v.data.vocabulary import Vocabulary
+    from translatotron_v.models.quantised import can_quantise, quantise
+    from translatotron_v.models.translator import TranslatotronV
+
+    if precision == "int8" and not can_quantise():
+        raise UserError("precision int8: this build of PyTorch has no kernels for bytes on this CPU; take fp32")
+    vocabulary = Vocabulary.from_file(folder / "vocabulary.json")
+    with Unfilled():
+        model = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
+    for name, module in model.named_children():
+        if name in TEXT_MODE or not text_only:
+            load_module(module, folder, name)
+    model = model.eval().to(device)
+    if precision == "int8":
+        quantise(model)
+    return LoadedTranslator(model, vocabulary, config, folder, precision)
+
+
+def known_language(loaded: LoadedTranslator, language: str) -> str:
+    """The language, if the model has a tag for it; raises UserError with those that it has."""
+    known = loaded.config.model.vocabulary.languages
+    if language not in known:
+        raise UserError(f"language {language!r}: this model knows {', '.join(known)}")
+    return language
+
+
+@dataclass(frozen=True)
+class BlockTranslation:
+    """What became of one block of text on a picture."""
+
+    quad: tuple[tuple[float, float], ...]  # corners in pixels, (x, y), clockwise from the top left of its text
+    source_text: str = ""  # what the model read
+    text: str = ""  # what the block is meant to say
+    scores: dict[str, float] = field(default_factory=dict)  # as of `Translation`
+    family: str = ""  # of the font that it was taken for, and drawn in
+    size: float = 0.0  # pixels per em
+    colour: tuple[int, int, int] = (0, 0, 0)  # of the text
+    angle: float = 0.0  # degrees, positive where lines fall towards the right
+    left: str = ""  # why it was left as it was; empty where it was translated
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What became of one picture."""
+
+    image: Image.Image  # translated, of the source's size
+    text: str  # what the picture is meant to say
+    source_text: str  # what the model read in the source
+    scores: dict[str, float]  # "text" and "image": geometric mean of the token probabilities, in [0, 1]
+    blocks: tuple[BlockTranslation, ...] = ()  # in reading order, of weights that translate whole pages
+    debug: dict[str, Image.Image] = field(default_factory=dict)  # name -> what the pipeline saw, where it was asked
+
+    @property
+    def doubts(self) -> list[str]:
+        """The scores that are low enough to warn about; empty for an answer to trust."""
+        return [name for name, limit in LOW_CONFIDENCE.items() if self.scores.get(name, 1.0) < limit]

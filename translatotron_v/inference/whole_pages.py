@@ -1,0 +1,161 @@
+"""Whole pictures: their blocks of text are found, translated strip by strip, and put back where they stood.
+
+Everything that is no language is done by `translatotron_v.page`; this module leads each block there and back.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from translatotron_v.inference.loaded import BlockTranslation, LoadedTranslator, Translation
+from translatotron_v.inference.paragraphs import Paragraph, translate_paragraphs
+from translatotron_v.models.separator import Separator
+from translatotron_v.ocr import LineDetector
+from translatotron_v.page.blocks import Block, find_blocks
+from translatotron_v.page.compose import compose
+from translatotron_v.page.lines import Line, Point, find_lines
+from translatotron_v.page.profile import Setting, measure
+from translatotron_v.page.separate import Layers, load_separator, separate
+from translatotron_v.page.straighten import Crop, straighten
+from translatotron_v.page.strips import cut_lines, normalise
+
+UNREADABLE = 0.7  # how well ink must agree with the profile of text; less is no text, or handwriting
+
+
+@dataclass
+class Work:
+    """One block on its way."""
+
+    block: Block
+    crop: Crop
+    layers: Layers
+    setting: Setting
+    paragraph: Paragraph
+    left: str = ""
+
+
+class PageTranslator:
+    """Translates pictures of any size and kind with a model of strips.
+
+    Args:
+        loaded: the model.
+    """
+
+    def __init__(self, loaded: LoadedTranslator) -> None:
+        self.loaded = loaded
+        self.separator: Separator = load_separator(loaded.folder)
+        self.detector = LineDetector()
+
+    def translate(
+        self, pictures: Sequence[Image.Image], batch_size: int, debug: bool = False, **options: Any
+    ) -> list[Translation]:
+        """Translate pictures of mode L or RGB; strips of all of them share batches.
+
+        Args:
+            batch_size: strips at a time.
+            debug: keep pictures of what was seen on the way in `Translation.debug`.
+            options: what `generate` takes.
+        """
+        pages = [np.asarray(picture.convert("RGB")) for picture in pictures]
+        found = [find_lines(page, self.detector) for page in pages]
+        works = [self._prepare(page, lines) for page, lines in zip(pages, found, strict=True)]
+        paragraphs = [work.paragraph for page in works for work in page if not work.left]
+        translate_paragraphs(self.loaded, paragraphs, batch_size, **options)
+        return [
+            self._finish(picture, page, lines, work, debug)
+            for picture, page, lines, work in zip(pictures, pages, found, works, strict=True)
+        ]
+
+    def _prepare(self, page: np.ndarray, lines: Sequence[Line]) -> list[Work]:
+        """The blocks of a page, separated and brought to the model's size."""
+        works = []
+        for block in find_blocks(lines, page.shape[1]):
+            crop = straighten(page, block)
+            layers = separate(crop.pixels.astype(np.float32) / 255, self.separator, crop.where())
+            setting = measure(layers.ink, crop.rows)
+            runs = cut_lines(normalise(layers.ink, crop.rows, setting))
+            left = "" if runs and setting.fit >= UNREADABLE else "unreadable"
+            works.append(Work(block, crop, layers, setting, Paragraph(runs), left))
+        return works
+
+    def _finish(
+        self, picture: Image.Image, page: np.ndarray, lines: Sequence[Line], works: Sequence[Work], debug: bool
+    ) -> Translation:
+        """Put translations back, and say of each block what became of it."""
+        answer = page
+        new: dict[int, tuple[tuple[Point, ...], ...]] = {}  # boxes of the words that stand already, by block
+        for number, work in enumerate(works):
+            if work.left or not work.paragraph.words:
+                work.left = work.left or "unreadable"
+                continue
+            obstacles = [other.block.quad for other in works if other is not work]
+            obstacles += [line.quad for line in lines if line.left]
+            obstacles += [quad for quads in new.values() for quad in quads]
+            composed = compose(
+                answer,
+                work.crop,
+                work.layers,
+                work.setting,
+                work.paragraph.words,
+                work.block.alignment,
+                obstacles=obstacles,
+            )
+            answer, work.left, new[number] = composed.pixels, composed.left, composed.quads
+        blocks = [_report(work) for work in works]
+        blocks += [BlockTranslation(line.quad, left=line.left) for line in lines if line.left]
+        done = [block for block in blocks if not block.left]
+        names = ("text", "image")
+        return Translation(
+            image=Image.fromarray(answer).convert(picture.mode),
+            text="\n".join(block.text for block in done),
+            source_text="\n".join(block.source_text for block in blocks if block.source_text),
+            scores={name: min(block.scores[name] for block in done) for name in names} if done else {},
+            blocks=tuple(blocks),
+            debug=_debug(page, lines, works) if debug else {},
+        )
+
+
+def _report(work: Work) -> BlockTranslation:
+    paragraph = work.paragraph
+    red, green, blue = (round(255 * level) for level in work.layers.colour)
+    return BlockTranslation(
+        quad=work.block.quad,
+        source_text=paragraph.text,
+        text="" if work.left else paragraph.translation,
+        scores=paragraph.confidence,
+        family=paragraph.family,
+        size=round(work.setting.em, 1),
+        colour=(red, green, blue),
+        angle=round(work.block.angle, 1),
+        left=work.left,
+    )
+
+
+def _debug(page: np.ndarray, lines: Sequence[Line], works: Sequence[Work]) -> dict[str, Image.Image]:
+    """What was seen on the way: boxes, and for each block its ink, background, strips, and what the model wrote."""
+    boxes = Image.fromarray(page)
+    pen = ImageDraw.Draw(boxes)
+    for line in lines:
+        pen.polygon(list(line.quad), outline=(220, 30, 30) if line.left else (30, 120, 220))
+    for work in works:
+        pen.polygon(list(work.block.quad), outline=(30, 160, 60))
+    seen = {"boxes": boxes}
+    for number, work in enumerate(works, start=1):
+        seen[f"block-{number:02}-mask"] = _grey(1 - work.layers.ink)
+        background = np.rint(np.clip(work.layers.background, 0, 1) * 255).astype(np.uint8)
+        seen[f"block-{number:02}-background"] = Image.fromarray(background)
+        if work.paragraph.sentences:
+            seen[f"block-{number:02}-strips"] = _grey(
+                1 - np.concatenate([strip.ink for strip in work.paragraph.sentences])
+            )
+        if work.paragraph.drawn:
+            seen[f"block-{number:02}-drawn"] = _grey(1 - np.concatenate(work.paragraph.drawn))
+    return seen
+
+
+def _grey(values: np.ndarray) -> Image.Image:
+    """(H, W) in [0, 1] as a picture."""
+    return Image.fromarray(np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8))
