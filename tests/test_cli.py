@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.inference.fakes import FakeGenerate, fake_translator
 from translatotron_v import __version__, cli
+from translatotron_v.inference.loaded import BlockTranslation, Translation
 from translatotron_v.inference.pictures import open_picture
 from translatotron_v.inference.pipeline import Translator
 from translatotron_v.shipped import shipped_weights
@@ -205,6 +206,50 @@ def test_a_picture_in_passes_is_refused_where_weights_draw_token_by_token(
     assert cli.main(["translate", str(pages), "-o", str(pages.parent / "out"), "--image-steps", "8"]) == 2
     assert "not trained to draw in 8 passes" in capsys.readouterr().err
     assert not fake.calls
+
+
+def test_a_page_says_what_was_left_and_that_there_was_no_text(
+    pages: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    corner = ((0.0, 0.0), (9.0, 0.0), (9.0, 5.0), (0.0, 5.0))
+    done = BlockTranslation(corner, "ein hund", "a dog", {"text": 0.9, "image": 0.99}, "DejaVuSans", 11.5, (9, 8, 7))
+    found = {
+        "0.png": (Translation(Image.new("L", (8, 8)), "", "", {})),
+        "1.png": (Translation(Image.new("L", (8, 8)), "a dog", "ein hund", done.scores, (done,))),
+        "2.png": (
+            Translation(
+                Image.new("L", (8, 8)),
+                "a dog",
+                "ein hund",
+                done.scores,
+                (done, BlockTranslation(corner, left="vertical")),
+            )
+        ),
+    }
+
+    def translate(self: Translator, pictures: list[Image.Image], **options: object) -> list[Translation]:
+        return [found[f"{picture.width - 64}.png"] for picture in pictures]
+
+    monkeypatch.setattr(Translator, "translate", translate)
+    monkeypatch.setattr(cli, "_load", lambda options: fake_translator())
+    out = pages.parent / "out"
+    assert cli.main(["translate", str(pages), "-o", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.count("nothing to translate: written as it was") == 1
+    assert printed.out.count("wrote: a dog") == 2
+    (warning,) = printed.err.strip().splitlines()
+    assert warning.endswith("2.png: 1 of 2 blocks left as they were (1 vertical)")
+    assert cli.main(["translate", str(pages), "-o", str(out), "--force", "--json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert "blocks" not in records[0]
+    box = [list(point) for point in corner]
+    assert records[1]["blocks"] == [
+        {
+            "box": box, "source_text": "ein hund", "text": "a dog", "scores": {"text": 0.9, "image": 0.99},
+            "family": "DejaVuSans", "size": 11.5, "colour": [9, 8, 7], "angle": 0.0,
+        }
+    ]  # fmt: skip
+    assert records[2]["blocks"][1] == {"box": box, "left": "vertical"}
 
 
 def test_an_interrupt_says_that_nothing_is_lost(pages: Path, monkeypatch, capsys: pytest.CaptureFixture[str]):

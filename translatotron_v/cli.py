@@ -319,11 +319,17 @@ def _report(outcome: "Outcome", as_json: bool, whole: bool) -> None:
     if as_json:
         print(json.dumps(_as_dict(outcome), ensure_ascii=False), flush=True)
     elif translation is not None and whole:
-        scores = ", ".join(f"{name} {value:.2f}" for name, value in translation.scores.items())
-        print(
-            f"{source}\n  read:  {translation.source_text}\n  wrote: {translation.text}\n  file:  {outcome.job.target}"
-        )
-        print(f"  confidence: {scores}")
+        if translation.scores:
+            read, wrote = (text.replace("\n", "\n         ") for text in (translation.source_text, translation.text))
+            scores = ", ".join(f"{name} {value:.2f}" for name, value in translation.scores.items())
+            print(f"{source}\n  read:  {read}\n  wrote: {wrote}\n  file:  {outcome.job.target}")
+            print(f"  confidence: {scores}")
+        else:
+            print(f"{source}\n  nothing to translate: written as it was\n  file:  {outcome.job.target}")
+    if translation is not None and (left := [block.left for block in translation.blocks if block.left]):
+        reasons = ", ".join(f"{left.count(reason)} {reason}" for reason in dict.fromkeys(left))
+        print(f"warning: {source}: {len(left)} of {len(translation.blocks)} blocks left as they were ({reasons})",
+              file=sys.stderr)  # fmt: skip
     if translation is not None and translation.doubts:
         low = ", ".join(f"{name} {translation.scores[name]:.2f}" for name in translation.doubts)
         print(f"warning: {source}: low confidence ({low}); check the translation", file=sys.stderr)

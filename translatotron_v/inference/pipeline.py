@@ -76,7 +76,7 @@ class Translator:
             return cls(loaded)
         from translatotron_v.inference.whole_pages import PageTranslator
 
-        return cls(loaded, pages=PageTranslator(loaded))
+        return cls(loaded, pages=PageTranslator.from_folder(loaded))
 
     @property
     def batch_size(self) -> int:

@@ -42,12 +42,17 @@ class PageTranslator:
 
     Args:
         loaded: the model.
+        separator: takes ink off its background; None: without a network, which sees ink in photographs.
+        detector: finds lines of text.
     """
 
-    def __init__(self, loaded: LoadedTranslator) -> None:
-        self.loaded = loaded
-        self.separator: Separator = load_separator(loaded.folder)
-        self.detector = LineDetector()
+    def __init__(self, loaded: LoadedTranslator, separator: Separator | None, detector: LineDetector) -> None:
+        self.loaded, self.separator, self.detector = loaded, separator, detector
+
+    @classmethod
+    def from_folder(cls, loaded: LoadedTranslator) -> "PageTranslator":
+        """With the separator that lies beside the model's weights."""
+        return cls(loaded, load_separator(loaded.folder), LineDetector())
 
     def translate(
         self, pictures: Sequence[Image.Image], batch_size: int, debug: bool = False, **options: Any

@@ -1,0 +1,191 @@
+"""Pictures of any kind through the page pipeline, with a model's place taken by one that writes given sentences."""
+
+import math
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch import nn
+
+from data_synth.typeset import Face
+from tests.page.pages import TEXTS, render, tilt
+from translatotron_v.config import Config
+from translatotron_v.inference import whole_pages
+from translatotron_v.inference.files import plan_jobs, translate_jobs
+from translatotron_v.inference.loaded import LoadedTranslator
+from translatotron_v.inference.paragraphs import Paragraph
+from translatotron_v.inference.pipeline import Translator
+from translatotron_v.inference.whole_pages import PageTranslator
+from translatotron_v.ocr import LineDetector, boxes_to_text, make_reader
+
+ANSWER = "A dog runs."
+
+
+def write(paragraph: Paragraph, text: str = ANSWER) -> None:
+    """What the model would leave in a paragraph: the words of a text as it draws them."""
+    face = Face("DejaVuSans", 20, 32)
+    paragraph.text, paragraph.family, paragraph.translations = "gelesen", "DejaVuSans", [text]
+    paragraph.words = [face.word(word).mask.astype(np.float32) / 255 for word in text.split()]
+    paragraph.scores = [{"text": math.log(0.9), "image": math.log(0.99)}]
+
+
+class Writer:
+    """Stands in for `translate_paragraphs`."""
+
+    def __init__(self, text: str = ANSWER) -> None:
+        self.text, self.asked = text, 0
+
+    def __call__(self, loaded: object, paragraphs: Sequence[Paragraph], batch_size: int, **options: Any) -> None:
+        for paragraph in paragraphs:
+            assert paragraph.runs
+            self.asked += 1
+            write(paragraph, self.text)
+
+
+@pytest.fixture(scope="module")
+def detector() -> LineDetector:
+    return LineDetector()
+
+
+@pytest.fixture
+def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
+    writer = Writer()
+    monkeypatch.setattr(whole_pages, "translate_paragraphs", writer)
+    return writer
+
+
+@pytest.fixture
+def translator(detector: LineDetector, writer: Writer) -> Translator:
+    loaded = LoadedTranslator(nn.Linear(1, 1), SimpleNamespace(), Config(), Path())  # type: ignore[arg-type]
+    return Translator(loaded, pages=PageTranslator(loaded, None, detector))
+
+
+def test_blocks_are_replaced_and_everything_else_stays(translator: Translator):
+    page = render(20)
+    translation = translator(Image.fromarray(page.pixels))
+    assert [block.left for block in translation.blocks] == ["", "", ""]
+    assert translation.text == "\n".join([ANSWER] * 3) and translation.source_text.count("gelesen") == 3
+    assert translation.scores == {"text": pytest.approx(0.9), "image": pytest.approx(0.99)}
+    made = np.asarray(translation.image)
+    assert boxes_to_text(make_reader().read(made)) == " ".join([ANSWER] * 3)
+    outside = np.ones(made.shape[:2], dtype=bool)
+    for block in translation.blocks:
+        columns, rows = zip(*block.quad, strict=True)
+        assert 0.85 * 20 < block.size < 1.15 * 20 and max(block.colour) < 60
+        outside[int(min(rows)) - 6 : int(max(rows)) + 8, int(min(columns)) - 6 : int(max(columns)) + 8] = False
+    assert np.array_equal(made[outside], page.pixels[outside])
+
+
+def test_a_tilted_page_is_answered_tilted(translator: Translator):
+    pixels = tilt(render(20).pixels, 7)
+    translation = translator(Image.fromarray(pixels))
+    assert len(translation.blocks) == 3
+    assert all(abs(block.angle - 7) < 0.5 and not block.left for block in translation.blocks)
+    level = translation.image.rotate(7, Image.Resampling.BICUBIC, fillcolor=(255, 255, 255))
+    assert boxes_to_text(make_reader().read(level)).count("dog") == 3
+
+
+def test_a_picture_without_text_comes_back_as_it_was(translator: Translator, writer: Writer):
+    noise = np.random.default_rng(0).integers(90, 120, (70, 90, 3), dtype=np.uint8)
+    for mode in ("RGB", "L"):
+        picture = Image.fromarray(noise).convert(mode)
+        translation = translator(picture)
+        assert translation.image.mode == mode and translation.image.tobytes() == picture.tobytes()
+        assert translation.blocks == () and translation.text == "" and translation.doubts == []
+    assert writer.asked == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3000, 20), (5, 400), (2, 2)])
+def test_odd_sizes_go_through(translator: Translator, size: tuple[int, int]):
+    picture = Image.new("RGB", size, (200, 210, 220))
+    assert translator(picture).image.tobytes() == picture.tobytes()
+
+
+def test_grey_pages_stay_grey(translator: Translator):
+    picture = Image.fromarray(render(20).pixels).convert("L")
+    translation = translator(picture)
+    assert translation.image.mode == "L" and translation.image.size == picture.size
+    assert translation.image.tobytes() != picture.tobytes()
+
+
+def test_what_finds_no_room_is_left_and_named(translator: Translator, writer: Writer):
+    writer.text = " ".join([TEXTS[0]] * 12)
+    page = render(20)
+    translation = translator(Image.fromarray(page.pixels))
+    assert {block.left for block in translation.blocks} == {"no room"}
+    assert translation.image.tobytes() == page.pixels.tobytes()
+    assert translation.text == "" and translation.scores == {}
+
+
+def test_a_block_on_which_nothing_can_be_read_is_left(translator: Translator, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(whole_pages, "translate_paragraphs", lambda *given, **options: None)  # no words come back
+    page = render(20)
+    translation = translator(Image.fromarray(page.pixels))
+    assert {block.left for block in translation.blocks} == {"unreadable"}
+    assert translation.image.tobytes() == page.pixels.tobytes()
+
+
+def test_debug_shows_what_was_seen(translator: Translator, tmp_path: Path):
+    Image.fromarray(render(20).pixels).save(tmp_path / "page.png")
+    jobs = plan_jobs([str(tmp_path / "page.png")], tmp_path / "out")
+    assert [outcome.error for outcome in translate_jobs(translator, jobs, debug=tmp_path / "debug")] == [None]
+    names = {path.name for path in (tmp_path / "debug" / "page").iterdir()}
+    assert names >= {"boxes.png", "block-01-mask.png", "block-01-background.png", "block-03-mask.png"}
+    assert translator(Image.fromarray(render(20).pixels)).debug == {}
+
+
+def bomb(path: Path) -> None:
+    """A PNG that claims 60,000 x 60,000 pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    image = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0" * 100)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + image)
+
+
+def test_a_folder_of_mixed_pictures_runs_through(translator: Translator, tmp_path: Path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    page = Image.fromarray(render(16).pixels)
+    good = []
+    for mode in ("RGB", "L", "1", "P", "RGBA", "LA", "CMYK", "I;16"):
+        kind = ".tif" if mode in ("CMYK", "I;16") else ".png"
+        name = f"{mode.replace(';', '')}{kind}"
+        if mode == "I;16":
+            Image.fromarray(np.asarray(page.convert("L")).astype(np.uint16) * 257).save(folder / name)
+        else:
+            page.convert(mode).save(folder / name)
+        good.append(name)
+    for kind in (".jpg", ".webp", ".bmp", ".tiff"):
+        page.save(folder / f"rgb{kind}")
+        good.append(f"rgb{kind}")
+    page.save(folder / "animated.webp", save_all=True, append_images=[page.rotate(180)])
+    Image.new("RGB", (1, 1)).save(folder / "dot.png")
+    good += ["animated.webp", "dot.png"]
+    whole = (folder / "rgb.jpg").read_bytes()
+    (folder / "truncated.jpg").write_bytes(whole[: len(whole) // 3])
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.png").write_text("no picture")
+    bomb(folder / "bomb.png")
+    bad = ["truncated.jpg", "empty.png", "text.png", "bomb.png"]
+    outcomes = {
+        outcome.job.source.name: outcome
+        for outcome in translate_jobs(translator, plan_jobs([str(folder)], tmp_path / "out"), batch_size=4)
+    }
+    assert sorted(outcomes) == sorted(good + bad)
+    for name in good:
+        translation = outcomes[name].translation
+        assert outcomes[name].error is None and translation is not None, name
+        assert name == "dot.png" or [block.left for block in translation.blocks] == ["", "", ""], name
+        assert outcomes[name].job.target.is_file()
+    for name in bad:
+        error = outcomes[name].error
+        assert error is not None and name in error and "\n" not in error
