@@ -213,18 +213,12 @@ def test_a_page_says_what_was_left_and_that_there_was_no_text(
 ):
     corner = ((0.0, 0.0), (9.0, 0.0), (9.0, 5.0), (0.0, 5.0))
     done = BlockTranslation(corner, "ein hund", "a dog", {"text": 0.9, "image": 0.99}, "DejaVuSans", 11.5, (9, 8, 7))
+    left = BlockTranslation(corner, left="vertical")
+    blank = Image.new("L", (8, 8))
     found = {
-        "0.png": (Translation(Image.new("L", (8, 8)), "", "", {})),
-        "1.png": (Translation(Image.new("L", (8, 8)), "a dog", "ein hund", done.scores, (done,))),
-        "2.png": (
-            Translation(
-                Image.new("L", (8, 8)),
-                "a dog",
-                "ein hund",
-                done.scores,
-                (done, BlockTranslation(corner, left="vertical")),
-            )
-        ),
+        "0.png": Translation(blank, "", "", {}),
+        "1.png": Translation(blank, "a dog", "ein hund", done.scores, (done,)),
+        "2.png": Translation(blank, "a dog", "ein hund", done.scores, (done, left)),
     }
 
     def translate(self: Translator, pictures: list[Image.Image], **options: object) -> list[Translation]:
