@@ -9,18 +9,21 @@ READY := $(VENV)/.ready
 
 OUT ?= out
 DATA ?= data/multi30k
+TATOEBA ?= data/tatoeba/en-de.tsv.gz
+CAPTIONS ?= data/captions
 PIP_ARGS ?=
 PYTEST_ARGS ?= -n 2
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench tiny clean experiment-ssr experiment-modality-gap experiment-skip-links \
+.PHONY: help demo test lint format bench tiny small clean experiment-ssr experiment-modality-gap experiment-skip-links \
 	experiment-textual-regularization experiment-combined experiment-decoding
 
 help:  ## list the targets and the settings
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-33s  %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "Settings: OUT=$(OUT) (demo), DATA=$(DATA) (tiny, experiments),"
+	@echo "Settings: OUT=$(OUT) (demo), DATA=$(DATA) (tiny, small, experiments),"
+	@echo "          TATOEBA=$(TATOEBA) CAPTIONS=$(CAPTIONS) (small),"
 	@echo "          PYTEST_ARGS='$(PYTEST_ARGS)' (test), PYTHON=$(PYTHON),"
 	@echo "          PIP_ARGS='$(PIP_ARGS)' (what pip install is given besides)"
 
@@ -52,6 +55,13 @@ bench: $(READY)  ## measure speed and memory, as ratios (BENCH_ARGS=--quick: doe
 
 tiny: $(READY)  ## train the shipped model from DATA, all stages; the same command resumes
 	@$(BIN)/python train.py tiny --data $(DATA)
+
+small: $(READY)  ## train the model of whole pages from DATA, TATOEBA and CAPTIONS (docs/experiments/small.md); the same command resumes
+	@$(BIN)/python train.py text --config configs/small/back.yaml data.folder=$(DATA) 'data.extra=[$(TATOEBA)]'
+	@$(BIN)/python train.py text --config configs/small/back2.yaml data.folder=$(DATA)
+	@$(BIN)/translatotron-v text $(CAPTIONS)/train.en -o $(CAPTIONS)/train.de --weights runs/small/back2 --to de --batch-size 128
+	@$(BIN)/python train.py small --data $(DATA) 'text:data.extra=[$(TATOEBA),$(CAPTIONS)]'
+	@$(BIN)/translatotron-v export runs/small/translator -o runs/small/export --separator runs/small/separator --force
 
 experiment-ssr: $(READY)  ## does self-review keep the reading that fine-tuning forgets? report in docs/experiments
 	@$(BIN)/python -m experiments.ssr --data $(DATA)

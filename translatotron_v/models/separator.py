@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from translatotron_v.config import SeparatorConfig
 
+_FINE = 8  # features of each pixel before the last layers, which see the pixels themselves again
 _FOLD = 2  # pixels to a side that the first level takes as one: convolving whole pictures pixel by pixel costs most
 
 
@@ -39,7 +40,8 @@ class Separator(nn.Module):
         self.down = nn.ModuleList(_Block(*pair) for pair in zip(given, widths, strict=True))
         pairs = itertools.pairwise(widths)
         self.up = nn.ModuleList(nn.Sequential(*_convolution(fine + coarse, fine)) for fine, coarse in pairs)
-        self.out = nn.Conv2d(widths[0], _FOLD**2, 3, padding=1)
+        self.unfold = nn.Conv2d(widths[0], _FINE * _FOLD**2, 3, padding=1)
+        self.sharpen = nn.Sequential(*_convolution(_FINE + 3, _FINE), nn.Conv2d(_FINE, 1, 3, padding=1))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels (B, 3, H, W) in [0, 1] -> logits (B, 1, H, W), whose sigmoid is the share of each pixel under ink."""
@@ -53,8 +55,9 @@ class Separator(nn.Module):
         for block in reversed(self.up):
             fine = levels.pop()
             x = block(torch.cat([fine, F.interpolate(x, scale_factor=2.0, mode="nearest")], dim=1))
-        logits = rearrange(self.out(x), "b (r c) h w -> b 1 (h r) (w c)", r=_FOLD, c=_FOLD)
-        return logits[..., :height, :width]
+        x = rearrange(self.unfold(x), "b (k r c) h w -> b k (h r) (w c)", r=_FOLD, c=_FOLD)
+        x = torch.cat([x[..., :height, :width], pixels * 2 - 1], dim=1)  # (B, 8 + 3, H, W)
+        return self.sharpen(x)
 
     def _fold(self, pixels: Tensor) -> Tensor:
         """Blocks of 2x2 pixels side by side, edges repeated until the levels divide the picture."""
