@@ -60,7 +60,7 @@ small: $(READY)  ## train the model of whole pages from DATA, TATOEBA and CAPTIO
 	@$(BIN)/python train.py text --config configs/small/back.yaml data.folder=$(DATA) 'data.extra=[$(TATOEBA)]'
 	@$(BIN)/python train.py text --config configs/small/back2.yaml data.folder=$(DATA)
 	@$(BIN)/translatotron-v text $(CAPTIONS)/train.en -o $(CAPTIONS)/train.de --weights runs/small/back2 --to de --batch-size 128
-	@$(BIN)/python train.py small --data $(DATA) 'text:data.extra=[$(TATOEBA),$(CAPTIONS)]'
+	@$(BIN)/python train.py small --data $(DATA) 'back:data.extra=[$(TATOEBA)]' 'text:data.extra=[$(TATOEBA),$(CAPTIONS)]'
 	@$(BIN)/translatotron-v export runs/small/translator -o runs/small/export --separator runs/small/separator --force
 
 experiment-ssr: $(READY)  ## does self-review keep the reading that fine-tuning forgets? report in docs/experiments

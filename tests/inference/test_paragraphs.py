@@ -44,16 +44,15 @@ def test_a_sentence_that_fits_stays_whole_and_a_longer_one_is_halved():
     assert len(fitting(runs(4000))) == 4  # a word of eleven lines is cut, not halved for ever
 
 
-def test_characters_go_to_the_run_they_stand_on():
+def test_words_go_to_the_run_they_stand_on():
     settings = ("canvas.height=96", "canvas.width=512", "image_encoder.patch=[32,16]", "tokenizer.patch=[32,16]")
     config = small(*(f"model.{setting}" for setting in settings), "model.ctc_frames=2").model
     words = runs(200, 280, 90)  # the third goes to the second line
     (strip,) = pack(words)
     texts = ["", "", ""]
     # states of 16 columns, two frames each: column 40 is frame 5, column 250 frame 31, the second line begins at 64
-    assign(texts, strip, "ab c", [5, 20, 25, 31], config)
-    assign(texts, strip, " d", [64, 66], config)
-    assert texts == ["ab ", "c", "d"]
+    assign(texts, strip, "ab c defg h", [5, 20, 25, 25, 25, 25, 31, 32, 40, 50, 66], config)
+    assert texts == ["ab c", "defg", "h"]  # "defg" begins a little before its run
 
 
 def test_the_confidence_is_that_of_the_worst_sentence():

@@ -114,8 +114,9 @@ def test_it_learns(monkeypatch: pytest.MonkeyPatch):
 def test_an_evaluation_has_figures_for_each_background_and_a_sheet():
     stage = make().eval()
     with torch.no_grad():  # it calls everything ink
-        stage.separator.out.weight.zero_()
-        stage.separator.out.bias.fill_(20)
+        last = stage.separator.sharpen[-1]
+        last.weight.zero_()
+        last.bias.fill_(20)
     evaluation = stage.evaluate(0)
     names = {f"{kind}_{what}" for kind in KINDS for what in ("iou", "error")}
     assert set(evaluation.metrics) == names | {"iou", "error", "blank_ink"}

@@ -107,15 +107,19 @@ def translate_paragraphs(
 
 
 def assign(texts: list[str], strip: Strip, read: str, frames: Sequence[int], config: ModelConfig) -> None:
-    """Add each character that was read off a strip to the text of the run that stands where it was read."""
+    """Add each word that was read off a strip to the text of the run that stands where it was read.
+
+    Characters are read a few columns before or after they stand; the median of a word is surely on it.
+    """
     rows, width = config.image_encoder.patch
     columns = config.canvas.width // width
-    for character, frame in zip(read, frames, strict=True):
+    for match in re.finditer(r"\S+", read):
+        frame = frames[(match.start() + match.end() - 1) // 2]
         state, part = divmod(frame, config.ctc_frames)
         row, column = divmod(state, columns)
         run = strip.run_at(row * rows // LINE, (column + (part + 0.5) / config.ctc_frames) * width)
-        if run is not None and (character != " " or texts[run]):
-            texts[run] += character
+        if run is not None:
+            texts[run] = f"{texts[run]} {match.group()}".strip()
 
 
 def sentences(runs: Sequence[Run], texts: Sequence[str]) -> list[list[Run]]:
