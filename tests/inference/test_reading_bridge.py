@@ -1,5 +1,6 @@
 """A model whose text encoder gets what the CTC head has read: where each piece comes from, and that nothing is lost."""
 
+import math
 from typing import Any
 
 import pytest
@@ -8,7 +9,14 @@ import torch
 from tests.small import PAIRS, TEXTS, enliven, small
 from translatotron_v.config import ConfigError, load_config
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
-from translatotron_v.inference.generate import drawing_states, generate, generate_answer, look, read_ctc_frames
+from translatotron_v.inference.generate import (
+    drawing_states,
+    generate,
+    generate_answer,
+    look,
+    read_ctc_frames,
+    reading_scores,
+)
 from translatotron_v.models.text_decoder import mean_of_spans
 from translatotron_v.models.translator import SourceStates, TranslatotronV
 
@@ -48,6 +56,11 @@ def test_each_character_is_led_back_to_its_frame():
     ((text, frames),) = read_ctc_frames(logits, VOCABULARY)
     assert text == "ein hund"  # of two spaces the first stays, one at the end is dropped
     assert frames == [0, 3, 6, 9, 15, 18, 21, 24]
+
+
+def test_the_reading_is_as_sure_as_its_letters():
+    logits = torch.log(torch.tensor([[[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]], [[0.9, 0.1]] * 3]))
+    assert reading_scores(logits) == [pytest.approx((math.log(0.8) + math.log(0.6)) / 2), float("-inf")]
 
 
 def test_pieces_carry_the_states_that_they_were_read_from(model: TranslatotronV, monkeypatch: pytest.MonkeyPatch):

@@ -27,12 +27,12 @@ from translatotron_v.ocr import LineDetector, boxes_to_text, make_reader
 ANSWER = "A dog runs."
 
 
-def write(paragraph: Paragraph, text: str = ANSWER) -> None:
+def write(paragraph: Paragraph, text: str = ANSWER, sure: float = 0.95) -> None:
     """What the model would leave in a paragraph: the words of a text as it draws them."""
     face = Face("DejaVuSans", 20, 32)
     paragraph.text, paragraph.family, paragraph.translations = "gelesen", "DejaVuSans", [text]
     paragraph.words = [face.word(word).mask.astype(np.float32) / 255 for word in text.split()]
-    paragraph.scores = [{"text": math.log(0.9), "image": math.log(0.99)}]
+    paragraph.scores, paragraph.reading = [{"text": math.log(0.9), "image": math.log(0.99)}], math.log(sure)
 
 
 class Writer:
@@ -72,6 +72,7 @@ def test_blocks_are_replaced_and_everything_else_stays(translator: Translator):
     assert [block.left for block in translation.blocks] == ["", "", ""]
     assert translation.text == "\n".join([ANSWER] * 3) and translation.source_text.count("gelesen") == 3
     assert translation.scores == {"text": pytest.approx(0.9), "image": pytest.approx(0.99)}
+    assert translation.blocks[0].scores["reading"] == pytest.approx(0.95)
     made = np.asarray(translation.image)
     assert boxes_to_text(make_reader().read(made)) == " ".join([ANSWER] * 3)
     outside = np.ones(made.shape[:2], dtype=bool)
@@ -129,6 +130,17 @@ def test_a_block_on_which_nothing_can_be_read_is_left(translator: Translator, mo
     translation = translator(Image.fromarray(page.pixels))
     assert {block.left for block in translation.blocks} == {"unreadable"}
     assert translation.image.tobytes() == page.pixels.tobytes()
+
+
+def test_a_block_that_was_read_with_doubt_is_left(translator: Translator, monkeypatch: pytest.MonkeyPatch):
+    def doubt(loaded: object, paragraphs: Sequence[Paragraph], batch_size: int, **options: Any) -> None:
+        for number, paragraph in enumerate(paragraphs):
+            write(paragraph, sure=0.95 if number else 0.5)
+
+    monkeypatch.setattr(whole_pages, "translate_paragraphs", doubt)
+    translation = translator(Image.fromarray(render(20).pixels))
+    assert [block.left for block in translation.blocks] == ["unreadable", "", ""]
+    assert translation.blocks[0].source_text == "gelesen" and translation.blocks[0].text == ""
 
 
 def test_debug_shows_what_was_seen(translator: Translator, tmp_path: Path):

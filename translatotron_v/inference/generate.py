@@ -204,6 +204,18 @@ def read_ctc_frames(logits: Tensor, vocabulary: Vocabulary) -> list[tuple[str, l
     return read
 
 
+def reading_scores(logits: Tensor) -> list[float]:
+    """How sure the best path of CTC logits (B, frames, characters) is: mean log-probability (nats) of its letters.
+
+    Minus infinity where nothing is read.
+    """
+    best, index = F.log_softmax(logits.float(), dim=-1).max(-1)
+    read = index != PAD
+    count = read.sum(1)
+    means = (best * read).sum(1) / count.clamp(min=1)
+    return means.masked_fill(count == 0, float("-inf")).tolist()
+
+
 def look(model: TranslatotronV, vocabulary: Vocabulary, pixels: Tensor) -> SourceStates:
     """Image mode: what the decoders and heads see of pages (B, channels, H, W) in [0, 1].
 

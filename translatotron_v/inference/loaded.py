@@ -98,7 +98,7 @@ class BlockTranslation:
     quad: tuple[tuple[float, float], ...]  # corners in pixels, (x, y), clockwise from the top left of its text
     source_text: str = ""  # what the model read
     text: str = ""  # what the block is meant to say
-    scores: dict[str, float] = field(default_factory=dict)  # as of `Translation`
+    scores: dict[str, float] = field(default_factory=dict)  # as of `Translation`, and "reading"
     family: str = ""  # of the font that it was taken for, and drawn in
     size: float = 0.0  # pixels per em
     colour: tuple[int, int, int] = (0, 0, 0)  # of the text

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from translatotron_v.config import ModelConfig
-from translatotron_v.inference.generate import generate, look, read_ctc_frames
+from translatotron_v.inference.generate import generate, look, read_ctc_frames, reading_scores
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.page.strips import LINE, Run, Strip, pack, words_of
 
@@ -37,6 +37,7 @@ class Paragraph:
         words: pictures (32, w) of the translation's words, ink in [0, 1].
         drawn: the strips (96, 512) that the model wrote, ink in [0, 1].
         scores: "text" and "image" of each sentence, mean log-probability (nats).
+        reading: mean log-probability (nats) of the letters that were read, of the least sure strip.
     """
 
     runs: list[Run]
@@ -47,6 +48,7 @@ class Paragraph:
     words: list[np.ndarray] = field(default_factory=list)
     drawn: list[np.ndarray] = field(default_factory=list)
     scores: list[dict[str, float]] = field(default_factory=list)
+    reading: float = 0.0
 
     @property
     def translation(self) -> str:
@@ -55,10 +57,11 @@ class Paragraph:
 
     @property
     def confidence(self) -> dict[str, float]:
-        """Geometric means of the token probabilities, those of the worst sentence: in [0, 1]."""
-        return {
-            name: math.exp(min(scores[name] for scores in self.scores)) for name in ("text", "image") if self.scores
-        }
+        """Geometric means of the token probabilities, those of the worst sentence, and of what was read: in [0, 1]."""
+        if not self.scores:
+            return {}
+        worst = {name: min(scores[name] for scores in self.scores) for name in ("text", "image")}
+        return {name: math.exp(value) for name, value in (worst | {"reading": self.reading}).items()}
 
 
 @torch.inference_mode()
@@ -78,10 +81,12 @@ def translate_paragraphs(
     read: dict[int, list[str]] = {id(paragraph): [""] * len(paragraph.runs) for paragraph in paragraphs}
     for batch in _batches(strips, batch_size):
         source = look(model, vocabulary, _pixels([strip for _, strip in batch]).to(device))
-        frames = read_ctc_frames(model.ctc_logits(source), vocabulary)
+        reading = model.ctc_logits(source)
+        frames, sure = read_ctc_frames(reading, vocabulary), reading_scores(reading)
         families = model.family_logits(source).cpu() if model.family_head is not None else None
         for place, (paragraph, strip) in enumerate(batch):
             assign(read[id(paragraph)], strip, *frames[place], model.config)
+            paragraph.reading = min(paragraph.reading, sure[place])
             if families is not None:
                 logits[id(paragraph)].append(families[place])
     asked: list[tuple[Paragraph, Strip, int]] = []

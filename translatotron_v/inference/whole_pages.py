@@ -3,6 +3,7 @@
 Everything that is no language is done by `translatotron_v.page`; this module leads each block there and back.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ from translatotron_v.page.straighten import Crop, straighten
 from translatotron_v.page.strips import cut_lines, normalise
 
 UNREADABLE = 0.7  # how well ink must agree with the profile of text; less is no text, or handwriting
+UNSURE = 0.8  # geometric mean of the probabilities of what was read; less is other writing, or none
+LARGEST = 128.0  # pixels per em above which text is left as it is
 
 
 @dataclass
@@ -83,6 +86,7 @@ class PageTranslator:
             setting = measure(layers.ink, crop.rows)
             runs = cut_lines(normalise(layers.ink, crop.rows, setting))
             left = "" if runs and setting.fit >= UNREADABLE else "unreadable"
+            left = "large" if setting.em > LARGEST else left
             works.append(Work(block, crop, layers, setting, Paragraph(runs), left))
         return works
 
@@ -93,8 +97,9 @@ class PageTranslator:
         answer = page
         new: dict[int, tuple[tuple[Point, ...], ...]] = {}  # boxes of the words that stand already, by block
         for number, work in enumerate(works):
-            if work.left or not work.paragraph.words:
-                work.left = work.left or "unreadable"
+            if not work.left and (not work.paragraph.words or work.paragraph.reading < math.log(UNSURE)):
+                work.left = "unreadable"
+            if work.left:
                 continue
             obstacles = [other.block.quad for other in works if other is not work]
             obstacles += [line.quad for line in lines if line.left]
