@@ -56,7 +56,7 @@ bench: $(READY)  ## measure speed and memory, as ratios (BENCH_ARGS=--quick: doe
 tiny: $(READY)  ## train the shipped model from DATA, all stages; the same command resumes
 	@$(BIN)/python train.py tiny --data $(DATA)
 
-small: $(READY)  ## train the model of whole pages from DATA, TATOEBA and CAPTIONS (docs/experiments/small.md); the same command resumes
+small: $(READY)  ## train the model of whole pages from DATA, TATOEBA and CAPTIONS (configs/small); the same command resumes
 	@$(BIN)/python train.py text --config configs/small/back.yaml data.folder=$(DATA) 'data.extra=[$(TATOEBA)]'
 	@$(BIN)/python train.py text --config configs/small/back2.yaml data.folder=$(DATA)
 	@$(BIN)/translatotron-v text $(CAPTIONS)/train.en -o $(CAPTIONS)/train.de --weights runs/small/back2 --to de --batch-size 128

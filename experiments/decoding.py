@@ -164,19 +164,19 @@ def drawn(folder: Path, data: str, limit: int, precision: str, passes: int) -> d
     same: list[bool] = []
     with torch.inference_mode():
         for batch in sources.split(TIMED):
-            expected = _draw(plain, batch, "fp32", 0)
-            answer = _draw(loaded, batch, precision, passes)
-            given = _draw(loaded, batch, precision, passes, expected.texts)
+            expected = _draw(plain, batch, 0)
+            answer = _draw(loaded, batch, passes)
+            given = _draw(loaded, batch, passes, expected.texts)
             texts += answer.texts
             pictures += answer.pixels
             equal += (given.image_ids == expected.image_ids).float().mean(1).tolist()
             same += [own == other for own, other in zip(answer.texts, expected.texts, strict=True)]
         first = sources[:TIMED]
-        together = _seconds(loaded, first, precision, passes) / len(first)
-        alone = sum(_seconds(loaded, page[None], precision, passes) for page in first) / len(first)
+        together = _seconds(loaded, first, passes) / len(first)
+        alone = sum(_seconds(loaded, page[None], passes) for page in first) / len(first)
     reader = make_reader()
     read = [boxes_to_text(reader.read(as_picture(picture.float()))) for picture in pictures]
-    ceiling = [boxes_to_text(reader.read(as_picture(_reference(page)))) for page in pages]
+    ceiling = [boxes_to_text(reader.read(page.reference_page)) for page in pages]
     references = [page.reference for page in pages]
     return {
         "bleu": bleu(read, references).value,
@@ -189,31 +189,21 @@ def drawn(folder: Path, data: str, limit: int, precision: str, passes: int) -> d
     }
 
 
-def _reference(page: Any) -> Any:
-    from translatotron_v.data.pages import to_pixels
-
-    return to_pixels(page.reference_page[None])[0]
-
-
-def _draw(loaded: Any, pixels: Any, precision: str, passes: int, texts: list[str] | None = None) -> Any:
-    import torch
-
+def _draw(loaded: Any, pixels: Any, passes: int, texts: list[str] | None = None) -> Any:
     from translatotron_v.inference.generate import generate
 
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+    with loaded.arithmetic():
         return generate(loaded.model, loaded.vocabulary, pixels, image_steps=passes, texts=texts)
 
 
-def _seconds(loaded: Any, pixels: Any, precision: str, passes: int) -> float:
+def _seconds(loaded: Any, pixels: Any, passes: int) -> float:
     """CPU seconds of drawing pages whose texts are written already."""
     import time
-
-    import torch
 
     from translatotron_v.inference.drawing import fill_image, generate_image
     from translatotron_v.inference.generate import drawing_states, generate_answer, look
 
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+    with loaded.arithmetic():
         source = look(loaded.model, loaded.vocabulary, pixels)
         answer = generate_answer(loaded.model, loaded.vocabulary, source, loaded.config.data.target_language)
         states, mask = drawing_states(loaded.model, loaded.vocabulary, source, answer)

@@ -1,5 +1,19 @@
-"""What every test shares: one thread."""
+"""What every test shares: one thread, and one detector and one reader of pictures."""
 
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is first imported; more threads fight over a small machine
+
+import pytest
+
+from translatotron_v.ocr import LineDetector, Reader, make_reader
+
+
+@pytest.fixture(scope="session")
+def detector() -> LineDetector:
+    return LineDetector()
+
+
+@pytest.fixture(scope="session")
+def reader() -> Reader:
+    return make_reader()

@@ -105,12 +105,10 @@ def build_parser() -> argparse.ArgumentParser:
     text.add_argument("input", metavar="IN", help="text file in UTF-8, .gz too")
     text.add_argument("-o", "--output", metavar="OUT", required=True, help="text file to write")
     text.add_argument("--force", action="store_true", help="begin anew instead of going on")
-    text.add_argument("--weights", default="tiny", metavar="NAME|DIR", help="weights, checkpoint or run (tiny)")
-    text.add_argument("--to", dest="target_language", metavar="LANG", help="target language (as trained)")
-    text.add_argument("--beams", type=positive, default=1, metavar="N", help="beam width (1: greedy)")
-    text.add_argument("--batch-size", type=positive, default=64, metavar="N", help="sentences at a time (64)")
-    text.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (auto)")
-    text.add_argument("--threads", type=positive, default=1, metavar="N", help="CPU threads (1)")
+    _add_text_options(text.add_argument_group("model"))
+    speed = text.add_argument_group("speed")
+    speed.add_argument("--batch-size", type=positive, default=64, metavar="N", help="sentences at a time (64)")
+    _add_device_options(speed)
     text.set_defaults(run=_text)
 
     commands.add_parser("render", help="render text pairs to pictures (the same as python -m data_synth)")
@@ -169,12 +167,25 @@ def _add_output(parser: argparse.ArgumentParser, default: str | None = None) -> 
     parser.add_argument("--force", action="store_true", help="overwrite what exists")
 
 
+def _add_text_options(group: "argparse._ArgumentGroup") -> None:
+    """Which weights write the text, in which language, and how."""
+    group.add_argument("--weights", default="tiny", metavar="NAME|DIR", help="shipped weights or a checkpoint (tiny)")
+    group.add_argument("--to", dest="target_language", metavar="LANG", help="target language (as trained)")
+    group.add_argument("--beams", type=positive, default=1, metavar="N", help="beam width of the text (1: greedy)")
+
+
+def _add_device_options(group: "argparse._ArgumentGroup") -> None:
+    """Where the model runs."""
+    group.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (auto)")
+    group.add_argument(
+        "--threads", type=positive, default=1, metavar="N", help="CPU threads (1; more help large models only)"
+    )
+
+
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
-    model.add_argument("--weights", default="tiny", metavar="NAME|DIR", help="shipped weights or a checkpoint (tiny)")
+    _add_text_options(model)
     model.add_argument("--from", dest="source_language", metavar="LANG", help="source language (as trained)")
-    model.add_argument("--to", dest="target_language", metavar="LANG", help="target language (as trained)")
-    model.add_argument("--beams", type=positive, default=1, metavar="N", help="beam width of the text (1: greedy)")
     model.add_argument("--top-k", type=positive, default=1, metavar="K", help="sample image tokens from the best K (1)")
     model.add_argument("--temperature", type=float, default=1.0, metavar="T", help="of that sampling (1.0)")
     model.add_argument("--seed", type=int, metavar="N", help="of that sampling")
@@ -183,14 +194,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         "--batch-size", type=positive, metavar="N",
         help="pictures at a time (64 for the shipped model, fewer where pages are larger)",
     )  # fmt: skip
-    speed.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (auto)")
-    speed.add_argument(
-        "--threads",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="CPU threads (1; more help large models only)",
-    )
+    _add_device_options(speed)
     speed.add_argument(
         "--precision", choices=PRECISIONS, default="fp32",
         help="fp32; bf16 for GPUs; int8 halves the time of large models on a CPU (fp32)",
@@ -353,8 +357,12 @@ def _as_dict(outcome: "Outcome") -> dict[str, Any]:
 
 def _block(block: "BlockTranslation") -> dict[str, Any]:
     """One block of a page as JSON values."""
-    known = {
-        "box": [[round(x, 1), round(y, 1)] for x, y in block.quad],
+    record: dict[str, Any] = {"box": [[round(x, 1), round(y, 1)] for x, y in block.quad]}
+    if block.left:
+        record["left"] = block.left
+    if not block.scores:  # it was not even read
+        return record
+    return record | {
         "source_text": block.source_text,
         "text": block.text,
         "scores": {name: round(value, 4) for name, value in block.scores.items()},
@@ -363,11 +371,6 @@ def _block(block: "BlockTranslation") -> dict[str, Any]:
         "colour": list(block.colour),
         "angle": block.angle,
     }
-    return (
-        {"box": known["box"], "left": block.left}
-        if not block.scores
-        else known | ({"left": block.left} if block.left else {})
-    )
 
 
 def _summarise(outcomes: "Iterable[Outcome]", file: Any) -> int:

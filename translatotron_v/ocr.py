@@ -3,7 +3,7 @@
 `rapidocr` carries its weights (PP-OCRv6) inside its wheel, so nothing is downloaded; `tesserocr` is optional.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, ClassVar, Protocol
@@ -72,6 +72,20 @@ def box_from_bounds(left: float, top: float, right: float, bottom: float, text: 
     return TextBox(((left, top), (right, top), (right, bottom), (left, bottom)), text, score)
 
 
+def _rapidocr(settings: Mapping[str, Any]) -> Any:
+    """The engine of rapidocr on one thread, without its remarks."""
+    try:
+        from rapidocr import RapidOCR
+    except ImportError as error:
+        raise UserError(f"rapidocr cannot be loaded ({error}): pip install 'rapidocr>=3.9' onnxruntime") from None
+    quiet = {
+        "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+        "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+        "Global.log_level": "critical",
+    }
+    return RapidOCR(params={**settings, **quiet})
+
+
 class RapidReader:
     """PP-OCRv6 small through onnxruntime.
 
@@ -86,18 +100,9 @@ class RapidReader:
         "Global.text_score": 0.5,
         "Rec.rec_batch_num": 1,  # a batch is as wide as its widest line; so it is faster, and each line is read alone
     }
-    _QUIET: ClassVar[dict[str, Any]] = {
-        "EngineConfig.onnxruntime.intra_op_num_threads": 1,
-        "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-        "Global.log_level": "critical",
-    }
 
     def __init__(self) -> None:
-        try:
-            from rapidocr import RapidOCR
-        except ImportError as error:
-            raise UserError(f"rapidocr cannot be loaded ({error}): pip install 'rapidocr>=3.9' onnxruntime") from None
-        self._engine: Any = RapidOCR(params={**self._SETTINGS, **self._QUIET})
+        self._engine: Any = _rapidocr(self._SETTINGS)
         settings = "|".join(f"{key.partition('.')[2]}:{value}" for key, value in self._SETTINGS.items())
         versions = f"ocr:rapidocr-{version('rapidocr')}|onnxruntime:{version('onnxruntime')}"
         self.signature = f"{versions}|{settings}"
@@ -129,14 +134,8 @@ class LineDetector:
     _HALO = 1.5  # pixels of the searched picture by which the engine's boxes stand off from their text too far
 
     def __init__(self, side: int = 1920) -> None:
-        try:
-            from rapidocr import RapidOCR
-        except ImportError as error:
-            raise UserError(f"rapidocr cannot be loaded ({error}): pip install 'rapidocr>=3.9' onnxruntime") from None
-        settings = {"Global.use_cls": False, "Global.use_rec": False}
         self.side = side
-        engine: Any = RapidOCR(params={**settings, **RapidReader._QUIET})
-        self._detector: Any = engine._load_det_model()
+        self._detector: Any = _rapidocr({"Global.use_cls": False, "Global.use_rec": False})._load_det_model()
 
     def find(self, image: Picture) -> list[tuple[Point, ...]]:
         """The corners of each line in pixels, (x, y), clockwise from the top left; tilted where the line is tilted."""
@@ -149,10 +148,8 @@ class LineDetector:
         scale = pixels.shape[1] / width, pixels.shape[0] / height
         border = self._BORDER
         below, right = (border + -(length + 2 * border) % 32 for length in pixels.shape[:2])
-        padded = np.pad(pixels, ((border, below), (border, right), (0, 0)), mode="edge")[
-            ..., ::-1
-        ]  # the engine takes BGR
-        values = (padded.astype(np.float32) / 255 - 0.5) / 0.5
+        padded = np.pad(pixels, ((border, below), (border, right), (0, 0)), mode="edge")
+        values = (padded[..., ::-1].astype(np.float32) / 255 - 0.5) / 0.5  # the engine takes BGR
         found = self._detector.session(np.ascontiguousarray(values.transpose(2, 0, 1)[None]))  # (1, 1, h, w)
         fine = (values.shape[0] * self._FINE, values.shape[1] * self._FINE)
         boxes, _ = self._detector.postprocess_op(found, fine)

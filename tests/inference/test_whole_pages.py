@@ -22,7 +22,7 @@ from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.paragraphs import Paragraph
 from translatotron_v.inference.pipeline import Translator
 from translatotron_v.inference.whole_pages import PageTranslator
-from translatotron_v.ocr import LineDetector, boxes_to_text, make_reader
+from translatotron_v.ocr import LineDetector, Reader, boxes_to_text
 
 ANSWER = "A dog runs."
 
@@ -48,11 +48,6 @@ class Writer:
             write(paragraph, self.text)
 
 
-@pytest.fixture(scope="module")
-def detector() -> LineDetector:
-    return LineDetector()
-
-
 @pytest.fixture
 def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
     writer = Writer()
@@ -66,7 +61,7 @@ def translator(detector: LineDetector, writer: Writer) -> Translator:
     return Translator(loaded, pages=PageTranslator(loaded, None, detector))
 
 
-def test_blocks_are_replaced_and_everything_else_stays(translator: Translator):
+def test_blocks_are_replaced_and_everything_else_stays(translator: Translator, reader: Reader):
     page = render(20)
     translation = translator(Image.fromarray(page.pixels))
     assert [block.left for block in translation.blocks] == ["", "", ""]
@@ -74,7 +69,7 @@ def test_blocks_are_replaced_and_everything_else_stays(translator: Translator):
     assert translation.scores == {"text": pytest.approx(0.9), "image": pytest.approx(0.99)}
     assert translation.blocks[0].scores["reading"] == pytest.approx(0.95)
     made = np.asarray(translation.image)
-    assert boxes_to_text(make_reader().read(made)) == " ".join([ANSWER] * 3)
+    assert boxes_to_text(reader.read(made)) == " ".join([ANSWER] * 3)
     outside = np.ones(made.shape[:2], dtype=bool)
     for block in translation.blocks:
         columns, rows = zip(*block.quad, strict=True)
@@ -83,13 +78,13 @@ def test_blocks_are_replaced_and_everything_else_stays(translator: Translator):
     assert np.array_equal(made[outside], page.pixels[outside])
 
 
-def test_a_tilted_page_is_answered_tilted(translator: Translator):
+def test_a_tilted_page_is_answered_tilted(translator: Translator, reader: Reader):
     pixels = tilt(render(20).pixels, 7)
     translation = translator(Image.fromarray(pixels))
     assert len(translation.blocks) == 3
     assert all(abs(block.angle - 7) < 0.5 and not block.left for block in translation.blocks)
     level = translation.image.rotate(7, Image.Resampling.BICUBIC, fillcolor=(255, 255, 255))
-    assert boxes_to_text(make_reader().read(level)).count("dog") == 3
+    assert boxes_to_text(reader.read(level)).count("dog") == 3
 
 
 def test_a_picture_without_text_comes_back_as_it_was(translator: Translator, writer: Writer):

@@ -195,12 +195,7 @@ class Collator:
         strip = render_strip(
             sample.source, self.layout, sample.style, (smallest, largest), np.random.default_rng(sample.seed)
         )
-        if strip is not None:
-            return strip
-        page = render_page(sample.source, self.layout, sample.style)
-        if page is None:
-            raise ValueError(f"does not fit the page: {sample.source!r}")
-        return page.pixels
+        return self._page(sample.source, sample.style) if strip is None else strip
 
     def render(self, texts: Sequence[str], samples: Sequence[Sample]) -> Tensor:
         """Pages (B, channels, H, W) in [0, 1].
@@ -208,13 +203,15 @@ class Collator:
         Raises:
             ValueError: a text does not fit; samples are chosen so that they do.
         """
-        pages = []
-        for text, sample in zip(texts, samples, strict=True):
-            page = render_page(text, self.layout, sample.style)
-            if page is None:
-                raise ValueError(f"does not fit the page: {text!r}")
-            pages.append(page.pixels)
+        pages = [self._page(text, sample.style) for text, sample in zip(texts, samples, strict=True)]
         return to_pixels(np.stack(pages))
+
+    def _page(self, text: str, style: PageStyle) -> np.ndarray:
+        """One page (H, W, channels) of bytes; raises ValueError where the text does not fit."""
+        page = render_page(text, self.layout, style)
+        if page is None:
+            raise ValueError(f"does not fit the page: {text!r}")
+        return page.pixels
 
     def _answer(self, sample: Sample) -> "_Answer":
         """What the text decoder is given and should write; a text that is too long is cut, its end kept."""

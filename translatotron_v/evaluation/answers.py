@@ -117,7 +117,7 @@ def text_answers(
     decoder = loaded.model.text_decoder
     with _inference(loaded):
         for places in _batches(order, batch_size, title, quiet):
-            batch = pad([pieces[place] for place in places]).to(_device(loaded))
+            batch = pad([pieces[place] for place in places]).to(loaded.device)
             source = loaded.model.read(batch, batch != PAD)
             decoded = generate.generate_text(
                 decoder, loaded.vocabulary, source.memory, source.mask, "translate", target, beams
@@ -185,7 +185,7 @@ def _seen(
     present = [place for place, page in enumerate(pages) if page is not None]
     for places in _batches(present, batch_size, title, quiet):
         pixels = to_pixels(np.stack([page for place in places if (page := pages[place]) is not None]))
-        yield places, generate.look(loaded.model, loaded.vocabulary, pixels.to(_device(loaded)))
+        yield places, generate.look(loaded.model, loaded.vocabulary, pixels.to(loaded.device))
 
 
 def _batches(items: Sequence[Item], batch_size: int, title: str, quiet: bool) -> Iterator[list[Item]]:
@@ -204,14 +204,9 @@ def _fill(answers: Answers, places: Sequence[int], decoded: DecodedText) -> None
         answers.texts[place], answers.scores[place], answers.lengths[place] = text, score, len(ids)
 
 
-def _device(loaded: LoadedTranslator) -> torch.device:
-    return next(loaded.model.parameters()).device
-
-
 @contextmanager
 def _inference(loaded: LoadedTranslator) -> Iterator[None]:
     """No dropout and no gradients, in the precision that the translator was loaded for."""
     loaded.model.eval()
-    reduced = loaded.precision == "bf16"
-    with torch.inference_mode(), torch.autocast(_device(loaded).type, torch.bfloat16, enabled=reduced):
+    with torch.inference_mode(), loaded.arithmetic():
         yield

@@ -56,9 +56,9 @@ class TranslatorModel:
     @torch.inference_mode()
     def reconstruct(self, pages: Sequence[Page]) -> list[Page]:
         """See `PageModel.reconstruct`."""
-        model = self._translator.loaded.model
-        pixels = to_pixels(np.stack(pages)).to(next(model.parameters()).device)
-        rebuilt = model.image_tokenizer.decode_from_ids(model.image_tokenizer.encode_to_ids(pixels))
+        loaded = self._translator.loaded
+        tokenizer, pixels = loaded.model.image_tokenizer, to_pixels(np.stack(pages)).to(loaded.device)
+        rebuilt = tokenizer.decode_from_ids(tokenizer.encode_to_ids(pixels))
         values = (rebuilt.float() * 255).round().to(torch.uint8)  # (B, C, H, W)
         return list(values.permute(0, 2, 3, 1).cpu().numpy())
 

@@ -255,14 +255,12 @@ def _read_and_translate(
     from translatotron_v.inference import generate
 
     languages = loaded.config.data
-    device = next(loaded.model.parameters()).device
     answers: list[str] = []
     readings: list[str] = []
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=loaded.precision == "bf16")
     for start in range(0, len(pages), batch_size):
         batch = pages[start : start + batch_size]
-        with torch.inference_mode(), autocast:
-            source = generate.look(loaded.model, loaded.vocabulary, to_pixels(np.stack(batch)).to(device))
+        with torch.inference_mode(), loaded.arithmetic():
+            source = generate.look(loaded.model, loaded.vocabulary, to_pixels(np.stack(batch)).to(loaded.device))
             answers += generate.generate_answer(
                 loaded.model,
                 loaded.vocabulary,

@@ -35,6 +35,15 @@ class LoadedTranslator:
         """Whether it was trained by SSR, so that its answers begin with a transcript."""
         return bool(self.config.ssr.reader)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    def arithmetic(self) -> torch.autocast:
+        """A context of the precision that it was loaded for."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
 
 SEPARATOR = "separator.safetensors"  # what comes with weights that translate whole pages
 TEXT_MODE = ("text_encoder", "text_decoder")  # the modules that translate text

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from translatotron_v.config import ModelConfig
-from translatotron_v.inference.generate import generate, look, read_ctc_frames, reading_scores
+from translatotron_v.inference.generate import generate, read_ctc_frames, reading_scores
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.page.strips import LINE, Run, Strip, pack, words_of
 
@@ -75,12 +75,11 @@ def translate_paragraphs(
         options: what ``generate`` takes.
     """
     model, vocabulary = loaded.model, loaded.vocabulary
-    device = next(model.parameters()).device
     strips = [(paragraph, strip) for paragraph in paragraphs for strip in pack(paragraph.runs)]
     logits: dict[int, list[Tensor]] = {id(paragraph): [] for paragraph in paragraphs}
     read: dict[int, list[str]] = {id(paragraph): [""] * len(paragraph.runs) for paragraph in paragraphs}
     for batch in _batches(strips, batch_size):
-        source = look(model, vocabulary, _pixels([strip for _, strip in batch]).to(device))
+        source = model.see(_pixels([strip for _, strip in batch]).to(loaded.device))
         reading = model.ctc_logits(source)
         frames, sure = read_ctc_frames(reading, vocabulary), reading_scores(reading)
         families = model.family_logits(source).cpu() if model.family_head is not None else None
@@ -100,8 +99,8 @@ def translate_paragraphs(
         paragraph.sentences = [strip for runs in sentences(paragraph.runs, texts) for strip in fitting(runs)]
         asked += [(paragraph, strip, family) for strip in paragraph.sentences]
     for part in _batches(asked, batch_size):
-        known = torch.tensor([family for _, _, family in part]).to(device) if model.family_head is not None else None
-        pixels = _pixels([strip for _, strip, _ in part]).to(device)
+        known = None if model.family_head is None else torch.tensor([family for _, _, family in part]).to(loaded.device)
+        pixels = _pixels([strip for _, strip, _ in part]).to(loaded.device)
         made = generate(model, vocabulary, pixels, families=known, **options)
         drawn = 1 - made.pixels.float().mean(1).cpu().numpy()
         for place, (paragraph, _, _) in enumerate(part):

@@ -161,26 +161,18 @@ class Translator:
         for start in range(0, len(images), batch_size):
             pictures = [_as_picture(image) for image in images[start : start + batch_size]]
             if self._pages is not None:
-                with self._arithmetic():
+                with self.loaded.arithmetic():
                     answers += self._pages.translate(pictures, batch_size, debug, **options)
             else:
                 canvas = self.loaded.config.model.canvas
                 answers += self._translate_batch([fit(picture, canvas) for picture in pictures], **options)
         return answers
 
-    @property
-    def _device(self) -> torch.device:
-        return next(self.loaded.model.parameters()).device
-
-    def _arithmetic(self) -> torch.autocast:
-        """The precision that was asked for."""
-        return torch.autocast(self._device.type, torch.bfloat16, enabled=self.loaded.precision == "bf16")
-
     @torch.inference_mode()
     def _translate_batch(self, batch: list[Fitted], **options: Any) -> list[Translation]:
         pixels = torch.from_numpy(np.stack([fitted.pixels for fitted in batch]))  # (B, H, W, C)
-        pixels = rearrange(pixels, "b h w c -> b c h w").to(self._device)
-        with self._arithmetic():
+        pixels = rearrange(pixels, "b h w c -> b c h w").to(self.loaded.device)
+        with self.loaded.arithmetic():
             generated = self._generate(
                 self.loaded.model, self.loaded.vocabulary, pixels, transcribe=self.loaded.transcribes, **options
             )

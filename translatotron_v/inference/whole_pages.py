@@ -85,8 +85,9 @@ class PageTranslator:
             layers = separate(crop.pixels.astype(np.float32) / 255, self.separator, crop.where())
             setting = measure(layers.ink, crop.rows)
             runs = cut_lines(normalise(layers.ink, crop.rows, setting))
-            left = "" if runs and setting.fit >= UNREADABLE else "unreadable"
-            left = "large" if setting.em > LARGEST else left
+            left = "large" if setting.em > LARGEST else ""
+            if not left and (not runs or setting.fit < UNREADABLE):
+                left = "unreadable"
             works.append(Work(block, crop, layers, setting, Paragraph(runs), left))
         return works
 
@@ -154,18 +155,16 @@ def _debug(page: np.ndarray, lines: Sequence[Line], works: Sequence[Work]) -> di
         pen.polygon(list(work.block.quad), outline=(30, 160, 60))
     seen = {"boxes": boxes}
     for number, work in enumerate(works, start=1):
-        seen[f"block-{number:02}-mask"] = _grey(1 - work.layers.ink)
-        background = np.rint(np.clip(work.layers.background, 0, 1) * 255).astype(np.uint8)
-        seen[f"block-{number:02}-background"] = Image.fromarray(background)
+        seen[f"block-{number:02}-mask"] = _picture(1 - work.layers.ink)
+        seen[f"block-{number:02}-background"] = _picture(work.layers.background)
         if work.paragraph.sentences:
-            seen[f"block-{number:02}-strips"] = _grey(
-                1 - np.concatenate([strip.ink for strip in work.paragraph.sentences])
-            )
+            strips = np.concatenate([strip.ink for strip in work.paragraph.sentences])
+            seen[f"block-{number:02}-strips"] = _picture(1 - strips)
         if work.paragraph.drawn:
-            seen[f"block-{number:02}-drawn"] = _grey(1 - np.concatenate(work.paragraph.drawn))
+            seen[f"block-{number:02}-drawn"] = _picture(1 - np.concatenate(work.paragraph.drawn))
     return seen
 
 
-def _grey(values: np.ndarray) -> Image.Image:
-    """(H, W) in [0, 1] as a picture."""
+def _picture(values: np.ndarray) -> Image.Image:
+    """(H, W) or (H, W, 3) in [0, 1] as a picture."""
     return Image.fromarray(np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8))

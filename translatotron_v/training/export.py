@@ -50,10 +50,7 @@ def export_run(run: Path, folder: Path, overwrite: bool = False, separator: Path
     """
     origin = resolve(run)
     info = read_info(origin)
-    path = origin / "config.yaml"
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file: {origin} is not a whole checkpoint")
-    config = config_from_text(path.read_text(encoding="utf-8"), str(path))
+    config = _config_of(origin)
     if config.stage != "translator":
         raise CheckpointError(f"{origin}: a checkpoint of the stage {config.stage!r}; only 'translator' is exported")
     texts = _texts_that_stay(folder, overwrite)
@@ -102,10 +99,18 @@ def _without_place(path: str, prefix: str = "") -> str:
     return f"{prefix}{parts[-1]}" if Path(path).is_absolute() or parts[:1] in (("..",), ("~",)) else path
 
 
+def _config_of(origin: Path) -> Config:
+    """The settings of a checkpoint."""
+    path = origin / "config.yaml"
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file: {origin} is not a whole checkpoint")
+    return config_from_text(path.read_text(encoding="utf-8"), str(path))
+
+
 def _halved_separator(run: Path) -> tuple[Separator, SeparatorConfig]:
     """A separator in half precision, and its size."""
     origin = resolve(run)
-    config = config_from_text((origin / "config.yaml").read_text(encoding="utf-8"), str(origin / "config.yaml"))
+    config = _config_of(origin)
     if config.stage != "separator":
         raise CheckpointError(f"{origin}: a checkpoint of the stage {config.stage!r}, not of 'separator'")
     separator = Separator(config.model.separator)
