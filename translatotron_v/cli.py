@@ -364,6 +364,7 @@ def _block(block: "BlockTranslation") -> dict[str, Any]:
         return record
     return record | {
         "source_text": block.source_text,
+        "language": block.language,
         "text": block.text,
         "scores": {name: round(value, 4) for name, value in block.scores.items()},
         "family": block.family,

@@ -59,5 +59,5 @@ def test_the_confidence_is_that_of_the_worst_sentence():
     paragraph = Paragraph([], scores=[{"text": -0.1, "image": -0.5}, {"text": -2.0, "image": -0.01}], reading=-0.3)
     expected = {"text": np.exp(-2.0), "image": np.exp(-0.5), "reading": np.exp(-0.3)}
     assert paragraph.confidence == pytest.approx(expected)
-    assert Paragraph([]).confidence == {}
+    assert Paragraph([]).confidence == {} and Paragraph([], reading=0.0).confidence == {"reading": 1.0}
     assert Paragraph([], translations=["A dog.", "", "It barks."]).translation == "A dog. It barks."

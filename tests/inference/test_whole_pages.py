@@ -24,26 +24,33 @@ from translatotron_v.inference.pipeline import Translator
 from translatotron_v.inference.whole_pages import PageTranslator
 from translatotron_v.ocr import LineDetector, Reader, boxes_to_text
 
+READ = "Ein Hund rennt."
 ANSWER = "A dog runs."
 
 
-def write(paragraph: Paragraph, text: str = ANSWER, sure: float = 0.95) -> None:
+def write(paragraph: Paragraph, text: str) -> None:
     """What the model would leave in a paragraph: the words of a text as it draws them."""
     face = Face("DejaVuSans", 20, 32)
-    paragraph.text, paragraph.family, paragraph.translations = "gelesen", "DejaVuSans", [text]
+    paragraph.translations = [text]
     paragraph.words = [face.word(word).mask.astype(np.float32) / 255 for word in text.split()]
-    paragraph.scores, paragraph.reading = [{"text": math.log(0.9), "image": math.log(0.99)}], math.log(sure)
+    paragraph.scores = [{"text": math.log(0.9), "image": math.log(0.99)}]
 
 
 class Writer:
-    """Stands in for `translate_paragraphs`."""
+    """Stands in for `read_paragraphs` and `translate_paragraphs`."""
 
-    def __init__(self, text: str = ANSWER) -> None:
-        self.text, self.asked = text, 0
+    def __init__(self) -> None:
+        self.text, self.asked = ANSWER, 0
+        self.read, self.sure = [READ], [0.95]  # the last of each is what all further blocks get
 
-    def __call__(self, loaded: object, paragraphs: Sequence[Paragraph], batch_size: int, **options: Any) -> None:
-        for paragraph in paragraphs:
+    def reads(self, loaded: object, paragraphs: Sequence[Paragraph], batch_size: int) -> None:
+        for number, paragraph in enumerate(paragraphs):
             assert paragraph.runs
+            paragraph.text, paragraph.family = self.read[min(number, len(self.read) - 1)], "DejaVuSans"
+            paragraph.reading = math.log(self.sure[min(number, len(self.sure) - 1)])
+
+    def writes(self, loaded: object, paragraphs: Sequence[Paragraph], batch_size: int, **options: Any) -> None:
+        for paragraph in paragraphs:
             self.asked += 1
             write(paragraph, self.text)
 
@@ -51,7 +58,8 @@ class Writer:
 @pytest.fixture
 def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
     writer = Writer()
-    monkeypatch.setattr(whole_pages, "translate_paragraphs", writer)
+    monkeypatch.setattr(whole_pages, "read_paragraphs", writer.reads)
+    monkeypatch.setattr(whole_pages, "translate_paragraphs", writer.writes)
     return writer
 
 
@@ -65,7 +73,7 @@ def test_blocks_are_replaced_and_everything_else_stays(translator: Translator, r
     page = render(20)
     translation = translator(Image.fromarray(page.pixels))
     assert [block.left for block in translation.blocks] == ["", "", ""]
-    assert translation.text == "\n".join([ANSWER] * 3) and translation.source_text.count("gelesen") == 3
+    assert translation.text == "\n".join([ANSWER] * 3) and translation.source_text.count(READ) == 3
     assert translation.scores == {"text": pytest.approx(0.9), "image": pytest.approx(0.99)}
     assert translation.blocks[0].scores["reading"] == pytest.approx(0.95)
     made = np.asarray(translation.image)
@@ -119,23 +127,31 @@ def test_what_finds_no_room_is_left_and_named(translator: Translator, writer: Wr
     assert translation.text == "" and translation.scores == {}
 
 
-def test_a_block_on_which_nothing_can_be_read_is_left(translator: Translator, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(whole_pages, "translate_paragraphs", lambda *given, **options: None)  # no words come back
+def test_a_block_on_which_nothing_can_be_read_is_left(translator: Translator, writer: Writer):
+    writer.read = [""]
     page = render(20)
     translation = translator(Image.fromarray(page.pixels))
-    assert {block.left for block in translation.blocks} == {"unreadable"}
+    assert {block.left for block in translation.blocks} == {"unreadable"} and writer.asked == 0
     assert translation.image.tobytes() == page.pixels.tobytes()
 
 
-def test_a_block_that_was_read_with_doubt_is_left(translator: Translator, monkeypatch: pytest.MonkeyPatch):
-    def doubt(loaded: object, paragraphs: Sequence[Paragraph], batch_size: int, **options: Any) -> None:
-        for number, paragraph in enumerate(paragraphs):
-            write(paragraph, sure=0.95 if number else 0.5)
-
-    monkeypatch.setattr(whole_pages, "translate_paragraphs", doubt)
+def test_a_block_that_was_read_with_doubt_is_left(translator: Translator, writer: Writer):
+    writer.sure = [0.5, 0.95]
     translation = translator(Image.fromarray(render(20).pixels))
     assert [block.left for block in translation.blocks] == ["unreadable", "", ""]
-    assert translation.blocks[0].source_text == "gelesen" and translation.blocks[0].text == ""
+    assert translation.blocks[0].source_text == READ and translation.blocks[0].text == ""
+    assert translation.blocks[0].scores == {"reading": pytest.approx(0.5)}
+
+
+def test_blocks_in_other_languages_and_without_words_stay(translator: Translator, writer: Writer):
+    writer.read = ["A dog is running through the water.", "12.30 - 14.00", READ]
+    page = render(20)
+    translation = translator(Image.fromarray(page.pixels))
+    assert [block.left for block in translation.blocks] == ["another language", "no words", ""]
+    assert [block.language for block in translation.blocks] == ["en", "", "de"]
+    assert writer.asked == 1 and translation.text == ANSWER
+    top = int(min(y for block in translation.blocks[2:] for _, y in block.quad)) - 8
+    assert np.array_equal(np.asarray(translation.image)[:top], page.pixels[:top])
 
 
 def test_debug_shows_what_was_seen(translator: Translator, tmp_path: Path):

@@ -112,6 +112,7 @@ class BlockTranslation:
     size: float = 0.0  # pixels per em
     colour: tuple[int, int, int] = (0, 0, 0)  # of the text
     angle: float = 0.0  # degrees, positive where lines fall towards the right
+    language: str = ""  # that it was taken for; empty where nothing tells
     left: str = ""  # why it was left as it was; empty where it was translated
 
 

@@ -37,7 +37,7 @@ class Paragraph:
         words: pictures (32, w) of the translation's words, ink in [0, 1].
         drawn: the strips (96, 512) that the model wrote, ink in [0, 1].
         scores: "text" and "image" of each sentence, mean log-probability (nats).
-        reading: mean log-probability (nats) of the letters that were read, of the least sure strip.
+        reading: mean log-probability (nats) of the letters that were read, of the least sure strip; None: unread.
     """
 
     runs: list[Run]
@@ -48,7 +48,7 @@ class Paragraph:
     words: list[np.ndarray] = field(default_factory=list)
     drawn: list[np.ndarray] = field(default_factory=list)
     scores: list[dict[str, float]] = field(default_factory=list)
-    reading: float = 0.0
+    reading: float | None = None
 
     @property
     def translation(self) -> str:
@@ -58,21 +58,19 @@ class Paragraph:
     @property
     def confidence(self) -> dict[str, float]:
         """Geometric means of the token probabilities, those of the worst sentence, and of what was read: in [0, 1]."""
-        if not self.scores:
-            return {}
-        worst = {name: min(scores[name] for scores in self.scores) for name in ("text", "image")}
-        return {name: math.exp(value) for name, value in (worst | {"reading": self.reading}).items()}
+        names = ("text", "image") if self.scores else ()
+        worst = {name: min(scores[name] for scores in self.scores) for name in names}
+        if self.reading is not None:
+            worst["reading"] = self.reading
+        return {name: math.exp(value) for name, value in worst.items()}
 
 
 @torch.inference_mode()
-def translate_paragraphs(
-    loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], batch_size: int, **options: Any
-) -> None:
-    """Read, cut into sentences, translate and draw paragraphs in place.
+def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], batch_size: int) -> None:
+    """Read paragraphs, tell their families, and cut them into sentences, in place.
 
     Args:
         batch_size: strips at a time.
-        options: what ``generate`` takes.
     """
     model, vocabulary = loaded.model, loaded.vocabulary
     strips = [(paragraph, strip) for paragraph in paragraphs for strip in pack(paragraph.runs)]
@@ -85,25 +83,36 @@ def translate_paragraphs(
         families = model.family_logits(source).cpu() if model.family_head is not None else None
         for place, (paragraph, strip) in enumerate(batch):
             assign(read[id(paragraph)], strip, *frames[place], model.config)
-            paragraph.reading = min(paragraph.reading, sure[place])
+            paragraph.reading = min(paragraph.reading or 0.0, sure[place])
             if families is not None:
                 logits[id(paragraph)].append(families[place])
-    asked: list[tuple[Paragraph, Strip, int]] = []
     for paragraph in paragraphs:
         texts = read[id(paragraph)]
         paragraph.text = " ".join(text.strip() for text in texts if text.strip())
-        family = 0
         if logits[id(paragraph)]:
-            family = int(torch.stack(logits[id(paragraph)]).mean(0).argmax())
-            paragraph.family = model.config.families[family]
+            paragraph.family = model.config.families[int(torch.stack(logits[id(paragraph)]).mean(0).argmax())]
         paragraph.sentences = [strip for runs in sentences(paragraph.runs, texts) for strip in fitting(runs)]
-        asked += [(paragraph, strip, family) for strip in paragraph.sentences]
+
+
+@torch.inference_mode()
+def translate_paragraphs(
+    loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], batch_size: int, **options: Any
+) -> None:
+    """Translate and draw the sentences of paragraphs that were read, in place.
+
+    Args:
+        batch_size: strips at a time.
+        options: what ``generate`` takes.
+    """
+    model, vocabulary = loaded.model, loaded.vocabulary
+    asked = [(paragraph, strip) for paragraph in paragraphs for strip in paragraph.sentences]
     for part in _batches(asked, batch_size):
-        known = None if model.family_head is None else torch.tensor([family for _, _, family in part]).to(loaded.device)
-        pixels = _pixels([strip for _, strip, _ in part]).to(loaded.device)
+        families = [model.config.families.index(paragraph.family) for paragraph, _ in part if paragraph.family]
+        known = torch.tensor(families).to(loaded.device) if families else None
+        pixels = _pixels([strip for _, strip in part]).to(loaded.device)
         made = generate(model, vocabulary, pixels, families=known, **options)
         drawn = 1 - made.pixels.float().mean(1).cpu().numpy()
-        for place, (paragraph, _, _) in enumerate(part):
+        for place, (paragraph, _) in enumerate(part):
             paragraph.translations.append(made.texts[place])
             paragraph.drawn.append(drawn[place])
             paragraph.words += words_of(drawn[place], len(made.texts[place].split()))

@@ -122,7 +122,8 @@ class Translator:
 
         Args:
             source_language, target_language: the languages it was trained for where none is given.
-            batch_size: pictures, or strips of whole pages, at a time; by default as the property of that name says.
+            batch_size: pictures at a time, by default as the property of that name says; of whole pages, at least
+                16 strips go together.
             beams: of the text; 1 is greedy.
             image_steps: passes that draw a picture by parallel decoding, for weights trained for it; 0 draws token by
                 token. As the weights' config says where it is not given, token by token when sampling.

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from translatotron_v.inference.loaded import BlockTranslation, LoadedTranslator, Translation
-from translatotron_v.inference.paragraphs import Paragraph, translate_paragraphs
+from translatotron_v.inference.paragraphs import Paragraph, read_paragraphs, translate_paragraphs
+from translatotron_v.metrics.language import identify
 from translatotron_v.models.separator import Separator
 from translatotron_v.ocr import LineDetector
 from translatotron_v.page.blocks import Block, find_blocks
@@ -26,6 +27,8 @@ from translatotron_v.page.strips import cut_lines, normalise
 UNREADABLE = 0.7  # how well ink must agree with the profile of text; less is no text, or handwriting
 UNSURE = 0.8  # geometric mean of the probabilities of what was read; less is other writing, or none
 LARGEST = 128.0  # pixels per em above which text is left as it is
+STRIPS = 16  # strips at a time, at least: a picture often has several
+SPOKEN = ("cs", "de", "en", "es", "fr", "it", "nl", "pl", "ro")  # the languages that a block is told apart from
 
 
 @dataclass
@@ -38,6 +41,7 @@ class Work:
     setting: Setting
     paragraph: Paragraph
     left: str = ""
+    language: str = ""
 
 
 class PageTranslator:
@@ -58,20 +62,32 @@ class PageTranslator:
         return cls(loaded, load_separator(loaded.folder), LineDetector())
 
     def translate(
-        self, pictures: Sequence[Image.Image], batch_size: int, debug: bool = False, **options: Any
+        self,
+        pictures: Sequence[Image.Image],
+        batch_size: int,
+        debug: bool = False,
+        *,
+        source_language: str,
+        **options: Any,
     ) -> list[Translation]:
         """Translate pictures of mode L or RGB; strips of all of them share batches.
 
         Args:
-            batch_size: strips at a time.
+            batch_size: strips at a time, where it is more than `STRIPS`.
             debug: keep pictures of what was seen on the way in `Translation.debug`.
-            options: what `generate` takes.
+            source_language: blocks that are read as another language stay as they are.
+            options: what `generate` takes besides.
         """
+        batch_size = max(batch_size, STRIPS)
         pages = [np.asarray(picture.convert("RGB")) for picture in pictures]
         found = [find_lines(page, self.detector) for page in pages]
         works = [self._prepare(page, lines) for page, lines in zip(pages, found, strict=True)]
-        paragraphs = [work.paragraph for page in works for work in page if not work.left]
-        translate_paragraphs(self.loaded, paragraphs, batch_size, **options)
+        asked = [work for page in works for work in page if not work.left]
+        read_paragraphs(self.loaded, [work.paragraph for work in asked], batch_size)
+        for work in asked:
+            _judge(work, source_language)
+        paragraphs = [work.paragraph for work in asked if not work.left]
+        translate_paragraphs(self.loaded, paragraphs, batch_size, source_language=source_language, **options)
         return [
             self._finish(picture, page, lines, work, debug)
             for picture, page, lines, work in zip(pictures, pages, found, works, strict=True)
@@ -98,8 +114,6 @@ class PageTranslator:
         answer = page
         new: dict[int, tuple[tuple[Point, ...], ...]] = {}  # boxes of the words that stand already, by block
         for number, work in enumerate(works):
-            if not work.left and (not work.paragraph.words or work.paragraph.reading < math.log(UNSURE)):
-                work.left = "unreadable"
             if work.left:
                 continue
             obstacles = [other.block.quad for other in works if other is not work]
@@ -129,6 +143,18 @@ class PageTranslator:
         )
 
 
+def _judge(work: Work, source_language: str) -> None:
+    """Leave a block on which nothing sure, or nothing in the source language, was read."""
+    paragraph = work.paragraph
+    work.language = identify(paragraph.text, tuple(sorted({*SPOKEN, source_language})))
+    if not paragraph.text or (paragraph.reading or 0.0) < math.log(UNSURE):
+        work.left = "unreadable"
+    elif not work.language:
+        work.left = "no words"
+    elif work.language != source_language:
+        work.left = "another language"
+
+
 def _report(work: Work) -> BlockTranslation:
     paragraph = work.paragraph
     red, green, blue = (round(255 * level) for level in work.layers.colour)
@@ -141,6 +167,7 @@ def _report(work: Work) -> BlockTranslation:
         size=round(work.setting.em, 1),
         colour=(red, green, blue),
         angle=round(work.block.angle, 1),
+        language=work.language,
         left=work.left,
     )
 
