@@ -239,8 +239,9 @@ def test_a_page_says_what_was_left_and_that_there_was_no_text(
     box = [list(point) for point in corner]
     assert records[1]["blocks"] == [
         {
-            "box": box, "source_text": "ein hund", "language": "", "text": "a dog", "scores": {"text": 0.9, "image": 0.99},
-            "family": "DejaVuSans", "size": 11.5, "colour": [9, 8, 7], "angle": 0.0,
+            "box": box, "source_text": "ein hund", "language": "", "text": "a dog",
+            "scores": {"text": 0.9, "image": 0.99}, "family": "DejaVuSans", "size": 11.5, "colour": [9, 8, 7],
+            "angle": 0.0,
         }
     ]  # fmt: skip
     assert records[2]["blocks"][1] == {"box": box, "left": "vertical"}

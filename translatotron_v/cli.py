@@ -171,7 +171,7 @@ def _add_text_options(group: "argparse._ArgumentGroup") -> None:
     """Which weights write the text, in which language, and how."""
     group.add_argument("--weights", default="tiny", metavar="NAME|DIR", help="shipped weights or a checkpoint (tiny)")
     group.add_argument("--to", dest="target_language", metavar="LANG", help="target language (as trained)")
-    group.add_argument("--beams", type=positive, default=1, metavar="N", help="beam width of the text (1: greedy)")
+    group.add_argument("--beams", type=positive, metavar="N", help="beam width, 1: greedy (as the weights say)")
 
 
 def _add_device_options(group: "argparse._ArgumentGroup") -> None:
@@ -244,10 +244,11 @@ def _load_text_mode(options: argparse.Namespace) -> "LoadedTranslator":
 def _text(options: argparse.Namespace) -> int:
     from translatotron_v.evaluation.lines import translate_file
 
-    source, target = Path(options.input), Path(options.output)
+    loaded, source, target = _load_text_mode(options), Path(options.input), Path(options.output)
+    beams = options.beams or loaded.config.model.text_decoder.beams
     written, lines = translate_file(
-        _load_text_mode(options), source, target, options.target_language or "", beams=options.beams,
-        batch_size=options.batch_size, restart=options.force,
+        loaded, source, target, options.target_language or "", beams=beams, batch_size=options.batch_size,
+        restart=options.force,
     )  # fmt: skip
     print(f"{written} of {lines} lines translated into {target}")
     return 0

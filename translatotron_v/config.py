@@ -120,9 +120,11 @@ class TransformerConfig:
     feed_forward: int = 768
     dropout: float = 0.1
     max_length: int = 128  # longest sequence, tags and end included; longer text is cut, its end kept
+    beams: int = 1  # of a decoder: beam width of translations unless another is asked for
 
     def __post_init__(self) -> None:
         _require(self.width % self.heads == 0, f"width {self.width} must be a multiple of heads {self.heads}")
+        _require(self.beams >= 1, f"beams must be at least 1, not {self.beams}")
         _require(0 <= self.dropout < 1, f"dropout must lie in [0, 1), not {self.dropout}")
 
 
@@ -275,6 +277,7 @@ class DataConfig:
     shuffled: float = 0.0  # share of samples whose words are drawn in random order
     curriculum_steps: int = 0  # the longest span grows to whole sentences over this many steps
     curriculum_words: int = 3  # longest span at the first step
+    misread: float = 0.0  # share of the letters that are misread in what text mode is given, up to 0.25
     both_languages: bool = False  # also draw pages in the other language (stages that read one language)
     text_share: float = 0.0  # share of batches that are text only (text mode), mixed into training on pictures
     # target languages of text-only batches, whose sentences stand once for each; empty: the target language
@@ -284,6 +287,7 @@ class DataConfig:
         for name in ("skip", "limit"):
             _require(getattr(self, name) >= 0, f"data.{name} must not be negative: {getattr(self, name)}")
         _require(self.repeat >= 1, f"data.repeat must be at least 1, not {self.repeat}")
+        _require(0 <= self.misread <= 0.25, f"data.misread must lie in 0..0.25, not {self.misread}")
         for name in ("spans", "shuffled", "translated", "text_share"):
             value = getattr(self, name)
             _require(0 <= value <= 1, f"data.{name} is a share and must lie in 0..1, not {value}")

@@ -236,6 +236,16 @@ def test_languages_default_to_those_of_the_training():
     assert generate.calls[1][1]["seed"] == 7
 
 
+def test_beams_are_as_the_weights_say():
+    generate = FakeGenerate()
+    translator = fake_translator(generate)
+    translator(page())
+    translator.loaded.config.model.text_decoder.beams = 3
+    translator(page())
+    translator(page(), beams=1)
+    assert [options["beams"] for _, options in generate.calls] == [1, 3, 1]
+
+
 def test_a_transcript_is_asked_for_where_it_was_trained():
     generate = FakeGenerate()
     translator = fake_translator(generate)

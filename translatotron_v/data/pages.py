@@ -18,6 +18,7 @@ from data_synth.fonts import default_fonts as default_fonts
 from data_synth.render import PageLayout, PageStyle, fits, render_page
 from data_synth.strips import render_strip
 from translatotron_v.config import CanvasConfig, Config, PageConfig
+from translatotron_v.data.misread import misread
 from translatotron_v.data.pairs import ReviewedPair, TaggedPair, TextPair, one_family_of_errors, pictures_of
 from translatotron_v.data.shards import decode
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
@@ -76,6 +77,7 @@ class Sample:
     transcript: str | None = None  # in SSR, what the answer begins with
     translated: bool = True  # false: the transcript is the whole answer
     seed: int = 0  # of what befalls the source strip, where pages ask for that
+    reading: str = ""  # what text mode is given in place of the source, where that is misread
 
 
 def page_layout(canvas: CanvasConfig) -> PageLayout:
@@ -154,7 +156,7 @@ class Collator:
         if SOURCE_PIXELS in self.wanted:
             batch.source_pixels = self.pixels(samples, 0)
         if SOURCE_PIECES in self.wanted:
-            encoded = [self.vocabulary.encode(sample.source) for sample in samples]
+            encoded = [self.vocabulary.encode(sample.reading or sample.source) for sample in samples]
             batch.source_pieces = pad([[*ids[: self.longest_source - 1], EOS] for ids in encoded])
             batch.source_input, batch.source_output = self._for_decoder(
                 encoded, "ocr", self.data.source_language, self.longest_ocr
@@ -350,7 +352,8 @@ class PageDataset(Dataset[Batch]):
             return Sample(source, target, style, pictures, transcript=pair.transcript, translated=pair.translated)
         language = pair.language if isinstance(pair, TaggedPair) else ""
         seed = int(rng.integers(2**31)) if self.seeded else 0
-        return Sample(source, target, style, pictures, language, seed=seed)
+        reading = misread(source, self.data.misread, rng) if self.data.misread else ""
+        return Sample(source, target, style, pictures, language, seed=seed, reading=reading)
 
 
 class MixedDataset(Dataset[Batch]):

@@ -61,7 +61,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_checkpoint(checkpoint, split="test", batch_size=8)
     add_drawing(checkpoint)
     checkpoint.add_argument("--blank-source", action="store_true", help="show the model white pages instead")
-    checkpoint.add_argument("--beams", type=positive, default=1, metavar="N", help="beams of the text (1: greedy)")
+    checkpoint.add_argument(
+        "--beams", type=positive, metavar="N", help="beams of the text, 1: greedy (as the weights say)"
+    )
     checkpoint.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the arithmetic (fp32)")
     checkpoint.add_argument(
         "--image-steps", type=not_negative, metavar="N",

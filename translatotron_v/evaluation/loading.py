@@ -20,12 +20,16 @@ class TranslatorModel:
     Args:
         translator: with its checkpoint.
         name: of the checkpoint in reports.
-        beams: of the text.
+        beams: of the text; as the checkpoint's config says where not given.
         image_steps: passes of parallel decoding, 0: token by token; as the checkpoint's config says where not given.
     """
 
-    def __init__(self, translator: Translator, name: str, beams: int = 1, image_steps: int | None = None) -> None:
+    def __init__(
+        self, translator: Translator, name: str, beams: int | None = None, image_steps: int | None = None
+    ) -> None:
         loaded = translator.loaded
+        if beams is None:
+            beams = loaded.config.model.text_decoder.beams
         if image_steps is None:
             image_steps = loaded.config.model.image_decoder.passes
         self._translator, self._beams, self._image_steps = translator, beams, image_steps

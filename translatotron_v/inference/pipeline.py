@@ -111,7 +111,7 @@ class Translator:
         source_language: str | None = None,
         target_language: str | None = None,
         batch_size: int | None = None,
-        beams: int = 1,
+        beams: int | None = None,
         image_steps: int | None = None,
         top_k: int = 1,
         temperature: float = 1.0,
@@ -124,7 +124,7 @@ class Translator:
             source_language, target_language: the languages it was trained for where none is given.
             batch_size: pictures at a time, by default as the property of that name says; of whole pages, at least
                 16 strips go together.
-            beams: of the text; 1 is greedy.
+            beams: of the text; 1 is greedy. As the weights' config says where it is not given.
             image_steps: passes that draw a picture by parallel decoding, for weights trained for it; 0 draws token by
                 token. As the weights' config says where it is not given, token by token when sampling.
             top_k, temperature, seed: sampling of the image tokens; top_k 1 is greedy.
@@ -150,9 +150,9 @@ class Translator:
                 f"{self.loaded.folder}: not trained to draw in {image_steps} passes (loss.masked is 0); take image "
                 "steps 0, or tune the weights as configs/tiny/parallel.yaml does"
             )
-        options = {
+        options: dict[str, Any] = {
             **languages,
-            "beams": beams,
+            "beams": self.loaded.config.model.text_decoder.beams if beams is None else beams,
             "image_steps": image_steps,
             "top_k": top_k,
             "temperature": temperature,
