@@ -6,7 +6,12 @@ import pytest
 from tests.page.pages import Taken, render, take_apart, tilt
 from translatotron_v.metrics import cer
 from translatotron_v.ocr import LineDetector, Reader, boxes_to_text
+from translatotron_v.page.blocks import Block
 from translatotron_v.page.compose import SHRUNK, Composed, compose
+from translatotron_v.page.lines import Line
+from translatotron_v.page.profile import Setting
+from translatotron_v.page.separate import separate
+from translatotron_v.page.straighten import straighten
 from translatotron_v.page.strips import usual_gap
 
 
@@ -72,3 +77,22 @@ def test_what_has_no_room_stays(detector: LineDetector) -> None:
     assert composed.left == "no room" and composed.pixels is page.pixels and composed.quads == ()
     taken = blocks[0]
     assert compose(page.pixels, taken.crop, taken.layers, taken.setting, []).left == "no words"
+
+
+def test_a_centred_line_grows_to_both_sides() -> None:
+    pixels = np.full((60, 400, 3), 255, dtype=np.uint8)
+    line = Line(((150.0, 20.0), (250.0, 20.0), (250.0, 44.0), (150.0, 44.0)), 0.0, 24.0)
+    crop = straighten(pixels, Block(((line,),), 0.0, "centre"))
+    layers = separate(crop.pixels.astype(np.float32) / 255, None, crop.where())
+    ((_, top, _, _),) = crop.rows
+    setting = Setting(20.0, (top + 17.0,), 1.0)
+    words = [np.ones((32, 60), dtype=np.float32)] * 3
+    edges = {}
+    for alignment in ("left", "centre", "right"):
+        composed = compose(pixels, crop, layers, setting, words, alignment)
+        assert not composed.left and composed.em == 20.0
+        corners = np.array(composed.quads).reshape(-1, 2)
+        edges[alignment] = corners[:, 0].min(), corners[:, 0].max()
+    assert edges["left"][0] == pytest.approx(150, abs=4) and edges["left"][1] > 330
+    assert edges["right"][1] == pytest.approx(250, abs=4) and edges["right"][0] < 70
+    assert sum(edges["centre"]) / 2 == pytest.approx(200, abs=4)

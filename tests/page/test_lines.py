@@ -80,6 +80,15 @@ def test_alignment() -> None:
     assert of((10, 550)) == "left"
 
 
+def test_a_heading_over_a_centred_paragraph_is_centred() -> None:
+    def of_heading(left: float, right: float) -> str:
+        rows = [(left, 0, right, 30), (204, 70, 796, 92), (230, 98, 770, 120)]
+        return find_blocks([level(*row) for row in rows], 1000)[0].alignment
+
+    assert of_heading(210, 790) == "centre"  # both edges and the middle are near; the middle is nearest
+    assert of_heading(204, 780) == "left"
+
+
 def test_a_heading_and_a_paragraph_further_down_are_blocks_of_their_own() -> None:
     lines = [level(10, 0, 200, 34), level(10, 44, 300, 64), level(10, 68, 290, 88), level(10, 116, 300, 136)]
     assert rows_of(find_blocks(lines, 400)) == [1, 2, 1]

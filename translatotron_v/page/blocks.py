@@ -191,16 +191,19 @@ def _split_irregular(chain: list[_Row]) -> list[list[_Row]]:
 
 
 def _alignment(chain: Sequence[_Row], others: Sequence[_Row], width: int | None) -> Alignment:
-    """How rows are set; a single row is centred where its middle is the picture's or that of longer rows."""
+    """How rows are set; a single row is centred where its middle is the picture's or that of other rows.
+
+    Where its left edge is in line as well, what agrees better tells.
+    """
     em = float(np.median([row.em for row in chain]))
     edges = np.array([(row.bounds[0], (row.bounds[0] + row.bounds[2]) / 2, row.bounds[2]) for row in chain])
     if len(chain) == 1:
         left, centre, _ = edges[0]
-        if any(abs(other.bounds[0] - left) < _EDGE * em for other in others):
-            return "left"
         middles = [sum(other.bounds[::2]) / 2 for other in others if _share_columns(other, chain[0])]
         middles += [] if width is None else [width / 2]
-        return "centre" if any(abs(middle - centre) < _EDGE * em for middle in middles) else "left"
+        off_left = min((abs(other.bounds[0] - left) for other in others), default=math.inf)
+        off_centre = min((abs(middle - centre) for middle in middles), default=math.inf)
+        return "centre" if off_centre < min(_EDGE * em, off_left) else "left"
     left, centre, right = np.ptp(edges, axis=0)
     if left < _EDGE * em:
         full = np.ptp(edges[:-1, 2])

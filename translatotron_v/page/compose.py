@@ -98,7 +98,7 @@ def compose(
     barriers = [crop.to_crop(quad) for quad in obstacles]
     share = 1.0
     while share >= SHRUNK and (share == 1.0 or setting.em * share >= LEAST):
-        for room in _rooms(crop, setting, barriers):
+        for room in _rooms(crop, setting, barriers, alignment):
             placed = _lay_out(words, setting, share, room, alignment, gap)
             if placed is not None and _is_free(placed, crop, setting, barriers):
                 new = _paint(pixels, crop, layers, placed)
@@ -109,31 +109,44 @@ def compose(
     return Composed(pixels, left="no room")
 
 
-def _rooms(crop: Crop, setting: Setting, barriers: Sequence[Bounds]) -> list[_Room]:
-    """The block's own box, then what is free below it and at its right; of a single line, first at its right."""
+def _rooms(crop: Crop, setting: Setting, barriers: Sequence[Bounds], alignment: Alignment) -> list[_Room]:
+    """The block's own box, then what is free below it and beside it; of a single line, first beside it.
+
+    Beside it is at its right, of a block set to the right at its left, and of a centred one equally at both sides.
+    """
     left, right = min(row[0] for row in crop.rows), max(row[2] for row in crop.rows)
     top, bottom = setting.baselines[0] - _ASCENT * setting.em, setting.baselines[-1] + _DESCENT * setting.em
-    edge, floor = _page_edges(crop)
+    start, edge, floor = _page_edges(crop)
     apart = _APART * setting.em
 
     def below(first: float, last: float) -> float:
         tops = [box[1] for box in barriers if box[1] >= bottom - apart and box[0] < last + apart and box[2] > first]
         return max(min([floor, *(upper - apart for upper in tops)]), bottom)
 
-    beside = [box[0] for box in barriers if box[0] >= right - apart and box[1] < bottom + apart and box[3] > top]
-    farther = max(min([edge - apart, *(start - apart for start in beside)]), right)
+    level = [box for box in barriers if box[1] < bottom + apart and box[3] > top]
+    after = [box[0] - apart for box in level if box[0] >= right - apart]
+    before = [box[2] + apart for box in level if box[2] <= left + apart]
+    more_right = max(min([edge - apart, *after]) - right, 0.0)
+    more_left = max(left - max([start + apart, *before]), 0.0)
+    if alignment == "centre":
+        more_left = more_right = min(more_left, more_right)
+    elif alignment == "right":
+        more_right = 0.0
+    else:
+        more_left = 0.0
+    first, last = left - more_left, right + more_right
     own = _Room(left, right, bottom)
     deep = _Room(left, right, below(left, right))
-    wide = _Room(left, farther, bottom)
-    both = _Room(left, farther, below(left, farther))
+    wide = _Room(first, last, bottom)
+    both = _Room(first, last, below(first, last))
     return [own, wide, deep, both] if len(crop.rows) == 1 else [own, deep, wide, both]
 
 
-def _page_edges(crop: Crop) -> tuple[float, float]:
-    """The right and lower edge of the picture in the crop; of a tilted one the farthest, since words are checked."""
+def _page_edges(crop: Crop) -> tuple[float, float, float]:
+    """The left, right and lower edge of the picture in the crop; of a tilted one the farthest: words are checked."""
     width, height = crop.size
     corners = move_points(crop.matrix, [(0, 0), (width, 0), (width, height), (0, height)])
-    return float(corners[:, 0].max()), float(corners[:, 1].max())
+    return float(corners[:, 0].min()), float(corners[:, 0].max()), float(corners[:, 1].max())
 
 
 def _lay_out(

@@ -1,0 +1,237 @@
+"""Draw the example pages again: German captions as they are met with on paper, slides and photographs.
+
+`python examples/pages.py` writes `pages/`. Each page is a picture of its own, described below: its paper, and blocks of
+text with place, size, font and colour. The sentences were written for this project and are in no training set.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from data_synth.fonts import find_font
+from data_synth.photographs import bundled_photographs
+
+HERE = Path(__file__).resolve().parent
+Colour = tuple[int, int, int]
+BLACK, WHITE = (20, 20, 20), (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines of text; (x, y) is the top of the first one, at its left, middle or right as aligned."""
+
+    text: str
+    at: tuple[int, int]
+    size: int = 20  # pixels per em
+    font: str = "DejaVuSans"
+    colour: Colour = BLACK
+    align: str = "l"  # l, m or r
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A page: its paper is one colour, a run from one colour to another from top to bottom, or a photograph."""
+
+    blocks: Sequence[Block]
+    paper: Colour | tuple[Colour, Colour] | str = WHITE
+    size: tuple[int, int] = (480, 320)  # of plain paper; photographs are fitted to it
+    turned: float = 0.0  # degrees clockwise
+    dimmed: float = 1.0  # what a photograph's values are multiplied with
+
+
+PAGES = {
+    "book": Sheet(
+        [
+            Block("Ein alter Mann sitzt auf einer Bank\nim Park und füttert die Vögel.", (48, 60), 22, "DejaVuSerif"),
+            Block("Zwei kleine Kinder spielen mit einem\nroten Ball im Garten.", (48, 170), 22, "DejaVuSerif"),
+        ],
+        (247, 240, 222),
+        (520, 280),
+    ),
+    "cat": Sheet(
+        [
+            Block(
+                "Eine Katze liegt auf einer Decke\nund schaut in die Kamera.",
+                (225, 208),
+                22,
+                "Ubuntu-Regular",
+                WHITE,
+                "m",
+            )
+        ],
+        "chelsea",
+        (451, 300),
+        dimmed=0.6,
+    ),
+    "columns": Sheet(
+        [
+            Block("Ein Junge springt\nins Wasser.", (40, 50), 20, "FiraGO-Regular", (120, 20, 30)),
+            Block("Eine Frau fährt mit\ndem Fahrrad durch\ndie Stadt.", (290, 50), 20, "FiraGO-Regular", (20, 70, 60)),
+            Block("Ein Hund läuft\nüber eine Wiese.", (40, 190), 20, "FiraGO-Regular", (20, 40, 110)),
+            Block("Drei Männer stehen\nvor einem Gebäude.", (290, 190), 20, "FiraGO-Regular", (80, 60, 20)),
+        ],
+        (236, 240, 245),
+        (520, 280),
+    ),
+    "dusk": Sheet(
+        [
+            Block("Menschen am Wasser", (240, 40), 32, "DejaVuSans", (255, 236, 200), "m"),
+            Block(
+                "Eine Gruppe von Menschen steht\nam Strand und schaut auf das Meer.",
+                (240, 120),
+                21,
+                "NotoSans-Regular",
+                WHITE,
+                "m",
+            ),
+        ],
+        ((28, 34, 82), (190, 92, 88)),
+        (480, 240),
+    ),
+    "rocket": Sheet(
+        [Block("Ein Mann in einem weißen Hemd\nsteht vor einem Flugzeug.", (24, 24), 24, "DejaVuSansCondensed", WHITE)],
+        "rocket",
+        (512, 340),
+        dimmed=0.8,
+    ),
+    "screen": Sheet(
+        [
+            Block(
+                "Ein Mädchen mit langen Haaren\nsitzt an einem Tisch und liest\nein Buch.",
+                (36, 40),
+                20,
+                "DejaVuSansMono",
+                (140, 235, 150),
+            )
+        ],
+        (18, 22, 26),
+        (470, 170),
+    ),
+    "sign": Sheet(
+        [Block("Ein Hund springt\nüber einen Zaun.", (300, 46), 52, "DejaVuSans", WHITE, "m")],
+        (0, 84, 150),
+        (600, 220),
+    ),
+    "small": Sheet(
+        [
+            Block(
+                "Ein Koch steht in der Küche und schneidet Gemüse. Neben ihm kocht\n"
+                "Wasser in einem großen Topf. Eine Frau in einer blauen Jacke kommt\n"
+                "durch die Tür und lächelt.",
+                (24, 36),
+                13,
+                "NotoSans-Regular",
+            )
+        ],
+        WHITE,
+        (480, 130),
+    ),
+    "tilted": Sheet(
+        [
+            Block(
+                "Zwei Frauen gehen mit ihren Hunden\ndurch den verschneiten Wald.",
+                (60, 100),
+                22,
+                "NotoSans-Regular",
+                (60, 30, 90),
+            )
+        ],
+        (250, 246, 250),
+        (520, 240),
+        turned=7,
+    ),
+    "ticket": Sheet(
+        [
+            Block("Ein Kind isst ein Eis.", (440, 40), 20, "DejaVuSansCondensed", (150, 20, 20), "r"),
+            Block("A man is playing the guitar.", (40, 90), 20, "DejaVuSansCondensed", (40, 40, 40)),
+            Block("12.30 - 14.00", (40, 140), 20, "DejaVuSansCondensed", (40, 40, 40)),
+        ],
+        (255, 226, 140),
+        (480, 190),
+    ),
+    "cup": Sheet(
+        [Block("Eine Tasse Kaffee steht auf dem Tisch.", (256, 290), 22, "Ubuntu-Regular", (255, 240, 200), "m")],
+        "coffee",
+        (512, 340),
+        dimmed=0.55,
+    ),
+    "astronaut": Sheet(
+        [Block("Eine lächelnde Frau trägt\neinen orangefarbenen Anzug.", (200, 410), 24, "FiraGO-Regular", WHITE, "m")],
+        "astronaut",
+        (480, 480),
+        dimmed=0.7,
+    ),
+    "law": Sheet(
+        [
+            Block(
+                "Die Haftung des Vermieters für anfängliche\nSachmängel nach § 536a BGB ist ausgeschlossen.",
+                (30, 40),
+                18,
+                "DejaVuSerif",
+            )
+        ],
+        WHITE,
+        (500, 120),
+    ),
+    "grass": Sheet(
+        [Block("Ein Vogel sitzt auf einem Ast.", (220, 140), 22, "DejaVuSans", (190, 190, 190), "m")],
+        "grass",
+        (440, 300),
+    ),
+    "poem": Sheet(
+        [
+            Block(
+                "Wer reitet so spät\ndurch Nacht und Wind?\nEs ist der Vater\nmit seinem Kind.",
+                (200, 40),
+                26,
+                "DejaVuSerif",
+                (90, 20, 40),
+                "m",
+            )
+        ],
+        (244, 240, 228),
+        (400, 220),
+    ),
+}
+
+
+def draw(sheet: Sheet) -> Image.Image:
+    """The page of a sheet, RGB."""
+    page = _paper(sheet)
+    for block in sheet.blocks:
+        font = ImageFont.truetype(str(find_font(block.font)), block.size)
+        layer = Image.new("L", page.size)
+        ImageDraw.Draw(layer).multiline_text(
+            block.at, block.text, 255, font, f"{block.align}a", spacing=round(block.size * 0.35),
+            align={"l": "left", "m": "center", "r": "right"}[block.align],
+        )  # fmt: skip
+        if sheet.turned:
+            layer = layer.rotate(-sheet.turned, Image.Resampling.BICUBIC)
+        page.paste(block.colour, mask=layer)
+    return page
+
+
+def _paper(sheet: Sheet) -> Image.Image:
+    if isinstance(sheet.paper, str):
+        photographs = {path.stem: path for path in bundled_photographs().values()}
+        photograph = Image.open(photographs[sheet.paper]).convert("RGB").resize(sheet.size)
+        return photograph.point(lambda value: value * sheet.dimmed)
+    ends = np.array(sheet.paper, dtype=np.float64)
+    top, bottom = ends if ends.ndim == 2 else (ends, ends)
+    way = np.linspace(0, 1, sheet.size[1])[:, None, None]
+    rows = np.rint(top + way * (bottom - top)).astype(np.uint8)
+    return Image.fromarray(np.repeat(rows, sheet.size[0], axis=1))
+
+
+def main() -> None:
+    folder = HERE / "pages"
+    folder.mkdir(exist_ok=True)
+    for name, sheet in PAGES.items():
+        draw(sheet).save(folder / f"{name}.jpg", quality=92, subsampling=0)
+
+
+if __name__ == "__main__":
+    main()
