@@ -16,7 +16,7 @@ PYTEST_ARGS ?= -n 2
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench tiny small clean experiment-ssr experiment-modality-gap experiment-skip-links \
+.PHONY: help demo test lint format bench gallery tiny small clean experiment-ssr experiment-modality-gap experiment-skip-links \
 	experiment-textual-regularization experiment-combined experiment-decoding
 
 help:  ## list the targets and the settings
@@ -55,6 +55,9 @@ bench: $(READY)  ## measure speed and memory, as ratios (BENCH_ARGS=--quick: doe
 
 tiny: $(READY)  ## train the shipped model from DATA, all stages; the same command resumes
 	@$(BIN)/python train.py tiny --data $(DATA)
+
+gallery: $(READY)  ## translate the example pages into docs/gallery.md
+	@$(BIN)/python examples/gallery.py
 
 small: $(READY)  ## train the model of whole pages from DATA, TATOEBA and CAPTIONS (configs/small); the same command resumes
 	@$(BIN)/python train.py text --config configs/small/back.yaml data.folder=$(DATA) 'data.extra=[$(TATOEBA)]'

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from translatotron_v import __version__
 from translatotron_v.arguments import PRECISIONS, not_negative, positive
 from translatotron_v.errors import UserError
+from translatotron_v.shipped import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
     from translatotron_v.inference.files import Job, Outcome
@@ -169,7 +170,8 @@ def _add_output(parser: argparse.ArgumentParser, default: str | None = None) -> 
 
 def _add_text_options(group: "argparse._ArgumentGroup") -> None:
     """Which weights write the text, in which language, and how."""
-    group.add_argument("--weights", default="tiny", metavar="NAME|DIR", help="shipped weights or a checkpoint (tiny)")
+    group.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME|DIR",
+                       help=f"shipped weights or a checkpoint ({DEFAULT_WEIGHTS})")  # fmt: skip
     group.add_argument("--to", dest="target_language", metavar="LANG", help="target language (as trained)")
     group.add_argument("--beams", type=positive, metavar="N", help="beam width, 1: greedy (as the weights say)")
 
@@ -261,10 +263,11 @@ def _demo(options: argparse.Namespace) -> int:
 
     examples = shipped_folder("examples")
     sheet = Path(options.output) / "sheet.png"
-    jobs = plan_jobs([str(examples / "source")], options.output)
     if sheet.exists() and not options.force:
         raise UserError(f"{sheet}: exists already; --force overwrites it")
-    outcomes = _run_jobs(_load(options), jobs, options)
+    translator = _load(options)
+    jobs = plan_jobs([str(examples / ("pages" if translator.takes_pages else "source"))], options.output)
+    outcomes = _run_jobs(translator, jobs, options, printed=len(jobs))
     rows = []
     for outcome in outcomes:
         if outcome.translation is not None:
@@ -276,7 +279,9 @@ def _demo(options: argparse.Namespace) -> int:
             ])  # fmt: skip
     status = _summarise(outcomes, file=sys.stdout)
     if rows:
-        save_picture(contact_sheet(rows, ("source", "translation", "reference")), sheet)
+        titles = ("source", "translation", "reference")
+        shown = 3 if any(row[2] for row in rows) else 2
+        save_picture(contact_sheet([row[:shown] for row in rows], titles[:shown]), sheet)
         print(f"contact sheet: {sheet}")
     return status
 
@@ -291,7 +296,11 @@ def _load(options: argparse.Namespace) -> "Translator":
 
 
 def _run_jobs(
-    translator: "Translator", jobs: "Sequence[Job]", options: argparse.Namespace, as_json: bool = False
+    translator: "Translator",
+    jobs: "Sequence[Job]",
+    options: argparse.Namespace,
+    as_json: bool = False,
+    printed: int = PRINTED,
 ) -> "list[Outcome]":
     """Translate, with a progress bar for several pictures, and report each as it is done."""
     from tqdm import tqdm
@@ -309,9 +318,9 @@ def _run_jobs(
     with tqdm(total=len(jobs), unit="picture", disable=hidden, leave=False) as progress:
         for outcome in stream:
             with progress.external_write_mode():
-                _report(outcome, as_json=as_json, whole=len(jobs) <= PRINTED)
-            # the pictures of a long run are on disk already; only a demo needs them again
-            outcomes.append(outcome if len(jobs) <= PRINTED else Outcome(outcome.job, error=outcome.error))
+                _report(outcome, as_json=as_json, whole=len(jobs) <= printed)
+            # the pictures of a long run are on disk already; only a demo, which prints all, needs them again
+            outcomes.append(outcome if len(jobs) <= printed else Outcome(outcome.job, error=outcome.error))
             progress.update()
     return outcomes
 

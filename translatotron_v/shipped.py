@@ -4,6 +4,8 @@ from pathlib import Path
 
 from translatotron_v.errors import UserError
 
+DEFAULT_WEIGHTS = "small"  # what is used where no weights are named
+
 _PACKAGE = Path(__file__).resolve().parent
 
 

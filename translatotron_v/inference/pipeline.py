@@ -13,7 +13,7 @@ from PIL import Image
 from translatotron_v.errors import UserError
 from translatotron_v.inference.loaded import SEPARATOR, LoadedTranslator, Translation, known_language, load_translator
 from translatotron_v.inference.pictures import Fitted, fit, fit_back, open_picture, to_plain
-from translatotron_v.shipped import find_weights
+from translatotron_v.shipped import DEFAULT_WEIGHTS, find_weights
 
 if TYPE_CHECKING:  # these import timm, which takes seconds: only loading a model pays for it
     from translatotron_v.inference.generate import Generated
@@ -47,7 +47,7 @@ class Translator:
     @classmethod
     def from_pretrained(
         cls,
-        name_or_path: str | Path = "tiny",
+        name_or_path: str | Path = DEFAULT_WEIGHTS,
         device: str = "auto",
         threads: int | None = None,
         precision: str = "fp32",
@@ -77,6 +77,11 @@ class Translator:
         from translatotron_v.inference.whole_pages import PageTranslator
 
         return cls(loaded, pages=PageTranslator.from_folder(loaded))
+
+    @property
+    def takes_pages(self) -> bool:
+        """Whether it finds blocks of text on whole pictures; otherwise it takes each picture for one strip."""
+        return self._pages is not None
 
     @property
     def batch_size(self) -> int:
