@@ -108,7 +108,7 @@ def test_nothing_is_overwritten_without_force(folder: Path):
 
 
 def test_large_pictures_are_translated_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(files, "MAX_PIXELS", 2500)
+    monkeypatch.setattr(files, "TOGETHER", 2500)
     (tmp_path / "in").mkdir()
     for index, width in enumerate([100, 100, 10, 400, 10, 10]):
         Image.new("L", (width, 10), 255).save(tmp_path / "in" / f"{index}.png")

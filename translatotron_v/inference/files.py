@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from translatotron_v.errors import UserError
-from translatotron_v.inference.pictures import MAX_PIXELS, SAVE_OPTIONS, open_picture, save_picture, side_by_side
+from translatotron_v.inference.pictures import SAVE_OPTIONS, open_picture, save_picture, side_by_side
 
 if TYPE_CHECKING:
     from translatotron_v.inference.loaded import Translation
     from translatotron_v.inference.pipeline import Translator
+
+TOGETHER = 24_000_000  # pixels of pictures that are held and translated together; a larger one goes alone
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def translate_jobs(
     Args:
         force: overwrite outputs that exist; otherwise their pictures are left out and reported.
         batch_size: pictures at a time (the translator's own); fewer where together they would have more than
-            `MAX_PIXELS`.
+            `TOGETHER`.
         debug: folder that takes, for each picture, a folder of what the pipeline saw.
         options: what `Translator.translate` takes.
     """
@@ -109,7 +111,7 @@ def translate_jobs(
                 yield Outcome(job, error=str(error))
                 continue
             size = picture.width * picture.height
-            if batch and pixels + size > MAX_PIXELS:
+            if batch and pixels + size > TOGETHER:
                 yield from _translate_batch(translator, batch, options, debug)
                 batch, pixels = [], 0
             batch.append((job, picture))
