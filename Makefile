@@ -62,7 +62,7 @@ gallery: $(READY)  ## translate the example pages into docs/gallery.md
 small: $(READY)  ## train the model of whole pages from DATA, TATOEBA and CAPTIONS (configs/small); the same command resumes
 	@$(BIN)/python train.py text --config configs/small/back.yaml data.folder=$(DATA) 'data.extra=[$(TATOEBA)]'
 	@$(BIN)/python train.py text --config configs/small/back2.yaml data.folder=$(DATA)
-	@$(BIN)/translatotron-v text $(CAPTIONS)/train.en -o $(CAPTIONS)/train.de --weights runs/small/back2 --to de --batch-size 128
+	@$(BIN)/translatotron-v text $(CAPTIONS)/train.en -o $(CAPTIONS)/train.de --weights runs/small/back2 --to de --beams 1 --batch-size 128
 	@$(BIN)/python train.py small --data $(DATA) 'back:data.extra=[$(TATOEBA)]' 'text:data.extra=[$(TATOEBA),$(CAPTIONS)]'
 	@$(BIN)/translatotron-v export runs/small/translator -o runs/small/export --separator runs/small/separator --force
 

@@ -300,9 +300,13 @@ def _run_jobs(
     jobs: "Sequence[Job]",
     options: argparse.Namespace,
     as_json: bool = False,
-    printed: int = PRINTED,
+    printed: int | None = None,
 ) -> "list[Outcome]":
-    """Translate, with a progress bar for several pictures, and report each as it is done."""
+    """Translate, with a progress bar for several pictures, and report each as it is done.
+
+    Runs of up to `printed` pictures (`PRINTED`) print each of them and keep them.
+    """
+    printed = PRINTED if printed is None else printed
     from tqdm import tqdm
 
     from translatotron_v.inference.files import Outcome, translate_jobs
