@@ -37,7 +37,7 @@ class Paragraph:
         words: pictures (32, w) of the translation's words, ink in [0, 1].
         drawn: the strips (96, 512) that the model wrote, ink in [0, 1].
         scores: "text" and "image" of each sentence, mean log-probability (nats).
-        reading: mean log-probability (nats) of the letters that were read, of the least sure strip; None: unread.
+        reading: mean log-probability (nats) of the letters that were read; None: unread.
     """
 
     runs: list[Run]
@@ -75,6 +75,7 @@ def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], b
     model, vocabulary = loaded.model, loaded.vocabulary
     strips = [(paragraph, strip) for paragraph in paragraphs for strip in pack(paragraph.runs)]
     logits: dict[int, list[Tensor]] = {id(paragraph): [] for paragraph in paragraphs}
+    certainties: dict[int, list[tuple[float, int]]] = {id(paragraph): [] for paragraph in paragraphs}
     read: dict[int, list[str]] = {id(paragraph): [""] * len(paragraph.runs) for paragraph in paragraphs}
     for batch in _batches(strips, batch_size):
         source = model.see(_pixels([strip for _, strip in batch]).to(loaded.device))
@@ -83,11 +84,12 @@ def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], b
         families = model.family_logits(source).cpu() if model.family_head is not None else None
         for place, (paragraph, strip) in enumerate(batch):
             assign(read[id(paragraph)], strip, *frames[place], model.config)
-            paragraph.reading = min(paragraph.reading or 0.0, sure[place])
+            certainties[id(paragraph)].append((sure[place], len(frames[place][0])))
             if families is not None:
                 logits[id(paragraph)].append(families[place])
     for paragraph in paragraphs:
         texts = read[id(paragraph)]
+        paragraph.reading = _mean(certainties[id(paragraph)])
         paragraph.text = " ".join(text.strip() for text in texts if text.strip())
         if logits[id(paragraph)]:
             paragraph.family = model.config.families[int(torch.stack(logits[id(paragraph)]).mean(0).argmax())]
@@ -153,6 +155,12 @@ def fitting(runs: Sequence[Run]) -> list[Strip]:
         return strips
     middle = len(runs) // 2
     return [*fitting(runs[:middle]), *fitting(runs[middle:])]
+
+
+def _mean(values: Sequence[tuple[float, int]]) -> float | None:
+    """The mean of values by their weights; None where nothing weighs."""
+    total = sum(weight for _, weight in values)
+    return sum(value * weight for value, weight in values) / total if total else None
 
 
 def _pixels(strips: Sequence[Strip]) -> Tensor:
