@@ -25,8 +25,9 @@ from translatotron_v.page.straighten import Crop, straighten
 from translatotron_v.page.strips import cut_lines, normalise
 
 UNREADABLE = 0.7  # how well ink must agree with the profile of text; less is no text, or handwriting
-# Geometric mean of the probabilities of what was read; less is other writing, or none. Of 211 blocks of validation pages none
-# is under .91; of 120 in families that no training page had, 10 are under .88, and a sixth of their letters was misread.
+# Geometric mean of the probabilities of what was read; less is other writing, or none. Of 211 blocks of validation
+# pages none is under .91; of 120 in families that no training page had, 10 are under .88, a sixth of their letters
+# misread.
 UNSURE = 0.88
 LARGEST = 128.0  # pixels per em above which text is left as it is
 STRIPS = 16  # strips at a time, at least: a picture often has several
