@@ -91,6 +91,21 @@ PAGES = {
         ((28, 34, 82), (190, 92, 88)),
         (480, 240),
     ),
+    "poster": Sheet(
+        [
+            Block("Zwei Männer spielen Fußball.", (460, 40), 26, "DejaVuSerif", (250, 240, 200), "r"),
+            Block(
+                "Der Torwart in dem gelben Trikot\nspringt in die Luft und fängt den Ball.",
+                (460, 110),
+                17,
+                "NotoSans-Regular",
+                (240, 250, 250),
+                "r",
+            ),
+        ],
+        ((0, 96, 100), (0, 60, 80)),
+        (500, 190),
+    ),
     "rocket": Sheet(
         [Block("Ein Mann in einem weißen Hemd\nsteht vor einem Flugzeug.", (24, 24), 24, "DejaVuSansCondensed", WHITE)],
         "rocket",
