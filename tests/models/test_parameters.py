@@ -45,6 +45,15 @@ def test_tiny_is_small_enough_to_ship():
     assert sum(row.parameters + row.buffers for row in shipped) * 2 < 22e6  # bytes in half precision
 
 
+def test_small_is_within_its_bounds():
+    rows = module_sizes(load_config(CONFIGS / "small" / "model.yaml"))
+    shipped = [row for row in rows if row.name not in ("teacher", "discriminator")]
+    assert sum(row.parameters + row.buffers for row in shipped) * 2 < 40e6  # bytes in half precision
+    needed = [row for row in shipped if row.used.startswith("inference")]
+    assert sum(row.parameters + row.buffers for row in needed) < 20e6
+    assert "ctc_head" in {row.name for row in needed}  # what it reads is translated
+
+
 def test_the_table_names_every_module_and_sums():
     config = load_config(CONFIGS / "debug" / "model.yaml")
     rows = module_sizes(config, pieces=50, characters=40)

@@ -37,6 +37,8 @@ def module_sizes(config: Config, pieces: int | None = None, characters: int | No
         teacher = TextToImage(model, characters)
         discriminator = PatchDiscriminator(model.discriminator, model.canvas.channels)
     rare = {"text_encoder": "inference, text mode", "ocr_head": "training, reading", "ctc_head": "training, reading"}
+    if model.bridge == "read":  # what the CTC head reads is what the text encoder gets
+        rare["ctc_head"] = "inference"
     rows = [_size(name, module, rare.get(name, "inference")) for name, module in translator.named_children()]
     rows += [_size("teacher", teacher, "training"), _size("discriminator", discriminator, "training, if adversarial")]
     return [row for row in rows if row.parameters or row.buffers]
