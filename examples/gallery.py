@@ -22,7 +22,7 @@ FAILURES = {
     "grass": "Grey letters on grass: the detector does not see them, and the command says that there is nothing to "
     "translate. The picture is unharmed, and untranslated.",
     "law": "A sentence from a lease. Letters are read, but the model has learnt from captions; of such words it knows "
-    "none, and it writes what captions say. The score of the text is low, which the command warns of.",
+    "none, and it writes what captions say. Only the low score of the text tells.",
     "poem": "Verses, set as one block: the model takes them for sentences of captions.",
 }
 HEAD = """\

@@ -76,6 +76,8 @@ def test_alignment() -> None:
     assert of((10, 300), (60, 300), (30, 300)) == "right"
     assert of((10, 300), (60, 250), (30, 280)) == "centre"
     assert of((10, 300), (10, 300), (10, 150)) == "justified"
+    assert of((10, 300), (10, 299), (10, 302), (10, 150)) == "justified"
+    assert of((10, 300), (10, 297), (10, 150)) == "left"
     assert of((450, 550)) == "centre"
     assert of((10, 550)) == "left"
 

@@ -207,7 +207,8 @@ def _alignment(chain: Sequence[_Row], others: Sequence[_Row], width: int | None)
     left, centre, right = np.ptp(edges, axis=0)
     if left < _EDGE * em:
         full = np.ptp(edges[:-1, 2])
-        return "justified" if len(chain) > 2 and full < 0.25 * em else "left"
+        chance = 0.25 if len(chain) > 3 else 0.06  # two full lines may end together by chance
+        return "justified" if len(chain) > 2 and full < chance * em else "left"
     if centre < min(_EDGE * em, right):
         return "centre"
     return "right" if right < _EDGE * em else "left"
