@@ -59,7 +59,7 @@ tiny: $(READY)  ## train the shipped model from DATA, all stages; the same comma
 gallery: $(READY)  ## translate the example pages into docs/gallery.md
 	@$(BIN)/python examples/gallery.py
 
-small: $(READY)  ## train the model of whole pages from DATA, TATOEBA and CAPTIONS (configs/small); the same command resumes
+small: $(READY)  ## train the model of whole pages from DATA, TATOEBA and CAPTIONS (docs/experiments/small.md); the same command resumes
 	@$(BIN)/python train.py text --config configs/small/back.yaml data.folder=$(DATA) 'data.extra=[$(TATOEBA)]'
 	@$(BIN)/python train.py text --config configs/small/back2.yaml data.folder=$(DATA)
 	@$(BIN)/translatotron-v text $(CAPTIONS)/train.en -o $(CAPTIONS)/train.de --weights runs/small/back2 --to de --beams 1 --batch-size 128
