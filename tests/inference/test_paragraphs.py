@@ -1,11 +1,18 @@
 """Sentences of a paragraph: where they are cut, which strips they go on, and which run each character belongs to."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 
 from tests.small import small
-from translatotron_v.inference.paragraphs import Paragraph, assign, fitting, sentences
+from translatotron_v.data.vocabulary import Vocabulary
+from translatotron_v.inference.paragraphs import Paragraph, assign, fitting, read_paragraphs, sentences
 from translatotron_v.page.strips import Run, pack
+
+VOCABULARY = Vocabulary.build(["ab", "ba"], 20)
 
 
 def runs(*widths: int, line: int = 0) -> list[Run]:
@@ -53,6 +60,36 @@ def test_words_go_to_the_run_they_stand_on():
     # states of 16 columns, two frames each: column 40 is frame 5, column 250 frame 31, the second line begins at 64
     assign(texts, strip, "ab c defg h", [5, 20, 25, 25, 25, 25, 31, 32, 40, 50, 66], config)
     assert texts == ["ab c", "defg", "h"]  # "defg" begins a little before its run
+
+
+class Blind:
+    """A model that reads "ab" on strips with much ink and nothing on the others."""
+
+    config = small(
+        "model.canvas.height=96", "model.canvas.width=512", "model.image_encoder.patch=[32,16]",
+        "model.tokenizer.patch=[32,16]", "model.ctc_frames=1",
+    ).model  # fmt: skip
+    family_head = None
+
+    def see(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels
+
+    def ctc_logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        logits = torch.zeros(len(pixels), 96, VOCABULARY.character_count)
+        logits[..., 0] = 9.0
+        for row, ink in enumerate((1 - pixels).sum((1, 2, 3))):
+            if ink > 10_000:
+                for frame, character in enumerate(VOCABULARY.encode_characters("ab")):
+                    logits[row, frame, [0, character]] = torch.tensor([0.0, 9.0])
+        return logits
+
+
+def test_a_strip_on_which_nothing_is_read_does_not_count():
+    loaded: Any = SimpleNamespace(model=Blind(), vocabulary=VOCABULARY, device=torch.device("cpu"))
+    both, nothing = Paragraph(runs(*(400,) * 4)), Paragraph(runs(40))  # three lines fill the first strip
+    read_paragraphs(loaded, [both, nothing], 8)
+    assert both.text == "ab" and both.reading == pytest.approx(-VOCABULARY.character_count * np.exp(-9), rel=0.2)
+    assert nothing.text == "" and nothing.reading is None and nothing.confidence == {}
 
 
 def test_the_confidence_is_that_of_the_worst_sentence():

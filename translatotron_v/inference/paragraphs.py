@@ -65,6 +65,21 @@ class Paragraph:
         return {name: math.exp(value) for name, value in worst.items()}
 
 
+@dataclass
+class _Seen:
+    """What the strips of a paragraph say.
+
+    Attributes:
+        texts: what was read, run by run.
+        certainties: mean log-probability (nats) and number of the characters of each strip.
+        families: logits (F,) of each strip.
+    """
+
+    texts: list[str]
+    certainties: list[tuple[float, int]] = field(default_factory=list)
+    families: list[Tensor] = field(default_factory=list)
+
+
 @torch.inference_mode()
 def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], batch_size: int) -> None:
     """Read paragraphs, tell their families, and cut them into sentences, in place.
@@ -73,27 +88,26 @@ def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], b
         batch_size: strips at a time.
     """
     model, vocabulary = loaded.model, loaded.vocabulary
-    strips = [(paragraph, strip) for paragraph in paragraphs for strip in pack(paragraph.runs)]
-    logits: dict[int, list[Tensor]] = {id(paragraph): [] for paragraph in paragraphs}
-    certainties: dict[int, list[tuple[float, int]]] = {id(paragraph): [] for paragraph in paragraphs}
-    read: dict[int, list[str]] = {id(paragraph): [""] * len(paragraph.runs) for paragraph in paragraphs}
+    seen = [_Seen([""] * len(paragraph.runs)) for paragraph in paragraphs]
+    strips = [(of, strip) for of, paragraph in zip(seen, paragraphs, strict=True) for strip in pack(paragraph.runs)]
     for batch in _batches(strips, batch_size):
         source = model.see(_pixels([strip for _, strip in batch]).to(loaded.device))
         reading = model.ctc_logits(source)
         frames, sure = read_ctc_frames(reading, vocabulary), reading_scores(reading)
         families = model.family_logits(source).cpu() if model.family_head is not None else None
-        for place, (paragraph, strip) in enumerate(batch):
-            assign(read[id(paragraph)], strip, *frames[place], model.config)
-            certainties[id(paragraph)].append((sure[place], len(frames[place][0])))
+        for place, (of, strip) in enumerate(batch):
+            text, where = frames[place]
+            assign(of.texts, strip, text, where, model.config)
+            if text:  # a strip on which nothing is read has no certainty
+                of.certainties.append((sure[place], len(text)))
             if families is not None:
-                logits[id(paragraph)].append(families[place])
-    for paragraph in paragraphs:
-        texts = read[id(paragraph)]
-        paragraph.reading = _mean(certainties[id(paragraph)])
-        paragraph.text = " ".join(text.strip() for text in texts if text.strip())
-        if logits[id(paragraph)]:
-            paragraph.family = model.config.families[int(torch.stack(logits[id(paragraph)]).mean(0).argmax())]
-        paragraph.sentences = [strip for runs in sentences(paragraph.runs, texts) for strip in fitting(runs)]
+                of.families.append(families[place])
+    for of, paragraph in zip(seen, paragraphs, strict=True):
+        paragraph.reading = _mean(of.certainties)
+        paragraph.text = " ".join(text.strip() for text in of.texts if text.strip())
+        if of.families:
+            paragraph.family = model.config.families[int(torch.stack(of.families).mean(0).argmax())]
+        paragraph.sentences = [strip for runs in sentences(paragraph.runs, of.texts) for strip in fitting(runs)]
 
 
 @torch.inference_mode()
