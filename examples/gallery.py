@@ -7,7 +7,6 @@ import argparse
 import datetime
 from pathlib import Path
 
-from translatotron_v.inference.files import plan_jobs
 from translatotron_v.inference.loaded import Translation
 from translatotron_v.inference.pictures import open_picture, save_picture, side_by_side
 from translatotron_v.inference.pipeline import Translator
@@ -49,8 +48,9 @@ def main() -> None:
     digest = weights_digest(translator.loaded.folder)[:12]
     parts = [HEAD.format(weights=options.weights, digest=digest, date=datetime.date.today())]
     failures = []
-    for job in plan_jobs([str(ROOT / "examples" / "pages")], "out/gallery"):
-        name, source = job.source.stem, open_picture(job.source)
+    pages = sorted((ROOT / "examples" / "pages").iterdir())
+    for path in pages:
+        name, source = path.stem, open_picture(path)
         translation = translator(source)
         picture = Path("images") / "gallery" / f"{name}.jpg"
         (DOCS / picture).parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def main() -> None:
             parts.append(section)
     parts += ["## What fails", *failures]
     (DOCS / "gallery.md").write_text("\n\n".join(part.rstrip() for part in parts) + "\n", encoding="utf-8")
-    print(f"{DOCS / 'gallery.md'}: {len(parts) + len(failures)} parts")
+    print(f"{DOCS / 'gallery.md'}: {len(pages)} pages, {len(failures)} of them failures")
 
 
 def _said(translation: Translation) -> str:

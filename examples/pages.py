@@ -33,7 +33,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A page: its paper is one colour, a run from one colour to another from top to bottom, or a photograph."""
+    """A page: its paper is one colour, a run from one colour to another from top to bottom, or a bundled photograph."""
 
     blocks: Sequence[Block]
     paper: Colour | tuple[Colour, Colour] | str = WHITE
@@ -62,7 +62,7 @@ PAGES = {
                 "m",
             )
         ],
-        "chelsea",
+        "chelsea.png",
         (451, 300),
         dimmed=0.6,
     ),
@@ -108,7 +108,7 @@ PAGES = {
     ),
     "rocket": Sheet(
         [Block("Ein Mann in einem weißen Hemd\nsteht vor einem Flugzeug.", (24, 24), 24, "DejaVuSansCondensed", WHITE)],
-        "rocket",
+        "rocket.jpg",
         (512, 340),
         dimmed=0.8,
     ),
@@ -169,13 +169,13 @@ PAGES = {
     ),
     "cup": Sheet(
         [Block("Eine Tasse Kaffee steht auf dem Tisch.", (256, 290), 22, "Ubuntu-Regular", (255, 240, 200), "m")],
-        "coffee",
+        "coffee.png",
         (512, 340),
         dimmed=0.55,
     ),
     "astronaut": Sheet(
         [Block("Eine lächelnde Frau trägt\neinen orangefarbenen Anzug.", (200, 410), 24, "FiraGO-Regular", WHITE, "m")],
-        "astronaut",
+        "astronaut.png",
         (480, 480),
         dimmed=0.7,
     ),
@@ -193,7 +193,7 @@ PAGES = {
     ),
     "grass": Sheet(
         [Block("Ein Vogel sitzt auf einem Ast.", (220, 140), 22, "DejaVuSans", (190, 190, 190), "m")],
-        "grass",
+        "grass.png",
         (440, 300),
     ),
     "poem": Sheet(
@@ -231,8 +231,7 @@ def draw(sheet: Sheet) -> Image.Image:
 
 def _paper(sheet: Sheet) -> Image.Image:
     if isinstance(sheet.paper, str):
-        photographs = {path.stem: path for path in bundled_photographs().values()}
-        photograph = Image.open(photographs[sheet.paper]).convert("RGB").resize(sheet.size)
+        photograph = Image.open(bundled_photographs()[sheet.paper]).convert("RGB").resize(sheet.size)
         return photograph.point(lambda value: value * sheet.dimmed)
     ends = np.array(sheet.paper, dtype=np.float64)
     top, bottom = ends if ends.ndim == 2 else (ends, ends)
