@@ -61,7 +61,7 @@ def test_a_value_of_the_wrong_type_names_its_key(setting: str, named: str):
         ("model.text_decoder.heads=5", "multiple of heads"),
         ("model.text_decoder.dropout=1.0", "dropout"),
         ("model.image_decoder.kv_heads=3", "kv_heads"),
-        ("model.image_decoder.fusion=sometimes", "gated, sum or text"),
+        ("model.image_decoder.fusion=sometimes", "gated, sum, concat, text or image"),
         ("model.character_encoder.layers=0", "model.character_encoder"),
         ("data.spans=1.5", "data.spans"),
         ("data.shuffled=-0.1", "data.shuffled"),

@@ -138,7 +138,9 @@ class ImageDecoderConfig:
     kv_heads: int = 1  # 1 is multi-query attention, the paper's choice
     feed_forward: int = 768
     dropout: float = 0.1
-    fusion: str = "gated"  # "gated" (paper), "sum", or "text" (no image states: the teacher)
+    # how a layer joins what it reads of text and image: "gated" (paper), "sum" or "concat" (both through one map); or
+    # what it reads alone: "text" (the teacher) or "image"
+    fusion: str = "gated"
     # passes of parallel decoding that pages are drawn in unless another number is asked for, for a decoder trained with
     # loss.masked; 0 draws token by token
     passes: int = 0
@@ -148,7 +150,8 @@ class ImageDecoderConfig:
         _require(self.heads % self.kv_heads == 0, "image decoder: heads must be a multiple of kv_heads")
         _require(self.passes >= 0, f"image decoder: passes must not be negative: {self.passes}")
         _require(
-            self.fusion in ("gated", "sum", "text"), f"image decoder: fusion must be gated, sum or text: {self.fusion}"
+            self.fusion in ("gated", "sum", "concat", "text", "image"),
+            f"image decoder: fusion must be gated, sum, concat, text or image: {self.fusion}",
         )
 
 
@@ -412,6 +415,8 @@ class Config:
     start: dict[str, str] = field(default_factory=dict)  # module -> run or checkpoint that its weights come from
     # let ``start`` come from another vocabulary: pieces and characters that both know keep their rows of the tables
     map_vocabulary: bool = False
+    # let ``start`` come from an image decoder of another tokenizer: its tables of codes are begun anew
+    new_codes: bool = False
     freeze: list[str] = field(default_factory=list)  # modules that this run does not change
 
     def __post_init__(self) -> None:

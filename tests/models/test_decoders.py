@@ -162,7 +162,7 @@ def test_ctc_frames_stand_in_reading_order():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("fusion", ["gated", "sum", "text"])
+@pytest.mark.parametrize("fusion", ["gated", "sum", "concat", "text", "image"])
 @pytest.mark.parametrize("kv_heads", [1, 4])
 @pytest.mark.parametrize("static", [False, True])
 def test_picture_step_by_step_equals_the_full_pass(fusion: str, kv_heads: int, static: bool):
@@ -287,7 +287,7 @@ def filling(fusion: str = "gated", kv_heads: int = 1, layers: int = 2):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("fusion", ["gated", "sum", "text"])
+@pytest.mark.parametrize("fusion", ["gated", "sum", "concat", "text", "image"])
 @pytest.mark.parametrize("kv_heads", [1, 4])
 def test_tokens_that_are_not_known_are_not_seen(fusion: str, kv_heads: int):
     """Nor its own id, where a token is not known itself."""
@@ -318,7 +318,7 @@ def test_a_known_token_is_seen_from_both_sides(kv_heads: int, place: int):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("fusion", ["gated", "sum", "text"])
+@pytest.mark.parametrize("fusion", ["gated", "sum", "concat", "text", "image"])
 def test_both_ways_of_reading_the_last_token_agree(fusion: str):
     """Behind all the others it is scored as from left to right; in one layer, whose inputs are the same, exactly so."""
     decoder, ids, memories, read = filling(fusion, layers=1)

@@ -3,6 +3,8 @@
 Shapes: B batch, N image tokens, S image states, C text states, D width, K codes.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +24,8 @@ from translatotron_v.models.layers import (
 class ImageDecoderLayer(nn.Module):
     """Multi-query self-attention, two cross-attentions joined by a gate, feed-forward (paper, section 3.3).
 
-    ``ix = cross(x, image)``, ``tx = cross(x, text)``, ``g = sigmoid(W [tx; ix])``, ``x = x + g tx + (1 - g) ix``.
+    ``ix = cross(x, image)``, ``tx = cross(x, text)``, ``g = sigmoid(W [tx; ix])``, ``x = x + g tx + (1 - g) ix``; the
+    decoder says how the two are joined (``ImageDecoder.join``). With fusion "text" or "image" there is one of the two.
     """
 
     def __init__(self, config: ImageDecoderConfig, image_width: int, text_width: int):
@@ -31,32 +34,31 @@ class ImageDecoderLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(width)
         self.attention = Attention(width, heads, kv_heads=kv_heads)
         self.cross_norm = nn.LayerNorm(width)
-        self.text_cross = Attention(width, heads, text_width, kv_heads)
+        if config.fusion != "image":
+            self.text_cross = Attention(width, heads, text_width, kv_heads)
         if config.fusion != "text":
             self.image_cross = Attention(width, heads, image_width, kv_heads)
         self.feed_forward_norm = nn.LayerNorm(width)
         self.feed_forward = FeedForward(width, config.feed_forward)
         self.dropout = Dropout(config.dropout)
 
+    @property
+    def crosses(self) -> list[Attention]:
+        """The cross-attentions of this layer: over text, over image, or both in this order."""
+        return [getattr(self, name) for name in ("text_cross", "image_cross") if hasattr(self, name)]
+
     def forward(
         self,
         x: Tensor,
         memories: tuple[Memory, ...],
-        gate: Linear | None,
+        join: Callable[[Tensor, Tensor], Tensor],
         bias: Tensor,
     ) -> Tensor:
-        """(B, N, D) -> (B, N, D); ``memories`` are text, and image where this decoder sees it."""
+        """(B, N, D) -> (B, N, D); ``memories`` are those of ``crosses``."""
         x = x + self.dropout(self.attention(self.attention_norm(x), mask=bias))
         queries = self.cross_norm(x)
-        fused = self.text_cross(queries, memories[0])  # (B, N, D)
-        if len(memories) == 2:
-            seen = self.image_cross(queries, memories[1])  # (B, N, D)
-            if gate is None:
-                fused = fused + seen
-            else:
-                g = torch.sigmoid(gate(torch.cat((fused, seen), dim=-1)))  # (B, N, D)
-                fused = g * fused + (1 - g) * seen
-        x = x + self.dropout(fused)
+        read = [cross(queries, memory) for cross, memory in zip(self.crosses, memories, strict=True)]  # (B, N, D) each
+        x = x + self.dropout(join(*read) if len(read) == 2 else read[0])
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 
@@ -84,7 +86,7 @@ class ImageDecoder(nn.Module):
         super().__init__()
         rows, columns = grid
         self.length = rows * columns
-        self.reads_image = config.fusion != "text"
+        self.reads_image, self.reads_text = config.fusion != "text", config.fusion != "image"
         self.embedding = nn.Embedding(codes, config.width)
         self.start_vector = nn.Parameter(torch.zeros(config.width))
         self.row_positions = nn.Parameter(torch.zeros(rows, config.width))
@@ -93,6 +95,7 @@ class ImageDecoder(nn.Module):
         self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(ImageDecoderLayer(config, image_width, text_width) for _ in range(config.layers))
         self.gate = Linear(2 * config.width, config.width) if config.fusion == "gated" else None
+        self.merge = Linear(2 * config.width, config.width) if config.fusion == "concat" else None
         self.norm = nn.LayerNorm(config.width)
         self.out = Linear(config.width, codes, bias=False)
         self.initialise()
@@ -101,7 +104,8 @@ class ImageDecoder(nn.Module):
         """Normal start of maps, tables and positions.
 
         The gate starts on the side of the text and what is read from the image starts at zero, so that a decoder whose
-        other weights come from a text-to-image teacher begins by drawing what the teacher draws.
+        other weights come from a text-to-image teacher begins by drawing what the teacher draws; so do the other ways
+        of joining the two.
         """
         initialise(self)
         nn.init.normal_(self.embedding.weight, std=0.5)  # inputs are pre-normed: tokens must outweigh positions
@@ -110,8 +114,11 @@ class ImageDecoder(nn.Module):
         if self.gate is not None:
             nn.init.zeros_(self.gate.weight)
             nn.init.constant_(self.gate.bias, 2.0)
+        if self.merge is not None:
+            width = self.merge.weight.shape[0]
+            nn.init.eye_(self.merge.weight[:, :width])  # the text's half; what is read from the image comes in as zero
         for part in self.modules():
-            if isinstance(part, ImageDecoderLayer) and self.reads_image:
+            if isinstance(part, ImageDecoderLayer) and self.reads_image and self.reads_text:
                 nn.init.zeros_(part.image_cross.out.weight)
 
     def positions(self, start: int, stop: int) -> Tensor:
@@ -160,8 +167,17 @@ class ImageDecoder(nn.Module):
         """All layers over all positions: embedded inputs (B, N, D), bias (1, H, N, N) -> logits (B, N, K)."""
         x = self.dropout(x + self.positions(0, x.shape[1]))  # (B, N, D)
         for layer, read in zip(self.layers, memories, strict=True):
-            x = layer(x, read, self.gate, bias)
+            x = layer(x, read, self.join, bias)
         return self.out(self.norm(x))
+
+    def join(self, text: Tensor, image: Tensor) -> Tensor:
+        """What a layer has read of text and image, (B, N, D) each, as one: gated, mapped together, or added."""
+        if self.merge is not None:
+            return self.merge(torch.cat((text, image), dim=-1))
+        if self.gate is None:
+            return text + image
+        g = torch.sigmoid(self.gate(torch.cat((text, image), dim=-1)))
+        return g * text + (1 - g) * image
 
     def remember(self, text: Tensor, text_mask: Tensor | None, image: Tensor | None = None) -> list[tuple[Memory, ...]]:
         """What each layer's cross-attentions read of text states (B, C, width) and image states (B, S, width)."""
@@ -170,7 +186,7 @@ class ImageDecoder(nn.Module):
     def _remember(
         self, layer: nn.Module, text: Tensor, text_mask: Tensor | None, image: Tensor | None
     ) -> tuple[Memory, ...]:
-        memories = (layer.text_cross.remember(text, text_mask),)
+        memories = (layer.text_cross.remember(text, text_mask),) if self.reads_text else ()
         if not self.reads_image:
             return memories
         if image is None:

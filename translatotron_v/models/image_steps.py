@@ -78,13 +78,13 @@ class ImageSteps:
         self.places = torch.arange(self.size, device=device)
         self.rows, self.columns = self.places // self.bias.columns, self.places % self.bias.columns
         self.gate = None if decoder.gate is None else _linear(decoder.gate, batch)
+        self.merge = None if decoder.merge is None else _linear(decoder.merge, batch)
         self.norm, self.out = _norm(decoder.norm), _linear(decoder.out, batch)
         self.layers = [self._prepare(layer, read, batch) for layer, read in zip(decoder.layers, memories, strict=True)]
         self.length = 0  # tokens scored so far
         self.place = torch.zeros(1, dtype=torch.long, device=device)  # the same, for static shapes
 
     def _prepare(self, layer: Any, memories: tuple[Memory, ...], batch: int) -> _Layer:
-        crosses = [layer.text_cross] + ([layer.image_cross] if len(memories) == 2 else [])
         keys = memories[0].keys
         cache = keys.new_zeros(batch, self.kv_heads, self.size, self.head_width)
         return _Layer(
@@ -93,7 +93,7 @@ class ImageSteps:
             _linear(layer.attention.key_value, batch),
             _linear(layer.attention.out, batch),
             _norm(layer.cross_norm),
-            [self._cross(cross, read, batch) for cross, read in zip(crosses, memories, strict=True)],
+            [self._cross(cross, read, batch) for cross, read in zip(layer.crosses, memories, strict=True)],
             _norm(layer.feed_forward_norm),
             _linear(layer.feed_forward[0], batch),
             _linear(layer.feed_forward[2], batch),
@@ -144,6 +144,8 @@ class ImageSteps:
         if len(seen) == 1:
             return seen[0]
         text, image = seen
+        if self.merge is not None:
+            return self.merge(torch.cat((text, image), dim=-1))
         if self.gate is None:
             return text + image
         g = torch.sigmoid(self.gate(torch.cat((text, image), dim=-1)))

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,9 @@ class Unfilled(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def load_module(module: nn.Module, folder: Path, name: str, strict: bool = True, prefix: str = "") -> None:
+def load_module(
+    module: nn.Module, folder: Path, name: str, strict: bool = True, prefix: str = "", without: Collection[str] = ()
+) -> None:
     """Fill a module from ``folder/NAME.safetensors``.
 
     Args:
@@ -103,6 +105,7 @@ def load_module(module: nn.Module, folder: Path, name: str, strict: bool = True,
         name: of the file, as the module was called when it was saved.
         strict: every tensor must be there, and no other; otherwise what is there is taken.
         prefix: take only the tensors whose names begin so, and drop that beginning.
+        without: tensors that are passed over, as if the file did not hold them.
 
     Raises:
         CheckpointError: the file is missing or broken, or a tensor is missing, unknown, or of another shape.
@@ -111,6 +114,7 @@ def load_module(module: nn.Module, folder: Path, name: str, strict: bool = True,
     stored = load_tensors(path)
     if prefix:
         stored = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
+    stored = {key: value for key, value in stored.items() if key not in without}
     wanted = module.state_dict()
     for key, tensor in wanted.items():
         if key not in stored:

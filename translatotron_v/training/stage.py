@@ -15,6 +15,7 @@ from translatotron_v.data.pages import Batch, Collator, MixedDataset, PageDatase
 from translatotron_v.data.pairs import TextPair
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
+from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead
 from translatotron_v.training.checkpoint import load_module, load_tensors, read_info, resolve
 from translatotron_v.training.trainer import Evaluation
@@ -120,7 +121,14 @@ class Stage(nn.Module):
             if name not in self.modules_to_save:
                 known = ", ".join(self.modules_to_save)
                 raise UserError(f"start.{name}: this stage has no such module; it has {known}")
-            new += start_module(self.modules_to_save[name], name, origin, self.vocabulary, self.config.map_vocabulary)
+            new += start_module(
+                self.modules_to_save[name],
+                name,
+                origin,
+                self.vocabulary,
+                self.config.map_vocabulary,
+                self.config.new_codes,
+            )
         return new
 
 
@@ -130,18 +138,25 @@ def trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
 
 
 def start_module(
-    module: nn.Module, name: str, origin: str, vocabulary: Vocabulary, map_vocabulary: bool = False
+    module: nn.Module,
+    name: str,
+    origin: str,
+    vocabulary: Vocabulary,
+    map_vocabulary: bool = False,
+    new_codes: bool = False,
 ) -> list[str]:
     """Fill a module from ``RUN`` or ``RUN#module``; tensors that the file lacks keep their start and are returned.
 
     With ``map_vocabulary`` the weights may belong to another vocabulary: their tables' rows go to the pieces and
-    characters of the same name, and those that the other does not know keep their random start.
+    characters of the same name, and those that the other does not know keep their random start. With ``new_codes`` an
+    image decoder's tables of codes keep theirs: it may come from another tokenizer.
     """
     path, _, other = origin.partition("#")
     folder = resolve(Path(path))
     read_info(folder)
     theirs = Vocabulary.from_file(folder / "vocabulary.json")
     held = load_tensors(folder / f"{other or name}.safetensors")
+    without = ("embedding.weight", "out.weight") if new_codes and isinstance(module, ImageDecoder) else ()
     if theirs != vocabulary and any(isinstance(part, nn.Embedding | CtcHead) for part in module.modules()):
         if not map_vocabulary:
             raise UserError(
@@ -150,8 +165,8 @@ def start_module(
             )
         load_mapped(module, held, vocabulary, theirs)
     else:
-        load_module(module, folder, other or name, strict=False)
-    return [f"{name}.{key}" for key in module.state_dict() if key not in held]
+        load_module(module, folder, other or name, strict=False, without=without)
+    return [f"{name}.{key}" for key in module.state_dict() if key not in held or key in without]
 
 
 def load_mapped(module: nn.Module, tensors: Mapping[str, Tensor], vocabulary: Vocabulary, theirs: Vocabulary) -> None:
