@@ -17,7 +17,7 @@ BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench gallery tiny small clean experiment-ssr experiment-modality-gap experiment-skip-links \
-	experiment-textual-regularization experiment-combined experiment-decoding
+	experiment-textual-regularization experiment-combined experiment-decoding experiment-ablations text-to-image pixels table
 
 help:  ## list the targets and the settings
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-33s  %s\n", $$1, $$2}' Makefile
@@ -85,6 +85,19 @@ experiment-decoding: $(READY)  ## fewer bits, or pictures in a few passes: what 
 	@$(BIN)/python train.py translator --config configs/tiny/parallel.yaml data.folder=$(DATA)
 	@$(BIN)/python train.py translator --config configs/tiny/parallel2.yaml data.folder=$(DATA)
 	@$(BIN)/python -m experiments.decoding --data $(DATA)
+
+experiment-ablations: $(READY)  ## each part of the tiny model taken away or replaced, against three seeds of the whole (after: make tiny)
+	@$(BIN)/python -m experiments.ablations --data $(DATA)
+
+text-to-image: $(READY)  ## train the text-to-image model of the cascades (docs/experiments/comparison.md); the same command resumes
+	@$(BIN)/python train.py teacher --config configs/small/teacher.yaml data.folder=$(DATA) vocabulary=weights/small start.image_tokenizer=weights/small
+	@$(BIN)/python train.py teacher --config configs/small/text_to_image.yaml data.folder=$(DATA)
+
+pixels: $(READY)  ## train the pixel-level baseline; the same command resumes
+	@$(BIN)/python train.py pixels --config configs/small/pixels.yaml data.folder=$(DATA)
+
+table: $(READY)  ## end to end against cascades and pixels, on three kinds of test pages (after: make text-to-image pixels)
+	@$(BIN)/python -m experiments.comparison --data $(DATA)
 
 clean:  ## remove what the demo, the tests and the checks left; runs and the environment stay
 	rm -rf $(OUT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 READER = "weights/tiny"  # its CTC head; it has seen German pages only
 BATCH = 64  # pages
+GRAMMAR_SPLITS = {"val": "validation"}  # what the arms ask for -> what the built-in grammar calls it
 # pages as configs/tiny draws them
 LOOK = ("--size", "48x256", "--grey", "--lower", "--fonts", "DejaVuSans", "--font-size", "10-10", "--line-height", "16",
         "--margin", "1", "--top", "0")  # fmt: skip
@@ -38,7 +39,9 @@ def prepare(experiment: "Experiment", count: int) -> Path:
 def _render(folder: Path, data: str, split: str, count: int) -> None:
     from data_synth.cli import main as render
 
-    text = [] if data == "grammar" else ["--text", data]
+    text = ["--text", data]
+    if data == "grammar":
+        text, split = [], GRAMMAR_SPLITS.get(split, split)
     status = render([str(folder), *text, "--split", split, "--count", str(count), "--workers", "1", "--force", *LOOK])
     if status:
         raise UserError(f"{folder}: the pages of {split} could not be rendered")
@@ -66,7 +69,10 @@ def _label(gold: Path, folder: Path) -> None:
                     read += seen
                     true += table[column].to_pylist()
                     table = table.set_column(table.schema.get_field_index(column), column, pa.array(seen))
-            pq.write_table(table, folder / "data" / path.name)
+            name = path.name
+            for asked, called in GRAMMAR_SPLITS.items():
+                name = name.replace(f"{called}-", f"{asked}-", 1)
+            pq.write_table(table, folder / "data" / name)
             bar.update()
     errors = {side: cer(read, true).value for side, (read, true) in texts.items()}
     write_whole(folder / "labels.json", (json.dumps({"pages": len(texts["source"][0]), "cer": errors}) + "\n").encode())

@@ -1,6 +1,9 @@
-"""Measurements that several experiments take of a trained reader; each runs in a process of its own."""
+"""Measurements that several experiments take of trained weights; each runs in a process of its own."""
 
+import tempfile
 from pathlib import Path
+
+BATCH = 16  # pages
 
 
 def texts(folder: Path, data: str, mode: str, target: str = "", limit: int = 0) -> dict[str, float]:
@@ -31,3 +34,85 @@ def reader(folder: Path, data: str, limit: int) -> dict[str, float]:
     read = ctc_readings(loaded, [page.source_page for page in pages], quiet=True)
     accuracy = 1 - cer(read, [page.source for page in pages]).value
     return {"ctc_accuracy": accuracy, **texts(folder, data, "image", limit=limit)}
+
+
+def pictures(folder: Path, data: str, limit: int, readings: str) -> dict[str, float]:
+    """Scores of the pictures that a translator draws of validation captions, read by OCR.
+
+    ``bleu`` and ``bleu_ceiling`` (that of the reference pages), ``text_bleu`` of the model's own text, ``own_cer`` of
+    the pictures against that text, ``ssim``, ``structure_bleu``, ``tokenizer_cer`` (OCR on reconstructed references).
+
+    Args:
+        folder: of the weights, of the stage translator.
+        data: the corpus.
+        limit: only the first captions; 0 takes all.
+        readings: a folder where OCR remembers what it has read; weights that share it read the references once.
+    """
+    from translatotron_v.evaluation import checkpoint
+    from translatotron_v.evaluation.loading import TranslatorModel
+    from translatotron_v.evaluation.reading import PageReader
+    from translatotron_v.inference.pipeline import Translator
+    from translatotron_v.ocr import make_reader
+
+    model = TranslatorModel(Translator.from_pretrained(folder, device="cpu", threads=1), str(folder))
+    model.config.data.folder = data
+    options = checkpoint.Options(model.config.data.validation, limit, batch_size=BATCH, quiet=True)
+    pages = checkpoint.render_split(model.config, options.split, limit)
+    reader = PageReader(make_reader, Path(readings), quiet=True)
+    with tempfile.TemporaryDirectory() as drawn:
+        report = checkpoint.score_checkpoint(model, pages, reader, Path(drawn), options)
+    best = next(line.ceiling for line in report.lines if (line.what, line.score.name) == (checkpoint.PICTURE, "BLEU"))
+    assert best is not None
+    return {
+        "bleu": report.value(checkpoint.PICTURE, "BLEU"),
+        "bleu_ceiling": best.value,
+        "text_bleu": report.value(checkpoint.TRANSLATION, "BLEU"),
+        "own_cer": report.value(checkpoint.OWN_TEXT, "CER"),
+        "ssim": report.value(checkpoint.PIXELS, "SSIM"),
+        "tokenizer_cer": report.value(checkpoint.TOKENIZER, "CER"),
+        "structure_bleu": report.value(checkpoint.STRUCTURE, "Structure-BLEU"),
+    }
+
+
+def tokens(folder: Path, data: str, limit: int) -> dict[str, float]:
+    """How well a translator foresees the image tokens of gold validation pages, given the gold text: teacher forcing.
+
+    ``image_cross_entropy`` (nats) and ``image_accuracy`` (a share) are means over all tokens, paper included, of the
+    captions whose pages fit.
+    """
+    import torch
+
+    from translatotron_v.data import pages
+    from translatotron_v.data.pairs import read_split
+    from translatotron_v.inference.generate import drawing_mask, look
+    from translatotron_v.inference.loaded import load_translator
+    from translatotron_v.training.losses import image_cross_entropy
+
+    loaded = load_translator(folder)
+    model, config = loaded.model, loaded.config
+    config.data.folder = data
+    pairs = read_split(config, config.data.validation)
+    samples = pages.plain_samples(pages.fitting(pairs[:limit] if limit else pairs, config), config)
+    wanted = {pages.SOURCE_PIXELS, pages.TARGET_PIXELS, pages.TARGET_PIECES, pages.TARGET_CHARACTERS}
+    collator = pages.Collator(config, loaded.vocabulary, frozenset(wanted))
+    nats, right, count = 0.0, 0, 0
+    for start in range(0, len(samples), BATCH):
+        batch = collator(samples[start : start + BATCH])
+        assert batch.source_pixels is not None and batch.target_pixels is not None
+        assert batch.target_characters is not None
+        with torch.inference_mode():
+            ids = model.image_tokenizer.encode_to_ids(batch.target_pixels)
+            logits = model(
+                look(model, loaded.vocabulary, batch.source_pixels),
+                batch.target_input,
+                batch.translation_mask,
+                image_ids=ids,
+                characters=batch.target_characters,
+                character_mask=drawing_mask(batch.target_characters),
+                owners=batch.owners,
+                families=batch.families,
+            ).image
+            nats += float(image_cross_entropy(logits, ids)) * ids.numel()
+            right += int((logits.argmax(-1) == ids).sum())
+            count += ids.numel()
+    return {"image_cross_entropy": nats / count, "image_accuracy": right / count}

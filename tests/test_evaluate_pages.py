@@ -316,3 +316,54 @@ def test_command_on_blocks(
         "pages": "blocks", "fonts": "DejaVuSerif, DejaVuSansMono", "photographs": "chelsea", "seed": 3, "limit": 2,
     }  # fmt: skip
     assert "2 pairs on" in capsys.readouterr().out
+
+
+# what lies behind the text
+
+
+def test_backgrounds_by_name(config: Config) -> None:
+    plain = Drawing("mix", backgrounds=("plain",))
+    assert plain.looks(config).backgrounds == ("plain",)
+    assert plain.settings(config)["backgrounds"] == "plain" and plain.settings(config)["photographs"] == "none"
+    photo = Drawing("mix", photographs=("chelsea",), backgrounds=("gradient", "photo"))
+    assert photo.looks(config).backgrounds == ("gradient", "folder")
+    assert photo.settings(config)["backgrounds"] == "gradient, photo"
+    assert photo.settings(config)["photographs"] == "chelsea"
+    assert "backgrounds" not in Drawing("mix").settings(config) and "backgrounds" not in Drawing().settings(config)
+    everything = Drawing("mix", backgrounds=("plain", "gradient", "photo"))
+    assert all(
+        map(
+            same,
+            render_split(config, "train", 3, drawing=everything),
+            render_split(config, "train", 3, drawing=Drawing("mix")),
+        )
+    )
+    for page in render_split(config, "train", drawing=plain):
+        assert page.source_page is not None
+        edge = np.concatenate([page.source_page[:4].reshape(-1, 3), page.source_page[-4:].reshape(-1, 3)])
+        assert (edge == edge[0]).all()  # one colour, from the first row to the last
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pages": "mix", "backgrounds": ("plain", "grass")}, "background 'grass': choose from plain, gradient, photo"),
+        ({"backgrounds": ("plain",)}, "backgrounds: strips are black on white"),
+        (
+            {"pages": "mix", "photographs": ("chelsea",), "backgrounds": ("plain",)},
+            "none is drawn on backgrounds plain",
+        ),
+    ],
+)
+def test_backgrounds_that_do_not_fit(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        Drawing(**options)
+    assert "\n" not in str(caught.value)
+
+
+def test_backgrounds_on_the_command_line() -> None:
+    parsed = command.build_parser().parse_args(
+        ["checkpoint", "tiny", "--pages", "mix", "--backgrounds", "plain, photo"]
+    )
+    assert parsed.backgrounds == ("plain", "photo")
+    assert command.main(["checkpoint", "tiny", "--pages", "mix", "--backgrounds", "grass"]) == 2

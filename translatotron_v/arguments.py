@@ -5,6 +5,19 @@ import argparse
 # of inference: float32; bfloat16 arithmetic (autocast); bytes as weights and inputs of linear maps, on a CPU
 PRECISIONS = ("fp32", "bf16", "int8")
 
+# of translation: the model as it is, picture to picture; cascades by who reads (our reader, rapidocr, or nobody where
+# the model's image-to-text half translates) and who draws (our text-to-image model, or a renderer); pixels to pixels
+SYSTEMS = (
+    "end-to-end",
+    "cascade-reader-draw",
+    "cascade-reader-render",
+    "cascade-rapidocr-draw",
+    "cascade-rapidocr-render",
+    "cascade-tit-draw",
+    "cascade-tit-render",
+    "pixels",
+)
+
 
 def positive(text: str) -> int:
     """A whole number of at least 1, for ``type=``."""

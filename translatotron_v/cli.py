@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translatotron_v import __version__
-from translatotron_v.arguments import PRECISIONS, not_negative, positive
+from translatotron_v.arguments import PRECISIONS, SYSTEMS, not_negative, positive
 from translatotron_v.errors import UserError
 from translatotron_v.shipped import DEFAULT_WEIGHTS
 
@@ -188,6 +188,15 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     _add_text_options(model)
     model.add_argument("--from", dest="source_language", metavar="LANG", help="source language (as trained)")
+    model.add_argument(
+        "--system", choices=SYSTEMS, default=SYSTEMS[0], metavar="NAME",
+        help="for comparison, an opponent in the model's place: cascade-{reader,rapidocr,tit}-{draw,render} or pixels "
+        "(end-to-end)",
+    )  # fmt: skip
+    model.add_argument(
+        "--system-weights", default="", metavar="RUN",
+        help="of its text-to-image or pixel model (runs/small/text_to_image, runs/small/pixels)",
+    )  # fmt: skip
     model.add_argument("--top-k", type=positive, default=1, metavar="K", help="sample image tokens from the best K (1)")
     model.add_argument("--temperature", type=float, default=1.0, metavar="T", help="of that sampling (1.0)")
     model.add_argument("--seed", type=int, metavar="N", help="of that sampling")
@@ -291,8 +300,9 @@ def _load(options: argparse.Namespace) -> "Translator":
     from translatotron_v.inference.pipeline import Translator
 
     return Translator.from_pretrained(
-        options.weights, device=options.device, threads=options.threads, precision=options.precision
-    )
+        options.weights, device=options.device, threads=options.threads, precision=options.precision,
+        system=options.system, system_weights=options.system_weights,
+    )  # fmt: skip
 
 
 def _run_jobs(

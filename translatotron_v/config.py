@@ -15,7 +15,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from translatotron_v.errors import UserError
 
-STAGES = ("separator", "tokenizer", "reader", "text", "teacher", "translator", "probe")
+STAGES = ("separator", "tokenizer", "reader", "text", "teacher", "translator", "pixels", "probe")
 TEXT_MODE_STAGES = ("reader", "text", "translator")  # those that have a text mode to mix text-only batches into
 
 
@@ -207,6 +207,41 @@ class SeparatorConfig:
 
 
 @dataclass
+class PixelsConfig:
+    """The baseline that knows no text: segments of source pixels in, segments of target pixels out."""
+
+    segment: list[int] = field(default_factory=lambda: [32, 8])  # rows and columns of pixels
+    width: int = 256
+    encoder_layers: int = 3
+    decoder_layers: int = 3
+    heads: int = 4
+    feed_forward: int = 768
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(
+            len(self.segment) == 2 and min(self.segment) > 0,
+            f"model.pixels.segment needs two positive numbers, rows and columns: {self.segment}",
+        )
+        _require(
+            self.width % self.heads == 0,
+            f"model.pixels.width {self.width} must be a multiple of model.pixels.heads {self.heads}",
+        )
+        layers = min(self.encoder_layers, self.decoder_layers)
+        _require(layers >= 1, f"model.pixels: encoder_layers and decoder_layers must be at least 1, not {layers}")
+        _require(0 <= self.dropout < 1, f"model.pixels.dropout must lie in [0, 1), not {self.dropout}")
+
+    def grid(self, canvas: CanvasConfig) -> tuple[int, int]:
+        """Rows and columns of segments; a ``ConfigError`` where they do not divide the canvas."""
+        rows, columns = self.segment
+        _require(
+            canvas.height % rows == 0 and canvas.width % columns == 0,
+            f"model.pixels.segment {rows}x{columns} does not divide the canvas {canvas.height}x{canvas.width}",
+        )
+        return canvas.height // rows, canvas.width // columns
+
+
+@dataclass
 class ModelConfig:
     """All modules of a translator; ``translatotron-v info`` counts their parameters."""
 
@@ -230,6 +265,7 @@ class ModelConfig:
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     separator: SeparatorConfig = field(default_factory=SeparatorConfig)
+    pixels: PixelsConfig = field(default_factory=PixelsConfig)
     teacher_encoder: TransformerConfig = field(default_factory=lambda: TransformerConfig(max_length=256))
     teacher_decoder: ImageDecoderConfig = field(default_factory=lambda: ImageDecoderConfig(fusion="text"))
 
@@ -321,7 +357,7 @@ class LossConfig:
     image_smoothing: float = 0.1  # label smoothing of image tokens
     l1: float = 1.0  # tokenizer: absolute error of the pixels
     l2: float = 2.0  # tokenizer: squared error of the pixels
-    ink: float = 4.0  # tokenizer: extra weight of pixels that carry ink
+    ink: float = 4.0  # tokenizer, pixels: extra weight of pixels that carry ink
     commitment: float = 0.25  # tokenizer: pulls the encoder to its codes
     perceptual: float = 0.0  # tokenizer: feature distance, see ``perceptual_weights``
     perceptual_weights: str = "random"  # "random" features, or a safetensors file of torchvision VGG-16 weights
@@ -437,6 +473,8 @@ class Config:
             "data.text_share and loss.self_distillation need a text mode: model.text_encoder.layers is 0",
         )
         self._check_ssr(own)
+        if self.stage == "pixels":
+            self.model.pixels.grid(self.model.canvas)
 
     def _check_ssr(self, self_distillation: bool) -> None:
         if not self.ssr.reader:

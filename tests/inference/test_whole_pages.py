@@ -21,7 +21,7 @@ from translatotron_v.inference.files import plan_jobs, translate_jobs
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.paragraphs import Paragraph
 from translatotron_v.inference.pipeline import Translator
-from translatotron_v.inference.whole_pages import PageTranslator
+from translatotron_v.inference.whole_pages import EndToEnd, PageTranslator
 from translatotron_v.ocr import LineDetector, Reader, boxes_to_text
 
 READ = "Ein Hund rennt."
@@ -66,7 +66,7 @@ def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
 @pytest.fixture
 def translator(detector: LineDetector, writer: Writer) -> Translator:
     loaded = LoadedTranslator(nn.Linear(1, 1), SimpleNamespace(), Config(), Path())  # type: ignore[arg-type]
-    return Translator(loaded, pages=PageTranslator(loaded, None, detector))
+    return Translator(loaded, pages=PageTranslator(EndToEnd(loaded), None, detector))
 
 
 def test_blocks_are_replaced_and_everything_else_stays(translator: Translator, reader: Reader):

@@ -210,7 +210,41 @@ def test_gated_fusion_by_hand():
     g = torch.sigmoid(torch.cat((tx, ix), -1) @ decoder.gate.weight.T + decoder.gate.bias)
     y = y + g * tx + (1 - g) * ix
     y = y + layer.feed_forward(layer.feed_forward_norm(y))
-    torch.testing.assert_close(layer(x, memories, decoder.gate, bias), y)
+    torch.testing.assert_close(layer(x, memories, decoder.join, bias), y)
+
+
+@torch.no_grad()
+def test_the_other_ways_of_joining_by_hand():
+    tx, ix = torch.randn(B, N, D), torch.randn(B, N, D)
+    torch.testing.assert_close(image_decoder("sum").join(tx, ix), tx + ix)
+    merge = (decoder := image_decoder("concat")).merge
+    expected = torch.empty(B, N, D)
+    for b in range(B):
+        for n in range(N):
+            expected[b, n] = merge.weight[:, :D] @ tx[b, n] + merge.weight[:, D:] @ ix[b, n] + merge.bias
+    torch.testing.assert_close(decoder.join(tx, ix), expected, rtol=1e-4, atol=1e-5)
+    sizes = [sum(p.numel() for p in image_decoder(fusion).parameters()) for fusion in ("gated", "concat", "sum")]
+    assert sizes[0] == sizes[1] == sizes[2] + 2 * D * D + D  # one map for all layers
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("fusion", ["gated", "sum", "concat"])
+def test_a_decoder_that_starts_from_a_teacher_draws_what_the_teacher_draws(fusion: str):
+    """What is read of the image comes in as zero, that of the text as it is; the gate lets 88 % of it in at first."""
+    teacher = image_decoder("text")
+    decoder = ImageDecoder(ImageDecoderConfig(D, 2, 4, 1, 32, 0.0, fusion), K, GRID, M, 10).eval()
+    new, unknown = decoder.load_state_dict(teacher.state_dict(), strict=False)
+    assert unknown == [] and all("image_cross" in name or "gate" in name or "merge" in name for name in new)
+    ids, text, image = torch.randint(K, (B, N)), torch.randn(B, C, M), torch.randn(B, S, 10)
+    drawn = decoder(ids, text, TEXT_MASK, image)
+    as_it_was = teacher(ids, text, TEXT_MASK)
+    if fusion == "gated":
+        assert not torch.allclose(drawn, as_it_was)
+        for layer in teacher.layers:
+            for parameter in layer.text_cross.out.parameters():
+                parameter.mul_(torch.sigmoid(torch.tensor(2.0)))
+        as_it_was = teacher(ids, text, TEXT_MASK)
+    torch.testing.assert_close(drawn, as_it_was)
 
 
 class Constant(nn.Module):
@@ -261,6 +295,26 @@ def test_a_decoder_of_text_alone_ignores_the_image():
     assert not any("image_cross" in name for name, _ in decoder.named_parameters())
     with pytest.raises(ValueError, match="reads image states"):
         image_decoder("gated")(ids, text, None)
+
+
+@torch.no_grad()
+def test_a_decoder_of_the_image_alone_ignores_the_text():
+    decoder, ids, image = image_decoder("image"), torch.randint(K, (B, N)), torch.randn(B, S, 10)
+    text = torch.randn(B, C, M)
+    logits = decoder(ids, text, TEXT_MASK, image)
+    assert torch.equal(decoder(ids, torch.randn(B, C, M), None, image), logits)
+    assert not torch.allclose(decoder(ids, text, TEXT_MASK, torch.randn(B, S, 10)), logits)
+    assert not any("text" in name or name.startswith(("gate", "merge")) for name, _ in decoder.named_parameters())
+    assert decoder.layers[0].crosses == [decoder.layers[0].image_cross]
+    new = ImageDecoder(ImageDecoderConfig(D, 2, 4, 1, 32, 0.0, "image"), K, GRID, text_width=M, image_width=10)
+    assert new.layers[0].image_cross.out.weight.any()  # there is no text to begin from
+
+
+def test_all_that_a_way_of_joining_has_is_learnt():
+    for fusion in ("gated", "sum", "concat", "image"):
+        decoder, ids, _, read = filling(fusion)
+        decoder(ids, *read).square().sum().backward()
+        assert [name for name, parameter in decoder.named_parameters() if not parameter.grad.any()] == []
 
 
 @torch.no_grad()
@@ -338,7 +392,7 @@ def test_filling_by_hand():
             seen = n > 0 and KNOWN[b, n - 1]
             x[b, n] = decoder.embedding.weight[ids[b, n - 1]] if seen else decoder.start_vector
             x[b, n] += decoder.row_positions[n // GRID[1]] + decoder.column_positions[n % GRID[1]]
-    x = decoder.layers[0](x, memories[0], decoder.gate, decoder.bias(0, N, causal=False))
+    x = decoder.layers[0](x, memories[0], decoder.join, decoder.bias(0, N, causal=False))
     torch.testing.assert_close(decoder.fill(ids, KNOWN, memories), decoder.norm(x) @ decoder.out.weight.T)
 
 

@@ -244,6 +244,40 @@ def test_weights_of_another_vocabulary_keep_what_both_know(runs: Path, tmp_path:
     assert "shape (55, 16)" in message and "(60, 20)" in message
 
 
+def test_new_codes_keep_the_layers_and_begin_the_tables_anew(runs: Path):
+    """An image decoder of 8 codes from a teacher's of 24."""
+    start = f"start.image_decoder={runs / 'teacher'}#teacher_decoder"
+    fewer = ("loss.distillation=0", "start={}", f"vocabulary={runs / 'text'}", "model.tokenizer.codes=8", start)
+    message = refusal(settings(runs, "translator", *fewer, run="codes"))
+    assert "start.image_decoder" in message and "24 codes" in message and "has 8" in message
+    assert "new_codes=true" in message
+
+    stage = build_stage(settings(runs, "translator", *fewer, "new_codes=true", run="codes"))
+    decoder = stage.modules_to_save["image_decoder"]
+    held = load_tensors(resolve(runs / "teacher") / "teacher_decoder.safetensors")
+    state = decoder.state_dict()
+    tables = {"embedding.weight", "out.weight"}
+    assert tables < held.keys() and all(len(state[name]) == 8 for name in tables)
+    assert all(torch.equal(state[name], tensor) for name, tensor in held.items() if name not in tables)
+    before = {name: state[name].clone() for name in tables}
+    new = stage.load_start()
+    assert all(torch.equal(decoder.state_dict()[name], tensor) for name, tensor in before.items())
+    assert {name for name in new if "image_cross" not in name} == {
+        f"image_decoder.{name}" for name in (*tables, "gate.weight", "gate.bias")
+    }
+
+
+def test_new_codes_leave_other_tables_alone(runs: Path):
+    """Nor do they matter where a tokenizer has as many codes: the tables begin anew all the same."""
+    starts = (f"start.text_decoder={runs / 'text'}", f"start.image_decoder={runs / 'teacher'}#teacher_decoder")
+    stage = build_stage(translator(runs, "loss.distillation=0", *starts, "new_codes=true", run="as-many"))
+    texts = load_tensors(resolve(runs / "text") / "text_decoder.safetensors")
+    decoder = stage.modules_to_save["text_decoder"].state_dict()
+    assert all(torch.equal(decoder[name], tensor) for name, tensor in texts.items())
+    held = load_tensors(resolve(runs / "teacher") / "teacher_decoder.safetensors")
+    assert not torch.equal(stage.modules_to_save["image_decoder"].state_dict()["out.weight"], held["out.weight"])
+
+
 def test_the_vocabulary_comes_from_where_the_weights_come_from(runs: Path):
     config = translator(runs, "vocabulary=", f"start.text_decoder={runs / 'text'}", run="vocabulary")
     config.vocabulary = ""

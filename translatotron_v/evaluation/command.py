@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translatotron_v.arguments import PRECISIONS, not_negative, positive
+from translatotron_v.arguments import PRECISIONS, SYSTEMS, not_negative, positive
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation import modality_gap, r_probe, texts
 from translatotron_v.evaluation.options import OUT, add_checkpoint, add_drawing, add_results, out_folder
@@ -69,6 +69,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--image-steps", type=not_negative, metavar="N",
         help="passes that draw a picture, 0: token by token (as the weights were made for)",
     )  # fmt: skip
+    checkpoint.add_argument(
+        "--system", choices=SYSTEMS, default=SYSTEMS[0],
+        help="the model as it is, or an opponent built around its weights (docs/experiments/comparison.md)",
+    )  # fmt: skip
+    checkpoint.add_argument("--system-weights", default="", metavar="RUN", help="of the opponent's own model")
     checkpoint.set_defaults(run=_checkpoint)
 
     for command in (pictures, checkpoint):
@@ -106,9 +111,14 @@ def _checkpoint(options: argparse.Namespace) -> None:
     from translatotron_v.evaluation.report import finish
     from translatotron_v.inference.pipeline import Translator
 
-    drawing = Drawing(options.pages, options.fonts, options.photographs, options.seed)
+    drawing = Drawing(options.pages, options.fonts, options.photographs, options.seed, options.backgrounds)
     translator = Translator.from_pretrained(
-        options.checkpoint, device=options.device, threads=options.threads, precision=options.precision
+        options.checkpoint,
+        device=options.device,
+        threads=options.threads,
+        precision=options.precision,
+        system=options.system,
+        system_weights=options.system_weights,
     )
     model = TranslatorModel(translator, options.checkpoint, options.beams, options.image_steps)
     if options.data:
@@ -122,20 +132,22 @@ def _checkpoint(options: argparse.Namespace) -> None:
         worst=options.worst,
         drawing=drawing,
     )
-    options.out = out_folder(options, _name(chosen))
+    options.out = out_folder(options, _name(chosen, options.system))
     pages = render_split(model.config, chosen.split, chosen.limit, chosen.blank_source, drawing)
     report = score_checkpoint(model, pages, _reader(options), options.out, chosen)
     finish(report, options.out, options.command, sheet_pictures(pages, options.out), TITLES)
 
 
-def _name(chosen: "Options") -> str:
-    """Of the folder of results: the split, and in what it differs from plain strips."""
+def _name(chosen: "Options", system: str) -> str:
+    """Of the folder of results: the split, and in what it differs from plain strips by the end-to-end model."""
     drawing = chosen.drawing
     parts = {
+        system: system != SYSTEMS[0],
         "blank": chosen.blank_source,
         drawing.pages: drawing.pages != "strips",
         "fonts": drawing.fonts,
         "photographs": drawing.photographs,
+        "backgrounds": drawing.backgrounds,
     }
     return "-".join([chosen.split, *(name for name, differs in parts.items() if differs)])
 

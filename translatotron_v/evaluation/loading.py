@@ -36,6 +36,8 @@ class TranslatorModel:
         self.config: Config = loaded.config
         self.identity: dict[str, Any] = {
             "checkpoint": name,
+            "system": translator.system,
+            "system_weights": weights_digest(own) if (own := translator.system_folder) else "",
             "weights": weights_digest(loaded.folder),
             "precision": loaded.precision,
             "beams": beams,

@@ -8,6 +8,7 @@ from translatotron_v.ocr import ENGINES
 
 OUT = Path("out") / "evaluate"
 PAGES = ("strips", "mix", "blocks")  # how test pages are drawn (see `evaluation.rendering`)
+BACKGROUNDS = ("plain", "gradient", "photo")  # behind the text of those that are not strips
 
 
 def add_checkpoint(
@@ -58,6 +59,10 @@ def add_drawing(parser: argparse.ArgumentParser) -> None:
         "--photographs", type=name_list, default=(), metavar="LIST",
         help="for mix and blocks: bundled ones (astronaut, chelsea, ...) with commas between them, or a folder of "
         "pictures (all bundled ones)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--backgrounds", type=name_list, default=(), metavar="LIST",
+        help=f"for mix and blocks: some of {', '.join(BACKGROUNDS)} with commas between them (all of them)",
     )  # fmt: skip
     parser.add_argument(
         "--seed", type=not_negative, default=0, metavar="N", help="of how mix and blocks look (0)"

@@ -20,7 +20,7 @@ from translatotron_v.data import shards
 from translatotron_v.data.pairs import TextPair, one_family_of_errors, pictures_of, read_split
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.generation import Bounds, Page
-from translatotron_v.evaluation.options import PAGES
+from translatotron_v.evaluation.options import BACKGROUNDS, PAGES
 
 _LAYOUTS = {"mix": PageLayout(192, 640, 3, "paragraph"), "blocks": PageLayout(512, 512, 3, "blocks")}
 _SIZES = {"mix": (10, 28), "blocks": (12, 24)}  # pixels per em
@@ -68,16 +68,19 @@ class Drawing:
         photographs: names of bundled ones, or one folder of pictures, behind the text of some pages of `mix` and
             `blocks`; none: every bundled one.
         seed: of the looks of `mix` and `blocks`, and of the places of blocks.
+        backgrounds: of `mix` and `blocks`, some of `BACKGROUNDS`; none: all of them, drawn page by page.
         pictures: the files behind `photographs`.
 
     Raises:
-        UserError: a kind of pages, a font or a photograph that does not exist, or photographs for strips.
+        UserError: a kind of pages, a font, a photograph or a background that does not exist, photographs or backgrounds
+            for strips, or photographs where none is drawn.
     """
 
     pages: str = "strips"
     fonts: tuple[str, ...] = ()
     photographs: tuple[str, ...] = ()
     seed: int = 0
+    backgrounds: tuple[str, ...] = ()
     pictures: tuple[str, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -85,6 +88,13 @@ class Drawing:
             raise UserError(f"pages {self.pages!r}: choose one of {', '.join(PAGES)}")
         if self.pages == "strips" and self.photographs:
             raise UserError("photographs: strips have none behind their text; take pages mix or blocks")
+        if self.pages == "strips" and self.backgrounds:
+            raise UserError("backgrounds: strips are black on white; take pages mix or blocks")
+        for name in self.backgrounds:
+            if name not in BACKGROUNDS:
+                raise UserError(f"background {name!r}: choose from {', '.join(BACKGROUNDS)}")
+        if self.photographs and not self._on_photographs:
+            raise UserError(f"photographs: none is drawn on backgrounds {', '.join(self.backgrounds)}; add photo")
         with one_family_of_errors():
             for font in self.fonts:
                 load_face(font, _SMALLEST, 0)  # is there, and is a font
@@ -96,7 +106,8 @@ class Drawing:
         return {
             "pages": self.pages,
             "fonts": ", ".join(Path(font).name for font in self._fonts(config)),
-            "photographs": "none" if self.pages == "strips" else ", ".join(photographs),
+            **({"backgrounds": ", ".join(self.backgrounds)} if self.backgrounds else {}),
+            "photographs": ", ".join(photographs) if self._on_photographs else "none",
             "seed": self.seed,
         }
 
@@ -116,9 +127,16 @@ class Drawing:
             margin=_MARGIN,
             top=_MARGIN,
             colours=True,
-            backgrounds=("plain", "gradient", "folder" if self.pictures else "photo"),
+            backgrounds=tuple(
+                "folder" if name == "photo" and self.pictures else name for name in self.backgrounds or BACKGROUNDS
+            ),
             pictures=self.pictures,
         )
+
+    @property
+    def _on_photographs(self) -> bool:
+        """Whether photographs lie behind the text of some pages."""
+        return self.pages != "strips" and "photo" in (self.backgrounds or BACKGROUNDS)
 
     def _fonts(self, config: Config) -> list[str]:
         if self.fonts:

@@ -17,6 +17,7 @@ from torch import Tensor
 from translatotron_v.config import ModelConfig
 from translatotron_v.inference.generate import generate, read_ctc_frames, reading_scores
 from translatotron_v.inference.loaded import LoadedTranslator
+from translatotron_v.page.compose import Word
 from translatotron_v.page.strips import LINE, Run, Strip, pack, words_of
 
 Item = TypeVar("Item")
@@ -34,9 +35,9 @@ class Paragraph:
         text: what was read; ``family`` is the font it is set in, "" where the model knows one only.
         sentences: strips that are translated, one for each sentence or part of one that fits a strip.
         translations: of the sentences.
-        words: pictures (32, w) of the translation's words, ink in [0, 1].
+        words: of the translation: pictures (32, w), ink in [0, 1], or what sets them.
         drawn: the strips (96, 512) that the model wrote, ink in [0, 1].
-        scores: "text" and "image" of each sentence, mean log-probability (nats).
+        scores: "text" and "image" of each sentence or part of one, mean log-probability (nats).
         reading: mean log-probability (nats) of the letters that were read; None: unread.
     """
 
@@ -45,7 +46,7 @@ class Paragraph:
     family: str = ""
     sentences: list[Strip] = field(default_factory=list)
     translations: list[str] = field(default_factory=list)
-    words: list[np.ndarray] = field(default_factory=list)
+    words: list[Word] = field(default_factory=list)
     drawn: list[np.ndarray] = field(default_factory=list)
     scores: list[dict[str, float]] = field(default_factory=list)
     reading: float | None = None
@@ -58,8 +59,8 @@ class Paragraph:
     @property
     def confidence(self) -> dict[str, float]:
         """Geometric means of the token probabilities, those of the worst sentence, and of what was read: in [0, 1]."""
-        names = ("text", "image") if self.scores else ()
-        worst = {name: min(scores[name] for scores in self.scores) for name in names}
+        names = dict.fromkeys(name for scores in self.scores for name in scores)
+        worst = {name: min(scores[name] for scores in self.scores if name in scores) for name in names}
         if self.reading is not None:
             worst["reading"] = self.reading
         return {name: math.exp(value) for name, value in worst.items()}
@@ -90,8 +91,8 @@ def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], b
     model, vocabulary = loaded.model, loaded.vocabulary
     seen = [_Seen([""] * len(paragraph.runs)) for paragraph in paragraphs]
     strips = [(of, strip) for of, paragraph in zip(seen, paragraphs, strict=True) for strip in pack(paragraph.runs)]
-    for batch in _batches(strips, batch_size):
-        source = model.see(_pixels([strip for _, strip in batch]).to(loaded.device))
+    for batch in batches(strips, batch_size):
+        source = model.see(pixels_of([strip for _, strip in batch]).to(loaded.device))
         reading = model.ctc_logits(source)
         frames, sure = read_ctc_frames(reading, vocabulary), reading_scores(reading)
         families = model.family_logits(source).cpu() if model.family_head is not None else None
@@ -122,10 +123,10 @@ def translate_paragraphs(
     """
     model, vocabulary = loaded.model, loaded.vocabulary
     asked = [(paragraph, strip) for paragraph in paragraphs for strip in paragraph.sentences]
-    for part in _batches(asked, batch_size):
+    for part in batches(asked, batch_size):
         families = [model.config.families.index(paragraph.family) for paragraph, _ in part if paragraph.family]
         known = torch.tensor(families).to(loaded.device) if families else None
-        pixels = _pixels([strip for _, strip in part]).to(loaded.device)
+        pixels = pixels_of([strip for _, strip in part]).to(loaded.device)
         made = generate(model, vocabulary, pixels, families=known, **options)
         drawn = 1 - made.pixels.float().mean(1).cpu().numpy()
         for place, (paragraph, _) in enumerate(part):
@@ -151,9 +152,9 @@ def assign(texts: list[str], strip: Strip, read: str, frames: Sequence[int], con
             texts[run] = f"{texts[run]} {match.group()}".strip()
 
 
-def sentences(runs: Sequence[Run], texts: Sequence[str]) -> list[list[Run]]:
+def sentences(runs: Sequence[Item], texts: Sequence[str]) -> list[list[Item]]:
     """The runs of each sentence: one ends where a run's text does and the next one's begins like a sentence."""
-    parts: list[list[Run]] = [[]]
+    parts: list[list[Item]] = [[]]
     for index, run in enumerate(runs):
         parts[-1].append(run)
         following = next((text.strip() for text in texts[index + 1 :] if text.strip()), "")
@@ -177,11 +178,12 @@ def _mean(values: Sequence[tuple[float, int]]) -> float | None:
     return sum(value * weight for value, weight in values) / total if total else None
 
 
-def _pixels(strips: Sequence[Strip]) -> Tensor:
+def pixels_of(strips: Sequence[Strip]) -> Tensor:
     """Strips as the model sees them: (B, 1, 96, 512), black on white."""
     return torch.from_numpy(1 - np.stack([strip.ink for strip in strips]))[:, None].float()
 
 
-def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Items in runs of a size."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

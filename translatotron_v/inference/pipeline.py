@@ -10,6 +10,7 @@ import torch
 from einops import rearrange
 from PIL import Image
 
+from translatotron_v.arguments import SYSTEMS
 from translatotron_v.errors import UserError
 from translatotron_v.inference.loaded import SEPARATOR, LoadedTranslator, Translation, known_language, load_translator
 from translatotron_v.inference.pictures import Fitted, fit, fit_back, open_picture, to_plain
@@ -30,17 +31,18 @@ class Translator:
         loaded: LoadedTranslator,
         generate: "Callable[..., Generated] | None" = None,
         pages: "PageTranslator | None" = None,
+        system: str = "end-to-end",
     ) -> None:
         """`generate` stands in for `translatotron_v.inference.generate.generate` (tests, other decoders).
 
         With `pages` pictures go through it: their blocks are found, translated and put back. Without, a picture is one
-        strip, fitted to the model's canvas.
+        strip, fitted to the model's canvas. `system` names what the pages go through.
         """
         if generate is None:
             from translatotron_v.inference.generate import generate as cached_generate
 
             generate = cached_generate
-        self.loaded = loaded
+        self.loaded, self.system = loaded, system
         self._generate = generate
         self._pages = pages
 
@@ -51,6 +53,8 @@ class Translator:
         device: str = "auto",
         threads: int | None = None,
         precision: str = "fp32",
+        system: str = "end-to-end",
+        system_weights: str | Path = "",
     ) -> "Translator":
         """Load shipped weights by name, or a checkpoint or run folder by path.
 
@@ -59,10 +63,13 @@ class Translator:
             threads: threads of the CPU; None leaves torch's choice.
             precision: "fp32", "bf16" (for GPUs, and CPUs with bfloat16 arithmetic) or "int8" (CPU: about half the time
                 and a third of the memory; a few image tokens differ).
+            system: one of `translatotron_v.arguments.SYSTEMS`: the model as it is, or one of the opponents that it is
+                compared with (see `inference.cascade`), which take weights that translate whole pages.
+            system_weights: run of the text-to-image or pixel model of such an opponent; where it is usually trained.
 
         Raises:
             UserError: no such weights (the message lists what is there), a checkpoint that does not fit, or no such
-                device.
+                device or system.
         """
         folder = find_weights(name_or_path)
         device = choose_device(device)
@@ -72,11 +79,24 @@ class Translator:
             torch.set_num_threads(threads)
 
         loaded = load_translator(folder, device=device, precision=precision)
-        if not (loaded.folder / SEPARATOR).is_file():
+        has_pages = (loaded.folder / SEPARATOR).is_file()
+        opponent = None
+        if system != SYSTEMS[0]:
+            if not has_pages:
+                raise UserError(f"system {system} takes weights that translate whole pages, which {folder} do not")
+            from translatotron_v.inference.cascade import make_system
+
+            opponent = make_system(system, loaded, system_weights)
+        if not has_pages:
             return cls(loaded)
         from translatotron_v.inference.whole_pages import PageTranslator
 
-        return cls(loaded, pages=PageTranslator.from_folder(loaded))
+        return cls(loaded, pages=PageTranslator.from_folder(loaded, opponent), system=system)
+
+    @property
+    def system_folder(self) -> Path | None:
+        """Of the weights that an opponent has beside the translator's."""
+        return None if self._pages is None else self._pages.system.folder
 
     @property
     def takes_pages(self) -> bool:
@@ -155,6 +175,8 @@ class Translator:
                 f"{self.loaded.folder}: not trained to draw in {image_steps} passes (loss.masked is 0); take image "
                 "steps 0, or tune the weights as configs/tiny/parallel.yaml does"
             )
+        if image_steps and self.system != SYSTEMS[0]:
+            raise UserError(f"image steps are for the end-to-end model; the system {self.system} draws token by token")
         options: dict[str, Any] = {
             **languages,
             "beams": self.loaded.config.model.text_decoder.beams if beams is None else beams,

@@ -6,7 +6,8 @@ Everything that is no language is done by `translatotron_v.page`; this module le
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -47,22 +48,64 @@ class Work:
     language: str = ""
 
 
+class System(Protocol):
+    """What happens between the blocks of a page and the words that are put back: `EndToEnd`, or one of `cascade`."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether it says what stands on a block, so that those in another language can be left."""
+        ...
+
+    @property
+    def folder(self) -> Path | None:
+        """Of the weights that it has beside the translator's."""
+        ...
+
+    def read(self, pages: Sequence[np.ndarray], works: Sequence[Sequence[Work]], batch_size: int) -> None:
+        """Fill text, certainty and family of the paragraphs of pages (H, W, 3), in place."""
+        ...
+
+    def translate(
+        self, works: Sequence[Work], batch_size: int, *, source_language: str, target_language: str, **options: Any
+    ) -> None:
+        """Fill translations, words and scores of paragraphs, in place; options are those of ``generate``."""
+        ...
+
+
+class EndToEnd:
+    """The model as it is: it reads strips and writes strips."""
+
+    reads: ClassVar[bool] = True
+    folder: ClassVar[Path | None] = None
+
+    def __init__(self, loaded: LoadedTranslator) -> None:
+        self.loaded = loaded
+
+    def read(self, pages: Sequence[np.ndarray], works: Sequence[Sequence[Work]], batch_size: int) -> None:
+        """See `System.read`."""
+        read_paragraphs(self.loaded, [work.paragraph for page in works for work in page], batch_size)
+
+    def translate(self, works: Sequence[Work], batch_size: int, **options: Any) -> None:
+        """See `System.translate`."""
+        translate_paragraphs(self.loaded, [work.paragraph for work in works], batch_size, **options)
+
+
 class PageTranslator:
     """Translates pictures of any size and kind with a model of strips.
 
     Args:
-        loaded: the model.
+        system: reads, translates and draws; the model itself where none is given.
         separator: takes ink off its background; None: without a network, which sees ink in photographs.
         detector: finds lines of text.
     """
 
-    def __init__(self, loaded: LoadedTranslator, separator: Separator | None, detector: LineDetector) -> None:
-        self.loaded, self.separator, self.detector = loaded, separator, detector
+    def __init__(self, system: System, separator: Separator | None, detector: LineDetector) -> None:
+        self.system, self.separator, self.detector = system, separator, detector
 
     @classmethod
-    def from_folder(cls, loaded: LoadedTranslator) -> "PageTranslator":
+    def from_folder(cls, loaded: LoadedTranslator, system: System | None = None) -> "PageTranslator":
         """With the separator that lies beside the model's weights."""
-        return cls(loaded, load_separator(loaded.folder), LineDetector())
+        return cls(system or EndToEnd(loaded), load_separator(loaded.folder), LineDetector())
 
     def translate(
         self,
@@ -85,12 +128,13 @@ class PageTranslator:
         pages = [np.asarray(picture.convert("RGB")) for picture in pictures]
         found = [find_lines(page, self.detector) for page in pages]
         works = [self._prepare(page, lines) for page, lines in zip(pages, found, strict=True)]
-        asked = [work for page in works for work in page if not work.left]
-        read_paragraphs(self.loaded, [work.paragraph for work in asked], batch_size)
-        for work in asked:
-            _judge(work, source_language)
-        paragraphs = [work.paragraph for work in asked if not work.left]
-        translate_paragraphs(self.loaded, paragraphs, batch_size, source_language=source_language, **options)
+        asked = [[work for work in page if not work.left] for page in works]
+        self.system.read(pages, asked, batch_size)
+        if self.system.reads:
+            for work in (work for page in asked for work in page):
+                _judge(work, source_language)
+        wanted = [work for page in asked for work in page if not work.left]
+        self.system.translate(wanted, batch_size, source_language=source_language, **options)
         return [
             self._finish(picture, page, lines, work, debug)
             for picture, page, lines, work in zip(pictures, pages, found, works, strict=True)
@@ -135,7 +179,7 @@ class PageTranslator:
         blocks = [_report(work) for work in works]
         blocks += [BlockTranslation(line.quad, left=line.left) for line in lines if line.left]
         done = [block for block in blocks if not block.left]
-        names = ("text", "image")
+        names = [name for name in ("text", "image") if all(name in block.scores for block in done)]
         return Translation(
             image=Image.fromarray(answer).convert(picture.mode),
             text="\n".join(block.text for block in done),

@@ -1,7 +1,7 @@
 """Words of a translation put back where a block of text was: laid out in its room, in its colour, on its background."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -13,6 +13,10 @@ from translatotron_v.page.profile import Bounds, Setting
 from translatotron_v.page.separate import Layers
 from translatotron_v.page.straighten import Crop
 from translatotron_v.page.strips import BASELINE, EM, LINE, resample
+
+# The coverage of a word at a strip's size (32, w); or what sets the word at another size, given the scale to that size,
+# in the rows of `frame(scale)`.
+Word = np.ndarray | Callable[[float], np.ndarray]
 
 SHRUNK = 0.6  # of the block's size: a translation is set no smaller than this,
 LEAST = 7.0  # nor smaller than this many pixels per em
@@ -75,7 +79,7 @@ def compose(
     crop: Crop,
     layers: Layers,
     setting: Setting,
-    words: Sequence[np.ndarray],
+    words: Sequence[Word],
     alignment: Alignment = "left",
     obstacles: Sequence[Sequence[Point]] = (),
     gap: float = 0.33,
@@ -88,11 +92,11 @@ def compose(
     Args:
         pixels: the picture (H, W, 3), bytes; perhaps with other blocks replaced already.
         crop, layers, setting: of the block.
-        words: (32, w) each, coverage at a strip's size.
+        words: of the text, in reading order.
         obstacles: corners of what must not be covered, such as the other blocks' quads.
         gap: between the ink of two words, ems; `strips.usual_gap` tells the block's own.
     """
-    words = [word for word in words if word.shape[1]]
+    words = [word for word in words if callable(word) or word.shape[1]]
     if not words:
         return Composed(pixels, left="no words")
     barriers = [crop.to_crop(quad) for quad in obstacles]
@@ -150,7 +154,7 @@ def _page_edges(crop: Crop) -> tuple[float, float, float]:
 
 
 def _lay_out(
-    words: Sequence[np.ndarray], setting: Setting, share: float, room: _Room, alignment: Alignment, gap: float
+    words: Sequence[Word], setting: Setting, share: float, room: _Room, alignment: Alignment, gap: float
 ) -> list[_Word] | None:
     """Words at a share of the block's size in the lines of a room; None where it holds too few."""
     em = setting.em * share
@@ -160,7 +164,7 @@ def _lay_out(
     baseline = setting.baselines[0] - raised
     lines = 1 + max(0, math.floor((room.bottom + 1 - baseline - _DESCENT * em) / pitch))
     scale = 1.0 if abs(em / EM - 1) < _EXACT else em / EM
-    inks = [_at_size(word, scale) for word in words]
+    inks = [word(scale) if callable(word) else _at_size(word, scale) for word in words]
     space = max(1, round(gap * em))
     rows = _wrap([ink.shape[1] for ink in inks], room.right - room.left + _SLACK * em, space)
     if rows is None or len(rows) > lines:
@@ -177,7 +181,7 @@ def _lay_out(
             stretch = extra if space + extra <= _WIDEST_GAP * em else 0.0
         pen += room.left
         for index in row:
-            placed.append(_Word(inks[index], round(pen), base - _rows_above(scale)))
+            placed.append(_Word(inks[index], round(pen), base - frame(scale)[0]))
             pen += inks[index].shape[1] + space + stretch
     return placed
 
@@ -197,16 +201,16 @@ def _wrap(widths: Sequence[int], room: float, gap: int) -> list[list[int]] | Non
     return rows
 
 
-def _rows_above(scale: float) -> int:
-    """How many rows of a word's array lie above its baseline."""
-    return BASELINE if scale == 1 else math.ceil(BASELINE * scale)
+def frame(scale: float) -> tuple[int, int]:
+    """How many rows of a word's array lie above its baseline and below, at a scale from a strip's size."""
+    return math.ceil(BASELINE * scale), math.ceil((LINE - BASELINE) * scale)
 
 
 def _at_size(word: np.ndarray, scale: float) -> np.ndarray:
     """A word (32, w) at another size with its baseline between two rows; enlarged letters get sharp outlines again."""
     if scale == 1:
         return word
-    above, below = _rows_above(scale), math.ceil((LINE - BASELINE) * scale)
+    above, below = frame(scale)
     size = (above + below, max(1, math.ceil(word.shape[1] * scale)))
     ink = resample(word, scale, (0.0, BASELINE - above / scale), size)
     if scale < 1.1:

@@ -24,12 +24,17 @@ from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.training.checkpoint import latest_checkpoint, resolve
 from translatotron_v.training.codebook import fit_run
+from translatotron_v.training.pixels_stage import PixelsStage
 from translatotron_v.training.probe import ProbeStage
 from translatotron_v.training.separator_stage import SeparatorStage
 from translatotron_v.training.stages import STAGES, Stage, TokenizerStage
 from translatotron_v.training.trainer import Trainer
 
-_STAGES: dict[str, type[Stage]] = STAGES | {"probe": ProbeStage, "separator": SeparatorStage}
+_STAGES: dict[str, type[Stage]] = STAGES | {
+    "pixels": PixelsStage,
+    "probe": ProbeStage,
+    "separator": SeparatorStage,
+}
 
 
 def train(config: Config) -> dict[str, float]:

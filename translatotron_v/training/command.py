@@ -16,6 +16,7 @@ The stages, in the order of the whole recipe:
   text         optional: text mode learns to translate
   teacher      text to image (stage 2a)
   translator   image to image, with text, OCR and distillation beside it (stage 2b)
+  pixels       a baseline to compare with: pixels to pixels, without any text (Tian et al. 2023)
   probe        what of a page is left in an image encoder's states (R-Probe); evaluate.py r-probe runs it
 
 A run that was interrupted continues when the same command is given again.

@@ -165,6 +165,13 @@ def start_module(
             )
         load_mapped(module, held, vocabulary, theirs)
     else:
+        if not without and isinstance(module, ImageDecoder) and "embedding.weight" in held:
+            theirs_codes, codes = len(held["embedding.weight"]), module.embedding.num_embeddings
+            if theirs_codes != codes:
+                raise UserError(
+                    f"start.{name}: {folder} draws with {theirs_codes} codes, this model's tokenizer has {codes}; set "
+                    "new_codes=true to begin the tables of codes anew"
+                )
         load_module(module, folder, other or name, strict=False, without=without)
     return [f"{name}.{key}" for key in module.state_dict() if key not in held or key in without]
 
