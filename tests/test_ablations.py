@@ -111,10 +111,9 @@ def test_an_arm_changes_what_its_name_says(every: dict[str, Step]):
     assert [setting(f"full-seed{seed}", lambda c: c.trainer.seed) for seed in SEEDS] == SEEDS
     assert "image_decoder" not in every["no_teacher"].config.start and every["no_teacher"].config.loss.distillation == 0
     assert every["translating-no-ocr"].config.start["image_encoder"] == "runs/ablations/reader-no-ocr"
-    assert setting("reader-neither", lambda c: (c.loss.ocr, c.loss.ctc)) == (0, 0)
     assert every["codes-256"].config.start["image_tokenizer"] == "runs/ablations/tokenizer-256"
     assert setting("codes-256", lambda c: c.model.tokenizer.codes) == 256
-    assert setting("codes-half", lambda c: c.trainer.steps) == setting("codes-1024", lambda c: c.trainer.steps)
+    assert setting("codes-quarter", lambda c: c.trainer.steps) == setting("codes-1024", lambda c: c.trainer.steps)
     assert setting("translating-pseudo", lambda c: c.data.folder) == f"labelled/{ablations.LABELLED}"
     unlabelled = every["unlabelled"].config
     assert list(unlabelled.start) == ["image_tokenizer"] and unlabelled.model.image_decoder.fusion == "image"
@@ -138,7 +137,7 @@ def test_what_is_measured(stand: Stand, every: dict[str, Step], monkeypatch: pyt
     monkeypatch.setattr(stand, "measure_all", measure_all, raising=False)
     found = ablations.measured(stand, every)  # type: ignore[arg-type]
     assert set(found) == set(figures())
-    assert found["sum"] == {"pictures": 1.0, "tokens": 1.0} and found["codes-half"] == {"pictures": 1.0}
+    assert found["sum"] == {"pictures": 1.0, "tokens": 1.0} and found["codes-quarter"] == {"pictures": 1.0}
     assert found["translating-no-ocr"] == {"texts": 1.0}
     assert [task[2] for task in asked[0]] == [scores.pictures]  # alone, so that references are read once
     assert all(task[0] == every[task[1].rpartition("-")[0]].run for task in asked[1])

@@ -317,8 +317,8 @@ def nearest_family(runs: Sequence[Run], text: str, config: Config) -> str:
     """The font of the model's families in which a text, set word by word, looks most like the ink of a block.
 
     The widths of all words together are compared and, where there are as many words as runs of ink, each word's
-    coverage, brought to the width of its run: a block's size is known to a few percent only. "" where the model knows
-    one font.
+    coverage, brought to the width of its run: a block's size is known to a few percent only. Otherwise all their ink
+    together. "" where the model knows one font.
     """
     families = config.model.families
     if not families:
@@ -329,11 +329,13 @@ def nearest_family(runs: Sequence[Run], text: str, config: Config) -> str:
 
     def unlike(family: str) -> float:
         made = [set_word(word, family, bearing=False) for word in words]
+        ink = sum(float(run.ink.sum()) for run in runs)
         widths = abs(math.log(sum(word.shape[1] for word in made) / sum(run.width for run in runs)))
-        if len(made) != len(runs):
-            return widths
-        apart = sum(_difference(word, run.ink) for word, run in zip(made, runs, strict=True))
-        return _WIDTHS * widths + apart / float(sum(run.ink.sum() for run in runs))
+        if len(made) == len(runs):
+            apart = sum(_difference(word, run.ink) for word, run in zip(made, runs, strict=True)) / ink
+        else:
+            apart = abs(math.log(sum(float(word.sum()) for word in made) / ink))
+        return _WIDTHS * widths + apart
 
     return min(families, key=unlike)
 
