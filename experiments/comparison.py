@@ -161,7 +161,25 @@ def measure(options: argparse.Namespace, weights: Mapping[str, Path]) -> Results
         shared=shared,
         weights={str(path): weights_digest(resolve(path)) for path in dict.fromkeys([MAIN, *weights.values()])},
         cpu_seconds=cpu_seconds(keep, [*(f"{name}-references" for name in SETS), *values]),
+        training=[trained(own) for own in dict.fromkeys(weights.values()) if own != MAIN],
     )
+
+
+def trained(run: Path) -> str:
+    """How a run was trained, and the runs that it goes on from: a sentence of steps, cost and what it reached."""
+    from translatotron_v.config import load_config
+    from translatotron_v.training.checkpoint import read_info, resolve
+
+    folder = resolve(run)
+    info, config = read_info(folder), load_config(folder / "config.yaml")
+    scores = ", ".join(f"{name} {value:.4g}" for name, value in info["metrics"].items())
+    sentence = (
+        f"`{run}`: {info['step']:,} steps of {config.trainer.batch_size} pages, {info['cpu_seconds']:,.0f} "
+        f"CPU-seconds; on `{config.data.validation}` {scores or 'not scored'}"
+    )
+    origins = dict.fromkeys(Path(origin.partition("#")[0]) for origin in config.start.values())
+    before = [trained(origin) for origin in origins if origin.parts[:1] != MAIN.parts[:1] and origin.is_dir()]
+    return "; before it ".join([sentence, *before])
 
 
 def significance(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:

@@ -5,7 +5,7 @@ import datetime
 import io
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,7 @@ class Results:
         shared: what serves all systems -> parameters.
         weights: run -> digest.
         cpu_seconds: of all measurements.
+        training: sentences on how the opponents' own models were trained.
         paper: the paper's sizes.
     """
 
@@ -68,6 +69,7 @@ class Results:
     shared: dict[str, int]
     weights: dict[str, str]
     cpu_seconds: float
+    training: list[str] = field(default_factory=list)
     paper: "Config | None" = None
 
     @property
@@ -126,6 +128,8 @@ def make_page(results: Results, options: argparse.Namespace, command: str, confi
     beside = options.report.with_suffix("")
     report = Report(options.report, "One model against cascades", verdict(results), _facts(results, options), command)
     report.text(_systems_explained(results))
+    if results.training:
+        report.text("\n".join(f"- {sentence}" for sentence in results.training))
     for name in results.sets:
         report.section(f"Set “{name}”: {LOOKS[name]}")
         _set_table(report, results, name)

@@ -11,12 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from experiments import ablations, arms, harness, pseudo_text, scores
+from experiments import ablations, arms, coarse_codebook, harness, pseudo_text, scores
 from experiments.ablations import DRAWING, PARTS, READING, TOKENIZERS
 from experiments.report import VERDICTS, Report
 from tests.small import small_vocabulary
 from translatotron_v.config import load_config
 from translatotron_v.models.parameters import ModuleSize
+from translatotron_v.training.checkpoint import load_tensors
 from translatotron_v.training.recipe import Step, load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,6 +80,7 @@ def figures(**changed: float) -> dict[str, dict[str, float]]:
     found = {f"full-seed{seed}": drawn(19.0 + 0.5 * seed) for seed in SEEDS}
     found |= {name: drawn(20.0) for name in (*DRAWING, "unlabelled", "full-pseudo")}
     found |= {f"codes{suffix}": drawn(20.0) for suffix in TOKENIZERS}
+    found |= {name: drawn(20.0) for name in ("shipped", *(f"merged-{codes}" for codes in ablations.MERGED))}
     found |= {f"translating-seed{seed}": read(9.0 + 0.5 * seed) for seed in SEEDS}
     found |= {f"translating{suffix}": read(10.0) for suffix in (*READING, "-pseudo")}
     for name, value in changed.items():
@@ -135,12 +137,35 @@ def test_what_is_measured(stand: Stand, every: dict[str, Step], monkeypatch: pyt
         return {task[1]: {task[1].rpartition("-")[2]: 1.0} for task in tasks}
 
     monkeypatch.setattr(stand, "measure_all", measure_all, raising=False)
+    monkeypatch.setattr(ablations.coarse_codebook, "coarsen", lambda weights, folder, codes: folder)
     found = ablations.measured(stand, every)  # type: ignore[arg-type]
     assert set(found) == set(figures())
     assert found["sum"] == {"pictures": 1.0, "tokens": 1.0} and found["codes-quarter"] == {"pictures": 1.0}
     assert found["translating-no-ocr"] == {"texts": 1.0}
     assert [task[2] for task in asked[0]] == [scores.pictures]  # alone, so that references are read once
-    assert all(task[0] == every[task[1].rpartition("-")[0]].run for task in asked[1])
+    names = {task[1].rpartition("-")[0]: task[0] for task in asked[1]}
+    assert all(names[name] == step.run for name, step in every.items() if name in names)
+    assert names["merged-64"] == stand.folder / "merged" / "64" and names["shipped"] == "weights/tiny"
+
+
+# --- a coarser codebook -----------------------------------------------------------------------------------------------
+
+
+def test_a_coarse_codebook_keeps_everything_but_the_difference_of_like_codes(tmp_path: Path):
+    weights = ROOT / "weights" / "tiny"
+    for codes in (8, 64):
+        folder = coarse_codebook.coarsen(weights, tmp_path / str(codes), codes)
+        old, new = (load_tensors(one / "image_tokenizer.safetensors") for one in (weights, folder))
+        book, before = (one["quantizer._codebook.embed"][0].float() for one in (new, old))
+        assert len(book.unique(dim=0)) == codes and torch.allclose(book.norm(dim=1), torch.ones(len(book)), atol=2e-3)
+        assert all(torch.equal(new[key], old[key]) for key in old if key != "quantizer._codebook.embed")
+        likeness = (book * before).sum(1)[old["quantizer._codebook.cluster_size"][0] > 1e-3].mean()
+        assert likeness > (0.5 if codes == 8 else 0.8)
+        for path in weights.glob("*.safetensors"):
+            assert path.stem == "image_tokenizer" or (folder / path.name).read_bytes() == path.read_bytes()
+    again = coarse_codebook.coarsen(weights, tmp_path / "again", 64)
+    files = [one / "image_tokenizer.safetensors" for one in (again, tmp_path / "64")]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 # --- labels of our own ------------------------------------------------------------------------------------------------
@@ -276,9 +301,9 @@ def test_points_of_the_plot_stand_in_order():
     series = ablations.tokenizer_series(ablations.collected(found))
     told = ablations.tokenizer_line(ablations.collected(found))
     assert "(CER 1.0 %) to the worst (30.0 %)" in told and "changes by -15.0; " in told and "differs by 1.0." in told
-    assert series["number of codes"] == (pytest.approx([5.0, 10.0, 30.0]), [17.0, 15.0, 5.0])
-    assert series["shipped"] == ([1.0, 1.0, 1.0], [19.5, 20.0, 20.5])
-    assert len(series["steps, 1,024 codes"][0]) == 3
+    merged, anew = series.values()
+    assert anew == (pytest.approx([1.0, 5.0, 10.0, 30.0]), [20.0, 17.0, 15.0, 5.0])
+    assert len(merged[0]) == 1 + len(ablations.MERGED)
 
 
 def test_the_papers_sizes(monkeypatch: pytest.MonkeyPatch):
@@ -326,7 +351,7 @@ def test_the_whole_page(stand: Stand, every: dict[str, Step], monkeypatch: pytes
         "Drawing", "Reading", "The image tokenizer", "Without text labels", "What it looks like",
     ]  # fmt: skip
     assert "9 arms, each of 160 steps of 16 pages; 100 CPU-seconds on average." in page
-    assert "5 arms, each of 50 steps of 24 pages or 100 steps of 24 pages or 200 steps of 24 pages" in page
+    assert "4 arms, each of 50 steps of 24 pages or 200 steps of 24 pages" in page
     assert "The teacher itself took 1,200 steps and 1,384 CPU-seconds" in page
     assert "0.7 % of the characters of source pages, 3.5 % of the characters of target pages" in page
     pictures = re.findall(r"!\[[^]]*\]\((.*)\)", page)

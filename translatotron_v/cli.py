@@ -352,6 +352,8 @@ def _report(outcome: "Outcome", as_json: bool, whole: bool) -> None:
             scores = ", ".join(f"{name} {value:.2f}" for name, value in translation.scores.items())
             print(f"{source}\n  read:  {read}\n  wrote: {wrote}\n  file:  {outcome.job.target}")
             print(f"  confidence: {scores}")
+        elif any(not block.left for block in translation.blocks):  # by a system that knows no text
+            print(f"{source}\n  file:  {outcome.job.target}")
         else:
             print(f"{source}\n  nothing to translate: written as it was\n  file:  {outcome.job.target}")
     if translation is not None and (left := [block.left for block in translation.blocks if block.left]):

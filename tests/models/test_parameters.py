@@ -91,3 +91,8 @@ def test_the_paper_sizes_fit_together():
     assert output.ocr is not None and output.ocr.shape == (2, 150, 256)
     assert output.image is not None and output.image.shape == expected.shape == (2, 1024, 8192)
     assert drawn.shape == pixels.shape
+
+
+def test_the_pixel_level_baseline_is_counted_alone():
+    (row,) = module_sizes(load_config(CONFIGS / "small" / "pixels.yaml"))
+    assert (row.name, row.used) == ("pixels", "inference") and 4e6 < row.parameters < 6e6 and row.buffers == 0

@@ -7,7 +7,7 @@ from tests.page.pages import Taken, render, take_apart, tilt
 from translatotron_v.metrics import cer
 from translatotron_v.ocr import LineDetector, Reader, boxes_to_text
 from translatotron_v.page.blocks import Block
-from translatotron_v.page.compose import SHRUNK, Composed, compose
+from translatotron_v.page.compose import SHRUNK, Composed, compose, frame
 from translatotron_v.page.lines import Line
 from translatotron_v.page.profile import Setting
 from translatotron_v.page.separate import separate
@@ -96,3 +96,22 @@ def test_a_centred_line_grows_to_both_sides() -> None:
     assert edges["left"][0] == pytest.approx(150, abs=4) and edges["left"][1] > 330
     assert edges["right"][1] == pytest.approx(250, abs=4) and edges["right"][0] < 70
     assert sum(edges["centre"]) / 2 == pytest.approx(200, abs=4)
+
+
+def test_a_word_that_sets_itself_is_asked_for_the_size_it_gets(detector: LineDetector) -> None:
+    page = render(28)
+    blocks = take_apart(page.pixels, detector)
+    taken, asked = blocks[0], []
+
+    def word(scale: float) -> np.ndarray:
+        asked.append(scale)
+        return np.ones((sum(frame(scale)), 30), dtype=np.float32)
+
+    for repeat in (1, 60):  # a few words at the block's size; many only at a smaller one
+        asked.clear()
+        others = [other.block.quad for other in blocks if other is not taken]
+        composed = compose(page.pixels, taken.crop, taken.layers, taken.setting, [word] * repeat, obstacles=others)
+        assert not composed.left and asked[-1] == pytest.approx(composed.em / 20)
+        (left, top), (right, _), (_, bottom), _ = composed.quads[0]
+        assert right - left == 30 and bottom - top == sum(frame(asked[-1]))
+    assert composed.em < taken.setting.em

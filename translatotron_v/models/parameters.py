@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from translatotron_v.config import Config
+from translatotron_v.models.baselines import PixelToPixel
 from translatotron_v.models.discriminator import PatchDiscriminator
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.models.translator import TranslatotronV
@@ -24,12 +25,15 @@ class ModuleSize:
 
 
 def module_sizes(config: Config, pieces: int | None = None, characters: int | None = None) -> list[ModuleSize]:
-    """Parameters of every module that the settings describe.
+    """Parameters of every module that the settings describe; of the pixel-level baseline, of that alone.
 
     Args:
         pieces, characters: sizes of the two vocabulary tables; by default what the settings ask for, and `CHARACTERS`.
     """
     model = config.model
+    if config.stage == "pixels":
+        with torch.device("meta"):
+            return [_size("pixels", PixelToPixel(model.pixels, model.canvas), "inference")]
     characters = characters or CHARACTERS
     pieces = pieces or max(model.vocabulary.subwords or characters, model.vocabulary.symbols)
     with torch.device("meta"):
