@@ -13,7 +13,7 @@ _IDLE = 1e-3  # moving average of uses below which a code counts as unused
 
 
 def coarsen(weights: Path, folder: Path, codes: int) -> Path:
-    """Copy a checkpoint with the codes in use merged to so many, by k-means; the same merging each time.
+    """Copy a checkpoint with the codes in use merged to so many, the most alike first (average linkage by angle).
 
     Args:
         weights: a translator with a learned tokenizer.
@@ -22,7 +22,8 @@ def coarsen(weights: Path, folder: Path, codes: int) -> Path:
     """
     import numpy as np
     import torch
-    from scipy.cluster.vq import kmeans2, vq
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.cluster.vq import vq
 
     from translatotron_v.training.checkpoint import load_tensors, read_info, resolve, save_checkpoint
 
@@ -30,7 +31,8 @@ def coarsen(weights: Path, folder: Path, codes: int) -> Path:
     tensors = load_tensors(source / f"{MODULE}.safetensors")
     vectors = tensors[_CODEBOOK][0].float().numpy().astype(np.float64)  # (K, W)
     used = vectors[tensors[_USE][0].float().numpy() > _IDLE]
-    centres, _ = kmeans2(used, min(codes, len(used)), minit="++", seed=0)
+    groups = fcluster(linkage(used, "average", metric="cosine"), codes, "maxclust")
+    centres = np.stack([used[groups == group].mean(0) for group in np.unique(groups)])
     merged = centres[vq(vectors, centres)[0]]
     merged /= np.linalg.norm(merged, axis=1, keepdims=True)  # codes are directions
     tensors[_CODEBOOK] = torch.from_numpy(merged)[None].to(tensors[_CODEBOOK].dtype)

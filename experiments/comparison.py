@@ -172,9 +172,9 @@ def trained(run: Path) -> str:
 
     folder = resolve(run)
     info, config = read_info(folder), load_config(folder / "config.yaml")
-    scores = ", ".join(f"{name} {value:.4g}" for name, value in info["metrics"].items())
+    scores = ", ".join(f"{name} {value:.4g}" for name, value in info.get("metrics", {}).items())
     sentence = (
-        f"`{run}`: {info['step']:,} steps of {config.trainer.batch_size} pages, {info['cpu_seconds']:,.0f} "
+        f"`{run}`: {info['step']:,} steps of {config.trainer.batch_size} pages, {info.get('cpu_seconds', 0.0):,.0f} "
         f"CPU-seconds; on `{config.data.validation}` {scores or 'not scored'}"
     )
     origins = dict.fromkeys(Path(origin.partition("#")[0]) for origin in config.start.values())

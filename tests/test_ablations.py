@@ -108,7 +108,7 @@ def test_an_arm_changes_what_its_name_says(every: dict[str, Step]):
 
     fusions = {name: setting(name, lambda c: c.model.image_decoder.fusion) for name in ("full-seed2", *DRAWING)}
     assert fusions == {"full-seed2": "gated", "sum": "sum", "concat": "concat", "alone": "image"} | {
-        name: "gated" for name in ("no_teacher", "kl", "both")
+        name: "gated" for name in ("no_teacher", "no_teacher_long", "kl", "both")
     }
     assert [setting(f"full-seed{seed}", lambda c: c.trainer.seed) for seed in SEEDS] == SEEDS
     assert "image_decoder" not in every["no_teacher"].config.start and every["no_teacher"].config.loss.distillation == 0
@@ -123,7 +123,8 @@ def test_an_arm_changes_what_its_name_says(every: dict[str, Step]):
 
 
 def test_one_budget_for_each_group(every: dict[str, Step]):
-    drawing, tokenizers = ["full-seed1", *DRAWING, "full-pseudo"], [f"codes{suffix}" for suffix in TOKENIZERS]
+    drawing = ["full-seed1", *(arm for arm in DRAWING if arm != ablations.LONG), "full-pseudo"]
+    tokenizers = [f"codes{suffix}" for suffix in TOKENIZERS]
     reading = ["translating-seed1", *(f"translating{suffix}" for suffix in READING), "translating-pseudo"]
     for group in (drawing, tokenizers, reading):
         assert len({(every[one].config.trainer.steps, every[one].config.trainer.batch_size) for one in group}) == 1
@@ -145,7 +146,7 @@ def test_what_is_measured(stand: Stand, every: dict[str, Step], monkeypatch: pyt
     assert [task[2] for task in asked[0]] == [scores.pictures]  # alone, so that references are read once
     names = {task[1].rpartition("-")[0]: task[0] for task in asked[1]}
     assert all(names[name] == step.run for name, step in every.items() if name in names)
-    assert names["merged-64"] == stand.folder / "merged" / "64" and names["shipped"] == "weights/tiny"
+    assert names["merged-256"] == stand.folder / "merged" / "256" and names["shipped"] == "weights/tiny"
 
 
 # --- a coarser codebook -----------------------------------------------------------------------------------------------

@@ -323,3 +323,15 @@ def test_a_sheet_of_noise_is_made_to_fit():
     noise = [Image.fromarray(rng.integers(0, 256, (192, 640, 3), dtype=np.uint8)) for _ in range(4)]
     content = comparison_page.small_sheet([noise, [None, *noise[1:]]] * 2, ["a", "b", "c", "d"])
     assert len(content) <= 400_000
+
+
+def test_how_a_run_was_trained_is_told_back_to_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, start in (("first", "weights/small"), ("second", "runs/first#teacher_encoder"), ("third", "runs/gone")):
+        config = load_config(None, ["stage=teacher", f"start.teacher_encoder={start}", "trainer.batch_size=12"])
+        info = {"step": 1200, "cpu_seconds": 99.6, "metrics": {"cer": 0.03125}}
+        save_checkpoint(Path("runs") / name / "final", {}, {"config.yaml": to_yaml(config)}, info)
+    said = "1,200 steps of 12 pages, 100 CPU-seconds; on `val` cer 0.03125"
+    assert comparison.trained(Path("runs/first")) == f"`runs/first`: {said}"
+    assert comparison.trained(Path("runs/second")) == f"`runs/second`: {said}; before it `runs/first`: {said}"
+    assert comparison.trained(Path("runs/third")) == f"`runs/third`: {said}"

@@ -113,11 +113,16 @@ def test_an_unknown_recipe_names_those_that_exist(capsys: pytest.CaptureFixture[
     assert all(name in message for name in ("'tinny'", "debug", "paper", "tiny"))
 
 
+AFTER = {"ablations": "tiny"}  # recipes whose steps also start from those of another one, which they name
+
+
 def test_every_shipped_recipe_fits_together():
     """Every step opens, and takes its weights and its vocabulary from earlier steps or from what is shipped."""
     for path in sorted((ROOT / "configs").glob("*/recipe.yaml")):
         _, steps = recipe.load_recipe(path.parent)
-        made: list[str] = []
+        before = AFTER.get(path.parent.name)
+        made = [step.config.run for step in recipe.load_recipe(ROOT / "configs" / before)[1]] if before else []
+        assert not before or f"train.py {before}" in path.read_text(encoding="utf-8")
         for step in steps:
             origins = [step.config.vocabulary, *step.config.start.values()]
             runs = [origin.partition("#")[0] for origin in origins if origin]
