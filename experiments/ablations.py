@@ -355,6 +355,7 @@ def report_tokenizers(report: Report, experiment: Experiment, arms: Mapping[str,
         for arm, label in kept.items()
     ]
     report.table(["codes", "tokenizer CER, %", *list(DRAWN)[:3]], merged)
+    report.text(merged_line(values))
     series = tokenizer_series(values)
     plot = line_plot(experiment.picture("tokenizer.png"), series, "tokenizer CER, %", "BLEU of the pictures")
     report.figure(plot, "Pictures against the tokenizer that they are drawn with")
@@ -372,6 +373,13 @@ def tokenizer_line(values: Values) -> str:
         f"({100 * worst['tokenizer_cer']:.1f} %) BLEU of the pictures changes by {worst['bleu'] - best['bleu']:+.1f}; "
         f"between the seeds of the full model it differs by {max(seeds) - min(seeds):.1f}."
     )
+
+
+def merged_line(values: Values) -> str:
+    """How BLEU of the pictures falls while the tokenizer's CER grows, the drawn tokens being the same."""
+    figures = [values[arm][0] for arm in ("shipped", *(f"merged-{codes}" for codes in MERGED))]
+    points = sorted((100 * one["tokenizer_cer"], one["bleu"]) for one in figures)
+    return f"BLEU of the pictures by the tokenizer's CER: {', '.join(f'{b:.1f} at {c:.1f} %' for c, b in points)}."
 
 
 def tokenizer_row(tokenizer: Step, figures: Mapping[str, float]) -> list[Cell]:
