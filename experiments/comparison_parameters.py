@@ -196,10 +196,7 @@ def _drawing(config: Config) -> int:
 
 
 def _pixels(config: Config) -> int:
-    from translatotron_v.models.baselines import PixelToPixel
-
-    with torch.device("meta"):
-        return _count(PixelToPixel(config.model.pixels, config.model.canvas))
+    return module_sizes(replace(config, stage="pixels"))[0].parameters
 
 
 def _count(module: nn.Module) -> int:

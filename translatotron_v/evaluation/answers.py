@@ -11,8 +11,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from translatotron_v.data.pages import pad, to_pixels
-from translatotron_v.data.vocabulary import EOS, PAD
+from translatotron_v.data.pages import to_pixels
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.reading import progress
 from translatotron_v.inference import generate
@@ -110,18 +109,13 @@ def text_answers(
     """
     require_text_mode(loaded)
     target = known_language(loaded, target_language or loaded.config.data.target_language)
-    longest = loaded.config.model.text_encoder.max_length
-    pieces = [[*loaded.vocabulary.encode(source)[: longest - 1], EOS] for source in sources]
+    pieces = [loaded.vocabulary.encode(source) for source in sources]
     answers = Answers([""] * len(pieces), scores=[float("-inf")] * len(pieces), lengths=[0] * len(pieces))
     order = sorted(range(len(pieces)), key=lambda place: len(pieces[place]))
-    decoder = loaded.model.text_decoder
     with _inference(loaded):
         for places in _batches(order, batch_size, title, quiet):
-            batch = pad([pieces[place] for place in places]).to(loaded.device)
-            source = loaded.model.read(batch, batch != PAD)
-            decoded = generate.generate_text(
-                decoder, loaded.vocabulary, source.memory, source.mask, "translate", target, beams
-            )
+            batch = [pieces[place] for place in places]
+            decoded = generate.translate_pieces(loaded.model, loaded.vocabulary, batch, target, beams)
             _fill(answers, places, decoded)
     return answers
 

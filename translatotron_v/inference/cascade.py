@@ -8,7 +8,7 @@ typesetting on the erased background. Image-to-text translation (TIT) takes the 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -23,19 +23,19 @@ from translatotron_v.arguments import SYSTEMS
 from translatotron_v.config import Config, load_config
 from translatotron_v.data.pages import pad
 from translatotron_v.data.pairs import fold
-from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
+from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.inference.drawing import generate_image
-from translatotron_v.inference.generate import drawing_mask, generate_answer, generate_text, look
+from translatotron_v.inference.generate import DecodedText, drawing_mask, generate_answer, look, translate_pieces
 from translatotron_v.inference.loaded import LoadedTranslator
-from translatotron_v.inference.paragraphs import batches, pixels_of, read_paragraphs, sentences
+from translatotron_v.inference.paragraphs import Item, batches, pixels_of, read_paragraphs, sentences
 from translatotron_v.inference.whole_pages import System, Work
 from translatotron_v.models.baselines import PixelToPixel
 from translatotron_v.models.image_tokenizer import make_tokenizer
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.ocr import Reader, TextBox, box_from_bounds, boxes_to_text, make_reader
 from translatotron_v.page.compose import frame
-from translatotron_v.page.strips import EM, LINE, LINES, MARGIN, WIDTH, Run, cut_lines, pack, words_of
+from translatotron_v.page.strips import EM, LINE, LINES, MARGIN, WIDTH, Run, Strip, cut_lines, pack, words_of
 from translatotron_v.training.checkpoint import load_module, read_info, resolve
 
 TEXT_TO_IMAGE = "runs/small/text_to_image"  # where `make text-to-image` leaves what draws,
@@ -54,6 +54,11 @@ class Translated(NamedTuple):
 
 class Drawer(Protocol):
     """What turns a translation into words to put back."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Of its weights, where it has any."""
+        ...
 
     def draw(self, works: Sequence[Work], batch_size: int, **sampling: Any) -> None:
         """Fill words and image scores from the translations of paragraphs, in place."""
@@ -97,7 +102,7 @@ class Cascade:
         self, loaded: LoadedTranslator, drawer: Drawer, reader: Reader | None = None, through_text: bool = True
     ) -> None:
         self.loaded, self.drawer, self.reader, self.through_text = loaded, drawer, reader, through_text
-        self.folder: Path | None = getattr(drawer, "folder", None)
+        self.folder = drawer.folder
 
     def read(self, pages: Sequence[np.ndarray], works: Sequence[Sequence[Work]], batch_size: int) -> None:
         """See `System.read`."""
@@ -138,37 +143,27 @@ class Cascade:
         model, vocabulary = self.loaded.model, self.loaded.vocabulary
         longest = self.loaded.config.model.text_encoder.max_length - 1
         asked = [
-            (number, piece_ids)
+            (number, pieces)
             for number, work in enumerate(works)
             for sentence in sentences_of(work.paragraph.text)
-            for piece_ids in _short_enough(sentence, vocabulary, longest)
+            for pieces in _short_enough(sentence, vocabulary, longest)
         ]
-        answers: list[list[Translated]] = [[] for _ in works]
-        with torch.inference_mode():
-            for batch in batches(asked, batch_size):
-                ids = pad([[*pieces, EOS] for _, pieces in batch]).to(self.loaded.device)
-                states = model.read(ids, ids != PAD)
-                made = generate_text(
-                    model.text_decoder, vocabulary, states.memory, states.mask, "translate", target, beams
-                )
-                for (number, _), text, score in zip(batch, made.texts, made.scores, strict=True):
-                    answers[number].append(Translated(text, score))
-        return answers
+        answer = partial(translate_pieces, model, vocabulary, target_language=target, beams=beams)
+        return _in_batches(answer, asked, len(works), batch_size)
 
     def _from_strips(
         self, works: Sequence[Work], batch_size: int, source: str, target: str, beams: int
     ) -> list[list[Translated]]:
         """Image to text: what the model writes before it would draw."""
         model, vocabulary = self.loaded.model, self.loaded.vocabulary
+
+        def answer(strips: Sequence[Strip]) -> DecodedText:
+            with torch.inference_mode():
+                seen = look(model, vocabulary, pixels_of(strips).to(self.loaded.device))
+            return generate_answer(model, vocabulary, seen, target, source_language=source, beams=beams)
+
         asked = [(number, strip) for number, work in enumerate(works) for strip in work.paragraph.sentences]
-        answers: list[list[Translated]] = [[] for _ in works]
-        with torch.inference_mode():
-            for batch in batches(asked, batch_size):
-                seen = look(model, vocabulary, pixels_of([strip for _, strip in batch]).to(self.loaded.device))
-                made = generate_answer(model, vocabulary, seen, target, source_language=source, beams=beams)
-                for (number, _), text, score in zip(batch, made.texts, made.scores, strict=True):
-                    answers[number].append(Translated(text, score))
-        return answers
+        return _in_batches(answer, asked, len(works), batch_size)
 
 
 class TextToImageDrawer:
@@ -242,6 +237,8 @@ class Typesetter:
     What stood there is taken off, and colour and place are chosen, when the words are put back (`page.compose`).
     """
 
+    folder: ClassVar[Path | None] = None
+
     def __init__(self, loaded: LoadedTranslator) -> None:
         self.config = loaded.config
 
@@ -284,6 +281,18 @@ class Pixels:
                 work.paragraph.drawn.append(ink)
                 lines = [ink[row * LINE : (row + 1) * LINE] for row in range(LINES)]
                 work.paragraph.words += [run.ink for run in cut_lines(lines)]
+
+
+def _in_batches(
+    answer: Callable[[list[Item]], DecodedText], asked: Sequence[tuple[int, Item]], count: int, batch_size: int
+) -> list[list[Translated]]:
+    """Answers to what was asked for each of `count` works, whose numbers come with the questions."""
+    answers: list[list[Translated]] = [[] for _ in range(count)]
+    for batch in batches(asked, batch_size):
+        made = answer([item for _, item in batch])
+        for (number, _), text, score in zip(batch, made.texts, made.scores, strict=True):
+            answers[number].append(Translated(text, score))
+    return answers
 
 
 def assign_boxes(works: Sequence[Work], boxes: Sequence[TextBox]) -> None:

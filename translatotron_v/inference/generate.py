@@ -261,6 +261,19 @@ def generate_text(
 
 
 @torch.inference_mode()
+def translate_pieces(
+    model: TranslatotronV, vocabulary: Vocabulary, pieces: Sequence[Sequence[int]], target_language: str, beams: int = 1
+) -> DecodedText:
+    """Text mode: translate source texts given as pieces, cut to the longest that it takes."""
+    longest = model.config.text_encoder.max_length - 1
+    ids = pad([[*row[:longest], EOS] for row in pieces]).to(next(model.parameters()).device)
+    source = model.read(ids, ids != PAD)
+    return generate_text(
+        model.text_decoder, vocabulary, source.memory, source.mask, "translate", target_language, beams
+    )
+
+
+@torch.inference_mode()
 def generate_answer(
     model: TranslatotronV,
     vocabulary: Vocabulary,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from translatotron_v.config import ImageDecoderConfig
-from translatotron_v.models.image_steps import ImageSteps
+from translatotron_v.models.image_steps import ImageSteps, join
 from translatotron_v.models.layers import (
     Attention,
     Dropout,
@@ -171,13 +171,8 @@ class ImageDecoder(nn.Module):
         return self.out(self.norm(x))
 
     def join(self, text: Tensor, image: Tensor) -> Tensor:
-        """What a layer has read of text and image, (B, N, D) each, as one: gated, mapped together, or added."""
-        if self.merge is not None:
-            return self.merge(torch.cat((text, image), dim=-1))
-        if self.gate is None:
-            return text + image
-        g = torch.sigmoid(self.gate(torch.cat((text, image), dim=-1)))
-        return g * text + (1 - g) * image
+        """What a layer has read of text and image, (B, N, D) each, as one."""
+        return join(text, image, self.gate, self.merge)
 
     def remember(self, text: Tensor, text_mask: Tensor | None, image: Tensor | None = None) -> list[tuple[Memory, ...]]:
         """What each layer's cross-attentions read of text states (B, C, width) and image states (B, S, width)."""

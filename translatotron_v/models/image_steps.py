@@ -143,13 +143,7 @@ class ImageSteps:
         ]
         if len(seen) == 1:
             return seen[0]
-        text, image = seen
-        if self.merge is not None:
-            return self.merge(torch.cat((text, image), dim=-1))
-        if self.gate is None:
-            return text + image
-        g = torch.sigmoid(self.gate(torch.cat((text, image), dim=-1)))
-        return g * text + (1 - g) * image
+        return join(seen[0], seen[1], self.gate, self.merge)
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         """Attention of one position of each page: (B, D) -> (B, D)."""
@@ -172,6 +166,16 @@ class ImageSteps:
         if self.static:
             bias = bias.masked_fill(self.places > place, float("-inf"))
         return bias[None, :, None]
+
+
+def join(text: Tensor, image: Tensor, gate: Map | None, merge: Map | None) -> Tensor:
+    """What a layer has read of text and image, (..., D) each, as one: mapped together, gated, or else added."""
+    if merge is not None:
+        return merge(torch.cat((text, image), dim=-1))
+    if gate is None:
+        return text + image
+    g = torch.sigmoid(gate(torch.cat((text, image), dim=-1)))
+    return g * text + (1 - g) * image
 
 
 def _linear(module: nn.Module, rows: int) -> Map:
