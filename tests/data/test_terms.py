@@ -48,6 +48,7 @@ def terms(source: str, target: str, seeds: int = 40) -> set[str]:
         ("Herr Ostermann wartet", "Mr Ostermann waits", {"Ostermann|Ostermann"}),  # a name stays
         ("Gleis 3 am Ring 1234", "platform 3 on ring 1234", set()),  # numbers are not terms
         ("in der Bar", "in the bar", set()),  # nor short words
+        ("www.Luft.de, @luft, a/Luft, Luft_1", "air, www.Luft.de, @luft", set()),  # nor parts of addresses and codes
     ],
 )
 def test_what_is_annotated(source: str, target: str, expected: set[str]) -> None:

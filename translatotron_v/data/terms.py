@@ -21,7 +21,8 @@ from .marks import TERM_CLOSE, TERM_IS, TERM_OPEN
 MOST_WORDS = 3  # of a term, either side
 MOST_TERMS = 3  # in a sentence: people ask for few
 _LEAST_LETTERS = 4  # the longest word of a term has so many: nobody asks for "and" or "the"
-_WORD = re.compile(r"[^\W_]+(?:['’‑-][^\W_]+)*")
+# Nothing of an address, a path or a code ("www.bahn.de", "@bahn", "Bahn_2") is a word.
+_WORD = re.compile(r"(?<![\w@#/.\\&%$~-])[^\W_]+(?:['’‑-][^\W_]+)*(?![\w@/\\]|[._:'’-]\w)")
 _PHRASE = re.compile(rf"{_WORD.pattern}(?: {_WORD.pattern}){{0,{MOST_WORDS - 1}}}")
 _ANNOTATION = re.compile(f"{TERM_OPEN}[^{TERM_CLOSE}]*{TERM_CLOSE}?")
 _DIGIT = re.compile(r"\d")
