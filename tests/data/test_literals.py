@@ -130,6 +130,8 @@ def test_repair(answer: str, count: int, whole: bool, repaired: str) -> None:
      ("3 und 3", "3 twice", ("<0> und 3", "<0> twice")),
      ("nur 5 €", "only €5", ("nur <0>", "only <0>")),
      ("1.500,50 m Draht", "1,500.50 m of wire", ("<0> Draht", "<0> of wire")),
+     ("um 8.15 Uhr am 26.11.2026", "at 8:15 on 26/11/2026", ("um <0> Uhr am <1>", "at <0> on <1>")),
+     ("5:2 in den 1980ern", "5-2 in the 1980s", ("<0> in den <1>ern", "<0> in the <1>s")),
      ("3. Stock", "3rd floor", ("<0>. Stock", "<0>rd floor")),
      ("Seite 4", "page 5", ("Seite 4", "page 5")),
      ("Kein Zutritt", "No entry", ("Kein Zutritt", "No entry"))],

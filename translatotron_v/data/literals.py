@@ -64,7 +64,7 @@ _PER = rf"(?:/{_SPACE}?(?:\d+{_SPACE}?)?{_UNIT})?"
 _TAIL = r"(?:,[-–—]+)?"  # "12,-"
 _RANGE = rf"(?:{_PLAIN_DASH}{_NUMBER})?"
 # Endings of a number that are no part of it: "3rd", "2e", "20er", "1st", "5ten"
-_ENDING = r"(?:st|nd|rd|th|er|ers|ern|e|re|ème|eme|te|ten|ter|jährige?[nrs]?|fach|mal)\b"
+_ENDING = r"(?:st|nd|rd|th|er|ers|ern|e|re|ème|eme|s|te|ten|ter|jährige?[nrs]?|fach|mal)\b"
 _FILE = (
     "txt|pdf|docx?|xlsx?|pptx?|odt|csv|json|ya?ml|xml|html?|php|py|js|css|sh|conf|cfg|ini|zip|tar|gz|png|jpe?g|gif|svg"
     "|mp[34]|exe|deb|iso|log"
@@ -89,7 +89,7 @@ _DIGITS_FIRST = {
     "percent": rf"{_SIGN}{_NUMBER}{_RANGE}{_SPACE}?[%‰](?!\w)",
     "measure": rf"{_SIGN}(?:{_NUMBER}{_RANGE}|\d*[½¼¾⅓⅔]|\d+/\d+){_SPACE}?{_UNIT}",
     "clock": rf"{_TIME}",
-    "code": r"\d+-\d+-[\d-]*\d(?!\w)",
+    "code": r"\d+-\d+-[\d-]*\d(?!\w)|\d{1,3}:\d{1,3}(?![\w:])",
     "number": (
         rf"{_SIGN}(?:\d*[½¼¾⅓⅔]|\d+{_SPACE}\d/\d+|{_NUMBER}(?:{_PLAIN_DASH}{_NUMBER}(?![\d.,]*\w))?)(?=(?!\w)|{_ENDING})"
     ),
@@ -205,9 +205,10 @@ def repair(text: str, count: int) -> str:
 def match(source: str, target: str, rng: np.random.Generator | None = None) -> tuple[str, str]:
     """A training pair with the literals that stand on both sides replaced by the same placeholders.
 
-    Two are the same where their strings are, apart from spaces ("50 %", "50%"), the place of a currency sign
-    ("5 €", "€5") and decimal comma against decimal point ("1.500,50", "1,500.50"); at inference the source's own string
-    is put back. Repeated ones go in order, one to one. Literals without a partner stay text.
+    Two are the same where their strings are, apart from spaces, case and kinds of dash ("50 %", "50%"), the place of a
+    currency sign ("5 €", "€5"), decimal comma against point ("1.500,50", "1,500.50") and the points in a time ("8.15",
+    "8:15"), date or result; at inference the source's own string is put back. Repeated ones go in order, one to one.
+    Literals without a partner stay text.
 
     Args:
         source: text of the source side.
@@ -219,10 +220,10 @@ def match(source: str, target: str, rng: np.random.Generator | None = None) -> t
         return source, target
     theirs: dict[str, list[Literal]] = {}
     for literal in find_literals(target):
-        theirs.setdefault(_key(literal.text), []).append(literal)
+        theirs.setdefault(_key(literal), []).append(literal)
     pairs = []
     for literal in find_literals(source):
-        key = _key(literal.text)
+        key = _key(literal)
         same = theirs.get(key) or theirs.get(key.translate(_SWAPPED))
         if same:
             pairs.append((literal, same.pop(0)))
@@ -240,15 +241,14 @@ def match(source: str, target: str, rng: np.random.Generator | None = None) -> t
 
 
 _SWAPPED = str.maketrans(".,", ",.")
-_BLANKS = str.maketrans("", "", " \u00a0\u202f\u2009")
+_ALIKE = str.maketrans({**dict.fromkeys(" \u00a0\u202f\u2009"), **dict.fromkeys("–—−", "-"), "×": "x", "º": "°"})
+_POINTS = {"time": str.maketrans(".", ":"), "date": str.maketrans("/-", ".."), "code": str.maketrans(":", "-")}
 
 
-def _key(text: str) -> str:
+def _key(literal: Literal) -> str:
     """What two literals that are the same have in common."""
-    text = text.translate(_BLANKS)
-    if text[0] in "€$£¥":
-        text = text[1:] + text[0]
-    return text
+    text = literal.text.translate(_ALIKE).casefold().translate(_POINTS.get(literal.kind, {}))
+    return text[1:] + text[0] if text[0] in "€$£¥" else text
 
 
 def _replaced(text: str, marks: Sequence[tuple[Literal, str]]) -> str:
