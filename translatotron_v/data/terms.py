@@ -1,8 +1,11 @@
 """Terms in training text: source words that carry the translation that is wanted (Dinu et al. 2019, arXiv:1906.01105).
 
-A model that saw ``Der <Bahnhof|station> ist zu.`` beside ``The station is closed.`` often enough learns to write what
+A model that saw ``Der< Bahnhof| station> ist zu.`` beside ``The station is closed.`` often enough learns to write what
 an annotation asks for, so that at inference a glossary's wish is only a matter of writing it into the source. The
 source words stay in front of the wanted ones ("append" in that paper), between marks of ``data/marks.py``.
+
+The first mark stands before the space of its word, and the wanted words begin with one, for a mark cuts the text in
+two: so both are cut into the same pieces as elsewhere, and what is wanted has the pieces that the target has.
 
 What is annotated in training comes out right by construction: only translations which the target itself has are asked
 for, in the very form that they have there. Words that both sides share (names) are annotated with themselves, from
@@ -76,17 +79,30 @@ def annotate(source: str, target: str, dictionary: TermDictionary, rng: random.R
     # Weighted sampling without replacement (Efraimidis and Spirakis 2006), the weight being the square of the length.
     found.sort(key=lambda term: rng.random() ** (term[1] - term[0]) ** -2, reverse=True)
     chosen = sorted(found[: 1 + int(rng.random() * MOST_TERMS)])
+    return annotated(source, chosen)
+
+
+def insertions(text: str, terms: Iterable[tuple[int, int, str]]) -> list[tuple[int, str]]:
+    """What annotating ``terms``, (start, end, wanted) from left to right, writes into ``text``.
+
+    Returns:
+        (place in ``text``, what comes before the character at that place), from left to right.
+    """
+    inserted = []
+    for start, end, wanted in terms:
+        spaced = text[:start].endswith(" ")
+        inserted.append((start - spaced, TERM_OPEN if start else f"{TERM_OPEN} "))
+        inserted.append((end, f"{TERM_IS} {wanted}{TERM_CLOSE}"))
+    return inserted
+
+
+def annotated(text: str, terms: Iterable[tuple[int, int, str]]) -> str:
+    """``text`` with ``terms``, (start, end, wanted) from left to right, between marks."""
     pieces, done = [], 0
-    for start, end, wanted in chosen:
-        pieces.append(source[done:start])
-        pieces.append(annotation(source[start:end], wanted))
-        done = end
-    return "".join(pieces) + source[done:]
-
-
-def annotation(words: str, wanted: str) -> str:
-    """``words`` of a source with the translation that is ``wanted`` for them, between marks."""
-    return f"{TERM_OPEN}{words}{TERM_IS}{wanted}{TERM_CLOSE}"
+    for place, more in insertions(text, terms):
+        pieces += [text[done:place], more]
+        done = place
+    return "".join(pieces) + text[done:]
 
 
 def _matches(source: str, target: str, dictionary: TermDictionary) -> list[tuple[int, int, str]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from translatotron_v.data.marks import TERM_CLOSE, TERM_IS, TERM_OPEN, strip_marks
-from translatotron_v.data.terms import annotation
+from translatotron_v.data.terms import annotated, insertions
 from translatotron_v.errors import UserError
 
 _HEADER = ("source", "target")
@@ -106,30 +106,23 @@ class Glossary:
 
     def insertions(self, text: str) -> list[tuple[int, str]]:
         """What `annotate` writes into the text, as (place in the text, what comes before that place), in order."""
-        inserted = []
-        for start, end, wanted in self.find(text):
-            inserted += [(start, TERM_OPEN), (end, f"{TERM_IS}{wanted}{TERM_CLOSE}")]
-        return inserted
+        return insertions(text, self.find(text))
 
     def annotate(self, text: str) -> str:
         """The text with the translation that is wanted behind each term, between marks (`data.marks`)."""
-        pieces, done = [], 0
-        for start, end, wanted in self.find(text):
-            pieces += [text[done:start], annotation(text[start:end], wanted)]
-            done = end
-        return "".join(pieces) + text[done:]
+        return annotated(text, self.find(text))
 
 
-def asked_terms(annotated: str, answer: str) -> list[Term]:
-    """Each annotation of a source, and whether its translation stands in the answer: whole words, whatever their case.
+def asked_terms(source: str, answer: str) -> list[Term]:
+    """Each annotation of a source text, and whether the answer has its translation: whole words, whatever their case.
 
     A translation that is wanted twice has to stand there twice.
     """
     terms, counts = [], dict[str, int]()
-    for source, wanted in _ASKED.findall(annotated):
+    for words, wanted in _ASKED.findall(source):
         folded = " ".join(wanted.split()).casefold()
         counts[folded] = counts.get(folded, 0) + 1
-        terms.append(Term(source, wanted, occurrences(folded, answer) >= counts[folded]))
+        terms.append(Term(words.strip(), wanted.strip(), occurrences(folded, answer) >= counts[folded]))
     return terms
 
 
