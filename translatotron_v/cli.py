@@ -19,6 +19,7 @@ from translatotron_v.shipped import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
     from translatotron_v.inference.files import Job, Outcome
+    from translatotron_v.inference.glossary import Glossary, Term
     from translatotron_v.inference.loaded import BlockTranslation, LoadedTranslator
     from translatotron_v.inference.pipeline import Translator
 
@@ -174,6 +175,10 @@ def _add_text_options(group: "argparse._ArgumentGroup") -> None:
                        help=f"shipped weights or a checkpoint ({DEFAULT_WEIGHTS})")  # fmt: skip
     group.add_argument("--to", dest="target_language", metavar="LANG", help="target language (as trained)")
     group.add_argument("--beams", type=positive, metavar="N", help="beam width, 1: greedy (as the weights say)")
+    group.add_argument(
+        "--glossary", metavar="FILE",
+        help="translate the words of FILE (TSV or CSV: source, target; an empty target leaves the word) as it says",
+    )  # fmt: skip
 
 
 def _add_device_options(group: "argparse._ArgumentGroup") -> None:
@@ -236,6 +241,7 @@ def _translate(options: argparse.Namespace) -> int:
     from translatotron_v.inference.files import plan_jobs
 
     jobs = plan_jobs(options.inputs, options.output, compare=options.compare)
+    options.glossary = _read_glossary(options)
     outcomes = _run_jobs(_load(options), jobs, options, as_json=options.json)
     return _summarise(outcomes, file=sys.stderr if options.json else sys.stdout)
 
@@ -255,14 +261,24 @@ def _load_text_mode(options: argparse.Namespace) -> "LoadedTranslator":
 def _text(options: argparse.Namespace) -> int:
     from translatotron_v.evaluation.lines import translate_file
 
+    glossary = _read_glossary(options)
     loaded, source, target = _load_text_mode(options), Path(options.input), Path(options.output)
     beams = options.beams or loaded.config.model.text_decoder.beams
-    written, lines = translate_file(
+    written = translate_file(
         loaded, source, target, options.target_language or "", beams=beams, batch_size=options.batch_size,
-        restart=options.force,
+        restart=options.force, glossary=glossary,
     )  # fmt: skip
-    print(f"{written} of {lines} lines translated into {target}")
+    print(f"{written.now} of {written.lines} lines translated into {target}")
+    if glossary is not None:
+        print(f"glossary: {sum(term.used for term in written.terms)} of {len(written.terms)} terms as it says")
     return 0
+
+
+def _read_glossary(options: argparse.Namespace) -> "Glossary | None":
+    """The glossary, where one is given; read before the weights are loaded."""
+    from translatotron_v.inference.glossary import Glossary
+
+    return None if options.glossary is None else Glossary.from_file(options.glossary)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -274,6 +290,7 @@ def _demo(options: argparse.Namespace) -> int:
     sheet = Path(options.output) / "sheet.png"
     if sheet.exists() and not options.force:
         raise UserError(f"{sheet}: exists already; --force overwrites it")
+    options.glossary = _read_glossary(options)
     translator = _load(options)
     jobs = plan_jobs([str(examples / ("pages" if translator.takes_pages else "source"))], options.output)
     outcomes = _run_jobs(translator, jobs, options, printed=len(jobs))
@@ -326,6 +343,7 @@ def _run_jobs(
         source_language=options.source_language, target_language=options.target_language,
         beams=options.beams, image_steps=options.image_steps,
         top_k=options.top_k, temperature=options.temperature, seed=options.seed, debug=options.debug,
+        glossary=options.glossary,
     )  # fmt: skip
     outcomes: list[Outcome] = []
     hidden = True if len(jobs) == 1 else None  # None: hidden unless standard error is a terminal
@@ -360,6 +378,10 @@ def _report(outcome: "Outcome", as_json: bool, whole: bool) -> None:
         reasons = ", ".join(f"{left.count(reason)} {reason}" for reason in dict.fromkeys(left))
         print(f"warning: {source}: {len(left)} of {len(translation.blocks)} blocks left as they were ({reasons})",
               file=sys.stderr)  # fmt: skip
+    if translation is not None and (unused := [term for term in translation.terms if not term.used]):
+        wanted = ", ".join(f"{term.source}: {term.target}" for term in unused)
+        print(f"warning: {source}: {len(unused)} of {len(translation.terms)} terms not as the glossary says ({wanted})",
+              file=sys.stderr)  # fmt: skip
     if translation is not None and translation.doubts:
         low = ", ".join(f"{name} {translation.scores[name]:.2f}" for name in translation.doubts)
         print(f"warning: {source}: low confidence ({low}); check the translation", file=sys.stderr)
@@ -377,6 +399,7 @@ def _as_dict(outcome: "Outcome") -> dict[str, Any]:
         "scores": {name: round(value, 4) for name, value in translation.scores.items()},
         "low_confidence": translation.doubts,
         "size": list(translation.image.size),
+        **({"terms": _terms(translation.terms)} if translation.terms else {}),
         **({"blocks": [_block(block) for block in translation.blocks]} if translation.blocks else {}),
     }
 
@@ -397,7 +420,13 @@ def _block(block: "BlockTranslation") -> dict[str, Any]:
         "size": block.size,
         "colour": list(block.colour),
         "angle": block.angle,
+        **({"terms": _terms(block.terms)} if block.terms else {}),
     }
+
+
+def _terms(terms: "Iterable[Term]") -> list[dict[str, Any]]:
+    """What a glossary asked for as JSON values."""
+    return [{"source": term.source, "target": term.target, "used": term.used} for term in terms]
 
 
 def _summarise(outcomes: "Iterable[Outcome]", file: Any) -> int:

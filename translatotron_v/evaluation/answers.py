@@ -16,6 +16,7 @@ from translatotron_v.errors import UserError
 from translatotron_v.evaluation.reading import progress
 from translatotron_v.inference import generate
 from translatotron_v.inference.generate import DecodedText
+from translatotron_v.inference.glossary import Glossary, Term, asked_terms, require_terms
 from translatotron_v.inference.loaded import LoadedTranslator, known_language
 from translatotron_v.models.translator import SourceStates
 
@@ -32,12 +33,14 @@ class Answers:
         transcripts: what a model trained by self-review (SSR) wrote of each source first; empty list for others.
         scores: mean log-probability (nats) of a piece, the end included; minus infinity where there is no page.
         lengths: pieces of each translation, without tags and end.
+        terms: what a glossary asked of each; empty list where there is none.
     """
 
     texts: list[str]
     transcripts: list[str] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
+    terms: list[list[Term]] = field(default_factory=list)
 
 
 def image_answers(
@@ -97,18 +100,23 @@ def text_answers(
     beams: int = 1,
     title: str = "translating texts",
     quiet: bool = False,
+    glossary: Glossary | None = None,
 ) -> Answers:
     """Translate texts in text mode; texts of like length share a batch.
 
     Args:
         sources: folded as pages show them (``data.pairs.fold``); cut to the longest text of training.
         target_language: the one that the checkpoint was trained for where none is given.
+        glossary: terms to translate as it says; texts that have terms annotated already (``data.terms``) need none.
 
     Raises:
-        UserError: the checkpoint has no text mode; otherwise as ``image_answers``.
+        UserError: the checkpoint has no text mode, or takes no glossary; otherwise as ``image_answers``.
     """
     require_text_mode(loaded)
     target = known_language(loaded, target_language or loaded.config.data.target_language)
+    if glossary is not None:
+        require_terms(loaded)
+        sources = [glossary.annotate(source) for source in sources]
     pieces = [loaded.vocabulary.encode(source) for source in sources]
     answers = Answers([""] * len(pieces), scores=[float("-inf")] * len(pieces), lengths=[0] * len(pieces))
     order = sorted(range(len(pieces)), key=lambda place: len(pieces[place]))
@@ -117,6 +125,8 @@ def text_answers(
             batch = [pieces[place] for place in places]
             decoded = generate.translate_pieces(loaded.model, loaded.vocabulary, batch, target, beams)
             _fill(answers, places, decoded)
+    if glossary is not None:
+        answers.terms = [asked_terms(source, text) for source, text in zip(sources, answers.texts, strict=True)]
     return answers
 
 

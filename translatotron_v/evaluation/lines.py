@@ -2,14 +2,24 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from translatotron_v.data.pairs import fold, read_text_lines
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.answers import text_answers
 from translatotron_v.evaluation.reading import progress
+from translatotron_v.inference.glossary import Glossary, Term
 from translatotron_v.inference.loaded import LoadedTranslator
 
 CHUNK = 1024  # lines that are translated and written together; within them like lengths share a batch
+
+
+class Written(NamedTuple):
+    """What became of a file: lines translated now, lines that it has, and what a glossary asked of the former."""
+
+    now: int
+    lines: int
+    terms: list[Term]
 
 
 def translate_file(
@@ -21,19 +31,18 @@ def translate_file(
     beams: int = 1,
     batch_size: int = 64,
     restart: bool = False,
-) -> tuple[int, int]:
+    glossary: Glossary | None = None,
+) -> Written:
     """Translate each line of a file; goes on after the lines that ``target`` holds already, unless told to restart.
 
     Lines are folded as the model's pages show text; an empty line stays empty.
-
-    Returns:
-        How many lines were translated now, and how many the file has.
 
     Raises:
         UserError: a file that cannot be read or written, or more lines in the target than in the source; otherwise as
             of ``text_answers``.
     """
     lines = [fold(line, loaded.config.page) for line in read_text_lines(source)]
+    terms: list[Term] = []
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         done = 0 if restart or not target.exists() else _whole_lines(target)
@@ -42,26 +51,33 @@ def translate_file(
         with open(target, "ab" if done else "wb") as file, progress(len(lines), "translating", False) as bar:
             bar.update(done)
             for chunk in _chunks(lines[done:]):
-                texts = _translate(loaded, chunk, target_language, beams, batch_size)
+                texts, asked = _translate(loaded, chunk, target_language, beams, batch_size, glossary)
+                terms += asked
                 file.write("".join(f"{text}\n" for text in texts).encode())
                 file.flush()
                 bar.update(len(chunk))
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}") from None
-    return len(lines) - done, len(lines)
+    return Written(len(lines) - done, len(lines), terms)
 
 
 def _translate(
-    loaded: LoadedTranslator, chunk: list[str], target_language: str, beams: int, batch_size: int
-) -> list[str]:
+    loaded: LoadedTranslator,
+    chunk: list[str],
+    target_language: str,
+    beams: int,
+    batch_size: int,
+    glossary: Glossary | None,
+) -> tuple[list[str], list[Term]]:
     places = [place for place, line in enumerate(chunk) if line]
+    sources = [chunk[place] for place in places]
     answers = text_answers(
-        loaded, [chunk[place] for place in places], target_language, beams=beams, batch_size=batch_size, quiet=True
+        loaded, sources, target_language, beams=beams, batch_size=batch_size, quiet=True, glossary=glossary
     )
     texts = [""] * len(chunk)
     for place, text in zip(places, answers.texts, strict=True):
         texts[place] = text
-    return texts
+    return texts, [term for terms in answers.terms for term in terms]
 
 
 def _chunks(lines: list[str]) -> Iterator[list[str]]:

@@ -3,7 +3,7 @@
 Shapes: B batch, E beams, T pieces, C characters, N image tokens, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,6 +16,9 @@ from translatotron_v.errors import UserError
 from translatotron_v.inference.drawing import fill_image, generate_image
 from translatotron_v.models.text_decoder import TextDecoder
 from translatotron_v.models.translator import SourceStates, TranslatotronV
+
+# What is to be written into a text that was read: (place in it, what comes before the character there), in order.
+Insertions = Callable[[str], Sequence[tuple[int, str]]]
 
 
 @dataclass
@@ -74,6 +77,7 @@ def generate(
     transcribe: bool = False,
     image_steps: int = 0,
     families: Tensor | None = None,
+    insertions: Insertions | None = None,
 ) -> Generated:
     """Translate pages: read, write the text, draw the picture.
 
@@ -88,11 +92,12 @@ def generate(
         transcribe: the model was trained by SSR: it writes its transcript first (see ``generate_answer``).
         image_steps: passes of parallel decoding (see ``fill_image``); 0 writes one token after the other.
         families: (B,), the fonts to draw in; by default those that the pages are set in.
+        insertions: see ``look``.
 
     Raises:
         UserError: an unknown language, or parallel decoding with ``top_k`` above 1.
     """
-    source = look(model, vocabulary, pixels)
+    source = look(model, vocabulary, pixels, insertions)
     if texts is None:
         decoded = generate_answer(
             model,
@@ -216,10 +221,13 @@ def reading_scores(logits: Tensor) -> list[float]:
     return means.masked_fill(count == 0, float("-inf")).tolist()
 
 
-def look(model: TranslatotronV, vocabulary: Vocabulary, pixels: Tensor) -> SourceStates:
+def look(
+    model: TranslatotronV, vocabulary: Vocabulary, pixels: Tensor, insertions: Insertions | None = None
+) -> SourceStates:
     """Image mode: what the decoders and heads see of pages (B, channels, H, W) in [0, 1].
 
     With ``model.bridge=read`` the text encoder gets the pieces that the CTC head reads, with the places where it did.
+    What ``insertions`` writes into each text, such as the terms of a glossary, stands on the page nowhere.
     """
     source = model.see(pixels)
     if model.config.bridge != "read":
@@ -229,11 +237,34 @@ def look(model: TranslatotronV, vocabulary: Vocabulary, pixels: Tensor) -> Sourc
     longest = model.config.text_encoder.max_length
     rows = []
     for text, frames in read:
-        places = [frame // model.config.ctc_frames for frame in frames]
+        places: list[int | None] = [frame // model.config.ctc_frames for frame in frames]
+        if insertions is not None:
+            text, places = insert(text, places, insertions(text))
         spans = vocabulary.encode_spans(text)[: longest - 1]
-        rows.append([*((piece, places[start], places[end - 1]) for piece, start, end in spans), (EOS, 1, 0)])
+        rows.append([*((piece, *_span(places[start:end])) for piece, start, end in spans), (EOS, *_NOWHERE)])
     pieces, first, last = (pad([[span[part] for span in row] for row in rows]).to(pixels.device) for part in range(3))
     return model.understand(source, pieces, pieces != PAD, first, last)
+
+
+def insert(
+    text: str, places: Sequence[int | None], insertions: Sequence[tuple[int, str]]
+) -> tuple[str, list[int | None]]:
+    """A text of which each character has a place, with others written into it that have none."""
+    parts, where, done = [], list[int | None](), 0
+    for start, more in insertions:
+        parts += [text[done:start], more]
+        where += [*places[done:start], *[None] * len(more)]
+        done = start
+    return "".join(parts) + text[done:], [*where, *places[done:]]
+
+
+_NOWHERE = (1, 0)  # first and last state of a piece that was not read from any
+
+
+def _span(places: Sequence[int | None]) -> tuple[int, int]:
+    """The first and the last place of those that there are."""
+    known = [place for place in places if place is not None]
+    return (known[0], known[-1]) if known else _NOWHERE
 
 
 @torch.inference_mode()

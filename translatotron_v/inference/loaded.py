@@ -10,6 +10,7 @@ from PIL import Image
 from translatotron_v.arguments import PRECISIONS
 from translatotron_v.config import Config, load_config
 from translatotron_v.errors import UserError
+from translatotron_v.inference.glossary import Term
 
 if TYPE_CHECKING:  # the models import timm, which takes seconds: only loading one pays for it
     from translatotron_v.data.vocabulary import Vocabulary
@@ -114,6 +115,7 @@ class BlockTranslation:
     angle: float = 0.0  # degrees, positive where lines fall towards the right
     language: str = ""  # that it was taken for; empty where nothing tells
     left: str = ""  # why it was left as it was; empty where it was translated
+    terms: tuple[Term, ...] = ()  # what a glossary asked for
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ class Translation:
     scores: dict[str, float]  # "text" and "image": geometric mean of the token probabilities, in [0, 1]
     blocks: tuple[BlockTranslation, ...] = ()  # in reading order, of weights that translate whole pages
     debug: dict[str, Image.Image] = field(default_factory=dict)  # name -> what the pipeline saw, where it was asked
+    terms: tuple[Term, ...] = ()  # what a glossary asked for, and whether `text` has it
 
     @property
     def doubts(self) -> list[str]:

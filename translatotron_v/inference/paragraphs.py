@@ -16,6 +16,7 @@ from torch import Tensor
 
 from translatotron_v.config import ModelConfig
 from translatotron_v.inference.generate import generate, read_ctc_frames, reading_scores
+from translatotron_v.inference.glossary import Glossary, Term, asked_terms
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.page.compose import Word
 from translatotron_v.page.strips import LINE, Run, Strip, pack, words_of
@@ -39,6 +40,7 @@ class Paragraph:
         drawn: the strips (96, 512) that the model wrote, ink in [0, 1].
         scores: "text" and "image" of each sentence or part of one, mean log-probability (nats).
         reading: mean log-probability (nats) of the letters that were read; None: unread.
+        terms: what a glossary asked for.
     """
 
     runs: list[Run]
@@ -50,6 +52,7 @@ class Paragraph:
     drawn: list[np.ndarray] = field(default_factory=list)
     scores: list[dict[str, float]] = field(default_factory=list)
     reading: float | None = None
+    terms: list[Term] = field(default_factory=list)
 
     @property
     def translation(self) -> str:
@@ -113,15 +116,23 @@ def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], b
 
 @torch.inference_mode()
 def translate_paragraphs(
-    loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], batch_size: int, **options: Any
+    loaded: LoadedTranslator,
+    paragraphs: Sequence[Paragraph],
+    batch_size: int,
+    *,
+    glossary: Glossary | None = None,
+    **options: Any,
 ) -> None:
     """Translate and draw the sentences of paragraphs that were read, in place.
 
     Args:
         batch_size: strips at a time.
+        glossary: terms to translate as it says.
         options: what ``generate`` takes.
     """
     model, vocabulary = loaded.model, loaded.vocabulary
+    if glossary is not None:
+        options["insertions"] = glossary.insertions
     asked = [(paragraph, strip) for paragraph in paragraphs for strip in paragraph.sentences]
     for part in batches(asked, batch_size):
         families = [model.config.families.index(paragraph.family) for paragraph, _ in part if paragraph.family]
@@ -134,6 +145,8 @@ def translate_paragraphs(
             paragraph.drawn.append(drawn[place])
             paragraph.words += words_of(drawn[place], len(made.texts[place].split()))
             paragraph.scores.append({"text": made.text_scores[place], "image": made.image_scores[place]})
+            if glossary is not None:
+                paragraph.terms += asked_terms(glossary.annotate(made.sources[place]), made.texts[place])
 
 
 def assign(texts: list[str], strip: Strip, read: str, frames: Sequence[int], config: ModelConfig) -> None:

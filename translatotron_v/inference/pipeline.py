@@ -12,6 +12,7 @@ from PIL import Image
 
 from translatotron_v.arguments import SYSTEMS
 from translatotron_v.errors import UserError
+from translatotron_v.inference.glossary import Glossary, asked_terms, require_terms
 from translatotron_v.inference.loaded import SEPARATOR, LoadedTranslator, Translation, known_language, load_translator
 from translatotron_v.inference.pictures import Fitted, fit, fit_back, open_picture, to_plain
 from translatotron_v.shipped import DEFAULT_WEIGHTS, find_weights
@@ -142,6 +143,7 @@ class Translator:
         temperature: float = 1.0,
         seed: int | None = None,
         debug: bool = False,
+        glossary: Glossary | str | Path | None = None,
     ) -> list[Translation]:
         """Translate pictures in batches, in their order.
 
@@ -154,10 +156,12 @@ class Translator:
                 token. As the weights' config says where it is not given, token by token when sampling.
             top_k, temperature, seed: sampling of the image tokens; top_k 1 is greedy.
             debug: keep what the pipeline saw in `Translation.debug`, of weights that translate whole pages.
+            glossary: terms and their translations, or the file that holds them; see `Translation.terms`.
 
         Raises:
             UserError: a picture that cannot be read, a language the model has no tag for, a batch size below 1, image
-                steps for weights not trained for them, or more of them than there are tokens.
+                steps for weights not trained for them, or more of them than there are tokens; a glossary that cannot
+                be read, or for weights that take none.
         """
         if batch_size is None:
             batch_size = self.batch_size
@@ -177,6 +181,11 @@ class Translator:
             )
         if image_steps and self.system != SYSTEMS[0]:
             raise UserError(f"image steps are for the end-to-end model; the system {self.system} draws token by token")
+        if glossary is not None:
+            if self.system != SYSTEMS[0]:
+                raise UserError(f"a glossary is for the end-to-end model; the system {self.system} takes none")
+            require_terms(self.loaded, pictures=True)
+            glossary = glossary if isinstance(glossary, Glossary) else Glossary.from_file(glossary)
         options: dict[str, Any] = {
             **languages,
             "beams": self.loaded.config.model.text_decoder.beams if beams is None else beams,
@@ -184,6 +193,7 @@ class Translator:
             "top_k": top_k,
             "temperature": temperature,
             "seed": seed,
+            **({} if glossary is None else {"glossary": glossary}),
         }
         answers: list[Translation] = []
         for start in range(0, len(images), batch_size):
@@ -197,7 +207,11 @@ class Translator:
         return answers
 
     @torch.inference_mode()
-    def _translate_batch(self, batch: list[Fitted], **options: Any) -> list[Translation]:
+    def _translate_batch(
+        self, batch: list[Fitted], glossary: Glossary | None = None, **options: Any
+    ) -> list[Translation]:
+        if glossary is not None:
+            options["insertions"] = glossary.insertions
         pixels = torch.from_numpy(np.stack([fitted.pixels for fitted in batch]))  # (B, H, W, C)
         pixels = rearrange(pixels, "b h w c -> b c h w").to(self.loaded.device)
         with self.loaded.arithmetic():
@@ -214,6 +228,9 @@ class Translator:
                     "text": math.exp(generated.text_scores[index]),
                     "image": math.exp(generated.image_scores[index]),
                 },
+                terms=()
+                if glossary is None
+                else tuple(asked_terms(glossary.annotate(generated.sources[index]), generated.texts[index])),
             )
             for index, fitted in enumerate(batch)
         ]

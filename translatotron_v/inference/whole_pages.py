@@ -186,6 +186,7 @@ class PageTranslator:
             source_text="\n".join(block.source_text for block in blocks if block.source_text),
             scores={name: min(block.scores[name] for block in done) for name in names} if done else {},
             blocks=tuple(blocks),
+            terms=tuple(term for block in done for term in block.terms),
             debug=_debug(page, lines, works) if debug else {},
         )
 
@@ -216,6 +217,7 @@ def _report(work: Work) -> BlockTranslation:
         angle=round(work.block.angle, 1),
         language=work.language,
         left=work.left,
+        terms=() if work.left else tuple(paragraph.terms),
     )
 
 
