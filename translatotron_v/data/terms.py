@@ -73,7 +73,7 @@ def annotate(source: str, target: str, dictionary: TermDictionary, rng: random.R
 
     It takes about 0.2 ms for a sentence of 20 words on one core.
     """
-    found = _matches(source, target, dictionary)
+    found = matching_terms(source, target, dictionary)
     if not found:
         return source
     # Weighted sampling without replacement (Efraimidis and Spirakis 2006), the weight being the square of the length.
@@ -105,8 +105,13 @@ def annotated(text: str, terms: Iterable[tuple[int, int, str]]) -> str:
     return "".join(pieces) + text[done:]
 
 
-def _matches(source: str, target: str, dictionary: TermDictionary) -> list[tuple[int, int, str]]:
-    """Every term that could be annotated: (start, end) in ``source`` and the wanted text."""
+def matching_terms(
+    source: str, target: str, dictionary: TermDictionary, names: bool = True
+) -> list[tuple[int, int, str]]:
+    """Every term of ``source`` whose translation ``target`` has: (start, end) in ``source``, and what ``target`` says.
+
+    Long ones first; without ``names`` only those of the dictionary.
+    """
     there = _runs(target)
     taken = [match.span() for match in _ANNOTATION.finditer(source)]
     wanted_taken: list[tuple[int, int]] = []
@@ -117,7 +122,8 @@ def _matches(source: str, target: str, dictionary: TermDictionary) -> list[tuple
         for start, end in spans:
             if not _free(start, end, taken):
                 continue
-            wanted = _wanted(source[start:end], phrase, target, there, dictionary, wanted_taken)
+            words = source[start:end] if names else None
+            wanted = _wanted(words, phrase, target, there, dictionary, wanted_taken)
             if wanted is not None:
                 taken.append((start, end))
                 wanted_taken.append(wanted)
@@ -126,14 +132,14 @@ def _matches(source: str, target: str, dictionary: TermDictionary) -> list[tuple
 
 
 def _wanted(
-    words: str,
+    words: str | None,
     phrase: str,
     target: str,
     there: dict[str, list[tuple[int, int]]],
     dictionary: TermDictionary,
     taken: list[tuple[int, int]],
 ) -> tuple[int, int] | None:
-    """Where ``target`` has a translation of ``phrase`` (``words`` case-folded), or ``words`` themselves."""
+    """Where ``target`` has ``words`` themselves, or else a translation of ``phrase``, case-folded."""
     for start, end in there.get(phrase, ()):
         if target[start:end] == words and _free(start, end, taken):
             return start, end

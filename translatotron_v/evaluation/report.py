@@ -102,7 +102,7 @@ def as_json(report: Report) -> str:
 def write(
     report: Report, folder: Path, pictures: Callable[[str], Sequence[Image.Image | None]], titles: Sequence[str]
 ) -> list[Path]:
-    """Write `scores.json`, `scores.md`, `samples.csv` and `worst.png`.
+    """Write `scores.json`, `scores.md`, `samples.csv` and, where there are any worst samples, `worst.png`.
 
     Args:
         folder: is made if need be.
@@ -122,6 +122,8 @@ def write(
             writer.writerows(report.rows)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    if not report.worst:
+        return paths[:3]
     save_picture(contact_sheet([pictures(name) for name in report.worst], titles), paths[3])
     return paths
 
