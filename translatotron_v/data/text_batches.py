@@ -170,7 +170,7 @@ class MixtureText(Dataset[Batch]):
         if data.misread:
             source = misread(source, data.misread, rng)
         if self.marks and corpus.case == "lower":
-            source = LOWER + source
+            source = f"{LOWER} {source}"
         return source, target
 
 
