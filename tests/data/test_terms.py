@@ -22,7 +22,7 @@ ENTRIES = [
 
 
 def seen(text: str) -> str:
-    """The text with marks that can be read: ``Am< Bahnhof| station>``."""
+    """The text with marks that can be read: ``Am < Bahnhof| station>``."""
     return text.replace(TERM_OPEN, "<").replace(TERM_IS, "|").replace(TERM_CLOSE, ">")
 
 
@@ -69,7 +69,7 @@ def test_one_to_three_terms_without_overlap() -> None:
             assert depth in (0, 1)
         assert text.count(TERM_OPEN) == text.count(TERM_IS) == text.count(TERM_CLOSE)
         plain = "".join(part.split(TERM_IS)[0] for part in text.replace(TERM_CLOSE, TERM_OPEN).split(TERM_OPEN))
-        assert plain.strip() == source
+        assert plain.replace("  ", " ").strip() == source
     assert counts == {1, 2, 3}
 
 
@@ -79,14 +79,14 @@ def test_marks_that_stand_already_are_left_alone() -> None:
     assert annotate(done, "The station is shut", dictionary, random.Random(0)) == done
     source = f"{LOWER}frische {LITERALS[0]} Luft"
     result = annotate(source, f"fresh {LITERALS[0]} air", dictionary, random.Random(0))
-    assert seen(result) == f"{LOWER}frische {LITERALS[0]}< Luft| air>"
+    assert seen(result) == f"{LOWER}frische {LITERALS[0]} < Luft| air>"
     assert not set(strip_marks(result)) & set(MARKS)
 
 
 def test_where_marks_stand() -> None:
     text = "Luft am Bahnhof (Straße)"
     terms = [(0, 4, "air"), (8, 15, "railway station"), (17, 23, "Street")]
-    assert seen(annotated(text, terms)) == "< Luft| air> am< Bahnhof| railway station> (<Straße| Street>)"
+    assert seen(annotated(text, terms)) == "< Luft| air> am < Bahnhof| railway station> (< Straße| Street>)"
     assert annotated(text, []) == text
 
 
@@ -98,7 +98,7 @@ def test_a_wanted_word_has_the_pieces_that_it_has_in_the_target() -> None:
     )
     opening, is_, closing = (source.index(vocabulary.specials[mark]) for mark in (TERM_OPEN, TERM_IS, TERM_CLOSE))
     assert source[is_ + 1 : closing] == target[-(closing - is_ - 1) :]
-    assert source[:opening] + source[opening + 1 : is_] == vocabulary.encode("am Bahnhof")
+    assert source[opening + 1 : is_] == vocabulary.encode("am Bahnhof")[-(is_ - opening - 1) :]
 
 
 def test_nothing_to_annotate_and_the_same_for_the_same_seed() -> None:

@@ -1,6 +1,5 @@
 """Glossaries: files, where terms are found, and whether an answer has them."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -23,8 +22,7 @@ GLOSSARY = Glossary(
 
 def seen(text: str) -> str:
     """The text with marks that can be read, ``am <Gleis|track>``, and without the spaces that they bring."""
-    text = text.strip().replace(f"{TERM_OPEN} ", TERM_OPEN).replace(f"{TERM_IS} ", TERM_IS)
-    text = re.sub(f"(?<=[^ (/]){TERM_OPEN}", f" {TERM_OPEN}", text)
+    text = text.replace(f"{TERM_OPEN} ", TERM_OPEN).replace(f"{TERM_IS} ", TERM_IS)
     return text.replace(TERM_OPEN, "<").replace(TERM_IS, "|").replace(TERM_CLOSE, ">")
 
 

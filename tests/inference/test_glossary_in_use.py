@@ -57,7 +57,7 @@ def test_terms_on_a_picture_carry_no_states(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(model, "understand", lambda *arguments: seen.update(given=arguments) or arguments[0])
     look(model, MARKED, torch.rand(1, 1, 16, 128), GLOSSARY.insertions)
     _, pieces, _, first, last = seen["given"]
-    annotated = f"ein{TERM_OPEN} hund{TERM_IS} hound{TERM_CLOSE}"
+    annotated = f"ein {TERM_OPEN} hund{TERM_IS} hound{TERM_CLOSE}"
     assert pieces.tolist() == [[*MARKED.encode(annotated), EOS]]
     spans = list(zip(pieces[0].tolist(), first[0].tolist(), last[0].tolist(), strict=True))
     read = [(piece, start, end) for piece, start, end in spans if start <= end]
@@ -89,7 +89,7 @@ def test_text_mode_is_given_terms(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(decoding, "translate_pieces", told)
     answers = text_answers(loaded, ["ein hund", "ein mann"], quiet=True, glossary=GLOSSARY)
     assert sorted(given) == sorted(
-        [MARKED.encode(f"ein{TERM_OPEN} hund{TERM_IS} hound{TERM_CLOSE}"), MARKED.encode("ein mann")]
+        [MARKED.encode(f"ein {TERM_OPEN} hund{TERM_IS} hound{TERM_CLOSE}"), MARKED.encode("ein mann")]
     )
     assert answers.terms == [[Term("hund", "hound", True)], []]
     (tmp_path / "in.de").write_text("ein hund\n\nhund und baum\n", encoding="utf-8")

@@ -1,11 +1,11 @@
 """Terms in training text: source words that carry the translation that is wanted (Dinu et al. 2019, arXiv:1906.01105).
 
-A model that saw ``Der< Bahnhof| station> ist zu.`` beside ``The station is closed.`` often enough learns to write what
-an annotation asks for, so that at inference a glossary's wish is only a matter of writing it into the source. The
+A model that saw ``Der < Bahnhof| station> ist zu.`` beside ``The station is closed.`` often enough learns to write
+what an annotation asks for, so that at inference a glossary's wish is only a matter of writing it into the source. The
 source words stay in front of the wanted ones ("append" in that paper), between marks of ``data/marks.py``.
 
-The first mark stands before the space of its word, and the wanted words begin with one, for a mark cuts the text in
-two: so both are cut into the same pieces as elsewhere, and what is wanted has the pieces that the target has.
+A mark cuts the text in two; the space after it lets words be cut into the same pieces as elsewhere, so that what is
+wanted has the pieces that the target has.
 
 What is annotated in training comes out right by construction: only translations which the target itself has are asked
 for, in the very form that they have there. Words that both sides share (names) are annotated with themselves, from
@@ -90,9 +90,7 @@ def insertions(text: str, terms: Iterable[tuple[int, int, str]]) -> list[tuple[i
     """
     inserted = []
     for start, end, wanted in terms:
-        spaced = text[:start].endswith(" ")
-        inserted.append((start - spaced, TERM_OPEN if start else f"{TERM_OPEN} "))
-        inserted.append((end, f"{TERM_IS} {wanted}{TERM_CLOSE}"))
+        inserted += [(start, f"{TERM_OPEN} "), (end, f"{TERM_IS} {wanted}{TERM_CLOSE}")]
     return inserted
 
 
