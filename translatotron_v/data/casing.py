@@ -11,6 +11,7 @@ from typing import Literal
 
 from translatotron_v.data.literals import find_literals
 from translatotron_v.data.marks import MARKS, TERM_CLOSE, TERM_IS
+from translatotron_v.data.sentences import is_abbreviation
 
 Case = Literal["", "upper", "title"]  # of a text; "" is an ordinary one, which stays as it is
 
@@ -67,7 +68,8 @@ def fold_case(text: str, language: str = "de") -> tuple[str, Case]:
     for found in words:
         word = found.group()
         parts.append(text[end : found.start()])
-        parts.append(word if _is_acronym(word) else _lower(word, language if case == "upper" else ""))
+        kept_word = _is_acronym(word) and not (text[found.end() :][:1] == "." and is_abbreviation(word, language))
+        parts.append(word if kept_word else _lower(word, language if case == "upper" else ""))
         end = found.end()
     return "".join([*parts, text[end:]]), case
 

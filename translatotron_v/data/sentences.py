@@ -170,6 +170,11 @@ def split_sentences(text: str, language: str = "de") -> list[str]:
     return [text[start:end] for start, end in _sentences(text, 0, len(text), language)]
 
 
+def is_abbreviation(word: str, language: str = "de") -> bool:
+    """Whether a word (without its full stop) is one of the abbreviations that are known of a language."""
+    return word.lower() in _SHORT.get(language, frozenset())
+
+
 def is_wordless(text: str) -> bool:
     """Whether a text holds no letter: nothing but digits, punctuation and symbols."""
     return not any(sign.isalpha() for sign in text)
