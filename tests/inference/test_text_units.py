@@ -2,11 +2,20 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 
+from tests.small import TEXTS, small
 from translatotron_v.data.marks import LITERALS, TERM_CLOSE, TERM_IS, TERM_OPEN
+from translatotron_v.data.vocabulary import Vocabulary
+from translatotron_v.evaluation.answers import text_answers
+from translatotron_v.inference.generate import translate_pieces
+from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.text_units import Answer, Prepared, prepare, translate_texts
+from translatotron_v.models.translator import TranslatotronV
 
 
 def shown(text: str) -> str:
@@ -79,3 +88,49 @@ def test_characters_are_traced_to_the_source() -> None:
             assert there == prepared.literals[LITERALS.index(sign)].text
         else:
             assert there.lower().replace("ss", "ß") == sign or there.lower() == sign
+
+
+@pytest.fixture(scope="module")
+def marked() -> LoadedTranslator:
+    """A translator without training whose vocabulary has marks."""
+    config = small()
+    vocabulary = Vocabulary.build(TEXTS, 60, marks=True)
+    torch.manual_seed(0)
+    model = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count).eval()
+    return LoadedTranslator(model, vocabulary, config, Path())
+
+
+def test_answers_hold_every_literal_whatever_the_model_writes(marked: LoadedTranslator) -> None:
+    texts = ["hund 5 ist 7", "• hund\n• 12", "12.30", "hund"]
+    found = text_answers(marked, texts, quiet=True)
+    assert all(literal in found.texts[0] for literal in ("5", "7"))
+    assert found.texts[1].startswith("• ") and found.texts[1].endswith("\n• 12")
+    assert found.texts[2] == "12.30" and found.lengths[2] == 0
+    assert not set("".join(found.texts)) & set(LITERALS)
+    assert found.unwritable[0] == [sign for sign in "57" if sign not in marked.vocabulary.characters]
+
+
+def test_without_marks_texts_go_as_they_are(marked: LoadedTranslator) -> None:
+    plain = Vocabulary.build(TEXTS, 60)
+    loaded = replace(marked, vocabulary=plain)
+    pieces = [plain.encode("HUND 5. Der")]
+    expected = translate_pieces(marked.model, plain, pieces, "en").texts
+    assert text_answers(loaded, ["HUND 5. Der"], quiet=True).texts == expected
+
+
+def test_a_hypothesis_that_is_accepted_is_taken(marked: LoadedTranslator) -> None:
+    pieces = [marked.vocabulary.encode("hund"), marked.vocabulary.encode("der")]
+    best = translate_pieces(marked.model, marked.vocabulary, pieces, "en", 4)
+    others: list[str] = []
+
+    def other(text: str) -> bool:
+        others.append(text)
+        return text != best.texts[0]
+
+    chosen = translate_pieces(marked.model, marked.vocabulary, pieces, "en", 4, [other, lambda text: False])
+    assert chosen.texts[0] != best.texts[0] and chosen.texts[0] in others
+    assert chosen.scores[0] <= best.scores[0]
+    assert chosen.texts[1] == best.texts[1]  # none is accepted: the best
+    greedy = translate_pieces(marked.model, marked.vocabulary, pieces, "en", 1)
+    again = translate_pieces(marked.model, marked.vocabulary, pieces, "en", 1, [lambda text: True, lambda text: False])
+    assert again.texts[0] == greedy.texts[0] and again.texts[1] == best.texts[1]
