@@ -257,10 +257,14 @@ def _text(options: argparse.Namespace) -> int:
 
     loaded, source, target = _load_text_mode(options), Path(options.input), Path(options.output)
     beams = options.beams or loaded.config.model.text_decoder.beams
-    written, lines = translate_file(
+    written, lines, foreign = translate_file(
         loaded, source, target, options.target_language or "", beams=beams, batch_size=options.batch_size,
         restart=options.force,
     )  # fmt: skip
+    for line, signs in list(foreign.items())[:PRINTED]:
+        print(f"{source}:{line}: the model cannot write {' '.join(signs)}", file=sys.stderr)
+    if len(foreign) > PRINTED:
+        print(f"and {len(foreign) - PRINTED} more lines hold characters that it cannot write", file=sys.stderr)
     print(f"{written} of {lines} lines translated into {target}")
     return 0
 

@@ -1,8 +1,8 @@
 """A text file to a text file in text mode, line by line: translations, and back-translations to train on."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
+from translatotron_v.data.marks import strip_marks
 from translatotron_v.data.pairs import fold, read_text_lines
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.answers import text_answers
@@ -21,19 +21,21 @@ def translate_file(
     beams: int = 1,
     batch_size: int = 64,
     restart: bool = False,
-) -> tuple[int, int]:
+) -> tuple[int, int, dict[int, str]]:
     """Translate each line of a file; goes on after the lines that ``target`` holds already, unless told to restart.
 
     Lines are folded as the model's pages show text; an empty line stays empty.
 
     Returns:
-        How many lines were translated now, and how many the file has.
+        How many lines were translated now, how many the file has, and for each line that was translated now (counted
+        from 1) and holds characters that the vocabulary cannot write, those characters.
 
     Raises:
         UserError: a file that cannot be read or written, or more lines in the target than in the source; otherwise as
             of ``text_answers``.
     """
-    lines = [fold(line, loaded.config.page) for line in read_text_lines(source)]
+    lines = [fold(strip_marks(line), loaded.config.page) for line in read_text_lines(source)]
+    foreign: dict[int, str] = {}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         done = 0 if restart or not target.exists() else _whole_lines(target)
@@ -41,19 +43,21 @@ def translate_file(
             raise UserError(f"{target}: has {done} lines, more than the {len(lines)} of {source}; --force begins anew")
         with open(target, "ab" if done else "wb") as file, progress(len(lines), "translating", False) as bar:
             bar.update(done)
-            for chunk in _chunks(lines[done:]):
-                texts = _translate(loaded, chunk, target_language, beams, batch_size)
+            for start in range(done, len(lines), CHUNK):
+                chunk = lines[start : start + CHUNK]
+                texts, unwritable = _translate(loaded, chunk, target_language, beams, batch_size)
+                foreign |= {start + place + 1: "".join(signs) for place, signs in unwritable.items() if signs}
                 file.write("".join(f"{text}\n" for text in texts).encode())
                 file.flush()
                 bar.update(len(chunk))
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}") from None
-    return len(lines) - done, len(lines)
+    return len(lines) - done, len(lines), foreign
 
 
 def _translate(
     loaded: LoadedTranslator, chunk: list[str], target_language: str, beams: int, batch_size: int
-) -> list[str]:
+) -> tuple[list[str], dict[int, list[str]]]:
     places = [place for place, line in enumerate(chunk) if line]
     answers = text_answers(
         loaded, [chunk[place] for place in places], target_language, beams=beams, batch_size=batch_size, quiet=True
@@ -61,12 +65,7 @@ def _translate(
     texts = [""] * len(chunk)
     for place, text in zip(places, answers.texts, strict=True):
         texts[place] = text
-    return texts
-
-
-def _chunks(lines: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(lines), CHUNK):
-        yield lines[start : start + CHUNK]
+    return texts, dict(zip(places, answers.unwritable, strict=True))
 
 
 def _whole_lines(path: Path) -> int:
