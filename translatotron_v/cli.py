@@ -268,6 +268,11 @@ def _text(options: argparse.Namespace) -> int:
         loaded, source, target, options.target_language or "", beams=beams, batch_size=options.batch_size,
         restart=options.force, glossary=glossary,
     )  # fmt: skip
+    foreign = written.foreign
+    for line, signs in list(foreign.items())[:PRINTED]:
+        print(f"{source}:{line}: the model cannot write {' '.join(signs)}", file=sys.stderr)
+    if len(foreign) > PRINTED:
+        print(f"and {len(foreign) - PRINTED} more lines hold characters that it cannot write", file=sys.stderr)
     print(f"{written.now} of {written.lines} lines translated into {target}")
     if glossary is not None:
         print(f"glossary: {sum(term.used for term in written.terms)} of {len(written.terms)} terms as it says")

@@ -102,6 +102,14 @@ def test_english_ordinals_take_the_ending_of_their_number() -> None:
     answer = f"On the {LITERALS[0]}th floor on the {LITERALS[1]}rd and {LITERALS[2]}nd day"
     assert restore(answer, literals) == "On the 3rd floor on the 21st and 12th day"
 
+    assert restore(answer.upper(), literals) == "ON THE 3RD FLOOR ON THE 21ST AND 12TH DAY"
+
+
+def test_what_nobody_can_write_is_a_literal() -> None:
+    masked, literals = mask("Hallo \U0001f600 \U0001f600 um 5, \U0001f600!", "\U0001f600")
+    assert shown(masked) == "Hallo <0> um <1>, <2>!"
+    assert [literal.kind for literal in literals] == ["foreign", "number", "foreign"]
+
 
 def test_unknown_placeholders_are_dropped() -> None:
     assert restore(f"a {LITERALS[7]}b", mask("5")[1]) == "a b"

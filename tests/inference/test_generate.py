@@ -331,7 +331,7 @@ def test_beams_behind_transcripts_of_different_lengths(
     model = reviewer if seed is None else untrained(seed)
     source = model.see(sheets)
     greedy = answer_of(model, sheets)
-    ids, scores = _beam_search_by_length(model.text_decoder, source, greedy.prefixes, 1, True)
+    ids, scores = _beam_search_by_length(model.text_decoder, VOCABULARY, source, greedy.prefixes, 1, True)
     assert ids == greedy.ids and scores == pytest.approx(greedy.scores, rel=1e-4)
     beams = answer_of(model, sheets, beams=4)
     assert beams.prefixes == greedy.prefixes  # the transcript is greedy in any case

@@ -126,7 +126,7 @@ _LITERAL = re.compile(
 _HINT = re.compile(r"[\d@#½¼¾⅓⅔{]|://|\w\.\w|%[a-z]")
 _TERM = re.compile(f"{TERM_OPEN}[^{TERM_CLOSE}]*{TERM_CLOSE}")
 _MARK = re.compile(f"[{LITERALS[0]}-{LITERALS[-1]}]")
-_ORDINAL = re.compile(f"([{LITERALS[0]}-{LITERALS[-1]}])(st|nd|rd|th)\\b")
+_ORDINAL = re.compile(f"([{LITERALS[0]}-{LITERALS[-1]}])(st|nd|rd|th)\\b", re.IGNORECASE)
 
 
 def find_literals(text: str) -> list[Literal]:
@@ -140,13 +140,18 @@ def find_literals(text: str) -> list[Literal]:
     ]
 
 
-def mask(text: str) -> tuple[str, list[Literal]]:
+def mask(text: str, foreign: str = "") -> tuple[str, list[Literal]]:
     """The text with placeholders 0, 1, 2, .. for its literals, and the literals in that order.
 
-    The first 16 are masked, as many as there are placeholders; the others stay as they are, and so do those within an
-    annotated term (``data.marks.TERM_OPEN``), whose words are the user's.
+    ``foreign`` are characters that nobody here can write (a smiley, another script): runs of them are literals, too,
+    and so are not lost. The first 16 are masked, as many as there are placeholders; the others stay as they are, and so
+    do those within an annotated term (``data.marks.TERM_OPEN``), whose words are the user's.
     """
     found = find_literals(text)
+    if foreign and (strange := re.compile(f"[{re.escape(foreign)}]+(?: +[{re.escape(foreign)}]+)*")).search(text):
+        others = (Literal(one.start(), one.end(), "foreign", one.group()) for one in strange.finditer(text))
+        apart = (one for one in others if all(one.end <= it.start or it.end <= one.start for it in found))
+        found = sorted([*found, *apart])
     if found and TERM_OPEN in text:
         terms = [term.span() for term in _TERM.finditer(text)]
         found = [one for one in found if all(one.end <= start or end <= one.start for start, end in terms)]
@@ -165,7 +170,8 @@ def restore(text: str, literals: Sequence[Literal]) -> str:
     def ending(found: re.Match[str]) -> str:
         index = LITERALS.index(found[1])
         whole = index < len(literals) and literals[index].text.isdecimal()
-        return found[1] + (_ordinal_ending(int(literals[index].text)) if whole else found[2])
+        right = _ordinal_ending(int(literals[index].text)) if whole else found[2]
+        return found[1] + (right.upper() if found[2].isupper() else right)
 
     def literal(found: re.Match[str]) -> str:
         index = LITERALS.index(found[0])

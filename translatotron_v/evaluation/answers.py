@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.pages import to_pixels
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.reading import progress
@@ -18,6 +19,7 @@ from translatotron_v.inference import generate
 from translatotron_v.inference.generate import DecodedText
 from translatotron_v.inference.glossary import Glossary, Term, asked_terms, require_terms
 from translatotron_v.inference.loaded import LoadedTranslator, known_language
+from translatotron_v.inference.text_units import Answer, Prepared, as_it_is, translate_texts
 from translatotron_v.models.translator import SourceStates
 
 Page = np.ndarray  # (H, W, C) uint8
@@ -34,6 +36,8 @@ class Answers:
         scores: mean log-probability (nats) of a piece, the end included; minus infinity where there is no page.
         lengths: pieces of each translation, without tags and end.
         terms: what a glossary asked of each; empty list where there is none.
+        unwritable: characters of each source text that the vocabulary cannot write; with marks they stand in the
+            translation nevertheless, as a number does. Of text mode only.
     """
 
     texts: list[str]
@@ -41,6 +45,7 @@ class Answers:
     scores: list[float] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     terms: list[list[Term]] = field(default_factory=list)
+    unwritable: list[list[str]] = field(default_factory=list)
 
 
 def image_answers(
@@ -96,17 +101,21 @@ def text_answers(
     sources: Sequence[str],
     target_language: str = "",
     *,
+    source_language: str = "",
     batch_size: int = 64,
     beams: int = 1,
     title: str = "translating texts",
     quiet: bool = False,
     glossary: Glossary | None = None,
 ) -> Answers:
-    """Translate texts in text mode; texts of like length share a batch.
+    """Translate texts in text mode; sentences of like length share a batch.
+
+    With a vocabulary that knows marks each sentence is folded and masked (``inference.text_units``); with an older one
+    texts go through as they are.
 
     Args:
-        sources: folded as pages show them (``data.pairs.fold``); cut to the longest text of training.
-        target_language: the one that the checkpoint was trained for where none is given.
+        sources: folded as pages show them (``data.pairs.fold``); sentences are cut to the longest text of training.
+        target_language, source_language: those that the checkpoint was trained for where none is given.
         glossary: terms to translate as it says; texts that have terms annotated already (``data.terms``) need none.
 
     Raises:
@@ -117,17 +126,35 @@ def text_answers(
     if glossary is not None:
         require_terms(loaded)
         sources = [glossary.annotate(source) for source in sources]
-    pieces = [loaded.vocabulary.encode(source) for source in sources]
-    answers = Answers([""] * len(pieces), scores=[float("-inf")] * len(pieces), lengths=[0] * len(pieces))
-    order = sorted(range(len(pieces)), key=lambda place: len(pieces[place]))
-    with _inference(loaded):
-        for places in _batches(order, batch_size, title, quiet):
-            batch = [pieces[place] for place in places]
-            decoded = generate.translate_pieces(loaded.model, loaded.vocabulary, batch, target, beams)
-            _fill(answers, places, decoded)
-    if glossary is not None:
-        answers.terms = [asked_terms(source, text) for source, text in zip(sources, answers.texts, strict=True)]
-    return answers
+    vocabulary = loaded.vocabulary
+    language = source_language or loaded.config.data.source_language
+
+    def translate(sentences: Sequence[Prepared]) -> list[Answer]:
+        pieces = [vocabulary.encode(sentence.text) for sentence in sentences]
+        order = sorted(range(len(pieces)), key=lambda place: len(pieces[place]))
+        found = [Answer("")] * len(pieces)
+        with _inference(loaded):
+            for places in _batches(order, batch_size, title, quiet):
+                accepts = [sentences[place].accepts for place in places] if marked else None
+                batch = [pieces[place] for place in places]
+                decoded = generate.translate_pieces(loaded.model, vocabulary, batch, target, beams, accepts)
+                for place, text, score, ids in zip(places, decoded.texts, decoded.scores, decoded.ids, strict=True):
+                    found[place] = Answer(text, score, len(ids))
+        return found
+
+    if marked := vocabulary.knows(LITERALS[0]):
+        answers = translate_texts(sources, translate, language, vocabulary.unwritable)
+    else:
+        answers = translate([as_it_is(source) for source in sources])
+    return Answers(
+        [answer.text for answer in answers],
+        scores=[answer.score for answer in answers],
+        lengths=[answer.length for answer in answers],
+        terms=[asked_terms(source, answer.text) for source, answer in zip(sources, answers, strict=True)]
+        if glossary is not None
+        else [],
+        unwritable=[vocabulary.unwritable(source) for source in sources],
+    )
 
 
 def transcripts(

@@ -19,6 +19,9 @@ from translatotron_v.models.translator import SourceStates, TranslatotronV
 
 # What is to be written into a text that was read: (place in it, what comes before the character there), in order.
 Insertions = Callable[[str], Sequence[tuple[int, str]]]
+Hypothesis = tuple[float, list[int]]  # mean log-probability (nats) of a piece, and pieces without tags and end
+Accepts = Callable[[str], bool]  # whether a text will do, such as one that holds each placeholder of its source once
+SECOND_BEAMS = 4  # of the search for an answer that is accepted, where the greedy one is not
 
 
 @dataclass
@@ -277,30 +280,66 @@ def generate_text(
     language: str,
     beams: int = 1,
     cached: bool = True,
+    accepts: Sequence[Accepts] | None = None,
 ) -> DecodedText:
     """Write text from a memory (B, S, D); ``task`` and ``language`` are the tags that the decoder starts from.
 
-    A transcript (task ``ocr``) also ends where the decoder would go on to translate.
+    A transcript (task ``ocr``) also ends where the decoder would go on to translate. With ``accepts``, one for each
+    row, the best hypothesis that is accepted is the answer, and the best of all only where none is; rows whose greedy
+    answer is not accepted are searched again with ``SECOND_BEAMS``.
     """
     _check_beams(beams)
     tags = [vocabulary.tag(task), vocabulary.tag(language)]
-    prompts = torch.tensor([tags] * memory.shape[0], device=memory.device)
-    scorer = _PieceScorer(decoder, vocabulary, memory, mask, beams, cached, transcribes=task == "ocr")
-    search = _greedy if beams == 1 else _beam_search
-    ids, scores = search(scorer, prompts, decoder.max_length - len(tags), beams)
+    longest = decoder.max_length - len(tags)
+    found: dict[int, list[Hypothesis]] = {}
+    rows = list(range(memory.shape[0]))
+    for width in dict.fromkeys((beams, max(beams, SECOND_BEAMS)) if accepts is not None else (beams,)):
+        seen = (memory, mask) if not found else (memory[rows], None if mask is None else mask[rows])
+        prompts = torch.tensor([tags] * len(rows), device=memory.device)
+        scorer = _PieceScorer(decoder, vocabulary, *seen, width, cached, transcribes=task == "ocr")
+        if width == 1:
+            hypotheses = [[one] for one in zip(*reversed(_greedy(scorer, prompts, longest, width)), strict=True)]
+        else:
+            hypotheses = _beam_hypotheses(scorer, prompts, longest, width)
+        found |= dict(zip(rows, hypotheses, strict=True))
+        if accepts is None:
+            break
+        spelled = {row: [vocabulary.decode(ids) for _, ids in found[row]] for row in rows}
+        rows = [row for row in rows if not any(map(accepts[row], spelled[row]))]
+        if not rows or beams > 1:
+            break
+    ids, scores = [], []
+    for row, ranked in sorted(found.items()):
+        best = ranked[0]
+        if accepts is not None:
+            best = next((one for one in ranked if accepts[row](vocabulary.decode(one[1]))), best)
+        scores.append(best[0])
+        ids.append(best[1])
     return DecodedText(ids, [vocabulary.decode(row) for row in ids], scores, prefixes=[tags] * len(ids))
 
 
 @torch.inference_mode()
 def translate_pieces(
-    model: TranslatotronV, vocabulary: Vocabulary, pieces: Sequence[Sequence[int]], target_language: str, beams: int = 1
+    model: TranslatotronV,
+    vocabulary: Vocabulary,
+    pieces: Sequence[Sequence[int]],
+    target_language: str,
+    beams: int = 1,
+    accepts: Sequence[Accepts] | None = None,
 ) -> DecodedText:
-    """Text mode: translate source texts given as pieces, cut to the longest that it takes."""
+    """Text mode: translate source texts given as pieces, cut to the longest that it takes; see ``generate_text``."""
     longest = model.config.text_encoder.max_length - 1
     ids = pad([[*row[:longest], EOS] for row in pieces]).to(next(model.parameters()).device)
     source = model.read(ids, ids != PAD)
     return generate_text(
-        model.text_decoder, vocabulary, source.memory, source.mask, "translate", target_language, beams
+        model.text_decoder,
+        vocabulary,
+        source.memory,
+        source.mask,
+        "translate",
+        target_language,
+        beams,
+        accepts=accepts,
     )
 
 
@@ -315,6 +354,7 @@ def generate_answer(
     transcribe: bool = False,
     beams: int = 1,
     cached: bool = True,
+    accepts: Sequence[Accepts] | None = None,
 ) -> DecodedText:
     """Translate what was seen or read and, with ``transcribe``, write down the source first (SSR, arXiv 2507.08309).
 
@@ -324,7 +364,7 @@ def generate_answer(
     decoder = model.text_decoder
     if not transcribe:
         return generate_text(
-            decoder, vocabulary, source.memory, source.mask, "translate", target_language, beams, cached
+            decoder, vocabulary, source.memory, source.mask, "translate", target_language, beams, cached, accepts
         )
     _check_beams(beams)
     opening = [vocabulary.tag("ocr"), vocabulary.tag(source_language)]
@@ -483,7 +523,17 @@ def _beam_search_by_length(
 def _beam_search(
     scorer: _PieceScorer, prompts: Tensor, longest: int, beams: int
 ) -> tuple[list[list[int]], list[float]]:
-    """Beam search that ranks by the mean log-probability of a piece; a page ends when its beams cannot improve."""
+    """The best of ``_beam_hypotheses`` for each page: pieces, and mean log-probability."""
+    best = [ranked[0] for ranked in _beam_hypotheses(scorer, prompts, longest, beams)]
+    return [row for _, row in best], [score for score, _ in best]
+
+
+def _beam_hypotheses(scorer: _PieceScorer, prompts: Tensor, longest: int, beams: int) -> list[list[Hypothesis]]:
+    """Beam search that ranks by the mean log-probability of a piece; a page ends when its beams cannot improve.
+
+    Returns:
+        The finished hypotheses of each page, the best first; where none is finished, the best that is not.
+    """
     device = prompts.device
     batch, given = prompts.shape
     prefix = prompts.repeat_interleave(beams, 0)
@@ -510,5 +560,5 @@ def _beam_search(
     results = []
     for page, found in enumerate(finished):
         row = prefix[page * beams, given:].tolist()
-        results.append(max(found) if found else (float(total[page, 0]) / len(row), row))
-    return [row for _, row in results], [score for score, _ in results]
+        results.append(sorted(found, reverse=True) if found else [(float(total[page, 0]) / len(row), row)])
+    return results

@@ -206,6 +206,42 @@ class Translator:
                 answers += self._translate_batch([fit(picture, canvas) for picture in pictures], **options)
         return answers
 
+    def translate_texts(
+        self,
+        texts: Sequence[str],
+        *,
+        source_language: str | None = None,
+        target_language: str | None = None,
+        batch_size: int = 64,
+        beams: int | None = None,
+    ) -> list[str]:
+        """Translate texts in text mode: sentence by sentence, literals and list markers in place.
+
+        Args:
+            texts: lines or paragraphs; lines of a list are parted by line ends.
+            source_language, target_language, beams: as of `translate`.
+            batch_size: sentences at a time.
+
+        Raises:
+            UserError: weights without text mode, a language the model has no tag for, or a number below 1.
+        """
+        from translatotron_v.data.marks import strip_marks
+        from translatotron_v.data.pairs import fold
+        from translatotron_v.evaluation.answers import text_answers
+
+        settings = self.loaded.config
+        given = ["\n".join(fold(strip_marks(line), settings.page) for line in text.splitlines()) for text in texts]
+        answers = text_answers(
+            self.loaded,
+            given,
+            target_language or "",
+            source_language=source_language or "",
+            batch_size=batch_size,
+            beams=settings.model.text_decoder.beams if beams is None else beams,
+            quiet=True,
+        )
+        return answers.texts
+
     @torch.inference_mode()
     def _translate_batch(
         self, batch: list[Fitted], glossary: Glossary | None = None, **options: Any
