@@ -42,6 +42,7 @@ def seen(text: str) -> str:
         ("Café  Blau", "<Café  Blau|Café  Blau>"),
         ("www.gleis.de, gleis.de/x und info@gleis.de", "www.gleis.de, gleis.de/x und info@gleis.de"),
         ("", ""),
+        ("Gleis\nNord, Café\nBlau", "<Gleis|track>\nNord, Café\nBlau"),  # none across lines
         ("Gleis Gleis Nord Gleis", "<Gleis|track> <Gleis Nord|north platform> <Gleis|track>"),
     ],
 )

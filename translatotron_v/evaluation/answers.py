@@ -35,6 +35,8 @@ class Answers:
         transcripts: what a model trained by self-review (SSR) wrote of each source first; empty list for others.
         scores: mean log-probability (nats) of a piece, the end included; minus infinity where there is no page.
         lengths: pieces of each translation, without tags and end.
+        certainties: mean log-probability (nats) of the letters that the CTC head read on each page, as of ``scores``;
+            empty list for texts, and for models without one.
         terms: what a glossary asked of each; empty list where there is none.
         unwritable: characters of each source text that the vocabulary cannot write; with marks they stand in the
             translation nevertheless, as a number does. Of text mode only.
@@ -44,6 +46,7 @@ class Answers:
     transcripts: list[str] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
+    certainties: list[float] = field(default_factory=list)
     terms: list[list[Term]] = field(default_factory=list)
     unwritable: list[list[str]] = field(default_factory=list)
 
@@ -77,6 +80,7 @@ def image_answers(
         transcripts=[""] * len(pages) if loaded.transcribes else [],
         scores=[float("-inf")] * len(pages),
         lengths=[0] * len(pages),
+        certainties=[float("-inf")] * len(pages) if loaded.model.ctc_head is not None else [],
     )
     with _inference(loaded):
         for places, source in _seen(loaded, pages, batch_size, title, quiet):
@@ -90,6 +94,10 @@ def image_answers(
                 beams=beams,
             )
             _fill(answers, places, decoded)
+            if answers.certainties:
+                sure = generate.reading_scores(loaded.model.ctc_logits(source))
+                for place, certainty in zip(places, sure, strict=True):
+                    answers.certainties[place] = certainty
             if loaded.transcribes:
                 for place, transcript in zip(places, decoded.transcripts, strict=True):
                     answers.transcripts[place] = transcript

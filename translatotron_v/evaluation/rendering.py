@@ -164,11 +164,18 @@ def render_split(
     Raises:
         UserError: the corpus or the split is missing; fonts for pages that are stored.
     """
-    drawing = drawing or Drawing()
     pairs = read_split(config, split)
     pairs = pairs[:limit] if limit else pairs
     if not pairs:
         raise UserError(f"{config.data.folder}: split {split!r} is empty")
+    return render_pairs(pairs, config, blank_source, drawing)
+
+
+def render_pairs(
+    pairs: Sequence[TextPair], config: Config, blank_source: bool = False, drawing: Drawing | None = None
+) -> list[TestPage]:
+    """Render pairs as `render_split` does."""
+    drawing = drawing or Drawing()
     draw = {"strips": _strips, "mix": _mix, "blocks": _blocks}[drawing.pages]
     with one_family_of_errors():
         rendered = draw(pairs, config, drawing)

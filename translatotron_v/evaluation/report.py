@@ -17,7 +17,14 @@ from translatotron_v.metrics import Score
 
 Row = Mapping[str, str | float | None]  # of the CSV
 
-_DECIMALS = {"CER": 4, "MSE": 4, "SSIM": 4, "accuracy": 4, "length ratio": 3}  # by metric; the others show two
+_DECIMALS = {
+    "CER": 4,
+    "MSE": 4,
+    "SSIM": 4,
+    "accuracy": 4,
+    "length ratio": 3,
+    "ECE": 4,
+}  # by metric; the others show two
 _SHOWN = 10  # names that a note lists
 
 

@@ -100,7 +100,8 @@ class Glossary:
                 run = tokens[place : place + count]
                 wanted = self._targets.get(" ".join(token for token, _, _ in run))
                 start, end = run[0][1], run[-1][2]
-                if wanted is not None and not any(start <= first < end for first, _ in closed):
+                crosses = "\n" in text[start:end] or any(start <= first < end for first, _ in closed)
+                if wanted is not None and not crosses:
                     found.append((start, end, wanted or text[start:end]))
                     break
             else:

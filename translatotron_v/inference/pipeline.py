@@ -185,7 +185,7 @@ class Translator:
             if self.system != SYSTEMS[0]:
                 raise UserError(f"a glossary is for the end-to-end model; the system {self.system} takes none")
             require_terms(self.loaded, pictures=True)
-            glossary = glossary if isinstance(glossary, Glossary) else Glossary.from_file(glossary)
+            glossary = _as_glossary(glossary)
         options: dict[str, Any] = {
             **languages,
             "beams": self.loaded.config.model.text_decoder.beams if beams is None else beams,
@@ -214,16 +214,18 @@ class Translator:
         target_language: str | None = None,
         batch_size: int = 64,
         beams: int | None = None,
+        glossary: Glossary | str | Path | None = None,
     ) -> list[str]:
         """Translate texts in text mode: sentence by sentence, literals and list markers in place.
 
         Args:
             texts: lines or paragraphs; lines of a list are parted by line ends.
-            source_language, target_language, beams: as of `translate`.
+            source_language, target_language, beams, glossary: as of `translate`.
             batch_size: sentences at a time.
 
         Raises:
-            UserError: weights without text mode, a language the model has no tag for, or a number below 1.
+            UserError: weights without text mode, a language the model has no tag for, a number below 1, or a glossary
+                that cannot be read, or for weights that take none.
         """
         from translatotron_v.data.marks import strip_marks
         from translatotron_v.data.pairs import fold
@@ -239,6 +241,7 @@ class Translator:
             batch_size=batch_size,
             beams=settings.model.text_decoder.beams if beams is None else beams,
             quiet=True,
+            glossary=_as_glossary(glossary),
         )
         return answers.texts
 
@@ -282,6 +285,10 @@ def choose_device(name: Literal["auto"] | str = "auto") -> str:
         reason = str(error).split("\n")[0].split(". ")[0]
         raise UserError(f"device {name!r} cannot be used here: {reason}") from None
     return name
+
+
+def _as_glossary(glossary: Glossary | str | Path | None) -> Glossary | None:
+    return Glossary.from_file(glossary) if isinstance(glossary, (str, Path)) else glossary
 
 
 def _as_picture(image: Picture) -> Image.Image:
