@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translatotron_v import __version__
-from translatotron_v.arguments import PRECISIONS, SYSTEMS, not_negative, positive
+from translatotron_v.arguments import PRECISIONS, SYSTEMS, not_negative, positive, probability
 from translatotron_v.errors import UserError
 from translatotron_v.shipped import DEFAULT_WEIGHTS
 
@@ -202,6 +202,10 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         "--system-weights", default="", metavar="RUN",
         help="of its text-to-image or pixel model (runs/small/text_to_image, runs/small/pixels)",
     )  # fmt: skip
+    model.add_argument(
+        "--min-confidence", type=probability, default=0.0, metavar="P",
+        help="leave blocks as they are whose translation is right with a smaller probability (0: translate all)",
+    )  # fmt: skip
     model.add_argument("--top-k", type=positive, default=1, metavar="K", help="sample image tokens from the best K (1)")
     model.add_argument("--temperature", type=float, default=1.0, metavar="T", help="of that sampling (1.0)")
     model.add_argument("--seed", type=int, metavar="N", help="of that sampling")
@@ -348,7 +352,7 @@ def _run_jobs(
         source_language=options.source_language, target_language=options.target_language,
         beams=options.beams, image_steps=options.image_steps,
         top_k=options.top_k, temperature=options.temperature, seed=options.seed, debug=options.debug,
-        glossary=options.glossary,
+        glossary=options.glossary, min_confidence=options.min_confidence,
     )  # fmt: skip
     outcomes: list[Outcome] = []
     hidden = True if len(jobs) == 1 else None  # None: hidden unless standard error is a terminal

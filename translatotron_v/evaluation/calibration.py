@@ -4,9 +4,9 @@ Texts of several domains are drawn as strips and translated, no picture drawn. O
 a domain) fits a map from scores to probabilities (`reliability.fit`), the other half tells how well it holds. The map
 goes into the checkpoint's folder, where inference finds it (`inference.certainty`).
 
-An answer counts as right when its sentence chrF, case folded, is at least ``RIGHT_CHRF``, and every literal (number,
-price, date ...) that source and reference share stands in it as often as in both. The former is a convention: scores
-of meaning would need a model that judges.
+An answer counts as right when its sentence chrF, case folded, is at least that of LF+ (`metrics.language`), and every
+literal (number, price, date ...) that source and reference share stands in it as often as in both. The former is a
+convention: a score of meaning would need a model that judges.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from translatotron_v.arguments import not_negative, positive
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.options import add_checkpoint, add_results, name_list, out_folder
+from translatotron_v.metrics.language import THRESHOLD
 from translatotron_v.metrics.score import Score
 
 if TYPE_CHECKING:  # torch and the models take seconds: only an evaluation pays for them
@@ -28,7 +29,6 @@ if TYPE_CHECKING:  # torch and the models take seconds: only an evaluation pays 
     from translatotron_v.inference.certainty import Calibration
     from translatotron_v.inference.loaded import LoadedTranslator
 
-RIGHT_CHRF = 50.0
 LIMIT = 400  # texts of a domain
 DIAGRAM = "calibration.png"
 CALIBRATED, RAW = "probability that an answer is right", "token probability of its text, taken for one"
@@ -59,7 +59,7 @@ class Judged:
         return self.reading, self.text, len(self.answer.split())
 
 
-def is_right(answer: str, source: str, reference: str, least_chrf: float = RIGHT_CHRF) -> bool:
+def is_right(answer: str, source: str, reference: str, least_chrf: float = THRESHOLD) -> bool:
     """Whether an answer is near enough to its reference, and has the literals that source and reference share."""
     from translatotron_v.metrics import chrf
 
@@ -82,13 +82,13 @@ def judge(
     seed: int = 0,
     beams: int = 1,
     batch_size: int = 32,
-    least_chrf: float = RIGHT_CHRF,
+    least_chrf: float = THRESHOLD,
     quiet: bool = False,
 ) -> list[Judged]:
     """Translate strips of texts of several domains, and judge the answers.
 
     Args:
-        domains: corpora, as of ``data.folder`` or files ``.tsv`` (``.gz``); each is one domain.
+        domains: corpora, each one domain: as of ``data.folder`` or files ``.tsv`` (``.gz``); see `named_domain`.
         split: of those that have several.
         limit: texts of a domain, drawn by ``seed``; those that fit no strip are left out.
 
@@ -106,15 +106,14 @@ def judge(
             f"{loaded.folder}: has no CTC head (model.ctc_frames is 0), so there is no score of its reading"
         )
     judged = []
-    for number, domain in enumerate(domains):
-        config = dataclasses.replace(loaded.config, data=dataclasses.replace(loaded.config.data, folder=domain))
+    for number, (name, path) in enumerate(map(named_domain, domains)):
+        config = dataclasses.replace(loaded.config, data=dataclasses.replace(loaded.config.data, folder=path))
         pairs = read_split(config, split or config.data.validation)
         order = np.random.default_rng((seed, number)).permutation(len(pairs))[:limit]
         pages = [
             page for page in render_pairs([pairs[place] for place in order], config) if page.source_page is not None
         ]
         shown = [page.source_page for page in pages]
-        name = domain_name(domain)
         answers = image_answers(loaded, shown, batch_size=batch_size, beams=beams, title=name, quiet=quiet)
         found = zip(pages, answers.texts, answers.certainties, answers.scores, strict=True)
         for index, (page, answer, reading, text) in enumerate(found):
@@ -123,9 +122,10 @@ def judge(
     return judged
 
 
-def domain_name(path: str) -> str:
-    """A corpus by the first part of its name: ``ted`` of ``data/ted.de-en.tsv.gz``."""
-    return Path(path).name.split(".")[0]
+def named_domain(text: str) -> tuple[str, str]:
+    """Name and path of ``NAME=PATH``; a path alone is named by its first part, ``ted`` of ``data/ted.de-en.tsv.gz``."""
+    name, equals, path = text.partition("=")
+    return (name, path) if equals else (Path(text).name.split(".")[0], text)
 
 
 def calibrate(judged: Sequence[Judged]) -> "tuple[Calibration, Report]":
@@ -196,8 +196,8 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--seed", type=not_negative, default=0, metavar="N", help="of that drawing (0)")
     parser.add_argument("--beams", type=positive, default=1, metavar="N", help="beams of translations (1: greedy)")
     parser.add_argument(
-        "--right-chrf", type=float, default=RIGHT_CHRF, metavar="C",
-        help=f"sentence chrF of an answer that counts as right ({RIGHT_CHRF:g})",
+        "--right-chrf", type=float, default=THRESHOLD, metavar="C",
+        help=f"sentence chrF of an answer that counts as right ({THRESHOLD:g})",
     )  # fmt: skip
     parser.add_argument("--no-store", action="store_true", help="leave the checkpoint's folder as it is")
     add_results(parser)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from translatotron_v.errors import UserError
+from translatotron_v.training.checkpoint import CALIBRATION as CALIBRATION
 
-CALIBRATION = "calibration.json"
 RIGHT = "right"  # the name of the probability among the scores of an answer
 FEATURES = ("reading", "text", "length")
 LEAST = -8.0  # mean log-probability (nats) that is told from none

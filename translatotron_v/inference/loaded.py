@@ -10,6 +10,7 @@ from PIL import Image
 from translatotron_v.arguments import PRECISIONS
 from translatotron_v.config import Config, load_config
 from translatotron_v.errors import UserError
+from translatotron_v.inference.certainty import RIGHT
 from translatotron_v.inference.glossary import Term
 
 if TYPE_CHECKING:  # the models import timm, which takes seconds: only loading one pays for it
@@ -18,7 +19,8 @@ if TYPE_CHECKING:  # the models import timm, which takes seconds: only loading o
 
 # Geometric means of the token probabilities below which an answer is doubted. Of 128 validation pages, 5 % score under
 # .25 in text and 1 % under .97 in image; gibberish and other languages mostly stay under .25, other sizes under .9.
-LOW_CONFIDENCE = {"text": 0.25, "image": 0.9}
+# Where calibration tells how probable it is that the text is right, what is more likely wrong is doubted instead.
+LOW_CONFIDENCE = {RIGHT: 0.5, "text": 0.25, "image": 0.9}
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,9 @@ class Translation:
     image: Image.Image  # translated, of the source's size
     text: str  # what the picture is meant to say
     source_text: str  # what the model read in the source
-    scores: dict[str, float]  # "text" and "image": geometric mean of the token probabilities, in [0, 1]
+    # "text" and "image": geometric mean of the token probabilities, in [0, 1]; of calibrated weights also "right": how
+    # probable it is that the text is right. Of several blocks, that of the worst.
+    scores: dict[str, float]
     blocks: tuple[BlockTranslation, ...] = ()  # in reading order, of weights that translate whole pages
     debug: dict[str, Image.Image] = field(default_factory=dict)  # name -> what the pipeline saw, where it was asked
     terms: tuple[Term, ...] = ()  # what a glossary asked for, and whether `text` has it
@@ -133,4 +137,5 @@ class Translation:
     @property
     def doubts(self) -> list[str]:
         """The scores that are low enough to warn about; empty for an answer to trust."""
-        return [name for name, limit in LOW_CONFIDENCE.items() if self.scores.get(name, 1.0) < limit]
+        low = [name for name, limit in LOW_CONFIDENCE.items() if self.scores.get(name, 1.0) < limit]
+        return [name for name in low if name != "text" or RIGHT not in self.scores]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from translatotron_v.config import ModelConfig
+from translatotron_v.inference.certainty import Calibration
 from translatotron_v.inference.generate import generate, read_ctc_frames, reading_scores
 from translatotron_v.inference.glossary import Glossary, Term, asked_terms
 from translatotron_v.inference.loaded import LoadedTranslator
@@ -67,6 +68,17 @@ class Paragraph:
         if self.reading is not None:
             worst["reading"] = self.reading
         return {name: math.exp(value) for name, value in worst.items()}
+
+    def certainty(self, calibration: Calibration) -> float | None:
+        """How probable it is that its translation is right: as that of its worst sentence; None without any."""
+        if self.reading is None:
+            return None
+        known = [
+            calibration.probability(self.reading, scores["text"], len(text.split()))
+            for text, scores in zip(self.translations, self.scores, strict=True)
+            if "text" in scores
+        ]
+        return min(known, default=None)
 
 
 @dataclass

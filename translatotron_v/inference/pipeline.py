@@ -12,6 +12,7 @@ from PIL import Image
 
 from translatotron_v.arguments import SYSTEMS
 from translatotron_v.errors import UserError
+from translatotron_v.inference.certainty import CALIBRATION
 from translatotron_v.inference.glossary import Glossary, asked_terms, require_terms
 from translatotron_v.inference.loaded import SEPARATOR, LoadedTranslator, Translation, known_language, load_translator
 from translatotron_v.inference.pictures import Fitted, fit, fit_back, open_picture, to_plain
@@ -144,6 +145,7 @@ class Translator:
         seed: int | None = None,
         debug: bool = False,
         glossary: Glossary | str | Path | None = None,
+        min_confidence: float = 0.0,
     ) -> list[Translation]:
         """Translate pictures in batches, in their order.
 
@@ -157,11 +159,14 @@ class Translator:
             top_k, temperature, seed: sampling of the image tokens; top_k 1 is greedy.
             debug: keep what the pipeline saw in `Translation.debug`, of weights that translate whole pages.
             glossary: terms and their translations, or the file that holds them; see `Translation.terms`.
+            min_confidence: blocks whose translation is right with a smaller probability (score "right") stay as they
+                are and say "doubtful"; of calibrated weights that translate whole pages.
 
         Raises:
             UserError: a picture that cannot be read, a language the model has no tag for, a batch size below 1, image
                 steps for weights not trained for them, or more of them than there are tokens; a glossary that cannot
-                be read, or for weights that take none.
+                be read, or for weights that take none; a minimal confidence outside [0, 1], or for weights without
+                calibration.
         """
         if batch_size is None:
             batch_size = self.batch_size
@@ -186,6 +191,7 @@ class Translator:
                 raise UserError(f"a glossary is for the end-to-end model; the system {self.system} takes none")
             require_terms(self.loaded, pictures=True)
             glossary = _as_glossary(glossary)
+        self._check_confidence(min_confidence)
         options: dict[str, Any] = {
             **languages,
             "beams": self.loaded.config.model.text_decoder.beams if beams is None else beams,
@@ -194,6 +200,7 @@ class Translator:
             "temperature": temperature,
             "seed": seed,
             **({} if glossary is None else {"glossary": glossary}),
+            **({"min_confidence": min_confidence} if min_confidence else {}),
         }
         answers: list[Translation] = []
         for start in range(0, len(images), batch_size):
@@ -205,6 +212,17 @@ class Translator:
                 canvas = self.loaded.config.model.canvas
                 answers += self._translate_batch([fit(picture, canvas) for picture in pictures], **options)
         return answers
+
+    def _check_confidence(self, least: float) -> None:
+        """Raises UserError for a minimal confidence that is none, or that nothing tells of."""
+        if not 0 <= least <= 1:
+            raise UserError(f"minimal confidence must be a probability from 0 to 1, not {least:g}")
+        if least and (self._pages is None or self._pages.calibration is None):
+            raise UserError(
+                f"{self.loaded.folder}: no {CALIBRATION} tells how probable it is that an answer is right, which a "
+                "minimal confidence goes by; python evaluate.py calibration makes one for weights that translate whole "
+                "pages"
+            )
 
     def translate_texts(
         self,
