@@ -65,6 +65,7 @@ class Muon(AdamW):
         state = self.state[parameter]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
+            state["step"] = torch.tensor(0.0)  # AdamW looks for it in whatever state it loads
         momentum = state["momentum"].lerp_(parameter.grad, 1 - self.momentum)
         update = orthogonalize(parameter.grad.lerp(momentum, self.momentum))
         parameter.mul_(1 - rate * weight_decay)
