@@ -9,17 +9,19 @@ import torch
 
 from tests.small import TEXTS, small
 from translatotron_v import cli
-from translatotron_v.data.marks import TERM_CLOSE, TERM_IS, TERM_OPEN
+from translatotron_v.data.marks import LITERALS, TERM_CLOSE, TERM_IS, TERM_OPEN
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.answers import text_answers
 from translatotron_v.evaluation.lines import translate_file
 from translatotron_v.inference import generate as decoding
 from translatotron_v.inference.files import Job, Outcome
-from translatotron_v.inference.generate import DecodedText, insert, look
+from translatotron_v.inference.generate import DecodedText
 from translatotron_v.inference.glossary import Glossary, Term, require_terms
 from translatotron_v.inference.loaded import BlockTranslation, LoadedTranslator, Translation
 from translatotron_v.inference.pipeline import Translator
+from translatotron_v.inference.source import look_and_read
+from translatotron_v.inference.text_units import insert, prepare
 from translatotron_v.models.translator import TranslatotronV
 
 MARKED = Vocabulary.build(TEXTS, 90, marks=True)
@@ -43,11 +45,25 @@ def spelling(text: str, frames: int) -> torch.Tensor:
 
 
 def test_text_that_is_written_into_another_has_no_place() -> None:
-    assert insert("abc", [4, 5, 6], [(0, "x"), (2, "yz"), (3, "!")]) == (
-        "xabyzc!",
-        [None, 4, 5, None, None, 6, None],
+    text, spans = insert("abc", [(0, "x"), (2, "yz"), (3, "!")])
+    assert text == "xabyzc!"
+    assert spans == [(0, 0), (0, 1), (1, 2), (2, 2), (2, 2), (2, 3), (3, 3)]
+    assert insert("abc", []) == ("abc", [(0, 1), (1, 2), (2, 3)])
+
+
+def test_terms_and_literals_of_one_sentence() -> None:
+    glossary = Glossary([("Hund", "hound"), ("Raum 5", "room five"), ("Ost", "")])
+    prepared = prepare("EIN HUND UM 12:30 IN RAUM 5", insertions=glossary.insertions)
+    assert prepared.text == (
+        f"ein {TERM_OPEN} hund{TERM_IS} hound{TERM_CLOSE} um {LITERALS[0]} in "
+        f"{TERM_OPEN} raum 5{TERM_IS} room five{TERM_CLOSE}"
     )
-    assert insert("abc", [4, 5, 6], []) == ("abc", [4, 5, 6])
+    assert [(one.text, one.start, one.end) for one in prepared.literals] == [("12:30", 12, 17)]
+    for sign, (start, end) in zip(prepared.text, prepared.spans, strict=True):
+        there = prepared.source[start:end]
+        assert there.lower() in (sign, "") or there == "12:30"
+    read = "".join(prepared.source[start:end] for start, end in prepared.spans)
+    assert read == prepared.source == "EIN HUND UM 12:30 IN RAUM 5"
 
 
 def test_terms_on_a_picture_carry_no_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +71,7 @@ def test_terms_on_a_picture_carry_no_states(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(model, "ctc_logits", lambda source: spelling("ein hund", 32))
     seen: dict[str, Any] = {}
     monkeypatch.setattr(model, "understand", lambda *arguments: seen.update(given=arguments) or arguments[0])
-    look(model, MARKED, torch.rand(1, 1, 16, 128), GLOSSARY.insertions)
+    look_and_read(model, MARKED, torch.rand(1, 1, 16, 128), insertions=GLOSSARY.insertions)
     _, pieces, _, first, last = seen["given"]
     annotated = f"ein {TERM_OPEN} hund{TERM_IS} hound{TERM_CLOSE}"
     assert pieces.tolist() == [[*MARKED.encode(annotated), EOS]]
@@ -71,10 +87,13 @@ def test_pictures_say_what_was_asked(tmp_path: Path, monkeypatch: pytest.MonkeyP
     loaded = translator(tmp_path)
     monkeypatch.setattr(loaded.model, "ctc_logits", lambda source: spelling("ein hund baum", 32))
     monkeypatch.setattr(
-        decoding, "generate_answer", lambda *_, **__: DecodedText([[5]], ["a Hound"], [-0.1], prefixes=[[1, 2]])
+        decoding,
+        "generate_answer",
+        lambda *_, **__: DecodedText([MARKED.encode("a dog")], ["a dog"], [-0.1], prefixes=[[1, 2]]),
     )
-    translation = Translator(loaded).translate([torch.zeros(16, 128, dtype=torch.uint8).numpy()], glossary=GLOSSARY)[0]
-    assert translation.terms == (Term("hund", "hound", True), Term("baum", "baum", False))
+    glossary = Glossary([("hund", "dog"), ("baum", "")])
+    translation = Translator(loaded).translate([torch.zeros(16, 128, dtype=torch.uint8).numpy()], glossary=glossary)[0]
+    assert translation.terms == (Term("hund", "dog", True), Term("baum", "baum", False))
     assert Translator(loaded).translate([torch.zeros(16, 128, dtype=torch.uint8).numpy()])[0].terms == ()
 
 

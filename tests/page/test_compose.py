@@ -7,12 +7,12 @@ from tests.page.pages import Taken, render, take_apart, tilt
 from translatotron_v.metrics import cer
 from translatotron_v.ocr import LineDetector, Reader, boxes_to_text
 from translatotron_v.page.blocks import Block
-from translatotron_v.page.compose import SHRUNK, Composed, compose, frame
+from translatotron_v.page.compose import SHRUNK, Composed, compose
 from translatotron_v.page.lines import Line
 from translatotron_v.page.profile import Setting
 from translatotron_v.page.separate import separate
 from translatotron_v.page.straighten import straighten
-from translatotron_v.page.strips import usual_gap
+from translatotron_v.page.strips import frame, usual_gap
 
 
 def put(pixels: np.ndarray, taken: Taken, others: list[Taken], repeat: int = 1) -> Composed:

@@ -79,7 +79,7 @@ def restore_case(translation: str, case: Case) -> str:
     if case == "upper":
         return translation.upper()
     if case == "title":
-        return re.sub(r"(?<!\S)[^\w\s]*\w", lambda found: found.group().upper(), translation)
+        return re.sub(rf"(?<!\S)[^\w\s{''.join(MARKS)}]*\w", lambda found: found.group().upper(), translation)
     return translation
 
 
@@ -101,7 +101,7 @@ def align(before: str, after: str) -> list[tuple[int, int]]:
 
 
 def _same(sign: str, other: str) -> bool:
-    return sign == other or sign.lower() == other
+    return sign == other or sign.lower() == other or (sign.isspace() and other.isspace())
 
 
 def _joined(text: str) -> str:

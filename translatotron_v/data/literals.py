@@ -160,12 +160,22 @@ def mask(text: str, foreign: str = "") -> tuple[str, list[Literal]]:
 
 
 def restore(text: str, literals: Sequence[Literal]) -> str:
-    """The text with every placeholder replaced by its literal; one that stands for none is dropped.
-
-    English ordinals take the ending of their number: the model saw a placeholder, and "3th" is not its fault.
-    """
+    """The text with every placeholder replaced by its literal; one that stands for none is dropped."""
     if not _MARK.search(text):
         return text
+
+    def literal(found: re.Match[str]) -> str:
+        index = LITERALS.index(found[0])
+        return literals[index].text if index < len(literals) else ""
+
+    return _MARK.sub(literal, right_ordinals(text, literals))
+
+
+def right_ordinals(text: str, literals: Sequence[Literal]) -> str:
+    """The text with placeholders, whose English ordinals have the ending of their number.
+
+    The model saw a placeholder and no number, so "3th" is not its fault. No character moves.
+    """
 
     def ending(found: re.Match[str]) -> str:
         index = LITERALS.index(found[1])
@@ -173,11 +183,7 @@ def restore(text: str, literals: Sequence[Literal]) -> str:
         right = _ordinal_ending(int(literals[index].text)) if whole else found[2]
         return found[1] + (right.upper() if found[2].isupper() else right)
 
-    def literal(found: re.Match[str]) -> str:
-        index = LITERALS.index(found[0])
-        return literals[index].text if index < len(literals) else ""
-
-    return _MARK.sub(literal, _ORDINAL.sub(ending, text))
+    return _ORDINAL.sub(ending, text)
 
 
 def complete(text: str, count: int) -> bool:

@@ -308,7 +308,7 @@ class Vocabulary:
                 break
         return written
 
-    def encode_characters(self, text: str) -> list[int]:
+    def encode_characters(self, text: Iterable[str]) -> list[int]:
         """Ids of the characters of a text; one that is not in the table is ``UNKNOWN``."""
         return [self._character_ids.get(character, UNKNOWN) for character in text]
 

@@ -19,6 +19,7 @@ from translatotron_v.inference import generate
 from translatotron_v.inference.generate import DecodedText
 from translatotron_v.inference.glossary import Glossary, Term, asked_terms, require_terms
 from translatotron_v.inference.loaded import LoadedTranslator, known_language
+from translatotron_v.inference.source import look_and_read, masks_readings
 from translatotron_v.inference.text_units import Answer, Prepared, as_it_is, translate_texts
 from translatotron_v.models.translator import SourceStates
 
@@ -82,8 +83,9 @@ def image_answers(
         lengths=[0] * len(pages),
         certainties=[float("-inf")] * len(pages) if loaded.model.ctc_head is not None else [],
     )
+    masked = masks_readings(loaded.model, loaded.vocabulary)
     with _inference(loaded):
-        for places, source in _seen(loaded, pages, batch_size, title, quiet):
+        for places, source, sentences in _seen(loaded, pages, batch_size, title, quiet, source_tag):
             decoded = generate.generate_answer(
                 loaded.model,
                 loaded.vocabulary,
@@ -92,7 +94,10 @@ def image_answers(
                 source_language=source_tag,
                 transcribe=loaded.transcribes,
                 beams=beams,
+                accepts=[sentence.accepts for sentence in sentences] if masked else None,
             )
+            if masked:
+                generate.finish_answers(loaded.vocabulary, decoded, sentences)
             _fill(answers, places, decoded)
             if answers.certainties:
                 sure = generate.reading_scores(loaded.model.ctc_logits(source))
@@ -133,7 +138,6 @@ def text_answers(
     target = known_language(loaded, target_language or loaded.config.data.target_language)
     if glossary is not None:
         require_terms(loaded)
-        sources = [glossary.annotate(source) for source in sources]
     vocabulary = loaded.vocabulary
     language = source_language or loaded.config.data.source_language
 
@@ -151,14 +155,18 @@ def text_answers(
         return found
 
     if marked := vocabulary.knows(LITERALS[0]):
-        answers = translate_texts(sources, translate, language, vocabulary.unwritable)
+        answers = translate_texts(
+            sources, translate, language, vocabulary.unwritable, None if glossary is None else glossary.insertions
+        )
     else:
         answers = translate([as_it_is(source) for source in sources])
     return Answers(
         [answer.text for answer in answers],
         scores=[answer.score for answer in answers],
         lengths=[answer.length for answer in answers],
-        terms=[asked_terms(source, answer.text) for source, answer in zip(sources, answers, strict=True)]
+        terms=[
+            asked_terms(glossary.annotate(source), answer.text) for source, answer in zip(sources, answers, strict=True)
+        ]
         if glossary is not None
         else [],
         unwritable=[vocabulary.unwritable(source) for source in sources],
@@ -180,7 +188,7 @@ def transcripts(
     read = [""] * len(pages)
     decoder = loaded.model.text_decoder
     with _inference(loaded):
-        for places, source in _seen(loaded, pages, batch_size, title, quiet):
+        for places, source, _ in _seen(loaded, pages, batch_size, title, quiet, language):
             decoded = generate.generate_text(
                 decoder, loaded.vocabulary, source.memory, source.mask, "ocr", language, beams
             )
@@ -202,7 +210,7 @@ def ctc_readings(
     language = known_language(loaded, source_language or loaded.config.data.source_language)
     read = [""] * len(pages)
     with _inference(loaded):
-        for places, source in _seen(loaded, pages, batch_size, title, quiet):
+        for places, source, _ in _seen(loaded, pages, batch_size, title, quiet, language):
             texts = generate.read_source(loaded.model, loaded.vocabulary, source, language)
             for place, text in zip(places, texts, strict=True):
                 read[place] = text
@@ -218,13 +226,16 @@ def require_text_mode(loaded: LoadedTranslator) -> None:
 
 
 def _seen(
-    loaded: LoadedTranslator, pages: Sequence[Page | None], batch_size: int, title: str, quiet: bool
-) -> Iterator[tuple[list[int], SourceStates]]:
-    """The pages that exist, in batches: their places, and what the model sees on them; run it under `_inference`."""
+    loaded: LoadedTranslator, pages: Sequence[Page | None], batch_size: int, title: str, quiet: bool, language: str
+) -> Iterator[tuple[list[int], SourceStates, list[Prepared]]]:
+    """The pages that exist, in batches: their places, what the model sees on them, and what it reads before it does.
+
+    Run it under `_inference`.
+    """
     present = [place for place, page in enumerate(pages) if page is not None]
     for places in _batches(present, batch_size, title, quiet):
         pixels = to_pixels(np.stack([page for place in places if (page := pages[place]) is not None]))
-        yield places, generate.look(loaded.model, loaded.vocabulary, pixels.to(loaded.device))
+        yield places, *look_and_read(loaded.model, loaded.vocabulary, pixels.to(loaded.device), language)
 
 
 def _batches(items: Sequence[Item], batch_size: int, title: str, quiet: bool) -> Iterator[list[Item]]:

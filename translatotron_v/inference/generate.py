@@ -3,22 +3,28 @@
 Shapes: B batch, E beams, T pieces, C characters, N image tokens, V vocabulary.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from translatotron_v.data.literals import repair
 from translatotron_v.data.pages import drawing_ids, longest_transcript, pad
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.inference.drawing import fill_image, generate_image
+from translatotron_v.inference.source import Prepare, look_and_read, masks_readings
+from translatotron_v.inference.source import look as look
+from translatotron_v.inference.source import read_ctc as read_ctc
+from translatotron_v.inference.source import read_ctc_frames as read_ctc_frames
+from translatotron_v.inference.source import reading_scores as reading_scores
+from translatotron_v.inference.spelling import Spelling, spell
+from translatotron_v.inference.text_units import Insertions, Prepared
 from translatotron_v.models.text_decoder import TextDecoder
 from translatotron_v.models.translator import SourceStates, TranslatotronV
 
-# What is to be written into a text that was read: (place in it, what comes before the character there), in order.
-Insertions = Callable[[str], Sequence[tuple[int, str]]]
 Hypothesis = tuple[float, list[int]]  # mean log-probability (nats) of a piece, and pieces without tags and end
 Accepts = Callable[[str], bool]  # whether a text will do, such as one that holds each placeholder of its source once
 SECOND_BEAMS = 4  # of the search for an answer that is accepted, where the greedy one is not
@@ -53,6 +59,7 @@ class Generated:
         image_ids: (B, N).
         pixels: (B, channels, H, W) in [0, 1].
         text_scores, image_scores: mean log-probability (nats) of a piece and of an image token.
+        spellings: how each translation was drawn, where literals go through as placeholders.
     """
 
     texts: list[str]
@@ -61,6 +68,7 @@ class Generated:
     pixels: Tensor
     text_scores: list[float] = field(default_factory=list)
     image_scores: list[float] = field(default_factory=list)
+    spellings: list[Spelling] = field(default_factory=list)
 
 
 @torch.inference_mode()
@@ -80,9 +88,14 @@ def generate(
     transcribe: bool = False,
     image_steps: int = 0,
     families: Tensor | None = None,
+    prepared: Prepare | None = None,
+    inked: Callable[[int], Collection[int]] = lambda number: (),
     insertions: Insertions | None = None,
 ) -> Generated:
     """Translate pages: read, write the text, draw the picture.
+
+    With a vocabulary of marks and a model that reads first, literals of the reading go through as placeholders, every
+    one of which stands in the answer exactly once.
 
     Args:
         model: in evaluation mode.
@@ -95,12 +108,15 @@ def generate(
         transcribe: the model was trained by SSR: it writes its transcript first (see ``generate_answer``).
         image_steps: passes of parallel decoding (see ``fill_image``); 0 writes one token after the other.
         families: (B,), the fonts to draw in; by default those that the pages are set in.
-        insertions: see ``look``.
+        prepared: what becomes of each reading before it is understood, by default ``text_units.prepare``.
+        inked: given a page's number, the placeholders whose literals are not drawn, since their ink is to be had.
+        insertions: what to write into each reading, such as the terms of a glossary, unless ``prepared`` does.
 
     Raises:
         UserError: an unknown language, or parallel decoding with ``top_k`` above 1.
     """
-    source = look(model, vocabulary, pixels, insertions)
+    source, sentences = look_and_read(model, vocabulary, pixels, source_language, prepared, insertions)
+    spellings: list[Spelling] | None = None
     if texts is None:
         decoded = generate_answer(
             model,
@@ -111,12 +127,15 @@ def generate(
             transcribe=transcribe,
             beams=beams,
             cached=cached,
+            accepts=[sentence.accepts for sentence in sentences] if masks_readings(model, vocabulary) else None,
         )
+        if masks_readings(model, vocabulary):
+            spellings = finish_answers(vocabulary, decoded, sentences, inked, model.text_decoder.max_length)
     else:
         encoded = [vocabulary.encode(text)[: model.text_decoder.max_length - 2] for text in texts]
         tags = [vocabulary.tag("translate"), vocabulary.tag(target_language)]
         decoded = DecodedText(encoded, list(texts), [0.0] * len(texts), prefixes=[tags] * len(texts))
-    drawn, mask = drawing_states(model, vocabulary, source, decoded, families)
+    drawn, mask = drawing_states(model, vocabulary, source, decoded, families, spellings)
     if image_steps:
         if top_k > 1:
             raise UserError(f"parallel decoding (image steps {image_steps}) is greedy; take image steps 0 with top_k")
@@ -139,7 +158,33 @@ def generate(
         pixels=model.image_tokenizer.decode_from_ids(ids),
         text_scores=decoded.scores,
         image_scores=scores,
+        spellings=spellings or [],
     )
+
+
+def finish_answers(
+    vocabulary: Vocabulary,
+    decoded: DecodedText,
+    sentences: Sequence[Prepared],
+    inked: Callable[[int], Collection[int]] = lambda number: (),
+    longest: int = 0,
+) -> list[Spelling]:
+    """Repair answers with placeholders and put case and literals back, in place; how each is to be drawn.
+
+    Args:
+        inked: given an answer's number, the placeholders whose literals are not drawn.
+        longest: pieces that the decoder takes, tags included; an answer that repair makes longer loses its end.
+    """
+    spellings = []
+    for number, (sentence, ids) in enumerate(zip(sentences, decoded.ids, strict=True)):
+        answer = vocabulary.decode(ids)
+        if not sentence.accepts(answer):
+            ids = vocabulary.encode(repair(answer, len(sentence.literals)))
+            room = longest - len(decoded.prefixes[number])
+            decoded.ids[number] = ids[:room] if longest else ids
+        spellings.append(spell(vocabulary.spell(decoded.ids[number]), sentence, inked(number)))
+        decoded.texts[number] = sentence.finish(answer)
+    return spellings
 
 
 def drawing_states(
@@ -148,11 +193,12 @@ def drawing_states(
     source: SourceStates,
     decoded: DecodedText,
     families: Tensor | None = None,
+    spellings: Sequence[Spelling] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Text states of decoded pieces for the image decoder, exactly as training makes them: (B, C, D) and (B, C).
 
     The states of the translation's pieces, not of a transcript before them. ``families`` (B,) are the fonts to draw in,
-    by default those that the pages are set in.
+    by default those that the pages are set in. ``spellings`` say what is drawn, by default what the pieces write.
     """
     device = source.memory.device
     rows = [[*prefix, *ids] for prefix, ids in zip(decoded.prefixes, decoded.ids, strict=True)]
@@ -162,7 +208,16 @@ def drawing_states(
     lengths = torch.tensor([len(row) for row in rows])
     text_mask = (place >= first[:, None]) & (place < lengths[:, None])
     _, states = model.text_decoder(target_input, source.memory, source.mask)
-    characters, owners = drawing_ids(vocabulary, decoded.ids, drawing_length(model), first.tolist())
+    longest = drawing_length(model)
+    if spellings is None:
+        characters, owners = drawing_ids(vocabulary, decoded.ids, longest, first.tolist())
+    else:
+        written = [spelling.characters[:longest] for spelling in spellings]
+        characters = pad([vocabulary.encode_characters(sign for sign, _ in row) or [PAD] for row in written])
+        starts = first.tolist()
+        owners = pad(
+            [[start + owner for _, owner in row] or [start] for row, start in zip(written, starts, strict=True)]
+        )
     characters, owners = characters.to(device), owners.to(device)
     if families is None and model.family_head is not None:
         families = model.family_logits(source).argmax(1)
@@ -187,87 +242,6 @@ def read_source(model: TranslatotronV, vocabulary: Vocabulary, source: SourceSta
         return read_ctc(model.ctc_logits(source), vocabulary)
     assert source.reading is not None
     return generate_text(model.ocr_head, vocabulary, source.reading, None, "ocr", language).texts
-
-
-def read_ctc(logits: Tensor, vocabulary: Vocabulary) -> list[str]:
-    """Best path of CTC logits (B, frames, characters): repeats merged, blanks dropped, spaces made single."""
-    return [text for text, _ in read_ctc_frames(logits, vocabulary)]
-
-
-def read_ctc_frames(logits: Tensor, vocabulary: Vocabulary) -> list[tuple[str, list[int]]]:
-    """As ``read_ctc``, with the frame at which each character was read."""
-    read = []
-    for row in logits.argmax(-1).cpu():
-        merged, counts = torch.unique_consecutive(row, return_counts=True)
-        starts = counts.cumsum(0) - counts
-        text, frames = "", []
-        for index, frame in zip(merged.tolist(), starts.tolist(), strict=True):
-            character = vocabulary.decode_characters([index])
-            if character.strip() or (character and text and text[-1] != " "):
-                text += character
-                frames.append(frame)
-        if text.endswith(" "):
-            text, frames = text[:-1], frames[:-1]
-        read.append((text, frames))
-    return read
-
-
-def reading_scores(logits: Tensor) -> list[float]:
-    """How sure the best path of CTC logits (B, frames, characters) is: mean log-probability (nats) of its letters.
-
-    Minus infinity where nothing is read.
-    """
-    best, index = F.log_softmax(logits.float(), dim=-1).max(-1)
-    read = index != PAD
-    count = read.sum(1)
-    means = (best * read).sum(1) / count.clamp(min=1)
-    return means.masked_fill(count == 0, float("-inf")).tolist()
-
-
-def look(
-    model: TranslatotronV, vocabulary: Vocabulary, pixels: Tensor, insertions: Insertions | None = None
-) -> SourceStates:
-    """Image mode: what the decoders and heads see of pages (B, channels, H, W) in [0, 1].
-
-    With ``model.bridge=read`` the text encoder gets the pieces that the CTC head reads, with the places where it did.
-    What ``insertions`` writes into each text, such as the terms of a glossary, stands on the page nowhere.
-    """
-    source = model.see(pixels)
-    if model.config.bridge != "read":
-        return source
-    with torch.no_grad():
-        read = read_ctc_frames(model.ctc_logits(source), vocabulary)
-    longest = model.config.text_encoder.max_length
-    rows = []
-    for text, frames in read:
-        places: list[int | None] = [frame // model.config.ctc_frames for frame in frames]
-        if insertions is not None:
-            text, places = insert(text, places, insertions(text))
-        spans = vocabulary.encode_spans(text)[: longest - 1]
-        rows.append([*((piece, *_span(places[start:end])) for piece, start, end in spans), (EOS, *_NOWHERE)])
-    pieces, first, last = (pad([[span[part] for span in row] for row in rows]).to(pixels.device) for part in range(3))
-    return model.understand(source, pieces, pieces != PAD, first, last)
-
-
-def insert(
-    text: str, places: Sequence[int | None], insertions: Sequence[tuple[int, str]]
-) -> tuple[str, list[int | None]]:
-    """A text of which each character has a place, with others written into it that have none."""
-    parts, where, done = [], list[int | None](), 0
-    for start, more in insertions:
-        parts += [text[done:start], more]
-        where += [*places[done:start], *[None] * len(more)]
-        done = start
-    return "".join(parts) + text[done:], [*where, *places[done:]]
-
-
-_NOWHERE = (1, 0)  # first and last state of a piece that was not read from any
-
-
-def _span(places: Sequence[int | None]) -> tuple[int, int]:
-    """The first and the last place of those that there are."""
-    known = [place for place in places if place is not None]
-    return (known[0], known[-1]) if known else _NOWHERE
 
 
 @torch.inference_mode()

@@ -13,6 +13,9 @@ from translatotron_v.data.literals import Literal, complete, mask, repair, resto
 from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.sentences import is_wordless, split_parts
 
+# What is to be written into a text: (place in it, what comes before the character there), from left to right.
+Insertions = Callable[[str], Sequence[tuple[int, str]]]
+
 _NO_LITERALS = dict.fromkeys(map(ord, LITERALS))
 
 
@@ -23,7 +26,8 @@ class Prepared:
     Attributes:
         source: the sentence as it stood.
         text: folded and masked.
-        spans: for each character of ``text``, the characters [start, end) of ``source`` that it stands for.
+        spans: for each character of ``text``, the characters [start, end) of ``source`` that it stands for; none for
+            what was written into it.
         literals: of placeholders 0, 1, 2, .., with their places in ``source``.
         case: that the translation is to have.
     """
@@ -61,17 +65,19 @@ class Answer:
 Translate = Callable[[Sequence[Prepared]], Sequence[Answer]]
 
 
-def prepare(sentence: str, language: str = "de", foreign: str = "") -> Prepared:
+def prepare(sentence: str, language: str = "de", foreign: str = "", insertions: Insertions | None = None) -> Prepared:
     """Fold and mask one sentence.
 
     Args:
         sentence: without list marker.
         language: it is in.
         foreign: characters that the vocabulary cannot write (``Vocabulary.unwritable``); they are carried as literals.
+        insertions: what to write into it first, such as the terms of a glossary.
     """
     sentence = sentence.translate(_NO_LITERALS)
-    folded, case = fold_case(sentence, language)
-    before = align(sentence, folded)
+    written, places = insert(sentence, insertions(sentence) if insertions is not None else ())
+    folded, case = fold_case(written, language)
+    before = [(places[start][0], places[end - 1][1]) for start, end in align(written, folded)]
     masked, found = mask(folded, foreign)
     spans, literals, end = [], [], 0
     for literal in found:
@@ -80,6 +86,16 @@ def prepare(sentence: str, language: str = "de", foreign: str = "") -> Prepared:
         literals.append(literal._replace(start=first, end=last))
         end = literal.end
     return Prepared(sentence, masked, (*spans, *before[end:]), tuple(literals), case)
+
+
+def insert(text: str, insertions: Sequence[tuple[int, str]]) -> tuple[str, list[tuple[int, int]]]:
+    """A text with others written into it, and for each of its characters which [start, end) of the text it was."""
+    parts, spans, done = [], [], 0
+    for place, more in insertions:
+        parts += [text[done:place], more]
+        spans += [*((index, index + 1) for index in range(done, place)), *[(place, place)] * len(more)]
+        done = place
+    return "".join(parts) + text[done:], [*spans, *((index, index + 1) for index in range(done, len(text)))]
 
 
 def as_it_is(sentence: str) -> Prepared:
@@ -92,6 +108,7 @@ def translate_texts(
     translate: Translate,
     language: str = "de",
     unwritable: Callable[[str], Sequence[str]] = lambda text: (),
+    insertions: Insertions | None = None,
 ) -> list[Answer]:
     """Translate texts sentence by sentence.
 
@@ -100,6 +117,7 @@ def translate_texts(
         translate: called once with all sentences that hold words.
         language: of the texts.
         unwritable: which characters of a text the vocabulary cannot write.
+        insertions: what to write into each sentence; see ``prepare``.
 
     Returns:
         One answer a text: literals and markers in place, its score the mean over all pieces; a text without words is
@@ -110,7 +128,8 @@ def translate_texts(
     for text in (text.translate(_NO_LITERALS) for text in texts):
         foreign = "".join(unwritable(text))
         parts = [
-            (part, prepare(text[part.start : part.end], language, foreign)) for part in split_parts(text, language)
+            (part, prepare(text[part.start : part.end], language, foreign, insertions))
+            for part in split_parts(text, language)
         ]
         parts = [(part, prepared) for part, prepared in parts if not prepared.wordless]
         asked += [prepared for _, prepared in parts]

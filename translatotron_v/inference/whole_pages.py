@@ -24,7 +24,7 @@ from translatotron_v.page.lines import Line, Point, find_lines
 from translatotron_v.page.profile import Setting, measure
 from translatotron_v.page.separate import Layers, load_separator, separate
 from translatotron_v.page.straighten import Crop, straighten
-from translatotron_v.page.strips import cut_lines, normalise
+from translatotron_v.page.strips import BlockInk, cut_lines
 
 UNREADABLE = 0.7  # how well ink must agree with the profile of text; less is no text, or handwriting
 # Geometric mean of the probabilities of what was read; less is other writing, or none. Of 211 blocks of validation
@@ -166,11 +166,12 @@ class PageTranslator:
             crop = straighten(page, block)
             layers = separate(crop.pixels.astype(np.float32) / 255, self.separator, crop.where())
             setting = measure(layers.ink, crop.rows)
-            runs = cut_lines(normalise(layers.ink, crop.rows, setting))
+            ink = BlockInk(layers.ink, crop.rows, setting)
+            runs = cut_lines(ink.lines)
             left = "large" if setting.em > LARGEST else ""
             if not left and (not runs or setting.fit < UNREADABLE):
                 left = "unreadable"
-            works.append(Work(block, crop, layers, setting, Paragraph(runs), left))
+            works.append(Work(block, crop, layers, setting, Paragraph(runs, ink), left))
         return works
 
     def _finish(
@@ -193,6 +194,7 @@ class PageTranslator:
                 work.paragraph.words,
                 work.block.alignment,
                 obstacles=obstacles,
+                breaks=work.paragraph.breaks,
             )
             answer, work.left, new[number] = composed.pixels, composed.left, composed.quads
         blocks = [_report(work) for work in works]
@@ -216,6 +218,8 @@ def _judge(work: Work, source_language: str) -> None:
     work.language = identify(paragraph.text, tuple(sorted({*SPOKEN, source_language})))
     if not paragraph.text or (paragraph.reading or 0.0) < math.log(UNSURE):
         work.left = "unreadable"
+    elif paragraph.wordless:
+        work.left = "numbers and symbols"
     elif not work.language:
         work.left = "no words"
     elif work.language != source_language:
