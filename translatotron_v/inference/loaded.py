@@ -114,6 +114,7 @@ class BlockTranslation:
     angle: float = 0.0  # degrees, positive where lines fall towards the right
     language: str = ""  # that it was taken for; empty where nothing tells
     left: str = ""  # why it was left as it was; empty where it was translated
+    unwritable: tuple[str, ...] = ()  # characters of the translation that the model cannot draw
 
 
 @dataclass(frozen=True)

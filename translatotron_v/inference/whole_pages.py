@@ -220,6 +220,7 @@ def _report(work: Work) -> BlockTranslation:
         angle=round(work.block.angle, 1),
         language=work.language,
         left=work.left,
+        unwritable=() if work.left else tuple(paragraph.unwritable),
     )
 
 
