@@ -418,6 +418,8 @@ def _block(block: "BlockTranslation") -> dict[str, Any]:
     record: dict[str, Any] = {"box": [[round(x, 1), round(y, 1)] for x, y in block.quad]}
     if block.left:
         record["left"] = block.left
+    if block.unwritable:
+        record["unwritable"] = list(block.unwritable)
     if not block.scores:  # it was not even read
         return record
     return record | {

@@ -36,11 +36,13 @@ def lines_of(runs: Sequence[Run], texts: Sequence[str]) -> list[str]:
 
 def kept_words(runs: Sequence[Run], ink: BlockInk | None) -> list[Word]:
     """Runs as they stand, at the block's own size where that is known."""
-    return [run.ink if ink is None else _taken(ink, run.line, run.left, run.left + run.width) for run in runs]
+    if ink is None:
+        return [run.ink for run in runs]
+    return [_taken(ink, run.line, run.left - _EDGE, run.left + run.width + _EDGE) for run in runs]
 
 
 def _taken(ink: BlockInk, line: int, left: float, right: float) -> Word:
-    return ink.word(line, max(left - _EDGE, 0.0), min(right + _EDGE, float(ink.lines[line].shape[1])))
+    return ink.word(line, max(left, 0.0), min(right, float(ink.lines[line].shape[1])))
 
 
 class LiteralInks:
@@ -91,56 +93,65 @@ class LiteralInks:
         prepared = prepare(joined, self.language, insertions=self.insertions)
         traced = tuple(_traced(spans, *span) for span in prepared.spans)
         if paragraph.ink is not None:
-            for literal in range(len(prepared.literals)):
-                one = prepared.literals[literal]
-                first, last = spans[one.start][0], spans[one.end - 1][1]
-                found = self._ink(paragraph.ink, piece, text, words, owners, places, (first, last))
-                if found:
-                    self.inks[number][literal] = found
+            reading = _Reading(piece, places, words, owners)
+            for literal, one in enumerate(prepared.literals):
+                stretches = reading.stretches(spans[one.start][0], spans[one.end - 1][1])
+                if stretches:
+                    self.inks[number][literal] = [_taken(paragraph.ink, *stretch) for stretch in stretches]
         return Prepared(prepared.source, prepared.text, traced, prepared.literals, prepared.case)
 
-    @staticmethod
-    def _ink(
-        ink: BlockInk,
+
+class _Reading:
+    """What was read on a strip, and where.
+
+    Args:
+        piece: the strip and its runs.
+        places: of each character.
+        words: the characters [start, end) of each word, and in ``owners`` the run that it stands on.
+    """
+
+    def __init__(
+        self,
         piece: "Piece",
-        text: str,
+        places: Sequence[tuple[int, float]],
         words: Sequence[tuple[int, int]],
         owners: Sequence[int | None],
-        places: Sequence[tuple[int, float]],
-        span: tuple[int, int],
-    ) -> list[Word]:
-        """What stands where the characters [first, last) of a reading were read; nothing where that is not known."""
+    ) -> None:
         assert piece.strip is not None
-        stretches: list[tuple[int, float, float]] = []  # line, and columns in it
-        for number in sorted({run for (start, end), run in zip(words, owners, strict=True)
-                              if run is not None and start < span[1] and end > span[0]}):  # fmt: skip
-            run = piece.runs[number]
-            placed = [place for place in piece.strip.placed if place.run == number]
+        self.strip, self.runs, self.places = piece.strip, piece.runs, places
+        self.held: dict[int, list[int]] = {}  # characters that were read on each run
+        for (start, end), run in zip(words, owners, strict=True):
+            if run is not None:
+                self.held.setdefault(run, []).extend(range(start, end))
+
+    def stretches(self, first: int, last: int) -> list[tuple[int, float, float]]:
+        """Where characters [first, last) stand: lines of the block, and columns of each from left to right.
+
+        Nothing where that is not sure, as on a run that had to be cut to fit.
+        """
+        found: list[tuple[int, float, float]] = []
+        for number, held in sorted(self.held.items()):
+            inside = [place for place in held if first <= place < last]
+            placed = [place for place in self.strip.placed if place.run == number]
+            if not inside:
+                continue
             if len(placed) != 1:
-                return []  # a run that had to be cut to fit
-            held = [place for (start, end), owner in zip(words, owners, strict=True) if owner == number
-                    for place in range(start, end)]  # fmt: skip
-            inside = [place for place in held if span[0] <= place < span[1]]
-            columns = [places[place][1] - placed[0].left for place in held]
-            left, right = 0.0, float(run.width)
+                return []
+            run = self.runs[number]
+            columns = [self.places[place][1] - placed[0].left for place in held]
             before, after = held.index(inside[0]), held.index(inside[-1]) + 1
+            left, right = -_EDGE, run.width + _EDGE
             if before:
                 left = cut_between(run.ink, columns[before - 1], columns[before], before, len(held))
             if after < len(held):
                 right = cut_between(run.ink, columns[after - 1], columns[after], after, len(held))
             if left >= right:
                 return []
-            start, end = (
-                run.left + left - (0 if before else _EDGE),
-                run.left + right + (0 if after < len(held) else _EDGE),
-            )
-            if stretches and stretches[-1][0] == run.line and start - stretches[-1][2] < _CLOSE:
-                stretches[-1] = (run.line, stretches[-1][1], end)
-            else:
-                stretches.append((run.line, start, end))
-        return [
-            ink.word(line, max(start, 0.0), min(end, float(ink.lines[line].shape[1]))) for line, start, end in stretches
-        ]
+            start, end = run.left + left, run.left + right
+            if found and found[-1][0] == run.line and start - found[-1][2] < _CLOSE:
+                start = found.pop()[1]
+            found.append((run.line, start, end))
+        return found
 
 
 def _traced(spans: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int, int]:

@@ -118,6 +118,7 @@ class BlockTranslation:
     language: str = ""  # that it was taken for; empty where nothing tells
     left: str = ""  # why it was left as it was; empty where it was translated
     terms: tuple[Term, ...] = ()  # what a glossary asked for
+    unwritable: tuple[str, ...] = ()  # characters of the translation that the model cannot draw
 
 
 @dataclass(frozen=True)

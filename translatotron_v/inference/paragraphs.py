@@ -68,6 +68,7 @@ class Paragraph:
         pieces: what it consists of, in order, where sentences are masked; empty otherwise.
         breaks: numbers of the words with which a line begins: entries of a list.
         wordless: nothing but literals and symbols was read.
+        unwritable: characters of the translation that the vocabulary cannot write.
     """
 
     runs: list[Run]
@@ -84,6 +85,7 @@ class Paragraph:
     pieces: list[Piece] = field(default_factory=list)
     breaks: list[int] = field(default_factory=list)
     wordless: bool = False
+    unwritable: list[str] = field(default_factory=list)
 
     @property
     def translation(self) -> str:
@@ -182,12 +184,11 @@ def translate_paragraphs(
     """
     model, vocabulary = loaded.model, loaded.vocabulary
     asked = [
-        (paragraph, Piece(strip, []))
+        (paragraph, piece)
         for paragraph in paragraphs
-        for strip in paragraph.sentences
-        if not paragraph.pieces
+        for piece in paragraph.pieces or [Piece(strip, []) for strip in paragraph.sentences]
+        if piece.strip is not None
     ]
-    asked += [(paragraph, piece) for paragraph in paragraphs for piece in paragraph.pieces if piece.strip is not None]
     language = options.get("source_language", loaded.config.data.source_language)
     words: dict[int, list[Word]] = {}
     for part in batches(asked, batch_size):
@@ -204,7 +205,7 @@ def translate_paragraphs(
             paragraph.drawn.append(drawn[place])
             if made.spellings:
                 spelling = made.spellings[place]
-                pictures = words_of(drawn[place], spelling.drawn) if spelling.drawn else []
+                pictures = words_of(drawn[place], len(spelling.words))
                 words[id(piece)] = assemble(spelling, pictures, literals.inks[place])
             else:
                 paragraph.words += words_of(drawn[place], len(made.texts[place].split()))
@@ -212,6 +213,7 @@ def translate_paragraphs(
             if glossary is not None:
                 paragraph.terms += asked_terms(glossary.annotate(literals.readings[place]), made.texts[place])
     for paragraph in paragraphs:
+        paragraph.unwritable = vocabulary.unwritable(paragraph.translation)
         for piece in paragraph.pieces:
             if piece.begins and paragraph.words:
                 paragraph.breaks.append(len(paragraph.words))

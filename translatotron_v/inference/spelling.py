@@ -1,9 +1,10 @@
-"""What is drawn of an answer: its characters, with literals spelled out, or left out where they have ink of their own.
+"""What is drawn of an answer: its characters, with literals spelled out, or a filler where they have ink of their own.
 
-The drawer writes words; where an answer holds a literal whose ink is known, the source's own ink is put between the
-drawn words afterwards. So the drawer never sees such a literal, and what stands directly before or after it in its word
-("(", ".", "rd") is drawn as a word apart and set against the ink. Nothing is drawn into a box of given width, and
-nothing overlaps, since all words, drawn or taken up, are laid out by the page alone (``page.compose``).
+The drawer writes words, which are cut out of its strip and laid out anew by the page (``page.compose``), so nothing
+depends on how wide it draws one, and nothing can overlap. Where an answer holds a literal whose ink is known the drawer
+writes one digit, as a word like any other, and the source's own ink takes the place of that digit's picture: a long
+address needs no room on the strip, the drawer sees ordinary text, and what stands against the literal in its word ("(",
+".", "rd") is cut off the digit where the letters part.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,35 +17,43 @@ from translatotron_v.data.literals import right_ordinals
 from translatotron_v.data.marks import LITERALS
 from translatotron_v.inference.text_units import Prepared
 from translatotron_v.page.compose import Word, at_size
+from translatotron_v.page.strips import cut_between
+
+FILLER = "0"  # drawn in place of a literal: narrow, and letters beside it stand apart from it
+
+
+@dataclass
+class DrawnWord:
+    """A word that the drawer writes: its characters, each with the number of its piece, and which are fillers.
+
+    Attributes:
+        fillers: number of the placeholder by the filler's place in the word.
+    """
+
+    characters: list[tuple[str, int]] = field(default_factory=list)
+    fillers: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass
 class Spelling:
-    """How an answer is to be drawn.
+    """How an answer is to be drawn."""
 
-    Attributes:
-        characters: what the drawer writes, each with the number of the piece that it belongs to.
-        words: of the whole answer: the parts of each, a drawn word as its number among them, a literal with ink as the
-            complement ``~k`` of its placeholder's number.
-        drawn: how many words the drawer writes.
-    """
+    words: list[DrawnWord] = field(default_factory=list)
 
-    characters: list[tuple[str, int]] = field(default_factory=list)
-    words: list[list[int]] = field(default_factory=list)
-    drawn: int = 0
+    @property
+    def characters(self) -> list[tuple[str, int]]:
+        """What the drawer writes, each character with the number of the piece that it belongs to."""
+        written: list[tuple[str, int]] = []
+        for word in self.words:
+            if written:
+                written.append((" ", word.characters[0][1]))
+            written += word.characters
+        return written
 
     @property
     def text(self) -> str:
         """What the drawer writes."""
         return "".join(character for character, _ in self.characters)
-
-    def _add(self, characters: list[tuple[str, int]]) -> None:
-        """One more drawn word, as the next part of the last word."""
-        if self.characters:
-            self.characters.append((" ", characters[0][1]))
-        self.characters += characters
-        self.words[-1].append(self.drawn)
-        self.drawn += 1
 
 
 def spell(pieces: Sequence[str], prepared: Prepared, inked: Collection[int] = ()) -> Spelling:
@@ -60,40 +69,21 @@ def spell(pieces: Sequence[str], prepared: Prepared, inked: Collection[int] = ()
     shown = restore_case(right_ordinals(written, prepared.literals), prepared.case)
     if len(shown) != len(written):  # a letter whose capital is two
         shown = written
-    spelling = Spelling()
-    word: list[tuple[str, int]] = []
-    begun = False
-
-    def close() -> None:
-        if word:
-            spelling._add(list(word))
-            word.clear()
-
+    words = [DrawnWord()]
     for sign, owner in zip(shown, owners, strict=True):
-        if sign.isspace():
-            close()
-            begun = False
-            continue
-        number = LITERALS.index(sign) if sign in LITERALS else -1
-        text = sign if number < 0 else prepared.literals[number].text if number < len(prepared.literals) else ""
-        if not text:
-            continue
-        if not begun:
-            spelling.words.append([])
-            begun = True
-        if number in inked:
-            close()
-            spelling.words[-1].append(~number)
-            continue
+        text = sign
+        if sign in LITERALS:
+            number = LITERALS.index(sign)
+            text = prepared.literals[number].text if number < len(prepared.literals) else ""
+            if number in inked:
+                text = FILLER
+                words[-1].fillers[len(words[-1].characters)] = number
         for letter in text:
             if letter.isspace():
-                close()
-                spelling.words.append([])
+                words.append(DrawnWord())
             else:
-                word.append((letter, owner))
-    close()
-    spelling.words = [parts for parts in spelling.words if parts]
-    return spelling
+                words[-1].characters.append((letter, owner))
+    return Spelling([word for word in words if word.characters])
 
 
 def assemble(spelling: Spelling, drawn: Sequence[np.ndarray], inks: dict[int, list[Word]]) -> list[Word]:
@@ -105,32 +95,47 @@ def assemble(spelling: Spelling, drawn: Sequence[np.ndarray], inks: dict[int, li
         inks: the words of each literal, by its placeholder's number; several where a line's end parted it.
     """
     words: list[Word] = []
-    share = len(drawn) / spelling.drawn if spelling.drawn else 0.0
+    share = len(drawn) / len(spelling.words) if spelling.words else 0.0
     taken = 0
-    for parts in spelling.words:
-        pictures: list[list[Word]] = []
-        for part in parts:
-            if part < 0:
-                pictures.append(inks[~part])
-                continue
-            upto = round((part + 1) * share)
-            pictures.append(list(drawn[taken:upto]))
-            taken = upto
-        words += _joined(pictures)
-    return [*words, *drawn[taken:]]
+    for number, word in enumerate(spelling.words, start=1):
+        upto = round(number * share)
+        pictures, taken = drawn[taken:upto], upto
+        if not word.fillers:
+            words += pictures
+        elif len(pictures) == 1 and len(word.characters) > len(word.fillers):
+            words += _joined(_parted(pictures[0], word, inks))
+        else:
+            words += _joined([inks[literal] for literal in word.fillers.values()])
+    return words
+
+
+def _parted(picture: np.ndarray, word: DrawnWord, inks: dict[int, list[Word]]) -> list[Sequence[Word]]:
+    """The parts of a drawn word (32, w), literals in place of their fillers."""
+    count, width = len(word.characters), picture.shape[1]
+    edges = [0]
+    for which in range(1, count):
+        middles = ((which - 0.5) / count * width, (which + 0.5) / count * width)
+        edges.append(max(cut_between(picture, *middles, which, count), edges[-1]))
+    edges.append(width)
+    parts: list[Sequence[Word]] = []
+    start = 0  # of the characters since the last filler
+    for place in [*word.fillers, count]:
+        if place > start and edges[place] > edges[start]:
+            parts.append([picture[:, edges[start] : edges[place]]])
+        if place < count:
+            parts.append(inks[word.fillers[place]])
+        start = place + 1
+    return parts
 
 
 def _joined(pictures: Sequence[Sequence[Word]]) -> list[Word]:
     """Runs of words that follow each other without a space: the last of one is set against the first of the next."""
     joined: list[list[Word]] = []
     for run in pictures:
-        if not run:
-            continue
-        if joined:
+        if joined and run:
             joined[-1].append(run[0])
-            joined += [[word] for word in run[1:]]
-        else:
-            joined += [[word] for word in run]
+            run = run[1:]
+        joined += [[word] for word in run]
     return [words[0] if len(words) == 1 else _Row(words) for words in joined]
 
 
@@ -142,7 +147,7 @@ class _Row:
 
     def __call__(self, scale: float) -> np.ndarray:
         inks = [word(scale) if callable(word) else at_size(word, scale) for word in self.words]
-        space = np.zeros((len(inks[0]), max(1, round(1.5 * scale))), dtype=np.float32)
+        space = np.zeros((len(inks[0]), max(1, round(scale))), dtype=np.float32)
         row = [inks[0]]
         for ink in inks[1:]:
             row += [space, ink]

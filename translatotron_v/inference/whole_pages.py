@@ -241,6 +241,7 @@ def _report(work: Work) -> BlockTranslation:
         language=work.language,
         left=work.left,
         terms=() if work.left else tuple(paragraph.terms),
+        unwritable=() if work.left else tuple(paragraph.unwritable),
     )
 
 
