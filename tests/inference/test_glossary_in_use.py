@@ -10,6 +10,7 @@ import torch
 from tests.small import TEXTS, small
 from translatotron_v import cli
 from translatotron_v.data.marks import LITERALS, TERM_CLOSE, TERM_IS, TERM_OPEN
+from translatotron_v.data.sentences import split_sentences
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.answers import text_answers
@@ -81,6 +82,13 @@ def test_terms_on_a_picture_carry_no_states(tmp_path: Path, monkeypatch: pytest.
     assert read == [(piece, start, end - 1) for piece, start, end in plain]
     opened, closed = (pieces[0].tolist().index(MARKED.specials[mark]) for mark in (TERM_OPEN, TERM_CLOSE))
     assert all(start > end for _, start, end in (spans[opened], *spans[closed:]))
+
+
+def test_annotated_texts_are_cut_into_the_same_sentences() -> None:
+    text = "Zum Amt. Gleis 3 ist zu, frag Dr. Ost. Bitte gehen."
+    glossary = Glossary([("Gleis", "track"), ("Dr. Ost", "Dr. East. Really")])
+    cut = [glossary.annotate(sentence) for sentence in split_sentences(text)]
+    assert len(cut) == 3 and split_sentences(glossary.annotate(text)) == cut
 
 
 def test_pictures_say_what_was_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

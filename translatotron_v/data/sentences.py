@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from translatotron_v.data.marks import TERM_CLOSE, TERM_OPEN
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -69,7 +71,11 @@ _OPENING = _words(
 )
 
 
-_END = re.compile(r"(?P<stop>[.!?…]+)[\"'”“’»)\]]*(?P<space>\s+)(?=[\"'„“‚‘«»(\[¿¡]*(?:[A-ZÀ-ÖØ-ÞĀ-Ž]|\d|[•▪●■◦‣→✓✔]))")
+# Where a sentence ends; the next one may begin with a term that is annotated.
+_END = re.compile(
+    rf"(?P<stop>[.!?…]+)[\"'”“’»)\]]*(?P<space>\s+)"
+    rf"(?=(?:{TERM_OPEN} )?[\"'„“‚‘«»(\[¿¡]*(?:[A-ZÀ-ÖØ-ÞĀ-Ž]|\d|[•▪●■◦‣→✓✔]))"
+)
 
 
 @dataclass(frozen=True)
@@ -192,6 +198,8 @@ def _entries(text: str) -> list[tuple[int, int]]:
 def _sentences(text: str, start: int, end: int, language: str) -> list[tuple[int, int]]:
     edges = [start]
     for found in _END.finditer(text, start, end):
+        if text.rfind(TERM_OPEN, start, found.start()) > text.rfind(TERM_CLOSE, start, found.start()):
+            continue  # within a term
         if _ends(text[edges[-1] : found.start("stop")], found["stop"], text[found.end() :], language):
             edges += [found.start("space"), found.end()]
     edges.append(end)
