@@ -9,8 +9,6 @@ READY := $(VENV)/.ready
 
 OUT ?= out
 DATA ?= data/multi30k
-TATOEBA ?= data/tatoeba/en-de.tsv.gz
-CAPTIONS ?= data/captions
 PIP_ARGS ?=
 PYTEST_ARGS ?= -n 2
 BENCH_ARGS ?=
@@ -23,7 +21,6 @@ help:  ## list the targets and the settings
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-33s  %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "Settings: OUT=$(OUT) (demo), DATA=$(DATA) (tiny, small, experiments),"
-	@echo "          TATOEBA=$(TATOEBA) CAPTIONS=$(CAPTIONS) (small),"
 	@echo "          PYTEST_ARGS='$(PYTEST_ARGS)' (test), PYTHON=$(PYTHON),"
 	@echo "          PIP_ARGS='$(PIP_ARGS)' (what pip install is given besides)"
 
@@ -59,11 +56,8 @@ tiny: $(READY)  ## train the shipped model from DATA, all stages; the same comma
 gallery: $(READY)  ## translate the example pages into docs/gallery.md
 	@$(BIN)/python examples/gallery.py
 
-small: $(READY)  ## train the model of whole pages from DATA, TATOEBA and CAPTIONS (docs/experiments/small.md); the same command resumes
-	@$(BIN)/python train.py text --config configs/small/back.yaml data.folder=$(DATA) 'data.extra=[$(TATOEBA)]'
-	@$(BIN)/python train.py text --config configs/small/back2.yaml data.folder=$(DATA)
-	@$(BIN)/translatotron-v text $(CAPTIONS)/train.en -o $(CAPTIONS)/train.de --weights runs/small/back2 --to de --beams 1 --batch-size 128
-	@$(BIN)/python train.py small --data $(DATA) 'back:data.extra=[$(TATOEBA)]' 'text:data.extra=[$(TATOEBA),$(CAPTIONS)]'
+small: $(READY)  ## train the model of whole pages on the corpora in DATA (docs/data.md); the same command resumes
+	@$(BIN)/python train.py small --data $(DATA)
 	@$(BIN)/translatotron-v export runs/small/translator -o runs/small/export --separator runs/small/separator --force
 
 experiment-ssr: $(READY)  ## does self-review keep the reading that fine-tuning forgets? report in docs/experiments

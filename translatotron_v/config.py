@@ -308,7 +308,8 @@ class ModelConfig:
 class DataConfig:
     """Where text comes from and how it becomes training samples."""
 
-    # corpus: folder, Moses prefix, TSV or IWSLT release, or pages rendered by data_synth; "grammar" needs no file
+    # corpus: folder, Moses prefix, TSV or IWSLT release, or pages rendered by data_synth; "grammar" needs no file; of a
+    # mixture, the folder that its paths start from
     folder: str = "data/multi30k"
     train: str = "train"  # split names, as the corpus calls them
     validation: str = "val"
@@ -320,11 +321,11 @@ class DataConfig:
     repeat: int = 1  # how often each of them is shown in an epoch, to balance what data.extra adds
     extra: list[str] = field(default_factory=list)  # more corpora (folders, TSV files) whose training pairs are added
     mixture: str = ""  # YAML file of many corpora with weights (data/mixture.py), in place of folder, repeat and extra
-    root: str = "."  # folder that the mixture's paths start from
     cache: str = "runs/cache"  # folder that keeps the mixture's corpora, read and cleaned
     allow_missing: bool = False  # go on without corpora of the mixture that are not there
     window: int = 32  # batches that are drawn from the mixture at once and sorted by length
     terms: float = 0.1  # share of the mixture's sentences that are given the translation of some of their words
+    capitals: float = 0.0  # share of the pages whose text is all in capitals
     lower: float = 0.08  # share of the mixture's sentences whose source is in lower case, for text in capitals
     translated: float = 1.0  # share of the training pairs whose translation may be used; SSR takes the others as well
     validation_limit: int = 256  # pairs that an evaluation looks at
@@ -345,7 +346,7 @@ class DataConfig:
         _require(self.repeat >= 1, f"data.repeat must be at least 1, not {self.repeat}")
         _require(0 <= self.misread <= 0.25, f"data.misread must lie in 0..0.25, not {self.misread}")
         _require(self.window >= 1, f"data.window must be at least 1, not {self.window}")
-        for name in ("spans", "shuffled", "translated", "text_share", "terms", "lower"):
+        for name in ("spans", "shuffled", "translated", "text_share", "terms", "lower", "capitals"):
             value = getattr(self, name)
             _require(0 <= value <= 1, f"data.{name} is a share and must lie in 0..1, not {value}")
 

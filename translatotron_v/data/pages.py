@@ -292,6 +292,11 @@ class PageDataset(Dataset[Batch]):
                 f"{' '.join(f'data.{name}=0' for name in changes)}, or {way}"
             )
         self.pairs = pairs
+        self._set_up(config, collator)
+        self.longest = max(len(pair.target.split()) for pair in pairs)
+        self._epochs: dict[int, np.ndarray] = {}
+
+    def _set_up(self, config: Config, collator: Collator) -> None:
         self.data = config.data
         self.seed = config.trainer.seed
         self.batch_size = config.trainer.batch_size
@@ -299,8 +304,6 @@ class PageDataset(Dataset[Batch]):
         self.styles = [page_style(config.page, font) for font in config.page.fonts]
         self.seeded = bool(config.page.source_sizes)
         self.collator = collator
-        self.longest = max(len(pair.target.split()) for pair in pairs)
-        self._epochs: dict[int, np.ndarray] = {}
 
     @property
     def batches_per_epoch(self) -> int:
@@ -348,6 +351,8 @@ class PageDataset(Dataset[Batch]):
         if rng.random() < self.data.shuffled:  # words in another order may wrap into more lines than there are
             layout = self.collator.layout
             source, target = (cut(shuffle(text, rng), layout, style) for text in (source, target))
+        if self.data.capitals and rng.random() < self.data.capitals:  # capitals are wider
+            source, target = (cut(text.upper(), self.collator.layout, style) for text in (source, target))
         if isinstance(pair, ReviewedPair):
             return Sample(source, target, style, pictures, transcript=pair.transcript, translated=pair.translated)
         language = pair.language if isinstance(pair, TaggedPair) else ""

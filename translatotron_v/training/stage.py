@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from translatotron_v.config import Config, to_yaml
 from translatotron_v.data import pages
+from translatotron_v.data.mixture_pages import MixturePages
 from translatotron_v.data.pages import Batch, Collator, MixedDataset, PageDataset
 from translatotron_v.data.pairs import TextPair
 from translatotron_v.data.text_batches import MixtureSource
@@ -52,9 +53,9 @@ class Stage(nn.Module):
         self.validation = pages.plain_samples(validation[: config.data.validation_limit], config)
 
     def make_dataset(self, train: Sequence[TextPair] | MixtureSource) -> Dataset[Batch]:
-        """What is trained on; a stage that can take a mixture of corpora says so by overriding this."""
+        """What is trained on: pages of pairs, or of those drawn from a mixture."""
         if isinstance(train, MixtureSource):
-            raise UserError(f"data.mixture: the stage {self.config.stage!r} takes data.folder, not a mixture")
+            return MixturePages(train, self.config, self.collator)
         return PageDataset(train, self.config, self.collator)
 
     def mix_in_text(self, pairs: Sequence[TextPair]) -> None:
