@@ -317,7 +317,7 @@ class DataConfig:
     curriculum_steps: int = 0  # the longest span grows to whole sentences over this many steps
     curriculum_words: int = 3  # longest span at the first step
     misread: float = 0.0  # share of the letters that are misread in what text mode is given, up to 0.25
-    both_languages: bool = False  # also draw pages in the other language (stages that read one language)
+    both_languages: bool = False  # half of the samples have source and target changed about, with their language tags
     text_share: float = 0.0  # share of batches that are text only (text mode), mixed into training on pictures
     # target languages of text-only batches, whose sentences stand once for each; empty: the target language
     text_languages: list[str] = field(default_factory=list)

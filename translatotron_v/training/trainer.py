@@ -53,6 +53,13 @@ class TrainableStage(Protocol):
     def optimised(self) -> Mapping[str, list[nn.Parameter]]:
         """Optimiser name -> its parameters; within a step they take turns in this order."""
 
+    def counts(self, batch: Any) -> Mapping[str, float]:
+        """How much of what its losses average over a micro-batch holds, under the same names for every batch.
+
+        Where a step has several, each is told its ``shares`` before ``forward``: what it holds of each name, in even
+        parts of the step. A stage that multiplies its means by them gets the mean over all of the step.
+        """
+
     def forward(self, batch: Any, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
         """The loss of a turn, and what to report."""
 
@@ -236,7 +243,20 @@ class Trainer:
         )
         micro_batches = iter(loader)
         while True:
-            yield [next(micro_batches).to(self.device) for _ in range(config.accumulate)]
+            yield self._balanced([next(micro_batches).to(self.device) for _ in range(config.accumulate)])
+
+    def _balanced(self, batches: list[Any]) -> list[Any]:
+        """Tell the micro-batches of a step, over all processes, their shares of what the step's losses average over."""
+        parts = len(batches) * self.accelerator.num_processes
+        if parts == 1:
+            return batches
+        counts = [self.stage.counts(batch) for batch in batches]
+        for name in counts[0]:
+            total = self._summed(sum(count[name] for count in counts))
+            if total:
+                for batch, count in zip(batches, counts, strict=True):
+                    batch.shares = (batch.shares or {}) | {name: count[name] * parts / total}
+        return batches
 
     def _one_step(self, batches: Sequence[Any], rate: float) -> dict[str, Tensor | float]:
         """All turns of one optimiser step; returns the means over its micro-batches."""
@@ -314,6 +334,12 @@ class Trainer:
         if self.accelerator.num_processes == 1:
             return value
         return float(self.accelerator.gather(torch.tensor([value], device=self.device)).max())
+
+    def _summed(self, value: float) -> float:
+        """The sum of the processes' values."""
+        if self.accelerator.num_processes == 1:
+            return value
+        return float(self.accelerator.gather(torch.tensor([value], device=self.device)).sum())
 
     # --- evaluation, saving, the end ----------------------------------------------------------------------------
 
