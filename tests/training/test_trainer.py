@@ -306,7 +306,8 @@ def test_only_maps_shrink():
     tables = ("positions", "pos_embed", "cls_token", "_bias", "start_vector", "embedding.weight")
     looked_at = [name for name in names.values() if name.endswith(tables)]
     assert {name.rpartition(".")[2] for name in looked_at} >= {
-        "cls_token", "pos_embed", "row_bias", "column_bias", "row_positions", "decoder_positions", "start_vector", "weight"
+        "cls_token", "pos_embed", "row_bias", "column_bias", "row_positions", "decoder_positions", "start_vector",
+        "weight",
     }  # fmt: skip
     assert kept >= set(looked_at)
     assert all(names[id(p)].endswith("weight") and p.ndim >= 2 for p in decayed["params"])

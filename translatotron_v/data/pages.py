@@ -69,7 +69,7 @@ class Batch:
         )
 
     def share(self, side: str) -> float:
-        """What a mean over the "source" or "target" pieces counts in a step: 1 unless micro-batches differ in length."""
+        """What a mean over "source" or "target" pieces counts in a step: 1 unless micro-batches differ in length."""
         return (self.shares or {}).get(side, 1.0)
 
 

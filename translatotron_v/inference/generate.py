@@ -452,7 +452,7 @@ def _beam_search_by_length(
 def _beam_search(
     scorer: _PieceScorer, prompts: Tensor, longest: int, beams: int
 ) -> tuple[list[list[int]], list[float]]:
-    """Beam search that ranks by the mean log-probability of a piece; each page ends with its ``beams``-th hypothesis."""
+    """Beam search that ranks by the mean log-probability of a piece; a page ends with its ``beams``-th hypothesis."""
     device = prompts.device
     batch, given = prompts.shape
     prefix = prompts.repeat_interleave(beams, 0)

@@ -132,6 +132,9 @@ class Trainer:
         state.seed_everything(config.seed)
         self.model = self.accelerator.prepare(self.stage)
         self.turns = {turn: list(parameters) for turn, parameters in self.stage.optimised().items()}
+        for turn, parameters in self.turns.items():
+            if not parameters:
+                raise TrainingError(f"{self.folder}: nothing to train ({turn}): all modules are frozen; see freeze")
         self.optimisers = {
             turn: self.accelerator.prepare(
                 make_optimizer(
@@ -276,6 +279,11 @@ class Trainer:
                     state.seed_everything(config.seed, self.step, index, micro, rank)
                     with self.accelerator.accumulate(self.model):
                         loss, metrics = self.model(batch, turn, self.step)
+                        if not loss.requires_grad:
+                            raise TrainingError(
+                                f"{self.folder}: the loss reaches no parameter ({turn}): its weights under loss are 0, "
+                                "or what they weigh is frozen or left out of the model"
+                            )
                         self.accelerator.backward(loss)
                     losses.append(loss.detach().float())
                     report.add({label: losses[-1], **metrics})
