@@ -494,6 +494,24 @@ def test_loss_that_is_not_finite(tmp_path):
     assert all(p.isfinite().all() for p in stage.parameters())
 
 
+def test_nothing_to_train_gets_one_line(tmp_path):
+    """All modules frozen, or losses whose weights are all zero: not an optimiser's or autograd's own complaint."""
+
+    class Frozen(ToyStage):
+        def optimised(self):
+            return {"main": []}
+
+    class Weightless(ToyStage):
+        def forward(self, batch, turn, step):
+            loss, report = super().forward(batch, turn, step)
+            return torch.zeros(()), report
+
+    for stage, message in ((Frozen(), "nothing to train"), (Weightless(), "the loss reaches no parameter")):
+        with pytest.raises(TrainingError, match=message) as caught:
+            Trainer(stage, settings(), tmp_path).fit()
+        assert "\n" not in str(caught.value)
+
+
 def test_full_disk_while_saving(tmp_path, monkeypatch):
     write = checkpoint._write
 

@@ -8,6 +8,7 @@ Shapes: B batch, C characters, H and W pixels, T pieces.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,7 +64,7 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
-        moved = {item.name: getattr(self, item.name) for item in fields(self)}
+        moved: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
         return Batch(
             **{name: value.to(device) if isinstance(value, Tensor) else value for name, value in moved.items()}
         )
