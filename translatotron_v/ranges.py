@@ -5,9 +5,8 @@ first value that its field does not take by its dotted key.
 """
 
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, is_dataclass
-from functools import cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 
@@ -91,8 +90,7 @@ def sections(section: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     yield key, section
 
 
-@cache
-def _hints(cls: Hashable) -> dict[str, Any]:
+def _hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls, include_extras=True)
 
 

@@ -65,9 +65,8 @@ class Batch:
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
         moved: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
-        return Batch(
-            **{name: value.to(device) if isinstance(value, Tensor) else value for name, value in moved.items()}
-        )
+        moved |= {name: value.to(device) for name, value in moved.items() if isinstance(value, Tensor)}
+        return Batch(**moved)
 
     def share(self, side: str) -> float:
         """What a mean over "source" or "target" pieces counts in a step: 1 unless micro-batches differ in length."""
