@@ -26,7 +26,7 @@ from translatotron_v.data.pairs import (
 )
 from translatotron_v.data.text_batches import DomainPair, MixtureSource
 from translatotron_v.data.vocabulary import Vocabulary
-from translatotron_v.errors import UserError
+from translatotron_v.errors import UserError, building_a_model
 from translatotron_v.training.checkpoint import latest_checkpoint, resolve
 from translatotron_v.training.codebook import fit_run
 from translatotron_v.training.pixels_stage import PixelsStage
@@ -79,7 +79,8 @@ def build_stage(config: Config) -> Stage:
         f"{config.stage}: {corpus.summary}; {len(vocabulary)} pieces, {vocabulary.character_count} characters",
         file=sys.stderr,
     )
-    stage = _STAGES[config.stage](config, vocabulary, corpus.train, corpus.validation)
+    with building_a_model():
+        stage = _STAGES[config.stage](config, vocabulary, corpus.train, corpus.validation)
     if corpus.untranslated:
         stage.mix_in_untranslated(corpus.untranslated)
     if config.data.text_share:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from translatotron_v.data.mixture_pages import MixturePages
 from translatotron_v.data.pages import Batch, Collator, MixedDataset, PageDataset
 from translatotron_v.data.pairs import TextPair
 from translatotron_v.data.text_batches import MixtureSource
-from translatotron_v.data.vocabulary import Vocabulary
+from translatotron_v.data.vocabulary import PAD, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead
@@ -78,6 +79,11 @@ class Stage(nn.Module):
     def optimised(self) -> Mapping[str, list[nn.Parameter]]:
         """Optimiser name -> parameters; one optimiser over all that is not frozen, unless a stage says otherwise."""
         return {"main": trainable(self.parameters())}
+
+    def counts(self, batch: Any) -> Mapping[str, float]:
+        """Pieces of source and target, which the losses of text average over; pages are as many in every batch."""
+        sides = {"source": getattr(batch, "source_output", None), "target": getattr(batch, "target_output", None)}
+        return {name: 0.0 if wanted is None else float((wanted != PAD).sum()) for name, wanted in sides.items()}
 
     def after_step(self, step: int) -> None:
         """Nothing to do between steps."""
