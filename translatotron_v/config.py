@@ -141,6 +141,9 @@ class ImageDecoderConfig:
     # how a layer joins what it reads of text and image: "gated" (paper), "sum" or "concat" (both through one map); or
     # what it reads alone: "text" (the teacher) or "image"
     fusion: str = "gated"
+    # how that starts: "text", with the gate open to the text and nothing read from the image yet, for weights from a
+    # text-to-image teacher; or "even", where no side is favoured, for a decoder that starts from nothing (paper)
+    fusion_start: str = "text"
     # passes of parallel decoding that pages are drawn in unless another number is asked for, for a decoder trained with
     # loss.masked; 0 draws token by token
     passes: int = 0
@@ -152,6 +155,10 @@ class ImageDecoderConfig:
         _require(
             self.fusion in ("gated", "sum", "concat", "text", "image"),
             f"image decoder: fusion must be gated, sum, concat, text or image: {self.fusion}",
+        )
+        _require(
+            self.fusion_start in ("text", "even"),
+            f"image decoder: fusion_start must be text or even: {self.fusion_start}",
         )
 
 
