@@ -7,11 +7,11 @@ from pathlib import Path
 
 from data_synth.corpora import TextPair as TextPair
 from data_synth.corpora import read_lines, read_pairs
+from data_synth.corpora import read_texts as _read_texts
 from data_synth.errors import UserError as PagesError
 from data_synth.render import normalise
 from translatotron_v.config import Config, DataConfig, PageConfig
 from translatotron_v.data.shards import holds_shards, read_shards
-from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 
 GRAMMAR_PAIRS = 20_000  # training pairs that the built-in phrase grammar is asked for
@@ -67,6 +67,12 @@ def read_text_lines(path: Path) -> list[str]:
 
 
 @one_family_of_errors()
+def read_texts(path: str | Path) -> list[str]:
+    """All texts of a corpus in every language that it has, aligned or not; raises UserError where there are none."""
+    return _read_texts(path)
+
+
+@one_family_of_errors()
 def read_split(config: Config, split: str) -> list[TextPair]:
     """Aligned pairs of a split, folded as pages show them; fitting or not.
 
@@ -100,12 +106,10 @@ def read_text_pairs(config: Config, split: str) -> list[TaggedPair]:
     """Pairs of a split for text-only batches, into every language of ``data.text_languages``; no page need fit.
 
     Raises:
-        UserError: as of ``read_split``; an unknown language.
+        UserError: as of ``read_split``.
     """
     tagged: list[TaggedPair] = []
     languages = config.data.text_languages or [config.data.target_language]
-    for language in languages:
-        Vocabulary.tag(language)  # an unknown one is an error before any file is read
     for language in languages:
         data = replace(config.data, target_language=language)
         own = replace(config, data=data)

@@ -58,7 +58,14 @@ def build_stage(config: Config) -> Stage:
         others = corpus.text if config.data.text_languages else []  # else they are the same pairs once more
         texts = [text for pair in [*corpus.whole, *others] for text in (pair.source, pair.target)]
         settings = config.model.vocabulary
-        vocabulary = Vocabulary.build(texts, settings.subwords, settings.symbols)
+        vocabulary = Vocabulary.build(
+            texts,
+            settings.subwords,
+            settings.symbols,
+            blocks=settings.characters,
+            marks=settings.marks,
+            languages=settings.languages,
+        )
     print(
         f"{config.stage}: {corpus.summary}; {len(vocabulary)} pieces, {vocabulary.character_count} characters",
         file=sys.stderr,
