@@ -2,7 +2,7 @@
 
 Of a document's fenced blocks those with a title are files (``yaml title="configs/mine/text.yaml"``), those in ``python``
 run with one namespace for all, and in ``sh`` every command is called in this process. The walk takes place in an empty
-folder, beside the project's own ``configs``.
+folder, beside the project's own ``configs``, a font ``fonts/MyFace.ttf`` and a small corpus ``my-pairs``.
 """
 
 import re
@@ -17,6 +17,7 @@ import pytest
 
 from data_synth import cli as data_synth
 from data_synth.fonts import find_font
+from tests.small import write_corpus
 from translatotron_v import cli
 from translatotron_v.training import command as training
 
@@ -72,6 +73,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (tmp_path / "configs" / path.name).symlink_to(path)
     (tmp_path / "fonts").mkdir()
     shutil.copy(find_font("SpaceMono"), tmp_path / "fonts" / "MyFace.ttf")
+    write_corpus(tmp_path / "my-pairs")
     monkeypatch.chdir(tmp_path)
     yield tmp_path
 

@@ -255,7 +255,7 @@ def test_an_even_start_favours_neither_side():
     decoder = ImageDecoder(config, K, GRID, M, 10).eval()
     assert decoder.gate is not None and decoder.gate.weight.abs().max() > 0
     shares = torch.sigmoid(decoder.gate(torch.randn(B, N, 2 * D)))
-    assert 0.45 < shares.min() and shares.max() < 0.55
+    assert 0.3 < shares.min() and shares.max() < 0.7 and abs(shares.mean() - 0.5) < 0.02  # 0.88 for a teacher's weights
     ids, text = torch.randint(K, (B, N)), torch.randn(B, C, M)
     one, other = (decoder(ids, text, TEXT_MASK, torch.randn(B, S, 10)) for _ in range(2))
     assert not torch.allclose(one, other)

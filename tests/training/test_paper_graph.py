@@ -20,6 +20,8 @@ DEBUG = (
     "model.canvas.height=32",
     "model.canvas.width=128",
     "page.source_sizes=[]",
+    "page.font_size=10",
+    "page.line_height=16",
     "page.fonts=[DejaVuSans]",
     "model.tokenizer.codes=32",
     "model.image_encoder.layers=2",
@@ -53,12 +55,13 @@ def test_the_graph_and_the_losses_are_the_published_ones(folder: str):
     loss = translator.loss
     assert (loss.image, loss.distillation, loss.ocr, loss.text, loss.temperature) == (1, 1, 1, 1, 1)
     assert (loss.label_smoothing, loss.image_smoothing) == (0.1, 0.1)
+    assert teacher.loss.image_smoothing == 0 and encoder.dropout == 0
     ours = (loss.ctc, loss.text_mode, loss.text_distillation, loss.self_distillation, loss.masked, loss.transcription)
     assert ours == (0,) * 6
     first = tokenizer.loss
     assert (first.l1, first.l2, first.ink, first.commitment, first.adversarial) == (1, 0, 0, 1, 1)
     assert (first.quantise_from, tokenizer.trainer.ema, model.tokenizer.decay) == (0, 0.995, 0.9)
-    dropouts = {decoder.dropout, encoder.dropout, model.text_decoder.dropout, model.teacher_decoder.dropout}
+    dropouts = {decoder.dropout, model.text_decoder.dropout, model.ocr_head.dropout, model.teacher_decoder.dropout}
     assert dropouts == {0.1} and translator.trainer.decay == "polynomial" and translator.trainer.average > 1
 
 
@@ -75,8 +78,7 @@ def test_its_three_stages_run_one_after_the_other(tmp_path: Path, monkeypatch: p
     write_corpus(tmp_path / "corpus")
     for name in STAGES:
         stage = build_stage(config := settings(name, tmp_path, "loss.adversarial_from=0"))
-        last = Trainer(stage, replace(config.trainer, checkpoint_every=1, average=1), tmp_path / name).fit()
-        assert last is not None
+        Trainer(stage, replace(config.trainer, checkpoint_every=1), tmp_path / name).fit()
     translator = stage
     assert translator.teacher is not None and translator.teacher.layout is not None
     batch = next(iter(translator.validation_batches(2)))
