@@ -22,7 +22,7 @@ ENTRIES = [
 
 def seen(text: str) -> str:
     """The text with marks that can be read: ``<Bahnhof|station>``."""
-    return text.replace(TERM_OPEN, "<").replace(TERM_IS, "|").replace(TERM_CLOSE, ">")
+    return text.replace(f"{TERM_OPEN} ", "<").replace(f"{TERM_IS} ", "|").replace(TERM_CLOSE, ">")
 
 
 def terms(source: str, target: str, seeds: int = 40) -> set[str]:
@@ -67,14 +67,15 @@ def test_one_to_three_terms_without_overlap() -> None:
             depth += (character == TERM_OPEN) - (character == TERM_CLOSE)
             assert depth in (0, 1)
         assert text.count(TERM_OPEN) == text.count(TERM_IS) == text.count(TERM_CLOSE)
-        plain = "".join(part.split(TERM_IS)[0] for part in text.replace(TERM_CLOSE, TERM_OPEN).split(TERM_OPEN))
+        parts = text.replace(TERM_CLOSE, f"{TERM_OPEN} ").split(f"{TERM_OPEN} ")
+        plain = "".join(part.split(TERM_IS)[0] for part in parts)
         assert plain == source
     assert counts == {1, 2, 3}
 
 
 def test_marks_that_stand_already_are_left_alone() -> None:
     dictionary = TermDictionary(ENTRIES)
-    done = f"Der {TERM_OPEN}Bahnhof{TERM_IS}halt{TERM_CLOSE} ist zu"
+    done = f"Der {TERM_OPEN} Bahnhof{TERM_IS} halt{TERM_CLOSE} ist zu"
     assert annotate(done, "The station is shut", dictionary, random.Random(0)) == done
     source = f"{LOWER}frische {LITERALS[0]} Luft"
     result = annotate(source, f"fresh {LITERALS[0]} air", dictionary, random.Random(0))

@@ -72,6 +72,28 @@ def read_texts(path: str | Path) -> list[str]:
     return _read_texts(path)
 
 
+BUILT_IN = ("grammar",)  # corpora that need no file
+
+
+@one_family_of_errors()
+def read_corpus(
+    path: str, root: Path, languages: tuple[str, str], split: str = "train", limit: int = 0
+) -> list[TextPair]:
+    """Pairs of a corpus as they stand, the first ``limit`` of them if that is not 0.
+
+    ``path`` is what ``data_synth.corpora.read_pairs`` takes, from ``root``, or a built-in corpus.
+
+    Raises:
+        UserError: the corpus is missing, or its sides do not correspond.
+    """
+    if path == "grammar":
+        data = DataConfig(source_language=languages[0], target_language=languages[1])
+        pairs = _grammar_split(data, split)
+    else:
+        pairs = read_pairs(root / path, *languages, split)
+    return pairs[:limit] if limit else pairs
+
+
 @one_family_of_errors()
 def read_split(config: Config, split: str) -> list[TextPair]:
     """Aligned pairs of a split, folded as pages show them; fitting or not.

@@ -85,8 +85,11 @@ def annotate(source: str, target: str, dictionary: TermDictionary, rng: random.R
 
 
 def annotation(words: str, wanted: str) -> str:
-    """``words`` of a source with the translation that is ``wanted`` for them, between marks."""
-    return f"{TERM_OPEN}{words}{TERM_IS}{wanted}{TERM_CLOSE}"
+    """``words`` of a source with the translation that is ``wanted`` for them, between marks.
+
+    A space after a mark lets words be cut into the same pieces as anywhere else.
+    """
+    return f"{TERM_OPEN} {words}{TERM_IS} {wanted}{TERM_CLOSE}"
 
 
 def _matches(source: str, target: str, dictionary: TermDictionary) -> list[tuple[int, int, str]]:
