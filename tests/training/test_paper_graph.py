@@ -84,7 +84,7 @@ def test_its_three_stages_run_one_after_the_other(tmp_path: Path, monkeypatch: p
     batch = next(iter(translator.validation_batches(2)))
     loss, report = translator(batch, "main", 0)
     assert set(report) == {"image", "distillation", "ocr", "text"}
-    assert float(loss) == pytest.approx(sum(float(part) for part in report.values()), rel=1e-5)
+    assert loss.item() == pytest.approx(sum(float(part.detach()) for part in report.values()), rel=1e-5)
     loss.backward()
     assert not any(p.grad is not None for p in translator.teacher.parameters())
     assert all(p.grad is not None for p in translator.translator.image_decoder.gate.parameters())
