@@ -21,7 +21,7 @@ BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format docs hooks bench gallery tiny small clean experiment-ssr experiment-modality-gap experiment-skip-links \
-	experiment-textual-regularization experiment-combined experiment-decoding experiment-ablations text-to-image pixels table
+	experiment-textual-regularization experiment-combined experiment-decoding experiment-ablations text-to-image paper-tiny pixels table
 
 help:  ## list the targets and the settings
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-33s  %s\n", $$1, $$2}' Makefile
@@ -60,7 +60,7 @@ $(DOCS_READY): $(READY)
 	@touch $@
 
 docs: $(DOCS_READY)  ## build the documents and the API pages into out/site; a dead link is an error
-	@$(BIN)/mkdocs build --strict --quiet --site-dir $(SITE)
+	@$(BIN)/mkdocs build --strict --site-dir $(SITE)
 	@echo "built: $(SITE)/index.html"
 
 hooks: $(READY)  ## let git run the checks before every commit
@@ -108,6 +108,10 @@ experiment-ablations: $(READY)  ## each part of the tiny model taken away or rep
 text-to-image: $(READY)  ## train the text-to-image model of the cascades (docs/experiments/comparison.md); the same command resumes
 	@$(BIN)/python train.py teacher --config configs/small/teacher.yaml data.folder=$(DATA) vocabulary=weights/small start.image_tokenizer=weights/small
 	@$(BIN)/python train.py teacher --config configs/small/text_to_image.yaml data.folder=$(DATA)
+
+paper-tiny: $(READY)  ## train the paper's own graph at a laptop's size, and score it on strips (docs/fidelity.md); the same command resumes
+	@$(BIN)/python train.py paper_tiny --data $(DATA)
+	@$(BIN)/python evaluate.py checkpoint runs/paper_tiny/export --data $(DATA) --limit 200 --cased
 
 pixels: $(READY)  ## train the pixel-level baseline; the same command resumes
 	@$(BIN)/python train.py pixels --config configs/small/pixels.yaml data.folder=$(DATA)

@@ -1,7 +1,7 @@
 """What `make docs` adds to the documents of this folder, as hooks of MkDocs.
 
-The documents at the root of the repository become pages of the site, and every module of the two packages gets a page of
-its docstrings. Links between them are written for readers of the repository, and are turned here.
+The documents at the root of the repository become pages of the site, and every module of the two packages gets a page
+of its docstrings. Links between them are written for readers of the repository, and are turned here.
 """
 
 import re

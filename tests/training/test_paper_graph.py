@@ -1,4 +1,4 @@
-"""``configs/paper`` and ``configs/paper_tiny`` are the published model: the same parts, weights and starts, two sizes."""
+"""``configs/paper`` and ``configs/paper_tiny`` are the published model in two sizes: its parts, weights and starts."""
 
 from dataclasses import replace
 from pathlib import Path
