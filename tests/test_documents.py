@@ -17,12 +17,14 @@ else:
 
 from translatotron_v import __version__, cli
 from translatotron_v.config import load_config
+from translatotron_v.data.mixture import load_mixture
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "weights").rglob("*.md")])
 YAML = sorted((ROOT / "configs").rglob("*.yaml"))
 RECIPES = [path for path in YAML if path.name == "recipe.yaml"]
-CONFIGS = [path for path in YAML if path not in RECIPES]
+MIXTURES = [path for path in YAML if path.name == "mixture.yaml"]
+CONFIGS = [path for path in YAML if path not in (*RECIPES, *MIXTURES)]
 
 
 def commands(document: Path) -> list[str]:
@@ -90,6 +92,11 @@ def test_links_lead_somewhere(document: Path):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_shipped_configuration_parses(path: Path):
     load_config(path)
+
+
+@pytest.mark.parametrize("path", MIXTURES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_mixture_parses(path: Path):
+    load_mixture(path)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.relative_to(ROOT).as_posix())
