@@ -1,8 +1,8 @@
 """The how-tos are walked: their files are written and their commands and code run, in order, on what they show.
 
 Of a document's fenced blocks those with a title are files (``yaml title="configs/mine/text.yaml"``), those in
-``python`` run with one namespace for all, and in ``sh`` every command is called in this process. The walk takes place in an empty
-folder, beside the project's own ``configs``, a font ``fonts/MyFace.ttf`` and a small corpus ``my-pairs``.
+``python`` run with one namespace for all, and in ``sh`` every command is called in this process. The walk takes place
+in an empty folder, beside the project's own ``configs``, a font ``fonts/MyFace.ttf`` and a small corpus ``my-pairs``.
 """
 
 import re
