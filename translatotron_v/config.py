@@ -171,6 +171,9 @@ class ImageDecoderConfig:
     # how a layer joins what it reads of text and image: "gated" (paper), "sum" or "concat" (both through one map); or
     # what it reads alone: "text" (the teacher) or "image"
     fusion: Annotated[str, OneOf(("gated", "sum", "concat", "text", "image"))] = "gated"
+    # how that starts: "text", with the gate open to the text and nothing read from the image yet, for weights from a
+    # text-to-image teacher; or "even", where no side is favoured, for a decoder that starts from nothing (paper)
+    fusion_start: Annotated[str, OneOf(("text", "even"))] = "text"
     # passes of parallel decoding that pages are drawn in unless another number is asked for, for a decoder trained with
     # loss.masked; 0 draws token by token
     passes: Count = 0
