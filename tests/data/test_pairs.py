@@ -98,3 +98,30 @@ def test_pairs_of_text_only_batches(tmp_path: Path):
         with pytest.raises(UserError, match=named) as caught:
             pairs.read_text_pairs(settings(folder, languages, f"data.text_languages={asked}"), "train")
         assert "\n" not in str(caught.value)
+
+
+def test_public_texts_train_and_nothing_else():
+    train = pairs.read_split(settings("data.folder=public-texts", "page.lower_case=false"), "train")
+    assert TextPair("Ausgang", "Exit") in train
+    with pytest.raises(UserError, match=r"public-texts is for training only and has no split 'val'; .*data\.extra"):
+        pairs.read_split(settings("data.folder=public-texts"), "val")
+
+
+def test_a_corpus_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "x.de-en.tsv").write_text("Ein  Hund\tA  dog\n", encoding="utf-8")
+    assert pairs.read_corpus(str(tmp_path / "x.de-en.tsv"), "de", "en") == [TextPair("Ein  Hund", "A  dog")]
+    assert TextPair("Exit", "Ausgang") in pairs.read_corpus("public-texts", "en", "de")
+    monkeypatch.setattr(pairs, "GRAMMAR_PAIRS", 30)
+    monkeypatch.setattr(pairs, "GRAMMAR_HELD_OUT", 5)
+    phrases = pairs.read_corpus("grammar", "fr", "en")
+    assert 0 < len(phrases) <= 30 and any(pair.source != pair.source.lower() for pair in phrases)
+    for path, languages, message in [
+        ("public-texts", ("cs", "en"), "public-texts is in de and en"),
+        ("grammar", ("pl", "en"), "the built-in grammar speaks"),
+        (str(tmp_path / "gone"), ("de", "en"), "no text at .*gone"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            pairs.read_corpus(path, *languages)
+    (tmp_path / "bad.de-en.tsv").write_text("Ein Hund\tA dog\nohne\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"bad\.de-en\.tsv, line 2: expected source TAB target, found no tab"):
+        pairs.read_corpus(str(tmp_path / "bad.de-en.tsv"), "de", "en")

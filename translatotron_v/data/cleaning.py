@@ -35,6 +35,10 @@ REASONS = (EMPTY, LONG, RATIO, MARKUP, PLACEHOLDER, CODE, COPY, LEAK, DUPLICATE,
 
 _WORD = re.compile(r"\w+")
 _LETTER = re.compile(r"[^\W\d_]")
+# with its semicolon: html.unescape by itself also takes the first letters of "&copying" for one
+_ENTITY = re.compile(
+    r"&(?:[A-Za-z]\w{1,30}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});"
+)  # html.unescape alone sees one in "&copying"
 _TAG = re.compile(
     r"<!--.*?-->|</?(?:a|abbr|acronym|b|big|blockquote|br|center|cite|code|dd|del|div|dl|dt|em|font|h[1-6]|hr|html|i|"
     r"img|ins|kbd|li|link|nobr|ol|p|para|pre|q|qt|s|samp|section|small|span|strong|sub|sup|table|tbody|td|th|title|tr|"
@@ -67,7 +71,7 @@ def clean_text(text: str) -> str:
     never in a text from outside).
     """
     if "&" in text:
-        text = html.unescape(text)
+        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
     if "<" in text:
         text = _TAG.sub(lambda tag: " " if _BREAK.match(tag[0]) else "", text)
     if not text.isprintable():

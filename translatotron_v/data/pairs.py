@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from data_synth.corpora import PUBLIC_TEXTS, read_lines, read_pairs
 from data_synth.corpora import TextPair as TextPair
-from data_synth.corpora import read_lines, read_pairs
 from data_synth.corpora import read_texts as _read_texts
 from data_synth.errors import UserError as PagesError
 from data_synth.render import normalise
@@ -15,6 +15,7 @@ from translatotron_v.data.shards import holds_shards, read_shards
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 
+GRAMMAR = "grammar"  # the name of the built-in phrases; PUBLIC_TEXTS is that of the built-in texts
 GRAMMAR_PAIRS = 20_000  # training pairs that the built-in phrase grammar is asked for
 GRAMMAR_HELD_OUT = 500  # pairs of its validation and of its test split
 
@@ -74,6 +75,23 @@ def read_texts(path: str | Path) -> list[str]:
 
 
 @one_family_of_errors()
+def read_corpus(path: str, source_language: str, target_language: str, split: str = "train") -> list[TextPair]:
+    """Aligned pairs of a corpus as they stand in it, neither folded nor cleaned.
+
+    Args:
+        path: "grammar", "public-texts", or whatever ``data_synth.corpora.read_pairs`` reads.
+        split: of a folder, a release or the grammar.
+
+    Raises:
+        UserError: the corpus is missing, its sides do not correspond, a line has no tab, or a built-in corpus does not
+            have the languages.
+    """
+    if path == GRAMMAR:
+        return _grammar_split(DataConfig(source_language=source_language, target_language=target_language), split)
+    return read_pairs(path, source_language, target_language, split)
+
+
+@one_family_of_errors()
 def read_split(config: Config, split: str) -> list[TextPair]:
     """Aligned pairs of a split, folded as pages show them; fitting or not.
 
@@ -85,8 +103,15 @@ def read_split(config: Config, split: str) -> list[TextPair]:
             than the canvas.
     """
     data = config.data
-    if data.folder == "grammar":
+    if data.folder == GRAMMAR:
         pairs = _grammar_split(data, split)
+    elif data.folder == PUBLIC_TEXTS:
+        if split != data.train:
+            raise UserError(
+                f"data.folder: {PUBLIC_TEXTS} is for training only and has no split {split!r}; name another corpus, "
+                f"and {PUBLIC_TEXTS} in data.extra"
+            )
+        pairs = read_pairs(PUBLIC_TEXTS, data.source_language, data.target_language)
     else:
         folder = Path(data.folder)
         if not folder.exists():
