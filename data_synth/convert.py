@@ -9,7 +9,7 @@ import io
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from data_synth.errors import UserError
@@ -45,7 +45,8 @@ def read_pairs_of(
             raise UserError(f"{kind} joins two inputs by message id: FOREIGN ENGLISH (files or folders)")
         pairs = _joined(form, inputs[0], inputs[1], languages)
     else:
-        pairs = form.read(list(_files(form, inputs, languages)), languages, columns)
+        files = [file for path in inputs for file in _files(form, path, languages.foreign)]
+        pairs = form.read(files, languages, columns)
     return list(dict.fromkeys(tidy for pair in pairs for tidy in tidied(pair)))
 
 
@@ -79,22 +80,15 @@ def _of_language(language: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![A-Za-z]){language}(?:[_-][A-Z]{{2}})?(?![A-Za-z])")
 
 
-def _files(form: Keyed | Paired, inputs: Iterable[Path], languages: Languages) -> Iterator[Path]:
-    """The inputs; a folder stands for its files of the format that name the foreign language, or for all of them."""
-    for path in inputs:
-        if not path.is_dir() or not form.endings:
-            yield path
-            continue
-        files = _inside(form, path)
-        named = [file for file in files if _of_language(languages.foreign).search(str(file.relative_to(path)))]
-        yield from named or files
-
-
-def _inside(form: Keyed | Paired, folder: Path) -> list[Path]:
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name.endswith(form.endings))
+def _files(form: Keyed | Paired, path: Path, language: str) -> list[Path]:
+    """The input itself; a folder stands for its files of the format that name the language, or for all if none does."""
+    if not path.is_dir() or not form.endings:
+        return [path]
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file.name.endswith(form.endings))
     if not files:
-        raise UserError(f"{folder}: no {' or '.join(form.endings)} file in it")
-    return files
+        raise UserError(f"{path}: no {' or '.join(form.endings)} file in it")
+    pattern = _of_language(language)
+    return [file for file in files if pattern.search(str(file.relative_to(path)))] or files
 
 
 def _joined(form: Keyed, foreign: Path, english: Path, languages: Languages) -> Iterator[Pair]:
@@ -112,8 +106,7 @@ def _texts(form: Keyed, path: Path, language: str) -> Texts:
         raise UserError(f"{path} is a folder; name the file")
     texts: Texts = {}
     doubtful = set()
-    files = _inside(form, path) if path.is_dir() else [path]
-    for file in files:
+    for file in _files(form, path, language):
         prefix = _of_language(language).sub("*", file.name) + ":" if path.is_dir() else ""
         try:
             found = form.read(read_file(file), language)
@@ -139,24 +132,29 @@ def write_table(pairs: Sequence[Pair], path: Path) -> None:
     path.write_bytes(content)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status: 0, or 2 for a mistake of the user's."""
+def parser() -> argparse.ArgumentParser:
+    """The options, with a list of the formats."""
     width = max(map(len, FORMATS))
-    parser = argparse.ArgumentParser(
+    top = argparse.ArgumentParser(
         "python -m data_synth.convert",
         description=__doc__,
         epilog="formats\n" + "\n".join(f"  {name:{width}}  {form.help}" for name, form in FORMATS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("format", metavar="FORMAT", help="see below")
-    parser.add_argument("inputs", metavar="INPUT", nargs="+", type=Path, help="files or folders; FOREIGN, then ENGLISH")
-    parser.add_argument("-o", "--out", metavar="OUT", type=Path, required=True, help="table to write: .tsv or .tsv.gz")
-    parser.add_argument("--foreign", default="de", metavar="LANG", help="language of the first column (default: de)")
-    parser.add_argument("--english", default="en", metavar="LANG", help="language of the second column (default: en)")
-    parser.add_argument(
+    top.add_argument("format", metavar="FORMAT", help="see below")
+    top.add_argument("inputs", metavar="INPUT", nargs="+", type=Path, help="files or folders; FOREIGN, then ENGLISH")
+    top.add_argument("-o", "--out", metavar="OUT", type=Path, required=True, help="table to write: .tsv or .tsv.gz")
+    top.add_argument("--foreign", default="de", metavar="LANG", help="language of the first column (default: de)")
+    top.add_argument("--english", default="en", metavar="LANG", help="language of the second column (default: en)")
+    top.add_argument(
         "--columns", nargs=2, type=int, default=(2, 1), metavar="N", help="of tables: foreign, English (default: 2 1)"
     )
-    arguments = parser.parse_args(argv)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status: 0, or 2 for a mistake of the user's."""
+    arguments = parser().parse_args(argv)
     try:
         languages = Languages(arguments.foreign, arguments.english)
         if min(arguments.columns) < 1:

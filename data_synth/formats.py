@@ -211,7 +211,7 @@ def _html(text: str, language: str) -> Texts:
     """Blocks by number; that of all blocks is part of the id, so that only pages with as many correspond."""
     parser = _Blocks()
     parser.feed(text)
-    return {f"{number}/{len(parser.blocks)}": block for number, block in enumerate(parser.blocks)}
+    return {f"{number}/{len(parser.blocks)}": " ".join(block.split()) for number, block in enumerate(parser.blocks)}
 
 
 def _gettext(paths: Sequence[Path], languages: Languages, columns: tuple[int, int]) -> Iterator[Pair]:
@@ -225,12 +225,13 @@ def _gettext(paths: Sequence[Path], languages: Languages, columns: tuple[int, in
         for entry in entries:
             if entry.obsolete or "fuzzy" in entry.flags:
                 continue
+            english = re.sub(r"^[\w ]+\^", "", entry.msgid)  # Wesnoth writes the context before the text
             if entry.msgid_plural:
                 forms = [text for _, text in sorted(entry.msgstr_plural.items())]
-                yield forms[0], entry.msgid
+                yield forms[0], english
                 yield forms[-1], entry.msgid_plural
             else:
-                yield entry.msgstr, entry.msgid
+                yield entry.msgstr, english
 
 
 def _english_keys(paths: Sequence[Path], languages: Languages, columns: tuple[int, int]) -> Iterator[Pair]:
@@ -260,18 +261,19 @@ def _ding(longest: int, shortest: int) -> Callable[[Sequence[Path], Languages, t
     """Entries "a; b | c :: x; y | z": senses correspond by position, and of synonyms the first is taken."""
 
     def bare(text: str) -> str:
-        return " ".join(re.sub(r"\{[^}]*\}|\[[^\]]*\]|\([^)]*\)|/[^/]*/", " ", text).split(";")[0].split())
+        text = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\([^)]*\)|<[^>]*>|(?<!\S)/[^/ ]+/(?!\S)", " ", text)
+        return " ".join(text.split(";")[0].split())
 
     def read(paths: Sequence[Path], languages: Languages, columns: tuple[int, int]) -> Iterator[Pair]:
         for line in (line for path in paths for line in read_file(path).split("\n")):
             sides = [side.split("|") for side in line.split("::")]
             if line.startswith("#") or len(sides) != 2 or len(sides[0]) != len(sides[1]):
                 continue
-            verb = "{v" in sides[0][0]
             for german, english in zip(*sides, strict=True):
                 foreign, own = bare(german), bare(english)
-                if shortest <= len(foreign.split()) <= longest:
-                    yield foreign, own.removeprefix("to ") if verb else own
+                if not shortest <= len(foreign.split()) <= longest or " / " in foreign + own:  # a / b: words to choose
+                    continue
+                yield foreign, own.removeprefix("to ") if foreign.endswith("n") else own  # infinitives
 
     return read
 

@@ -32,6 +32,9 @@ msgid_plural "Some cups"
 msgstr[0] "Eine Tasse"
 msgstr[1] "Einige Tassen"
 
+msgid "item tag^Luck"
+msgstr "Zufall"
+
 msgid "Not yet"
 msgstr ""
 
@@ -96,7 +99,7 @@ en: Only English
 DING = """\
 # Version
 Bahnhof {m} [Bahn] | Bahnhöfe {pl} :: station /sta./ | stations
-gehen {vi}; laufen {vi} | er geht :: to go; to walk | he goes
+gehen {vi}; laufen {vi} | er geht / läuft | er ging :: to go; to walk | he goes / walks | he went
 Es regnet in Strömen. :: It is raining cats and dogs.
 schief | ungleich :: crooked
 """
@@ -113,6 +116,7 @@ CASES: dict[str, tuple[dict[str, str | bytes], list[tuple[str, str]]]] = {
             ("Öffnen", "Open"),
             ("Eine Tasse", "A cup"),
             ("Einige Tassen", "Some cups"),
+            ("Zufall", "Luck"),
             ("Datei", "File"),
             ("Hilfe", "Help"),
         ],
@@ -160,7 +164,7 @@ CASES: dict[str, tuple[dict[str, str | bytes], list[tuple[str, str]]]] = {
     "xliff": ({"de.xlf": TMX}, [("Seite", "Page")]),
     "html": (
         {
-            "de/x.html": "<html><title>Titel</title><p>Ein <b>Bild</b>.<ul><li>Punkt</ul></html>",
+            "de/x.html": "<html><title>Titel</title><p>Ein\n  <b>Bild</b>.<ul><li>Punkt</ul></html>",
             "en/x.html": "<html><title>Title</title><p>A <b>picture</b>.<ul><li>Item</ul></html>",
         },
         [("Titel", "Title"), ("Ein Bild.", "A picture."), ("Punkt", "Item")],
@@ -189,7 +193,7 @@ CASES: dict[str, tuple[dict[str, str | bytes], list[tuple[str, str]]]] = {
     "taxonomy": ({"food.txt": TAXONOMY}, [("Käse", "Cheeses")]),
     "ding": (
         {"de-en.txt": DING},
-        [("Bahnhof", "station"), ("Bahnhöfe", "stations"), ("gehen", "go"), ("er geht", "he goes")],
+        [("Bahnhof", "station"), ("Bahnhöfe", "stations"), ("gehen", "go"), ("er ging", "he went")],
     ),
     "ding-examples": ({"de-en.txt": DING}, [("Es regnet in Strömen.", "It is raining cats and dogs.")]),
     "dict": (
@@ -260,6 +264,12 @@ def test_folders_are_joined_by_file_and_id_and_doubtful_ids_are_left_out(tmp_pat
             write(tmp_path, {f"{language}/{part}/messages.{language}.json": content})
     pairs = read_pairs_of("json", [tmp_path / "de", tmp_path / "en"], GERMAN)
     assert sorted(pairs) == [("eins", "one"), ("ja", "yes"), ("zwei", "two")]
+
+
+def test_one_folder_may_hold_both_languages(tmp_path: Path) -> None:
+    for name, word in {"de": "eins", "en": "one", "fr": "un"}.items():
+        write(tmp_path, {f"a/{name}.json": json.dumps({"id": word})})
+    assert read_pairs_of("json", [tmp_path, tmp_path], GERMAN) == [("eins", "one")]
 
 
 def test_of_a_folder_of_catalogs_those_of_the_language_are_read(tmp_path: Path) -> None:
