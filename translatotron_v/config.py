@@ -72,6 +72,9 @@ class VocabularyConfig:
     subwords: int = 4000  # size of the joint byte-pair vocabulary; 0 writes characters instead
     languages: list[str] = field(default_factory=lambda: ["de", "en"])  # whose text the vocabulary is built from
     symbols: int = 0  # pad the table to this many entries (256 in the paper); 0 leaves it as it is
+    # blocks of characters (data/vocabulary.py: ascii, latin-1, ...) that pages may hold; empty: those of the texts
+    characters: list[str] = field(default_factory=list)
+    marks: bool = False  # pieces for the marks of text mode (data/marks.py): literals and terms; digits stand alone
 
 
 @dataclass
@@ -121,9 +124,11 @@ class TransformerConfig:
     dropout: float = 0.1
     max_length: int = 128  # longest sequence, tags and end included; longer text is cut, its end kept
     beams: int = 1  # of a decoder: beam width of translations unless another is asked for
+    activation: str = "gelu"  # of the feed-forward layers: "gelu", or "relu2", the square of ReLU (So et al. 2021)
 
     def __post_init__(self) -> None:
         _require(self.width % self.heads == 0, f"width {self.width} must be a multiple of heads {self.heads}")
+        _require(self.activation in ("gelu", "relu2"), f"activation must be gelu or relu2, not {self.activation}")
         _require(self.beams >= 1, f"beams must be at least 1, not {self.beams}")
         _require(0 <= self.dropout < 1, f"dropout must lie in [0, 1), not {self.dropout}")
 
@@ -257,6 +262,7 @@ class ModelConfig:
     # what the text encoder gets of a page: "states" of the image encoder (paper), or the pieces that the CTC head has
     # "read", each with the image states that it was read from
     bridge: str = "states"
+    tie_embeddings: bool = False  # text encoder and text decoder share one table of pieces
     # fonts that pages are drawn in, by name: the model tells them apart and draws in the source's; empty: one font
     families: list[str] = field(default_factory=list)
     character_encoder: TransformerConfig = field(default_factory=lambda: TransformerConfig(max_length=256))
@@ -274,6 +280,10 @@ class ModelConfig:
         _require(
             self.bridge == "states" or (self.ctc_frames > 0 and self.text_encoder.layers > 0),
             "model.bridge=read needs a CTC head (model.ctc_frames) and a text encoder (model.text_encoder.layers)",
+        )
+        _require(
+            not self.tie_embeddings or self.text_encoder.width == self.text_decoder.width,
+            "model.tie_embeddings needs text_encoder.width and text_decoder.width to be the same",
         )
         for name, patch in (("image_encoder", self.image_encoder.patch), ("tokenizer", self.tokenizer.patch)):
             divides = self.canvas.height % patch[0] == 0 and self.canvas.width % patch[1] == 0
@@ -309,6 +319,13 @@ class DataConfig:
     limit: int = 0  # use only this many training pairs, after those left out; 0 uses all
     repeat: int = 1  # how often each of them is shown in an epoch, to balance what data.extra adds
     extra: list[str] = field(default_factory=list)  # more corpora (folders, TSV files) whose training pairs are added
+    mixture: str = ""  # YAML file of many corpora with weights (data/mixture.py), in place of folder, repeat and extra
+    root: str = "."  # folder that the mixture's paths start from
+    cache: str = "runs/cache"  # folder that keeps the mixture's corpora, read and cleaned
+    allow_missing: bool = False  # go on without corpora of the mixture that are not there
+    window: int = 32  # batches that are drawn from the mixture at once and sorted by length
+    terms: float = 0.1  # share of the mixture's sentences that are given the translation of some of their words
+    lower: float = 0.08  # share of the mixture's sentences whose source is in lower case, for text in capitals
     translated: float = 1.0  # share of the training pairs whose translation may be used; SSR takes the others as well
     validation_limit: int = 256  # pairs that an evaluation looks at
     sort_window: int = 0  # batches of like lengths are cut from windows of this many batches; 0: no sorting
@@ -327,7 +344,8 @@ class DataConfig:
             _require(getattr(self, name) >= 0, f"data.{name} must not be negative: {getattr(self, name)}")
         _require(self.repeat >= 1, f"data.repeat must be at least 1, not {self.repeat}")
         _require(0 <= self.misread <= 0.25, f"data.misread must lie in 0..0.25, not {self.misread}")
-        for name in ("spans", "shuffled", "translated", "text_share"):
+        _require(self.window >= 1, f"data.window must be at least 1, not {self.window}")
+        for name in ("spans", "shuffled", "translated", "text_share", "terms", "lower"):
             value = getattr(self, name)
             _require(0 <= value <= 1, f"data.{name} is a share and must lie in 0..1, not {value}")
 
@@ -402,11 +420,14 @@ class TrainerConfig:
     batch_size: int = 32  # pages or sentences of a micro-batch
     accumulate: int = 1  # micro-batches of one optimiser step
     learning_rate: float = 1e-3
+    optimizer: str = "adamw"  # or "muon", for the matrices of the layers, with AdamW for all else
+    muon_learning_rate: float = 4e-3  # of Muon's matrices
     betas: list[float] = field(default_factory=lambda: [0.9, 0.98])
     weight_decay: float = 0.01
     warmup_steps: int = 100
     decay: str = "cosine"  # "polynomial", "cosine" or "constant" after the warm-up
     decay_power: float = 1.0  # of the polynomial
+    decay_from: float = 0.0  # share of the run after which the decay begins; until then the rate is constant
     clip: float = 1.0  # largest gradient norm; 0: none
     ema: float = 0.0  # decay of the moving average of the weights; 0: off
     average: int = 0  # final weights are the mean of the last checkpoints, this many; 0: off
@@ -430,6 +451,8 @@ class TrainerConfig:
             self.decay in ("polynomial", "cosine", "constant"),
             f"trainer.decay must be polynomial, cosine or constant, not {self.decay}",
         )
+        _require(0 <= self.decay_from < 1, f"trainer.decay_from must lie in [0, 1), not {self.decay_from}")
+        _require(self.optimizer in ("adamw", "muon"), f"trainer.optimizer must be adamw or muon, not {self.optimizer}")
         _require(self.precision in ("fp32", "bf16"), f"trainer.precision must be fp32 or bf16, not {self.precision}")
         _require(0 <= self.ema < 1, f"trainer.ema must lie in [0, 1), not {self.ema}")
         _require(self.device in ("auto", "cpu", "cuda"), f"trainer.device must be auto, cpu or cuda, not {self.device}")

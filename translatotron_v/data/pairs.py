@@ -12,7 +12,6 @@ from data_synth.errors import UserError as PagesError
 from data_synth.render import normalise
 from translatotron_v.config import Config, DataConfig, PageConfig
 from translatotron_v.data.shards import holds_shards, read_shards
-from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 
 GRAMMAR = "grammar"  # the name of the built-in phrases; PUBLIC_TEXTS is that of the built-in texts
@@ -74,6 +73,28 @@ def read_texts(path: str | Path) -> list[str]:
     return _read_texts(path)
 
 
+BUILT_IN = ("grammar",)  # corpora that need no file
+
+
+@one_family_of_errors()
+def read_corpus(
+    path: str, root: Path, languages: tuple[str, str], split: str = "train", limit: int = 0
+) -> list[TextPair]:
+    """Pairs of a corpus as they stand, the first ``limit`` of them if that is not 0.
+
+    ``path`` is what ``data_synth.corpora.read_pairs`` takes, from ``root``, or a built-in corpus.
+
+    Raises:
+        UserError: the corpus is missing, or its sides do not correspond.
+    """
+    if path == "grammar":
+        data = DataConfig(source_language=languages[0], target_language=languages[1])
+        pairs = _grammar_split(data, split)
+    else:
+        pairs = read_pairs(root / path, *languages, split)
+    return pairs[:limit] if limit else pairs
+
+
 @one_family_of_errors()
 def read_corpus(path: str, source_language: str, target_language: str, split: str = "train") -> list[TextPair]:
     """Aligned pairs of a corpus as they stand in it, neither folded nor cleaned.
@@ -132,12 +153,10 @@ def read_text_pairs(config: Config, split: str) -> list[TaggedPair]:
     """Pairs of a split for text-only batches, into every language of ``data.text_languages``; no page need fit.
 
     Raises:
-        UserError: as of ``read_split``; an unknown language.
+        UserError: as of ``read_split``.
     """
     tagged: list[TaggedPair] = []
     languages = config.data.text_languages or [config.data.target_language]
-    for language in languages:
-        Vocabulary.tag(language)  # an unknown one is an error before any file is read
     for language in languages:
         data = replace(config.data, target_language=language)
         own = replace(config, data=data)

@@ -17,13 +17,14 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.utils import DistributedDataParallelKwargs
 from PIL import Image
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from translatotron_v.config import TrainerConfig
 from translatotron_v.errors import UserError
 from translatotron_v.training import checkpoint, state
 from translatotron_v.training.averaging import MovingAverage, mean_of_checkpoints
+from translatotron_v.training.muon import make_optimizer
 from translatotron_v.training.reporting import Clock, Interval, Reporter, read_entries
 from translatotron_v.training.schedule import learning_rate_factor, progress
 from translatotron_v.training.signals import Interruption, StopSignals, leave_signals_to_parent
@@ -126,11 +127,13 @@ class Trainer:
         self.turns = {turn: list(parameters) for turn, parameters in self.stage.optimised().items()}
         self.optimisers = {
             turn: self.accelerator.prepare(
-                AdamW(
+                make_optimizer(
+                    config.optimizer,
+                    self.stage,
                     state.parameter_groups(self.stage, parameters, config.weight_decay),
-                    lr=config.learning_rate,
-                    betas=(config.betas[0], config.betas[1]),
-                    fused=True,
+                    config.learning_rate,
+                    config.muon_learning_rate,
+                    (config.betas[0], config.betas[1]),
                 )
             )
             for turn, parameters in self.turns.items()
@@ -197,10 +200,11 @@ class Trainer:
         start = done = self._progress()
         with contextlib.closing(self._batches()) as batches:
             while done < 1.0 or self.step == 0:
-                rate = config.learning_rate * learning_rate_factor(
-                    self.step, done, config.warmup_steps, config.decay, config.decay_power
+                factor = learning_rate_factor(
+                    self.step, done, config.warmup_steps, config.decay, config.decay_power, config.decay_from
                 )
-                interval.add(self._one_step(next(batches), rate))
+                rate = config.learning_rate * factor
+                interval.add(self._one_step(next(batches), factor))
                 interval.steps += 1
                 self.step += 1
                 self.reporter.tick()
@@ -238,13 +242,13 @@ class Trainer:
         while True:
             yield [next(micro_batches).to(self.device) for _ in range(config.accumulate)]
 
-    def _one_step(self, batches: Sequence[Any], rate: float) -> dict[str, Tensor | float]:
+    def _one_step(self, batches: Sequence[Any], factor: float) -> dict[str, Tensor | float]:
         """All turns of one optimiser step; returns the means over its micro-batches."""
         config, rank = self.config, self.accelerator.process_index
         report = Interval()
         for index, (turn, optimiser) in enumerate(self.optimisers.items()):
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = factor * group["peak"]
             label = "loss" if len(self.turns) == 1 else f"{turn}_loss"
             losses: list[Tensor] = []
             with self._only(turn):
