@@ -314,8 +314,8 @@ def _table(paths: Sequence[Path], languages: Languages, columns: tuple[int, int]
             cells = line.rstrip("\r").split("\t")
             if len(cells) >= max(columns):
                 yield cells[columns[0] - 1], cells[columns[1] - 1]
-            elif line.strip():
-                raise UserError(f"{path}, line {number}: expected {max(columns)} columns, found {len(cells)}")
+            elif line.strip() and len(cells) == 1:  # shorter rows lack the languages; this is no row
+                raise UserError(f"{path}, line {number}: expected {max(columns)} columns, found no tab")
 
 
 def _moses(paths: Sequence[Path], languages: Languages, columns: tuple[int, int]) -> Iterator[Pair]:

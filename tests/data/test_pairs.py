@@ -108,20 +108,21 @@ def test_public_texts_train_and_nothing_else():
 
 
 def test_a_corpus_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "x.de-en.tsv").write_text("Ein  Hund\tA  dog\n", encoding="utf-8")
-    assert pairs.read_corpus(str(tmp_path / "x.de-en.tsv"), "de", "en") == [TextPair("Ein  Hund", "A  dog")]
-    assert TextPair("Exit", "Ausgang") in pairs.read_corpus("public-texts", "en", "de")
+    (tmp_path / "x.de-en.tsv").write_text("Ein  Hund\tA  dog\nJa\tYes\n", encoding="utf-8")
+    (tmp_path / "bad.de-en.tsv").write_text("Ein Hund\tA dog\nohne\n", encoding="utf-8")
+    expected = [TextPair("Ein  Hund", "A  dog"), TextPair("Ja", "Yes")]
+    assert pairs.read_corpus("x.de-en.tsv", tmp_path, ("de", "en")) == expected
+    assert pairs.read_corpus("x.de-en.tsv", tmp_path, ("de", "en"), limit=1) == expected[:1]
+    assert TextPair("Exit", "Ausgang") in pairs.read_corpus("public-texts", tmp_path, ("en", "de"))
     monkeypatch.setattr(pairs, "GRAMMAR_PAIRS", 30)
     monkeypatch.setattr(pairs, "GRAMMAR_HELD_OUT", 5)
-    phrases = pairs.read_corpus("grammar", "fr", "en")
+    phrases = pairs.read_corpus("grammar", tmp_path, ("fr", "en"))
     assert 0 < len(phrases) <= 30 and any(pair.source != pair.source.lower() for pair in phrases)
     for path, languages, message in [
         ("public-texts", ("cs", "en"), "public-texts is in de and en"),
         ("grammar", ("pl", "en"), "the built-in grammar speaks"),
-        (str(tmp_path / "gone"), ("de", "en"), "no text at .*gone"),
+        ("gone", ("de", "en"), "no text at .*gone"),
+        ("bad.de-en.tsv", ("de", "en"), r"bad\.de-en\.tsv, line 2: expected source TAB target, found no tab"),
     ]:
         with pytest.raises(UserError, match=message):
-            pairs.read_corpus(path, *languages)
-    (tmp_path / "bad.de-en.tsv").write_text("Ein Hund\tA dog\nohne\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"bad\.de-en\.tsv, line 2: expected source TAB target, found no tab"):
-        pairs.read_corpus(str(tmp_path / "bad.de-en.tsv"), "de", "en")
+            pairs.read_corpus(path, tmp_path, languages)

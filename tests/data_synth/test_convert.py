@@ -279,7 +279,7 @@ def test_of_a_folder_of_catalogs_those_of_the_language_are_read(tmp_path: Path) 
 
 
 def test_columns_of_tables(tmp_path: Path) -> None:
-    (table,) = write(tmp_path, {"pairs.tsv": "1\tHallo\t2\tHello\n"})
+    (table,) = write(tmp_path, {"pairs.tsv": "1\tHallo\t2\tHello\n2\tNur\n"})
     assert read_pairs_of("tab", [table], GERMAN, (2, 4)) == [("Hallo", "Hello")]
 
 
@@ -310,7 +310,7 @@ def test_the_command_writes_what_the_trainer_reads(tmp_path: Path, capsys: pytes
         ("xliff", {"a": "<x"}, "a: unclosed token"),
         ("gettext", {"a.po": "nonsense\n"}, "cannot read .*a.po"),
         ("gettext", {"a.mo": "nonsense\n"}, "cannot read .*a.mo"),
-        ("tab", {"a": "one\ttwo\nthree\n"}, "a, line 2: expected 2 columns, found 1"),
+        ("tab", {"a": "one\ttwo\nthree\n"}, "a, line 2: expected 2 columns, found no tab"),
         ("properties", {"a": b"\xff=\xff", "b": ""}, "cannot read .*a: .*utf-8"),
         ("dict", {"a.dict": "x"}, "cannot read .*a.index"),
         ("ding", {"a": "nothing here\n"}, "no pair of de and en in "),

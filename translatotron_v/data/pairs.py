@@ -14,7 +14,8 @@ from translatotron_v.config import Config, DataConfig, PageConfig
 from translatotron_v.data.shards import holds_shards, read_shards
 from translatotron_v.errors import UserError
 
-GRAMMAR = "grammar"  # the name of the built-in phrases; PUBLIC_TEXTS is that of the built-in texts
+GRAMMAR = "grammar"
+BUILT_IN = (GRAMMAR, PUBLIC_TEXTS)  # corpora that need no file: phrases, and short texts written for training
 GRAMMAR_PAIRS = 20_000  # training pairs that the built-in phrase grammar is asked for
 GRAMMAR_HELD_OUT = 500  # pairs of its validation and of its test split
 
@@ -73,9 +74,6 @@ def read_texts(path: str | Path) -> list[str]:
     return _read_texts(path)
 
 
-BUILT_IN = ("grammar",)  # corpora that need no file
-
-
 @one_family_of_errors()
 def read_corpus(
     path: str, root: Path, languages: tuple[str, str], split: str = "train", limit: int = 0
@@ -85,31 +83,15 @@ def read_corpus(
     ``path`` is what ``data_synth.corpora.read_pairs`` takes, from ``root``, or a built-in corpus.
 
     Raises:
-        UserError: the corpus is missing, or its sides do not correspond.
-    """
-    if path == "grammar":
-        data = DataConfig(source_language=languages[0], target_language=languages[1])
-        pairs = _grammar_split(data, split)
-    else:
-        pairs = read_pairs(root / path, *languages, split)
-    return pairs[:limit] if limit else pairs
-
-
-@one_family_of_errors()
-def read_corpus(path: str, source_language: str, target_language: str, split: str = "train") -> list[TextPair]:
-    """Aligned pairs of a corpus as they stand in it, neither folded nor cleaned.
-
-    Args:
-        path: "grammar", "public-texts", or whatever ``data_synth.corpora.read_pairs`` reads.
-        split: of a folder, a release or the grammar.
-
-    Raises:
         UserError: the corpus is missing, its sides do not correspond, a line has no tab, or a built-in corpus does not
             have the languages.
     """
     if path == GRAMMAR:
-        return _grammar_split(DataConfig(source_language=source_language, target_language=target_language), split)
-    return read_pairs(path, source_language, target_language, split)
+        data = DataConfig(source_language=languages[0], target_language=languages[1])
+        pairs = _grammar_split(data, split)
+    else:
+        pairs = read_pairs(path if path in BUILT_IN else root / path, *languages, split)
+    return pairs[:limit] if limit else pairs
 
 
 @one_family_of_errors()
