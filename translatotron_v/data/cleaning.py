@@ -33,6 +33,9 @@ TARGETS = "more targets"
 LANGUAGE = "language"
 REASONS = (EMPTY, LONG, RATIO, MARKUP, PLACEHOLDER, CODE, COPY, LEAK, DUPLICATE, TARGETS, LANGUAGE)
 
+_IDENTIFIED = 40  # characters; of shorter texts with names in them, the identifier is wrong too often
+_THIRD_LANGUAGE = 60  # characters; shorter texts are not taken for a language that neither side should be in
+
 _WORD = re.compile(r"\w+")
 _LETTER = re.compile(r"[^\W\d_]")
 # with its semicolon: html.unescape by itself also takes the first letters of "&copying" for one
@@ -254,14 +257,19 @@ class Cleaner:
 
     def _speaks(self, text: str, words: Sequence[str], side: int) -> bool:
         """Whether a side may be in its language; what is too short to tell may."""
-        if len(words) < 4 or len(text) < 30:
+        if len(words) < 4:
             return True
-        if not self._small[side].isdisjoint(words) and self._small[1 - side].isdisjoint(words):
+        own, other = (len(small.intersection(words)) for small in (self._small[side], self._small[1 - side]))
+        if own and not other:
+            return True
+        if other > 1 and not own:  # left untranslated, the commonest case by far
+            return False
+        if len(text) < _IDENTIFIED:
             return True
         found = identify(text, self._known)
-        if found == self._languages[1 - side]:  # left untranslated, the commonest case by far
+        if found == self._languages[1 - side]:
             return False
-        return found in ("", self._languages[side]) or len(text) < 60
+        return found in ("", self._languages[side]) or len(text) < _THIRD_LANGUAGE
 
 
 def _shape(source: str, target: str, rules: Rules) -> str:
