@@ -77,14 +77,15 @@ def read_file(path: Path) -> str:
 
 
 def _flat(value: Any, language: str, skipped: Sequence[str] = (), path: str = "") -> Iterator[Pair]:
-    """The texts of a nested mapping by path; keys that say but the language are no part of it."""
+    """The texts of a nested mapping by path; a level whose key is the language itself is no part of it."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, Mapping):
         for key, inner in value.items():
             if str(key) not in skipped and not str(key).startswith("@"):
-                yield from _flat(inner, language, skipped, path if str(key) == language else f"{path}/{key}")
-    elif isinstance(value, list) and "[]" not in skipped:
+                level = str(key) == language and isinstance(inner, Mapping)
+                yield from _flat(inner, language, skipped, path if level else f"{path}/{key}")
+    elif isinstance(value, list):
         for number, inner in enumerate(value):
             yield from _flat(inner, language, skipped, f"{path}/{number}")
 
@@ -360,7 +361,7 @@ FORMATS: dict[str, Keyed | Paired] = {
     "xliff": Paired((".xlf", ".xliff"), _xliff, "XLIFF, English to FOREIGN"),
     "html": Keyed((".html", ".xhtml"), _html, "the same pages in two languages, block by block"),
     "ddtp": Keyed((), _descriptions, "Debian Translation-LANG indices, joined by checksum"),
-    "cldr": Keyed((".json",), _json("[]", "identity", "_version"), "CLDR JSON: main/LANG/*.json, annotations"),
+    "cldr": Keyed((".json",), _json("default", "identity", "_version"), "CLDR JSON: main/LANG/*.json, annotations"),
     "osm": Keyed((".json",), _json("terms", "aliases"), "OpenStreetMap presets: dist/translations/LANG.json"),
     "taxonomy": Paired((".txt",), _taxonomy, "Open Food Facts taxonomies/*.txt"),
     "ding": Paired((), _ding(3, 1), "TU Chemnitz word list (trans-de-en): words and phrases of up to three words"),

@@ -178,10 +178,14 @@ CASES: dict[str, tuple[dict[str, str | bytes], list[tuple[str, str]]]] = {
     ),
     "cldr": (
         {
-            "de.json": json.dumps({"annotations": {"a": {"default": ["x", "y"], "tts": ["Ball"]}, "b": "Dorf"}}),
-            "en.json": json.dumps({"annotations": {"a": {"default": ["z", "y"], "tts": ["ball"]}, "b": "village"}}),
+            "de.json": json.dumps(
+                {"main": {"de": {"names": {"de": "Deutsch", "en": "Englisch"}}}, "x": {"default": "y", "tts": ["Ball"]}}
+            ),
+            "en.json": json.dumps(
+                {"main": {"en": {"names": {"de": "German", "en": "English"}}}, "x": {"default": "z", "tts": ["ball"]}}
+            ),
         },
-        [("Dorf", "village")],
+        [("Deutsch", "German"), ("Englisch", "English"), ("Ball", "ball")],
     ),
     "osm": (
         {
