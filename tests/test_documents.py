@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from data_synth import convert
+from data_synth.formats import FORMATS, Keyed
 from translatotron_v import __version__, cli
 from translatotron_v.config import load_config
 from translatotron_v.data.mixture import load_mixture
@@ -23,8 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "weights").rglob("*.md")])
 YAML = sorted((ROOT / "configs").rglob("*.yaml"))
 RECIPES = [path for path in YAML if path.name == "recipe.yaml"]
-MIXTURES = [path for path in YAML if path.name == "mixture.yaml"]
-CONFIGS = [path for path in YAML if path not in (*RECIPES, *MIXTURES)]
+MIXTURES = [path for path in YAML if path.stem.startswith("mixture")]
+CONFIGS = [path for path in YAML if path not in RECIPES + MIXTURES]
 
 
 def commands(document: Path) -> list[str]:
@@ -84,6 +87,25 @@ def test_subcommands_and_their_options_exist(document: Path, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_conversions_name_formats_and_options_that_exist(document: Path):
+    for command in commands(document):
+        match = re.search(r"data_synth\.convert (.*)", command)
+        if match is not None:
+            arguments = convert.parser().parse_args(shlex.split(match[1]))
+            assert arguments.format in {*FORMATS, "FORMAT"}
+            assert isinstance(FORMATS.get(arguments.format), Keyed) <= (len(arguments.inputs) == 2)
+
+
+def test_every_corpus_of_the_mixture_is_described():
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    mixture = yaml.safe_load((ROOT / "configs" / "small" / "mixture.yaml").read_text(encoding="utf-8"))
+    paths = [entry["path"] for entry in mixture["corpora"]] + mixture["held_out"]
+    names = {re.sub(r"^broad/|\.[a-z]{2}-en\.tsv\.gz$|\.tsv\.gz$", "", path) for path in paths}
+    named = {name for name in names if not name.startswith(("iwslt17-xml/", "multi30k/", "signs/"))}
+    assert len(named) > 20 and {name for name in named if f"`{name}`" not in page} == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path):
     links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
     assert [link for link in links if "://" not in link and not (document.parent / link).exists()] == []
@@ -95,8 +117,8 @@ def test_every_shipped_configuration_parses(path: Path):
 
 
 @pytest.mark.parametrize("path", MIXTURES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_every_mixture_parses(path: Path):
-    load_mixture(path)
+def test_every_shipped_mixture_parses(path: Path):
+    assert len(load_mixture(path).corpora) > 1
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.relative_to(ROOT).as_posix())

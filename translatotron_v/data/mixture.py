@@ -22,7 +22,7 @@ from translatotron_v.data.cleaning import Cleaner, HeldOut, Rules, check_languag
 from translatotron_v.data.pairs import BUILT_IN, TextPair, read_corpus
 from translatotron_v.errors import UserError
 
-CACHE_VERSION = 1  # rises when cleaning or the files of the cache change their meaning
+CACHE_VERSION = 2  # rises when cleaning or the files of the cache change their meaning
 
 
 class MixtureError(UserError):
