@@ -216,7 +216,12 @@ def _html(text: str, language: str) -> Texts:
 
 
 def _gettext(paths: Sequence[Path], languages: Languages, columns: tuple[int, int]) -> Iterator[Pair]:
-    import polib
+    try:
+        import polib
+    except ImportError:
+        raise UserError(
+            "gettext catalogues are read by polib, which is not installed: pip install 'translatotron-v[convert]'"
+        ) from None
 
     for path in paths:
         try:
