@@ -9,7 +9,7 @@ from PIL import Image
 
 from translatotron_v.arguments import PRECISIONS
 from translatotron_v.config import Config, load_config
-from translatotron_v.errors import UserError
+from translatotron_v.errors import UserError, building_a_model
 from translatotron_v.inference.certainty import RIGHT
 from translatotron_v.inference.glossary import Term
 
@@ -84,7 +84,7 @@ def load_translator(
     if precision == "int8" and not can_quantise():
         raise UserError("precision int8: this build of PyTorch has no kernels for bytes on this CPU; take fp32")
     vocabulary = Vocabulary.from_file(folder / "vocabulary.json")
-    with Unfilled():
+    with building_a_model(), Unfilled():
         model = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
     for name, module in model.named_children():
         if name in TEXT_MODE or not text_only:
@@ -134,6 +134,7 @@ class Translation:
     blocks: tuple[BlockTranslation, ...] = ()  # in reading order, of weights that translate whole pages
     debug: dict[str, Image.Image] = field(default_factory=dict)  # name -> what the pipeline saw, where it was asked
     terms: tuple[Term, ...] = ()  # what a glossary asked for, and whether `text` has it
+    frames: int = 1  # or pages that the source has; the first is translated
 
     @property
     def doubts(self) -> list[str]:
