@@ -127,7 +127,7 @@ def test_image_answers_leave_a_place_for_pages_that_do_not_exist(
     assert [len(arguments[2].memory) for arguments, _ in told.calls] == [2, 1]
     for arguments, options in told.calls:
         assert arguments[3] == "fr"
-        assert options == {"source_language": "de", "transcribe": False, "beams": 3}
+        assert options == {"source_language": "de", "transcribe": False, "beams": 3, "accepts": None}
 
 
 def test_a_model_trained_by_self_review_transcribes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

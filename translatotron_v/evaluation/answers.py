@@ -18,6 +18,7 @@ from translatotron_v.evaluation.reading import progress
 from translatotron_v.inference import generate
 from translatotron_v.inference.generate import DecodedText
 from translatotron_v.inference.loaded import LoadedTranslator, known_language
+from translatotron_v.inference.source import look_and_read, masks_readings
 from translatotron_v.inference.text_units import Answer, Prepared, as_it_is, translate_texts
 from translatotron_v.models.translator import SourceStates
 
@@ -76,7 +77,8 @@ def image_answers(
         lengths=[0] * len(pages),
     )
     with _inference(loaded):
-        for places, source in _seen(loaded, pages, batch_size, title, quiet):
+        marked = masks_readings(loaded.model, loaded.vocabulary)
+        for places, source, sentences in _seen(loaded, pages, batch_size, title, quiet, source_tag):
             decoded = generate.generate_answer(
                 loaded.model,
                 loaded.vocabulary,
@@ -85,7 +87,10 @@ def image_answers(
                 source_language=source_tag,
                 transcribe=loaded.transcribes,
                 beams=beams,
+                accepts=[sentence.accepts for sentence in sentences] if marked else None,
             )
+            if marked:
+                generate.finish_answers(loaded.vocabulary, decoded, sentences)
             _fill(answers, places, decoded)
             if loaded.transcribes:
                 for place, transcript in zip(places, decoded.transcripts, strict=True):
@@ -161,7 +166,7 @@ def transcripts(
     read = [""] * len(pages)
     decoder = loaded.model.text_decoder
     with _inference(loaded):
-        for places, source in _seen(loaded, pages, batch_size, title, quiet):
+        for places, source, _ in _seen(loaded, pages, batch_size, title, quiet):
             decoded = generate.generate_text(
                 decoder, loaded.vocabulary, source.memory, source.mask, "ocr", language, beams
             )
@@ -183,7 +188,7 @@ def ctc_readings(
     language = known_language(loaded, source_language or loaded.config.data.source_language)
     read = [""] * len(pages)
     with _inference(loaded):
-        for places, source in _seen(loaded, pages, batch_size, title, quiet):
+        for places, source, _ in _seen(loaded, pages, batch_size, title, quiet):
             texts = generate.read_source(loaded.model, loaded.vocabulary, source, language)
             for place, text in zip(places, texts, strict=True):
                 read[place] = text
@@ -199,13 +204,21 @@ def require_text_mode(loaded: LoadedTranslator) -> None:
 
 
 def _seen(
-    loaded: LoadedTranslator, pages: Sequence[Page | None], batch_size: int, title: str, quiet: bool
-) -> Iterator[tuple[list[int], SourceStates]]:
-    """The pages that exist, in batches: their places, and what the model sees on them; run it under `_inference`."""
+    loaded: LoadedTranslator,
+    pages: Sequence[Page | None],
+    batch_size: int,
+    title: str,
+    quiet: bool,
+    language: str = "",
+) -> Iterator[tuple[list[int], SourceStates, list[Prepared]]]:
+    """The pages that exist, in batches: their places, what the model sees on them, and what became of what it read.
+
+    Run it under `_inference`; ``language`` as of ``look_and_read``.
+    """
     present = [place for place, page in enumerate(pages) if page is not None]
     for places in _batches(present, batch_size, title, quiet):
         pixels = to_pixels(np.stack([page for place in places if (page := pages[place]) is not None]))
-        yield places, generate.look(loaded.model, loaded.vocabulary, pixels.to(loaded.device))
+        yield places, *look_and_read(loaded.model, loaded.vocabulary, pixels.to(loaded.device), language)
 
 
 def _batches(items: Sequence[Item], batch_size: int, title: str, quiet: bool) -> Iterator[list[Item]]:
