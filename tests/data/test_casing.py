@@ -25,6 +25,8 @@ from translatotron_v.data.marks import LITERALS, TERM_CLOSE, TERM_IS, TERM_OPEN
         ("Frische Milch", "Frische Milch", ""),
         ("Rote Grütze Vanillesoße", "Rote Grütze Vanillesoße", ""),
         ("Fragen Sie", "Fragen Sie", ""),
+        ("Freigabe: Die Antwort (Nur Text)", "Freigabe: Die Antwort (Nur Text)", ""),
+        ("Zucker-Frei", "Zucker-Frei", ""),
         ("Die NATO und die EU tagen.", "Die NATO und die EU tagen.", ""),
         ("WC", "WC", ""),
         ("Gruppe A B C", "Gruppe A B C", ""),

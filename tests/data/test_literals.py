@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from translatotron_v.data.literals import complete, find_literals, mask, match, repair, restore
+from translatotron_v.data.literals import complete, find_literals, mask, match, place, repair, restore
 from translatotron_v.data.marks import LITERALS, TERM_CLOSE, TERM_IS, TERM_OPEN
 
 
@@ -162,3 +162,9 @@ def test_all_placeholders_are_learnt_and_some_numbers_stay() -> None:
     plain = sum(source == "Raum 5, Haus 7" for source, _ in drawn) / len(drawn)
     assert 0.07 < plain < 0.14
     assert all(sorted(set(source) & set(LITERALS)) == sorted(set(target) & set(LITERALS)) for source, target in drawn)
+
+
+def test_targets_take_the_placeholders_of_a_masked_source() -> None:
+    masked, literals = mask("3 Tage, Haus 7, Raum 5")
+    assert shown(masked) == "<0> Tage, Haus <1>, Raum <2>"
+    assert shown(place(literals, "room 5, house 7 for three days, 9 am")) == "room <2>, house <1> for three days, 9 am"

@@ -72,7 +72,7 @@ def test_terms_on_a_picture_carry_no_states(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(model, "ctc_logits", lambda source: spelling("ein hund", 32))
     seen: dict[str, Any] = {}
     monkeypatch.setattr(model, "understand", lambda *arguments: seen.update(given=arguments) or arguments[0])
-    look_and_read(model, MARKED, torch.rand(1, 1, 16, 128), insertions=GLOSSARY.insertions)
+    look_and_read(model, MARKED, torch.rand(1, 1, 16, 128), "de", insertions=GLOSSARY.insertions)
     _, pieces, _, first, last = seen["given"]
     annotated = f"ein {TERM_OPEN} hund{TERM_IS} hound{TERM_CLOSE}"
     assert pieces.tolist() == [[*MARKED.encode(annotated), EOS]]

@@ -61,7 +61,8 @@ def fold_case(text: str, language: str = "de") -> tuple[str, Case]:
         for found in _WORD.finditer(text)
         if all(found.end() <= start or end <= found.start() for start, end in kept)
     ]
-    case = _case_of([found.group() for found in words], language)
+    inside = [text[: found.start()].rstrip()[-1:].isalnum() for found in words]  # not at the head of a clause
+    case = _case_of([found.group() for found in words], inside, language)
     if not case:
         return text, ""
     parts, end = [], 0
@@ -117,7 +118,7 @@ def _joined(text: str) -> str:
     return re.sub(r"  +", " ", _SPACED.sub(close, text)) if _SPACED.search(text) else text
 
 
-def _case_of(words: list[str], language: str) -> Case:
+def _case_of(words: list[str], inside: list[bool], language: str) -> Case:
     plain = [word for word in words if not _mixed(word)]  # GmbH and McDonald are neither
     cased = [word.replace("ß", "") for word in plain if len(word) > 1]
     if cased and all(not word or word.isupper() for word in cased):
@@ -126,8 +127,8 @@ def _case_of(words: list[str], language: str) -> Case:
         return "upper" if spoken and not singles else ""
     small = _SMALL_WORDS.get(language, frozenset())
     if len(words) > 1 and all(word[0].isupper() for word in words):
-        tells = any(word.lower() in small and not word.isupper() for word in words[1:])
-        return "title" if tells else ""
+        telling = (word for word, within in zip(words, inside, strict=True) if within and not word.isupper())
+        return "title" if any(word.lower() in small for word in telling) else ""
     return ""
 
 

@@ -252,6 +252,23 @@ def match(source: str, target: str, rng: np.random.Generator | None = None) -> t
     return _replaced(source, ours), _replaced(target, sorted(others))
 
 
+def place(literals: Sequence[Literal], target: str) -> str:
+    """A target text with the placeholders of its masked source: ``literals`` are those that ``mask`` found there.
+
+    For training on readings, of which all literals are masked; which are the same is as of ``match``, and literals of
+    the target without a partner stay text.
+    """
+    theirs: dict[str, list[Literal]] = {}
+    for literal in find_literals(target):
+        theirs.setdefault(_key(literal), []).append(literal)
+    pairs = []
+    for literal, mark in zip(literals, LITERALS, strict=False):
+        key = _key(literal)
+        if same := theirs.get(key) or theirs.get(key.translate(_SWAPPED)):
+            pairs.append((same.pop(0), mark))
+    return _replaced(target, sorted(pairs))
+
+
 _SWAPPED = str.maketrans(".,", ",.")
 _ALIKE = str.maketrans({**dict.fromkeys(" \u00a0\u202f\u2009"), **dict.fromkeys("–—−", "-"), "×": "x", "º": "°"})
 _POINTS = {"time": str.maketrans(".", ":"), "date": str.maketrans("/-", ".."), "code": str.maketrans(":", "-")}

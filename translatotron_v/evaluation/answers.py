@@ -188,7 +188,7 @@ def transcripts(
     read = [""] * len(pages)
     decoder = loaded.model.text_decoder
     with _inference(loaded):
-        for places, source, _ in _seen(loaded, pages, batch_size, title, quiet, language):
+        for places, source, _ in _seen(loaded, pages, batch_size, title, quiet, ""):
             decoded = generate.generate_text(
                 decoder, loaded.vocabulary, source.memory, source.mask, "ocr", language, beams
             )
@@ -210,7 +210,7 @@ def ctc_readings(
     language = known_language(loaded, source_language or loaded.config.data.source_language)
     read = [""] * len(pages)
     with _inference(loaded):
-        for places, source, _ in _seen(loaded, pages, batch_size, title, quiet, language):
+        for places, source, _ in _seen(loaded, pages, batch_size, title, quiet, ""):
             texts = generate.read_source(loaded.model, loaded.vocabulary, source, language)
             for place, text in zip(places, texts, strict=True):
                 read[place] = text
@@ -230,7 +230,7 @@ def _seen(
 ) -> Iterator[tuple[list[int], SourceStates, list[Prepared]]]:
     """The pages that exist, in batches: their places, what the model sees on them, and what it reads before it does.
 
-    Run it under `_inference`.
+    Run it under `_inference`; ``language`` as of ``look_and_read``.
     """
     present = [place for place, page in enumerate(pages) if page is not None]
     for places in _batches(present, batch_size, title, quiet):

@@ -196,11 +196,13 @@ def run(options: Any) -> None:
         pictures = [translation.image for translation in translations]
         reader = PageReader(functools.partial(make_reader, options.engine), out, options.workers)
         columns["text of the picture"] = [translation.text for translation in translations]
-        columns["picture"] = [boxes_to_text(found) for found in reader.read_all(pictures, len(pictures), "reading")]
+        stayed = [bool(one.blocks) and all(block.left for block in one.blocks) for one in translations]
+        read = reader.read_all(pictures, len(pictures), "reading")
+        columns["picture"] = ["" if left else boxes_to_text(boxes) for left, boxes in zip(stayed, read, strict=True)]
         read = reader.read_all(sources, len(sources), "reading sources")
         columns["source picture"] = [boxes_to_text(found) for found in read]
-        left = sum(not any(not block.left for block in one.blocks) for one in translations if one.blocks)
-        notes = [f"{left} of {len(sources)} pictures were left as they were."] if left else []
+        if any(stayed):
+            notes = [f"{sum(stayed)} of {len(sources)} pictures were left as they were: none of their literals counts."]
     total = sum(len(sentence.literals) for sentence in sentences)
     signature = f"sentences:{len(sentences)}|seed:{options.seed}|literals:{total}"
     shares = {name: _share(sentences, answers, signature) for name, answers in columns.items()}

@@ -60,27 +60,26 @@ def masks_readings(model: TranslatotronV, vocabulary: Vocabulary) -> bool:
     return model.config.bridge == "read" and vocabulary.knows(LITERALS[0])
 
 
-def look(model: TranslatotronV, vocabulary: Vocabulary, pixels: Tensor, language: str = "de") -> SourceStates:
-    """Image mode: what the decoders and heads see of pages (B, channels, H, W) in [0, 1]; see ``look_and_read``."""
-    return look_and_read(model, vocabulary, pixels, language)[0]
+def look(model: TranslatotronV, vocabulary: Vocabulary, pixels: Tensor) -> SourceStates:
+    """Image mode: what the decoders and heads see of pages (B, channels, H, W) in [0, 1], nothing folded or masked."""
+    return look_and_read(model, vocabulary, pixels)[0]
 
 
 def look_and_read(
     model: TranslatotronV,
     vocabulary: Vocabulary,
     pixels: Tensor,
-    language: str = "de",
+    language: str = "",
     prepared: Prepare | None = None,
     insertions: Insertions | None = None,
 ) -> tuple[SourceStates, list[Prepared]]:
     """What the decoders and heads see of pages, and what was read on them.
 
     With ``model.bridge=read`` the text encoder gets the pieces of what the CTC head reads, with the places where it
-    did; of a vocabulary with marks those of the folded and masked reading, a placeholder with all places of its
-    literal.
+    did; a placeholder has all places of its literal.
 
     Args:
-        language: of what is read.
+        language: of what is read: with a vocabulary that has marks it is folded and masked. "": it is taken as it is.
         prepared: what becomes of a reading instead.
         insertions: what to write into readings, such as the terms of a glossary; of a vocabulary with marks.
 
@@ -92,7 +91,7 @@ def look_and_read(
         return source, []
     with torch.no_grad():
         read = read_ctc_frames(model.ctc_logits(source), vocabulary)
-    masks = masks_readings(model, vocabulary)
+    masks = bool(language) and masks_readings(model, vocabulary)
     sentences = []
     for number, (text, frames) in enumerate(read):
         if prepared is not None:
