@@ -64,7 +64,8 @@ def build_stage(config: Config) -> Stage:
         texts = [text for pair in [*corpus.whole, *others] for text in (pair.source, pair.target)]
         if isinstance(corpus.train, MixtureSource):
             print(f"{config.stage}: building the vocabulary", file=sys.stderr, flush=True)
-            drawn = corpus.train.pairs(VOCABULARY_PAIRS, config.trainer.seed)
+            most = sum(map(len, corpus.train.stores.values()))
+            drawn = corpus.train.pairs(min(VOCABULARY_PAIRS, most), config.trainer.seed)
             texts = [text for pair in drawn for text in (pair.source, pair.target)]
         settings = config.model.vocabulary
         vocabulary = Vocabulary.build(
