@@ -9,15 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.small import PAIRS, enliven, small, small_vocabulary, write_corpus
-from translatotron_v.config import Config, config_from_text, to_yaml
+from tests.small import PAIRS, save_small, small, small_vocabulary, write_corpus
+from translatotron_v.config import config_from_text
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation import r_probe
 from translatotron_v.evaluation.reading import PageReader
-from translatotron_v.evaluation.report import as_json
-from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.ocr import TextBox, box_from_bounds
-from translatotron_v.training.checkpoint import load_tensors, resolve, save_checkpoint
+from translatotron_v.training.checkpoint import load_tensors, resolve
 from translatotron_v.training.probe import ProbeStage
 
 TRICKS = ("data.spans=0.5", "data.shuffled=0.5", "data.text_share=0.5", "freeze=[image_encoder]", "data.limit=20")
@@ -42,16 +40,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A translator of random weights, whose own training had every trick that the probe's must not have."""
     folder = tmp_path_factory.mktemp("checkpoint")
     write_corpus(folder / "corpus")
-    return save(folder / "weights", small(f"data.folder={folder / 'corpus'}", *TRICKS))
-
-
-def save(folder: Path, config: Config, leave_out: str = "") -> Path:
-    vocabulary = small_vocabulary()
-    model = enliven(TranslatotronV(config.model, len(vocabulary), vocabulary.character_count))
-    modules = {name: module for name, module in model.named_children() if name != leave_out}
-    files = {"config.yaml": to_yaml(config), "vocabulary.json": vocabulary.to_json()}
-    save_checkpoint(folder, modules, files, {"step": 0})
-    return folder
+    return save_small(folder / "weights", small(f"data.folder={folder / 'corpus'}", *TRICKS))
 
 
 def test_a_checkpoint_is_probed(checkpoint: Path, tmp_path: Path):
@@ -72,7 +61,7 @@ def test_a_checkpoint_is_probed(checkpoint: Path, tmp_path: Path):
     assert content["settings"]["fused blocks"] == "none" and content["settings"]["steps"] == 2
     assert f"R-Probe of {checkpoint}" in (out / "scores.md").read_text(encoding="utf-8")
     with Image.open(out / "pages.png") as sheet:
-        assert sheet.size == (128 + 4, 2 * 3 * (16 + 4))
+        assert sheet.size == (4 + 128 + 4, 4 + 2 * 3 * (16 + 4))
 
     before = (resolve(out / "run") / "probe.safetensors").read_bytes()
     again = r_probe.probe_checkpoint(checkpoint, folder=out, steps=2, batch_size=4, limit=3, quiet=True)
@@ -118,29 +107,34 @@ def test_a_probe_that_returns_the_page_is_scored_as_perfect(checkpoint: Path, tm
     assert scores["cer"] == scores["cer_ceiling"] > 0
     white = torch.cat([(1 - batch.source_pixels).square() for batch in stage.validation_batches()]).mean().item()
     assert report.value(r_probe.WHITE, "MSE") == pytest.approx(white, rel=1e-5)
-    assert '"ceiling"' in as_json(report)
+    assert '"ceiling"' in report.as_json()
 
 
-def refusal(checkpoint: Path | str, folder: Path, **options) -> str:
-    with pytest.raises(UserError) as caught:
-        r_probe.probe_checkpoint(checkpoint, folder=folder, quiet=True, **options)
-    assert "\n" not in str(caught.value) and not folder.exists()  # before any work
-    return str(caught.value)
-
-
-def test_bad_input_is_one_line_and_leaves_nothing_behind(checkpoint: Path, tmp_path: Path):
-    out = tmp_path / "out"
-    assert "nowhere: no such folder, nor weights of that name" in refusal("nowhere", out)
-    (tmp_path / "empty").mkdir()
-    assert "empty: holds no checkpoint" in refusal(tmp_path / "empty", out)
-    silent = save(tmp_path / "silent", small(), leave_out="text_decoder")
-    assert "silent: holds no text_decoder.safetensors" in refusal(silent, out)
-    blind = save(tmp_path / "blind", small(), leave_out="image_encoder")
-    assert "blind: holds no image_encoder.safetensors" in refusal(blind, out)
-    assert "data.folder" in refusal(checkpoint, out, data=str(tmp_path / "missing"))
-    assert "spring" in refusal(checkpoint, out, split="spring")
-    assert "learning rate" in refusal(checkpoint, out, learning_rate=0.0)
-    assert "trainer.steps" in refusal(checkpoint, out, steps=0)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"checkpoint": "nowhere"}, "nowhere: no such folder, nor weights of that name"),
+        ({"checkpoint": "empty"}, "empty: holds no checkpoint"),
+        ({"checkpoint": "text_decoder"}, r"holds no text_decoder\.safetensors"),
+        ({"checkpoint": "image_encoder"}, r"holds no image_encoder\.safetensors"),
+        ({"data": "missing"}, r"data\.folder"),
+        ({"split": "spring"}, "spring"),
+        ({"learning_rate": 0.0}, "learning rate"),
+        ({"steps": 0}, r"trainer\.steps"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing_behind(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict, message: str
+):
+    monkeypatch.chdir(tmp_path)
+    name = options.pop("checkpoint", checkpoint)
+    if name == "empty":
+        Path(name).mkdir()
+    elif str(name).endswith("coder"):
+        save_small(Path(name), small(), leave_out=str(name))
+    with pytest.raises(UserError, match=message) as caught:
+        r_probe.probe_checkpoint(name, folder=tmp_path / "out", quiet=True, **options)
+    assert "\n" not in str(caught.value) and not (tmp_path / "out").exists()  # before any work
 
 
 def test_the_command(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture):

@@ -37,7 +37,7 @@ def both(generated: list[TextBox], reference: list[TextBox]) -> tuple[float, flo
         # a square turned by 45 degrees about the middle of its like: a regular octagon of 2(sqrt 2 - 1) of its area
         (
             box(-10, -10, 10, 10),
-            TextBox(((0, -200**0.5), (200**0.5, 0), (0, 200**0.5), (-(200**0.5), 0)), "turned"),
+            TextBox(((0, -(200**0.5)), (200**0.5, 0), (0, 200**0.5), (-(200**0.5), 0)), "turned"),
             (2**0.5 - 1) / (2 - 2**0.5),
         ),
         # counter-clockwise corners, and halves of a parallelogram: 50 of 150

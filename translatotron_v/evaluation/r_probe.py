@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from translatotron_v.arguments import positive
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.options import add_checkpoint, add_results, out_folder
+from translatotron_v.evaluation.report import Line, Report, origin, write_files
 from translatotron_v.ocr import make_reader
 
 if TYPE_CHECKING:  # torch and timm take seconds to import: only a command that runs pays for them
@@ -24,7 +25,6 @@ if TYPE_CHECKING:  # torch and timm take seconds to import: only a command that 
     from translatotron_v.config import Config
     from translatotron_v.data.pages import Sample
     from translatotron_v.evaluation.reading import PageReader
-    from translatotron_v.evaluation.report import Report
     from translatotron_v.training.probe import ProbeStage
 
 SHEET_PAGES = 12  # on pages.png
@@ -57,7 +57,7 @@ class ProbeOptions:
 class Probed:
     """The scores, and original pages each above its reconstruction."""
 
-    report: "Report"
+    report: Report
     sheet: "Image.Image"
 
     @property
@@ -67,6 +67,11 @@ class Probed:
         reading = next(line for line in self.report.lines if line.what == TEXT)
         assert reading.ceiling is not None
         return values | {"cer": reading.score.value, "cer_ceiling": reading.ceiling.value}
+
+    def write(self, folder: Path) -> str:
+        """Write `scores.json`, `scores.md` and `pages.png`, and say so; a UserError where that fails."""
+        scores = {"scores.json": self.report.as_json(), "scores.md": self.report.markdown()}
+        return write_files(folder, {**scores, "pages.png": self.sheet})
 
 
 def add_command(commands: Any) -> None:
@@ -97,15 +102,12 @@ def add_command(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """What the command does: train, score, write, and print one table."""
-    from translatotron_v.evaluation.report import origin, table
-
     chosen = ProbeOptions(**{name: getattr(options, name) for name in asdict(ProbeOptions()) if name != "quiet"})
     out = out_folder(options, f"r-probe-{chosen.split}" if chosen.split else "r-probe")
     probed = measure(options.checkpoint, out, options.run_folder or out / "run", chosen)
     probed.report.settings |= origin(options.command)
-    paths = write(probed, out)
-    print(table(probed.report))
-    print(f"\nWritten to {out}: {', '.join(path.name for path in paths)}")
+    written = probed.write(out)
+    print(f"{probed.report.screen()}\n\n{written}")
 
 
 def probe_checkpoint(
@@ -127,7 +129,7 @@ def probe_checkpoint(
     """
     folder = Path(folder)
     probed = measure(checkpoint, folder, run or folder / "run", ProbeOptions(**options))
-    write(probed, folder)
+    probed.write(folder)
     return probed.scores
 
 
@@ -286,7 +288,7 @@ def claim(run: Path, identity: dict[str, Any]) -> None:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
-def score(stage: "ProbeStage", samples: Sequence["Sample"], reader: "PageReader") -> tuple["Report", "Image.Image"]:
+def score(stage: "ProbeStage", samples: Sequence["Sample"], reader: "PageReader") -> tuple[Report, "Image.Image"]:
     """Compare the source pages of samples with what the probe makes of them, pixel by pixel and as OCR reads them.
 
     Returns:
@@ -295,7 +297,6 @@ def score(stage: "ProbeStage", samples: Sequence["Sample"], reader: "PageReader"
     import torch
     from torch.nn import functional as F
 
-    from translatotron_v.evaluation.report import Line, Report
     from translatotron_v.evaluation.scoring import Scorer, TextPairs, similarity, similarity_lines, texts_of
     from translatotron_v.metrics import Score
     from translatotron_v.training.sheets import as_picture, contact_sheet
@@ -321,23 +322,3 @@ def score(stage: "ProbeStage", samples: Sequence["Sample"], reader: "PageReader"
     ]
     shown = torch.stack((originals[:SHEET_PAGES], answers[:SHEET_PAGES]), dim=1).flatten(0, 1)
     return Report("", {}, lines), contact_sheet([shown])
-
-
-def write(probed: Probed, folder: Path) -> list[Path]:
-    """Write `scores.json`, `scores.md` and `pages.png`.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
-    from translatotron_v.evaluation.report import as_json, markdown
-    from translatotron_v.inference.pictures import save_picture
-
-    paths = [folder / "scores.json", folder / "scores.md", folder / "pages.png"]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        paths[0].write_text(as_json(probed.report), encoding="utf-8")
-        paths[1].write_text(markdown(probed.report), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
-    save_picture(probed.sheet, paths[2])
-    return paths
