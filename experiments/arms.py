@@ -20,9 +20,10 @@ from typing import Any
 from omegaconf import OmegaConf
 from tqdm import tqdm
 
-from experiments.report import write_whole
 from translatotron_v.config import Config, config_from_text, to_yaml
 from translatotron_v.errors import UserError
+from translatotron_v.evaluation.reading import progress
+from translatotron_v.evaluation.report import write_whole
 from translatotron_v.training.recipe import Step, is_finished
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,11 +78,6 @@ def curve(run: Path, value: str, kind: str = "training") -> tuple[list[int], lis
     return [entry["step"] for entry in entries], [float(entry[value]) for entry in entries]
 
 
-def loss_curve(run: Path) -> tuple[list[int], list[float]]:
-    """Steps and losses of a run."""
-    return curve(run, "loss")
-
-
 def train(steps: Sequence[Step], jobs: int = 2) -> None:
     """Train arms side by side, each when what it starts from is finished; finished ones are passed over.
 
@@ -99,7 +95,7 @@ def train(steps: Sequence[Step], jobs: int = 2) -> None:
     waiting, done, running = list(steps), set[Path](), dict[Path, tuple[Step, subprocess.Popen[bytes]]]()
     total = sum(step.config.trainer.steps for step in steps)
     try:
-        with progress_bar(total, "training", "step") as bar:
+        with progress(total, "training", unit="step") as bar:
             while waiting or running:
                 before = len(waiting), len(running)
                 for step in [one for one in waiting if owners[one.run] <= done]:
@@ -297,9 +293,3 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield "data.folder", str(Path(inner).resolve())
         else:
             yield prefix + item.name, inner
-
-
-def progress_bar(total: int, label: str, unit: str, quiet: bool = False) -> tqdm:
-    """A bar with the time that is left; without a terminal a line every half minute."""
-    interval = 0.1 if sys.stderr.isatty() else 30.0
-    return tqdm(total=total, desc=label, unit=unit, disable=quiet, mininterval=interval, dynamic_ncols=True)

@@ -9,8 +9,8 @@ does to BLEU.
 import sys
 
 from experiments import scores
-from experiments.harness import Experiment, run
-from experiments.report import bar_plot
+from experiments.harness import Experiment, finish, run
+from translatotron_v.evaluation.report import bar_plot
 
 ARMS = {
     "control": "control: more of the same",
@@ -22,17 +22,12 @@ ARMS = {
 CLEAR = 0.3  # BLEU over about a thousand captions that another order of the batches may change
 
 
-def main() -> int:
-    """Run the experiment from the command line."""
-    return run("combined", __doc__, body)
-
-
 def body(experiment: Experiment) -> None:
     """Train the arms, measure them and write the report."""
     experiment.train()
     limit = experiment.limited(2000)  # all of them
     weights = {"shipped": "weights/tiny", **{arm: experiment.arms[arm].run for arm in ARMS}}
-    measured = experiment.measure_all(
+    measured = experiment.measure(
         [
             (place, f"{arm}-{mode}", scores.texts, experiment.data, mode, "", limit)
             for arm, place in weights.items()
@@ -61,8 +56,7 @@ def body(experiment: Experiment) -> None:
     )
     bars = {arm: {"BLEU, image mode": bleu[arm]} for arm in names}
     report.figure(bar_plot(experiment.picture("arms.png"), bars, "BLEU"), "BLEU of each arm")
-    report.write()
-    print(report)
+    finish(report)
 
 
 def verdict(bleu: dict[str, float]) -> str:
@@ -79,4 +73,4 @@ def verdict(bleu: dict[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("combined", __doc__, body))

@@ -6,91 +6,49 @@ equal those of float32, token by token, by the same weights, when both draw the 
 """
 
 import argparse
-import datetime
-import os
-import platform
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from experiments.measurements import measure_all
-from experiments.report import Report
+from experiments.harness import Experiment, finish, run
 from translatotron_v.arguments import positive
-from translatotron_v.errors import UserError
 
+SHIPPED = "weights/tiny"
 TIMED = 16  # pages of which the time is taken
 ALLOWED = 0.5  # BLEU that parallel drawing may cost to become the default
-WAYS = {  # of the tuned weights: passes -> name
-    0: "tuned: token by token",
-    4: "tuned: 4 passes",
-    8: "tuned: 8 passes",
-    12: "tuned: 12 passes",
-    16: "tuned: 16 passes",
-}
+PRECISIONS = ("fp32", "int8", "bf16")  # of the shipped weights
+WAYS = {0: "token by token", **{passes: f"{passes} passes" for passes in (4, 8, 12, 16)}}  # of the tuned weights
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Measure and write the report."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.decoding", description=__doc__)
-    parser.add_argument("--data", default="data/multi30k", metavar="FOLDER", help="the corpus (data/multi30k)")
+def more(parser: argparse.ArgumentParser) -> None:
+    """Options of its own."""
     parser.add_argument("--tuned", default="runs/tiny/parallel2", metavar="RUN", help="weights (%(default)s)")
     parser.add_argument("--limit", type=positive, default=256, metavar="N", help="pages (256)")
-    parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="measurements at a time (2)")
-    parser.add_argument(
-        "--report",
-        type=Path,
-        default=Path("docs/experiments/decoding.md"),
-        metavar="FILE",
-        help="the page (%(default)s)",
-    )
-    options = parser.parse_args(argv)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        write(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
 
 
-def write(options: argparse.Namespace) -> None:
+def body(experiment: Experiment) -> None:
     """Take what has not been measured yet, and write the page."""
-    ways: list[tuple[str, str, str, int]] = [
-        ("weights/tiny", f"shipped: {precision}", precision, 0) for precision in ("fp32", "int8", "bf16")
-    ]
-    ways += [(options.tuned, name, "fp32", passes) for passes, name in WAYS.items()]
-    measured = measure_all(
-        [
-            (
-                weights,
-                f"{precision}-{passes}-{Path(weights).name}",
-                drawn,
-                options.data,
-                options.limit,
-                precision,
-                passes,
-            )
-            for weights, _, precision, passes in ways
-        ],
-        Path("runs/decoding/measurements"),
-        options.jobs,
-    )
-    rows = dict(zip((name for _, name, _, _ in ways), measured.values(), strict=True))
-    report = Report(options.report, "Faster ways of decoding", verdict(rows), facts(options), command(options))
+    limit, tuned = experiment.limited(experiment.options.limit), experiment.options.tuned
+    common = (drawn, experiment.data, limit)
+    tasks = {f"shipped: {bits}": (SHIPPED, f"{bits}-0-tiny", *common, bits, 0) for bits in PRECISIONS}
+    tasks |= {
+        f"tuned: {name}": (tuned, f"fp32-{passes}-{Path(tuned).name}", *common, "fp32", passes)
+        for passes, name in WAYS.items()
+    }
+    measured = experiment.measure(list(tasks.values()))
+    rows = {name: measured[task[1]] for name, task in tasks.items()}
+    data = f"the first {limit} validation captions of {Path(experiment.data).name}; those that do not fit are left out"
+    report = experiment.report("Faster ways of decoding", verdict(rows), data)
+    report.text("The tuned weights: `train.py translator` with `configs/tiny/parallel.yaml`, then `parallel2.yaml`.")
+    shares = ("cer", "agreement", "same_texts")
     report.table(
-        ["way", "BLEU of the pictures", "CER against own text, %", "agreement, %", "same texts, %", "one at a time",
-         f"in batches of {TIMED}"],
+        ["way", "BLEU of the pictures", "CER against own text, %", "agreement, %", "same texts, %", "alone, ms",
+         f"in batches of {TIMED}, ms"],
         [
-            [
-                name,
-                value["bleu"],
-                100 * value["cer"],
-                100 * value["agreement"],
-                100 * value["same_texts"],
-                f"{1000 * value['alone']:.0f} ms",
-                f"{1000 * value['together']:.0f} ms",
-            ]
-            for name, value in rows.items()
+            [name, one["bleu"], *(100 * one[key] for key in shares), *(f"{1000 * one[key]:.0f}" for key in
+             ("alone", "together"))]
+            for name, one in rows.items()
         ],
     )  # fmt: skip
     report.text(
@@ -98,46 +56,22 @@ def write(options: argparse.Namespace) -> None:
         "CPU-milliseconds of drawing one picture (image decoder alone), one thread. Several measurements run beside "
         "each other, so that times compare within the table only."
     )
-    report.write()
-    print(f"written to {options.report}")
-
-
-def facts(options: argparse.Namespace) -> list[str]:
-    """What the figures depend on."""
-    import torch
-
-    return [
-        f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d} (UTC).",
-        f"Data: the first {options.limit} validation captions of {Path(options.data).name}; those that do not fit the",
-        f"page are left out. torch {torch.__version__}, Python {platform.python_version()}.",
-    ]
-
-
-def command(options: argparse.Namespace) -> str:
-    """The commands that make the page again."""
-    return (
-        f"python train.py translator --config configs/tiny/parallel.yaml data.folder={options.data}\n"
-        f"python train.py translator --config configs/tiny/parallel2.yaml data.folder={options.data}\n"
-        f"python -m experiments.decoding --data {options.data} --tuned {options.tuned} --limit {options.limit}"
-    )
+    finish(report)
 
 
 def verdict(rows: dict[str, dict[str, float]]) -> str:
     """The first sentence of the page, from the figures."""
     best = rows["shipped: fp32"]["bleu"]
-    eight = best - rows["shipped: int8"]["bleu"]
-    alone = rows[WAYS[0]]
-    passes = {name: rows[name] for steps, name in WAYS.items() if steps}
-    cheap = [name for name, value in passes.items() if best - value["bleu"] < ALLOWED]
-    nearest = max(passes, key=lambda name: passes[name]["bleu"])
-    lost = best - passes[nearest]["bleu"]
-    int8 = f"int8 costs {eight:.2f} BLEU of the pictures"
+    alone, *others = (f"tuned: {name}" for name in WAYS.values())
+    cheap = [name for name in others if best - rows[name]["bleu"] < ALLOWED]
+    nearest = max(others, key=lambda name: rows[name]["bleu"])
+    int8 = f"int8 costs {best - rows['shipped: int8']['bleu']:.2f} BLEU of the pictures"
     if cheap:
-        return f"Reproduced: {cheap[0]} costs {best - passes[cheap[0]]['bleu']:.2f} BLEU of the pictures; {int8}."
-    faster = alone["alone"] / passes[nearest]["alone"]
+        return f"Reproduced: {cheap[0]} costs {best - rows[cheap[0]]['bleu']:.2f} BLEU of the pictures; {int8}."
+    faster = rows[alone]["alone"] / rows[nearest]["alone"]
     return (
-        f"Not reproduced: parallel drawing costs {lost:.1f} BLEU of the pictures at best ({nearest}, {faster:.1f} "
-        f"times as fast one at a time), so token by token stays the default; {int8}."
+        f"Not reproduced: parallel drawing costs {best - rows[nearest]['bleu']:.1f} BLEU of the pictures at best "
+        f"({nearest}, {faster:.1f} times as fast one at a time), so token by token stays the default; {int8}."
     )
 
 
@@ -198,8 +132,6 @@ def _draw(loaded: Any, pixels: Any, passes: int, texts: list[str] | None = None)
 
 def _seconds(loaded: Any, pixels: Any, passes: int) -> float:
     """CPU seconds of drawing pages whose texts are written already."""
-    import time
-
     from translatotron_v.inference.drawing import fill_image, generate_image
     from translatotron_v.inference.generate import drawing_states, generate_answer, look
 
@@ -216,4 +148,4 @@ def _seconds(loaded: Any, pixels: Any, passes: int) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("decoding", __doc__, body, more=more))

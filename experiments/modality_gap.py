@@ -5,16 +5,17 @@ image mode learns the texts that its text mode writes (by sequence, and by token
 translations for as many steps.
 """
 
-import json
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from experiments.harness import Experiment, run, seeded
-from experiments.report import bar_plot, difference
-from translatotron_v.evaluation.gap_report import GapReport, heat_map
+from experiments.arms import seeded
+from experiments.harness import Experiment, finish, run
+from translatotron_v.evaluation.gap_report import GapReport
+from translatotron_v.evaluation.report import as_png, bar_plot, difference, write_whole
 
 LIMIT = 64  # sentences in every cell of the grid
 FONTS = (
@@ -38,19 +39,14 @@ AGAIN = 2  # a second seed
 CLEAR = 0.5  # BLEU, means over hundreds of sentences: what a difference must exceed to be called one
 
 
-def main() -> int:
-    """Run the experiment from the command line."""
-    return run("modality_gap", __doc__, body)
-
-
 def body(experiment: Experiment) -> None:
     """Train the arms, measure the grid for each and write the report."""
     again = {arm: seeded(experiment.arms[arm], AGAIN) for arm in ("token",)}
     experiment.train([*experiment.arms.values(), *again.values()])
     limit = experiment.limited(LIMIT)
     runs = {arm: experiment.arms[arm].run for arm in ARMS} | {f"{arm}-again": again[arm].run for arm in again}
-    measured = experiment.measure_all([(run, f"{arm}-grid", grid, experiment.data, limit) for arm, run in runs.items()])
-    gaps = {arm: as_report(measured[f"{arm}-grid"]) for arm in runs}
+    measured = experiment.measure([(run, f"{arm}-grid", grid, experiment.data, limit) for arm, run in runs.items()])
+    gaps = {arm: GapReport.of(measured[f"{arm}-grid"]) for arm in runs}
     size = experiment.arms["start"].config.page.font_size
     report = experiment.report("The modality gap, and what self-distillation does to it", verdict(gaps, f"{size} px"))
     start = gaps["start"]
@@ -113,10 +109,8 @@ def body(experiment: Experiment) -> None:
     )
     best = best_arm(gaps)
     report.figure(picture(experiment, gaps[best], "after.png"), f"Gap after {ARMS[best]} in each cell")
-    report.section("Set-up")
-    report.text(SET_UP)
-    report.write()
-    print(report)
+    report.section("Set-up", SET_UP)
+    finish(report)
 
 
 def grid(folder: Path, data: str, limit: int) -> dict[str, Any]:
@@ -125,19 +119,13 @@ def grid(folder: Path, data: str, limit: int) -> dict[str, Any]:
     from translatotron_v.inference.loaded import load_translator
 
     report = measure_gap(load_translator(folder), data=data, limit=limit, fonts=FONTS, quiet=True)
-    return json.loads(report.to_json())
-
-
-def as_report(value: dict[str, Any]) -> GapReport:
-    """The grid of an arm, from its measurement."""
-    return GapReport.from_json(json.dumps(value))
+    return dataclasses.asdict(report)
 
 
 def picture(experiment: Experiment, gap: GapReport, name: str) -> Path:
     """Draw a heat map beside the report."""
     path = experiment.picture(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    heat_map(gap, path)
+    write_whole(path, as_png(gap.heat_map()))
     return path
 
 
@@ -207,4 +195,4 @@ SET_UP = """\
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("modality_gap", __doc__, body))

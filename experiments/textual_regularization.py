@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from experiments import scores
-from experiments.harness import Experiment, run
-from experiments.report import line_plot
+from experiments.harness import Experiment, finish, run
+from translatotron_v.evaluation.report import line_plot
 
 LIMIT = 160  # validation captions
 LANGUAGES = ("en", "fr", "cs")
@@ -19,11 +19,6 @@ SHARES = {"none": 0, "text_10": 10, "text_25": 25, "text_50": 50}  # arm -> % of
 WEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.7)  # of the text-only start, linear
 TIES_WEIGHTS = (0.5, 1.0)  # of the tuned weights' task vector
 CLEAR = 10.0  # percent points of LF that are more than chance
-
-
-def main() -> int:
-    """Run the experiment from the command line."""
-    return run("textual_regularization", __doc__, body)
 
 
 def body(experiment: Experiment) -> None:
@@ -41,7 +36,7 @@ def body(experiment: Experiment) -> None:
         ([tuned, start], f"{method}-{weight}", merged, experiment.data, method, weight, limit)
         for method, weight in merges
     ]
-    measured = experiment.measure_all(tasks)
+    measured = experiment.measure(tasks)
     image = {arm: measured[f"{arm}-image"] for arm in SHARES}
     report = experiment.report("Text-only batches against the wrong language", verdict(image))
     report.text(
@@ -91,10 +86,8 @@ def body(experiment: Experiment) -> None:
         "LF and BLEU by the weight of the text-only start",
     )
     report.text(merging_sentence(image, {key: measured[key] for key in (f"{m}-{w}" for m, w in merges)}))
-    report.section("Set-up")
-    report.text(SET_UP)
-    report.write()
-    print(report)
+    report.section("Set-up", SET_UP)
+    finish(report)
 
 
 def merged(tuned: Path, start: Path, data: str, method: str, weight: float, limit: int) -> dict[str, dict[str, float]]:
@@ -173,4 +166,4 @@ SET_UP = """\
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("textual_regularization", __doc__, body))
