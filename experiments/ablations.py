@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from experiments import scores
 from experiments.arms import cpu_seconds, curve, seeded, varied
 from experiments.harness import Experiment, finish, run
-from translatotron_v.evaluation.report import Cell, Difference, Page, bar_plot, difference, line_plot, mean_and_spread
+from translatotron_v.evaluation.report import Cell, Difference, bar_plot, difference, line_plot, mean_and_spread
 from translatotron_v.training.recipe import Step
 
 LIMIT = 150  # captions that pictures and texts are scored on
@@ -25,7 +25,6 @@ DRAWING = {
     "kl": "teacher as soft targets alone",
     "both": "teacher as start and soft targets",
 }
-LONG = "no_teacher_long"  # the one arm of that group with another budget
 READING = {
     "-no-ocr": ("no OCR head", ("loss.ocr=0",)),
     "-no-ctc": ("no CTC head's loss", ("loss.ctc=0",)),
@@ -48,12 +47,12 @@ class Measure(NamedTuple):
     digits: int
 
 
-PICTURES, CROSS_ENTROPY, TEXTS = Measure("bleu", 1, 1), Measure("image_cross_entropy", 1, 3), Measure("bleu", 1, 1)
+PICTURES = TEXTS = Measure("bleu", 1, 1)
 DRAWN = {
     "BLEU of the pictures": PICTURES,
     "CER against own text, %": Measure("own_cer", 100, 1),
     "SSIM": Measure("ssim", 1, 3),
-    "token cross-entropy, nats": CROSS_ENTROPY,
+    "token cross-entropy, nats": Measure("image_cross_entropy", 1, 3),
     "token accuracy, %": Measure("image_accuracy", 100, 1),
 }
 READ = {"reading accuracy (CTC), %": Measure("ctc_accuracy", 100, 1), "BLEU of the text": TEXTS}
@@ -72,6 +71,43 @@ PARTS = {  # what is taken away -> (arm, control, measure); of these the verdict
 }
 
 
+class Group(NamedTuple):
+    """Arms of one budget under one heading, against a control."""
+
+    title: str
+    control: str
+    arms: Mapping[str, str]  # name -> how the report calls it
+    measures: Mapping[str, Measure]
+    text: str
+
+
+GROUPS = (
+    Group(
+        "Drawing", "full", DRAWING, DRAWN,
+        "What reads and translates is that of the shipped `tiny`, frozen, so that all arms write the same texts. Token "
+        "cross-entropy and accuracy are those of the gold page's image tokens under teacher forcing; most of them are "
+        "blank paper. The arms that do not start from the teacher begin their drawing from nothing, so that they say "
+        "what its start is worth at this budget, not in the end.",
+    ),
+    Group(
+        "Reading", "translating", {f"translating{suffix}": label for suffix, (label, _) in READING.items()}, READ,
+        "The image encoder has learnt to read from nothing; now it learns to translate with the text mode of `tiny`. A "
+        "part that is left out is left out of both. Nothing is drawn; BLEU is that of the text answers. A CTC head "
+        "without its loss reads nothing.",
+    ),
+    Group(
+        "The image tokenizer", "full", {f"codes{suffix}": label for suffix, (label, _) in TOKENIZERS.items()},
+        TOKENIZED,
+        "With each tokenizer the full model, whose image decoder begins its tables of codes anew and has not learnt "
+        "them in so few steps. Tokenizer CER is what OCR gets wrong on reconstructed reference pages.",
+    ),
+    Group(
+        "Without text labels", "full", {"unlabelled": "no labels"}, DRAWN,
+        "Pairs of pictures alone, from nothing, with the shipped tokenizer.",
+    ),
+)  # fmt: skip
+
+
 def body(experiment: Experiment) -> None:
     """Train the arms, measure them and write the report."""
     arms = all_arms(experiment)
@@ -84,11 +120,17 @@ def body(experiment: Experiment) -> None:
         "spread*: a difference no larger than what the control shows between its own seeds. One that lies just outside "
         "is weak evidence, for the arm's own spread is not known."
     )
-    report_drawing(report, experiment, arms, values)
-    report_reading(report, arms, values)
-    report_tokenizers(report, arms, values)
-    report.section("Without text labels", f"Pairs of pictures alone, from nothing. {budget([arms['unlabelled']])}")
-    report.table(["arm", *DRAWN], rows(values, {"full": "full model", "unlabelled": "no labels"}, DRAWN))
+    for group in GROUPS:
+        report.section(group.title, f"{group.text} {budget([arms[name] for name in group.arms])}")
+        report.table(["arm", *group.measures], rows(values, {group.control: "control", **group.arms}, group.measures))
+        report.text("Less the control:")
+        report.table(["arm", *group.measures], differences(values, group.arms, group.control, group.measures))
+    bars = {arm: {"pictures": taken(values, arm, PICTURES)} for arm in ("full", *DRAWING)}
+    bars["own text"] = {"pictures": taken(values, "full", Measure("text_bleu", 1, 1))}
+    report.figure(bar_plot(experiment.picture("drawing.png"), bars, "BLEU"), "BLEU of the pictures, and of the texts")
+    curves = {name: curve(arms[name].run, "image") for name in (f"full-seed{experiment.seeds[0]}", *DRAWING)}
+    plot = line_plot(experiment.picture("losses.png"), curves, "step", "cross-entropy of image tokens, nats")
+    report.figure(plot, "Training: cross-entropy of the image tokens")
     finish(report)
 
 
@@ -147,12 +189,6 @@ def taken(values: Values, arm: str, measure: Measure) -> list[float]:
     return [measure.scale * one[measure.key] for one in values[arm] if measure.key in one]
 
 
-def reached(values: Values, arm: str, measure: Measure) -> str | None:
-    """The same as a cell."""
-    found = taken(values, arm, measure)
-    return mean_and_spread(found, measure.digits) if found else None
-
-
 def compared(values: Values, arm: str, control: str, measure: Measure) -> Difference:
     """An arm less its control."""
     return difference(taken(values, arm, measure), taken(values, control, measure))
@@ -160,7 +196,12 @@ def compared(values: Values, arm: str, control: str, measure: Measure) -> Differ
 
 def rows(values: Values, arms: Mapping[str, str], measures: Mapping[str, Measure]) -> list[list[Cell]]:
     """One row for each arm under its name in the report."""
-    return [[label, *(reached(values, arm, measure) for measure in measures.values())] for arm, label in arms.items()]
+
+    def shown(arm: str, measure: Measure) -> str | None:
+        found = taken(values, arm, measure)
+        return mean_and_spread(found, measure.digits) if found else None
+
+    return [[label, *(shown(arm, measure) for measure in measures.values())] for arm, label in arms.items()]
 
 
 def differences(
@@ -191,7 +232,7 @@ def verdict(values: Values) -> str:
         first = f"Partly: {worse}; {not_worse}."
     else:
         first = f"Not reproduced: no part is needed; {not_worse.replace('it does', 'BLEU does', 1)}."
-    bleu = reached(values, "unlabelled", PICTURES)
+    bleu = mean_and_spread(taken(values, "unlabelled", PICTURES))
     return f"{first} From parallel pictures alone, without any text, the pictures reach BLEU {bleu}."
 
 
@@ -201,74 +242,6 @@ def budget(steps: Sequence[Step]) -> str:
     told = " or ".join(f"{count:,} steps of {batch} pages" for count, batch in sizes)
     arms = f"{len(steps)} arms, each" if len(steps) > 1 else "One arm"
     return f"{arms} of {told}; {cpu_seconds(steps) / len(steps):,.0f} CPU-seconds on average."
-
-
-# --- the groups of the report -----------------------------------------------------------------------------------------
-
-
-def report_drawing(report: Page, experiment: Experiment, arms: Mapping[str, Step], values: Values) -> None:
-    """Gate, target text, teacher."""
-    controls = [arms[f"full-seed{seed}"] for seed in experiment.seeds]
-    report.section("Drawing")
-    report.text(
-        f"{budget([*controls, *(arms[name] for name in DRAWING if name != LONG)])} One arm more "
-        f"({DRAWING[LONG]}) has {arms[LONG].config.trainer.steps:,} steps. What reads and translates is that of the "
-        f"shipped `tiny`, frozen. {texts_line(values)} Token cross-entropy and accuracy are those of the gold page's "
-        "image tokens under teacher forcing; most of them are blank paper. The arms that do not start from the teacher "
-        "begin their drawing from nothing, so that they say what its start is worth at this budget, not in the end."
-    )
-    names = {"full": "full model: gate, teacher as start", **DRAWING}
-    costs = [cpu_seconds(controls) / len(controls), *(cpu_seconds([arms[name]]) for name in DRAWING)]
-    figures = [[*row, round(cost)] for row, cost in zip(rows(values, names, DRAWN), costs, strict=True)]
-    report.table(["arm", *DRAWN, "CPU-s"], figures)
-    report.text("Less the full model:")
-    report.table(["arm", *DRAWN], differences(values, DRAWING, "full", DRAWN))
-    bars = {arm: {"pictures": taken(values, arm, PICTURES)} for arm in names}
-    bars["own text"] = {"pictures": taken(values, "full", Measure("text_bleu", 1, 1))}
-    report.figure(bar_plot(experiment.picture("drawing.png"), bars, "BLEU"), "BLEU of the pictures, and of the texts")
-    curves = {"full": curve(controls[0].run, "image"), **{name: curve(arms[name].run, "image") for name in DRAWING}}
-    plot = line_plot(experiment.picture("losses.png"), curves, "step", "cross-entropy of image tokens, nats")
-    report.figure(plot, "Training: cross-entropy of the image tokens")
-
-
-def texts_line(values: Values) -> str:
-    """Whether all arms that draw have written the same, and what that is worth."""
-    texts = sorted({round(figures["text_bleu"], 6) for arm in ("full", *DRAWING) for figures in values[arm]})
-    ceiling = max(figures["bleu_ceiling"] for figures in values["full"])
-    if len(texts) == 1:
-        told = f"All arms write the same texts, whose BLEU of {texts[0]:.1f} bounds that of the pictures"
-    else:
-        told = f"The arms' texts differ (BLEU {texts[0]:.1f} to {texts[-1]:.1f}), though nothing of them was trained"
-    return f"{told}; OCR reads the reference pages at {ceiling:.1f}."
-
-
-def report_reading(report: Page, arms: Mapping[str, Step], values: Values) -> None:
-    """OCR head and CTC head."""
-    names = {f"translating{suffix}": label for suffix, (label, _) in READING.items()}
-    readers, others = ([arms[name] for name in arms if name.startswith(kind)] for kind in ("reader", "translating"))
-    report.section("Reading")
-    report.text(
-        f"The image encoder learns to read from nothing: {budget(readers)} Then it learns to translate, with the text "
-        f"mode of `tiny`: {budget(others)} A part that is left out is left out of both. Nothing is drawn; BLEU is that "
-        "of the text answers. A CTC head without its loss reads nothing."
-    )
-    report.table(["arm", *READ], rows(values, {"translating": "CTC head and OCR head", **names}, READ))
-    report.text("Less the arm with both:")
-    report.table(["arm", *READ], differences(values, names, "translating", READ))
-
-
-def report_tokenizers(report: Page, arms: Mapping[str, Step], values: Values) -> None:
-    """Codes and quality of the tokenizer against the pictures drawn with it."""
-    names = {f"codes{suffix}": label for suffix, (label, _) in TOKENIZERS.items()}
-    report.section("The image tokenizer")
-    report.text(
-        f"Tokenizers: {budget([arms[f'tokenizer{suffix}'] for suffix in TOKENIZERS])} With each the full model, whose "
-        f"image decoder begins its tables of codes anew: {budget([arms[name] for name in names])} Tokenizer CER is "
-        "what OCR gets wrong on reconstructed reference pages. The decoders have not learnt their new tables in so few "
-        "steps: their pictures say how hard tokens are to learn more than how good they are."
-    )
-    report.table(["tokenizer", *TOKENIZED], rows(values, names, TOKENIZED))
-    report.table(["tokenizer", *TOKENIZED], rows(values, {"full": "shipped, decoder's tables kept"}, TOKENIZED))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from tqdm import tqdm
 
 from translatotron_v.config import Config, config_from_text, to_yaml
 from translatotron_v.errors import UserError
@@ -93,9 +92,8 @@ def train(steps: Sequence[Step], jobs: int = 2) -> None:
     for step in steps:
         _require_same_settings(step)
     waiting, done, running = list(steps), set[Path](), dict[Path, tuple[Step, subprocess.Popen[bytes]]]()
-    total = sum(step.config.trainer.steps for step in steps)
     try:
-        with progress(total, "training", unit="step") as bar:
+        with progress(len(steps), "training", unit="arm") as bar:
             while waiting or running:
                 before = len(waiting), len(running)
                 for step in [one for one in waiting if owners[one.run] <= done]:
@@ -112,7 +110,8 @@ def train(steps: Sequence[Step], jobs: int = 2) -> None:
                         del running[step.run]
                         _require_success(step, child.returncode)
                         done.add(step.run)
-                _show(bar, steps, done, [step for step, _ in running.values()])
+                bar.set_postfix_str(", ".join(step.name for step, _ in running.values()) or "-", refresh=False)
+                bar.update(len(done) - bar.n)
                 if running and (len(waiting), len(running)) == before:
                     time.sleep(_POLL_SECONDS)
     except BaseException:
@@ -244,23 +243,6 @@ def _require_success(step: Step, status: int) -> None:
     last = f": {lines[-1]}" if lines and not lines[-1].startswith("$ ") else ""
     cause = f"was killed by signal {-status}" if status < 0 else "failed"
     raise UserError(f"{step.name}: the training {cause}, see {log}{last}")
-
-
-def _show(bar: tqdm, steps: Sequence[Step], done: set[Path], running: Sequence[Step]) -> None:
-    """Bring the bar to the number of steps done in all arms; what an earlier life has done does not count as speed."""
-    from translatotron_v.training.reporting import read_entries
-
-    count = 0
-    for step in steps:
-        if step.run in done:
-            count += step.config.trainer.steps
-        elif step in running:
-            count += max((entry["step"] for entry in read_entries(step.run)), default=0)
-    if bar.n == 0 and count:
-        bar.initial = count
-    names = ", ".join(step.name for step in running) or "-"
-    bar.set_postfix_str(f"{len(done)} of {len(steps)} arms finished, running: {names}", refresh=False)
-    bar.update(max(0, count - bar.n))
 
 
 def redirected(step: Step, moved: Mapping[Path, Path]) -> Step:

@@ -5,6 +5,7 @@ shallow and a deep block fused, and with the same fusion whose shallow link carr
 """
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from experiments.arms import curve, seeded
 from experiments.harness import Experiment, finish, run
 from translatotron_v.evaluation.report import Difference, difference, line_plot, mean_and_spread, write_whole
 
-LIMIT, PROBE_PAGES, PROBE_STEPS = 200, 48, 200
+LIMIT, PROBE_PAGES, PROBE_STEPS, GRADIENT_BATCHES = 200, 48, 200, 4
 ARMS = {"none": "no fusion", "fused": "fusion", "detached": "fusion, shallow link detached"}
 MEASURES = {  # name in the report -> (decimals, whether more is better)
     "BLEU": (1, True),
@@ -37,6 +38,7 @@ def body(experiment: Experiment) -> None:
         tasks += [
             (step.run, f"{name}-texts", scores.reader, experiment.data, limit),
             (step.run, f"{name}-probe", probe, experiment.data, folder, experiment.limited(PROBE_STEPS), pages, seed),
+            (step.run, f"{name}-gradients", gradients, experiment.data),
         ]
     measured = experiment.measure(tasks)
     values = {arm: [row(measured, f"{arm}-{seed}") for seed in experiment.seeds] for arm in ARMS}
@@ -66,6 +68,15 @@ def body(experiment: Experiment) -> None:
                 ),
             ]
             for name, (digits, _) in MEASURES.items()
+        ],
+    )
+    norms = {arm: [measured[f"{arm}-{seed}-gradients"] for seed in experiment.seeds] for arm in ARMS}
+    report.section("Gradients of the shallow blocks", GRADIENTS)
+    report.table(
+        ["gradient norm", *ARMS.values()],
+        [
+            [key, *(mean_and_spread([one[key] for one in of], 4) if key in of[0] else "" for of in norms.values())]
+            for key in sorted({key for of in norms.values() for key in of[0]})
         ],
     )
     curves = {
@@ -99,7 +110,47 @@ def probe(weights: Path, data: str, folder: str, steps: int, pages: int, seed: i
     """R-Probe of a checkpoint; its pictures stay in the folder."""
     from translatotron_v.evaluation.r_probe import probe_checkpoint
 
-    return probe_checkpoint(weights, folder=Path(folder), data=data, steps=steps, limit=pages, seed=seed, quiet=True)
+    return probe_checkpoint(weights, Path(folder), data=data, steps=steps, limit=pages, seed=seed, quiet=True).scores
+
+
+def gradients(weights: Path, data: str) -> dict[str, float]:
+    """Gradient norms of each block of the image encoder, and through each link, on validation pages; no dropout.
+
+    The share of a link in the gradient of its block bounds what detaching it can change.
+    """
+    import torch
+
+    from translatotron_v.config import load_config
+    from translatotron_v.training.build import build_stage
+
+    config = load_config(weights / "config.yaml")
+    config.start = dict.fromkeys(("image_encoder", "ctc_head", "text_encoder", "text_decoder"), str(weights))
+    config.data.folder, config.data.validation_limit = data, GRADIENT_BATCHES * 32
+    with tempfile.TemporaryDirectory() as empty:
+        config.run = empty
+        stage: Any = build_stage(config).eval()
+    encoder = stage.translator.image_encoder
+    links: dict[int, list[torch.Tensor]] = {}
+
+    def tap(_: Any, given: tuple[Any, Any]) -> tuple[Any, Any]:
+        """Put a copy of each state in front of its link, so that what comes back through the link can be told apart."""
+        final, states = given
+        copies = {number: states[number].clone() for number in encoder.fusion.layers}
+        for number, copy in copies.items():
+            copy.retain_grad()
+            links.setdefault(number, []).append(copy)
+        return final, states | copies
+
+    if encoder.fusion is not None:
+        encoder.fusion.register_forward_pre_hook(tap)
+    for batch in stage.validation_batches():
+        loss, _ = stage(batch, "main", 0)
+        (loss / GRADIENT_BATCHES).backward()
+    blocks = {f"block {n}": [p.grad for p in block.parameters()] for n, block in enumerate(encoder.vit.blocks, start=1)}
+    blocks |= {f"link of block {n}": [copy.grad for copy in copies] for n, copies in links.items()}
+    return {
+        name: sum(float(grad.square().sum()) for grad in of if grad is not None) ** 0.5 for name, of in blocks.items()
+    }
 
 
 def compared(values: dict[str, list[dict[str, float]]], name: str, arm: str, baseline: str) -> Difference:
@@ -135,6 +186,9 @@ def verdict(values: dict[str, list[dict[str, float]]]) -> str:
     return f"Not reproduced: {told}."
 
 
+GRADIENTS = f"""\
+Norm of the gradient of each block after training, over {GRADIENT_BATCHES} batches of validation pages, and of what
+flows through each link, which bounds what detaching it can change."""
 SET_UP = """\
 - The image encoder is trained from nothing to read (CTC) for 220 steps, once; the text model is that of the shipped
   `tiny`. From there each arm takes 130 steps of 24 pages on the translation and CTC, the image encoder live.

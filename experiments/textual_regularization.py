@@ -57,10 +57,8 @@ def body(experiment: Experiment) -> None:
         for name, key in (("LF", "lf"), ("BLEU", "bleu"))
         for language in LANGUAGES
     }
-    report.figure(
-        line_plot(experiment.picture("shares.png"), fidelity, "text-only batches, %", "% and BLEU", "Image mode"),
-        "LF and BLEU by the share of text-only batches",
-    )
+    plot = line_plot(experiment.picture("shares.png"), fidelity, "text-only batches, %", "% and BLEU", "Image mode")
+    report.figure(plot, "LF and BLEU by the share of text-only batches")
     report.section("Merging instead")
     report.text(
         "`translatotron-v merge`: the model tuned without text, joined with the text-only start. Linear: W is the "
@@ -72,18 +70,6 @@ def body(experiment: Experiment) -> None:
         [row("none", image["none"])]
         + [row(f"{method} {weight}", measured[f"{method}-{weight}"]) for method, weight in merges],
         digits=1,
-    )
-    linear = {
-        f"{name} {language}": (
-            [0.0, *WEIGHTS],
-            [image["none"][language][key], *(measured[f"linear-{weight}"][language][key] for weight in WEIGHTS)],
-        )
-        for name, key in (("LF", "lf"), ("BLEU", "bleu"))
-        for language in LANGUAGES
-    }
-    report.figure(
-        line_plot(experiment.picture("merging.png"), linear, "weight of the text-only start", "% and BLEU", "Linear"),
-        "LF and BLEU by the weight of the text-only start",
     )
     report.text(merging_sentence(image, {key: measured[key] for key in (f"{m}-{w}" for m, w in merges)}))
     report.section("Set-up", SET_UP)

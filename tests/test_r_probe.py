@@ -45,7 +45,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_checkpoint_is_probed(checkpoint: Path, tmp_path: Path):
     out = tmp_path / "out"
-    scores = r_probe.probe_checkpoint(checkpoint, folder=out, steps=2, batch_size=4, limit=3, quiet=True)
+    scores = r_probe.probe_checkpoint(checkpoint, folder=out, steps=2, batch_size=4, limit=3, quiet=True).scores
     assert set(scores) == {"mse", "psnr", "ssim", "cer", "cer_ceiling"}
     texts = [pair.source for pair in PAIRS[:3]]  # the first is what the reader reads on every original
     assert texts[0] == "ein hund rennt" and 0 < scores["cer_ceiling"] < 1
@@ -64,7 +64,7 @@ def test_a_checkpoint_is_probed(checkpoint: Path, tmp_path: Path):
         assert sheet.size == (4 + 128 + 4, 4 + 2 * 3 * (16 + 4))
 
     before = (resolve(out / "run") / "probe.safetensors").read_bytes()
-    again = r_probe.probe_checkpoint(checkpoint, folder=out, steps=2, batch_size=4, limit=3, quiet=True)
+    again = r_probe.probe_checkpoint(checkpoint, folder=out, steps=2, batch_size=4, limit=3, quiet=True).scores
     assert again == scores  # the finished run is loaded, not trained again
     assert (resolve(out / "run") / "probe.safetensors").read_bytes() == before
     with pytest.raises(UserError, match=r"run: holds a probe of other steps, seed; .*--run"):

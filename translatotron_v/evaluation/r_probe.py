@@ -102,43 +102,22 @@ def add_command(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """What the command does: train, score, write, and print one table."""
-    chosen = ProbeOptions(**{name: getattr(options, name) for name in asdict(ProbeOptions()) if name != "quiet"})
-    out = out_folder(options, f"r-probe-{chosen.split}" if chosen.split else "r-probe")
-    probed = measure(options.checkpoint, out, options.run_folder or out / "run", chosen)
+    chosen = {name: getattr(options, name) for name in asdict(ProbeOptions()) if name != "quiet"}
+    out = out_folder(options, f"r-probe-{options.split}" if options.split else "r-probe")
+    probed = probe_checkpoint(options.checkpoint, out, options.run_folder, **chosen)
     probed.report.settings |= origin(options.command)
     written = probed.write(out)
     print(f"{probed.report.screen()}\n\n{written}")
 
 
-def probe_checkpoint(
-    checkpoint: str | Path, *, folder: Path, run: Path | None = None, **options: Any
-) -> dict[str, float]:
+def probe_checkpoint(checkpoint: str | Path, folder: Path, run: Path | None = None, **chosen: Any) -> Probed:
     """Train a probe of a checkpoint and score it; the same call goes on where an interrupted one stopped.
 
     Args:
         checkpoint: shipped weights by name, a checkpoint or a run.
-        folder: gets `scores.json`, `scores.md` and `pages.png`.
+        folder: gets `scores.json`, `scores.md` and `pages.png`, and keeps what OCR has read.
         run: folder of the training; `folder/run` if it is not given.
-        options: of `ProbeOptions`: data, split, steps, batch_size, learning_rate, limit, seed, engine, workers, quiet.
-
-    Returns:
-        See `Probed.scores`.
-
-    Raises:
-        UserError: see `measure`.
-    """
-    folder = Path(folder)
-    probed = measure(checkpoint, folder, run or folder / "run", ProbeOptions(**options))
-    probed.write(folder)
-    return probed.scores
-
-
-def measure(checkpoint: str | Path, folder: Path, run: Path, options: ProbeOptions) -> Probed:
-    """Train a probe of a checkpoint and score it.
-
-    Args:
-        folder: keeps what OCR has read.
-        run: folder of the training, which a later call continues.
+        chosen: see `ProbeOptions`.
 
     Raises:
         UserError: no such checkpoint, or one without an image encoder or text decoder; a missing corpus or split; a run
@@ -151,6 +130,7 @@ def measure(checkpoint: str | Path, folder: Path, run: Path, options: ProbeOptio
     from translatotron_v.training.checkpoint import load_module, resolve, weights_digest
     from translatotron_v.training.trainer import Trainer
 
+    run, options = run or folder / "run", ProbeOptions(**chosen)
     if options.learning_rate <= 0:
         raise UserError(f"the learning rate must be positive, not {options.learning_rate:g}")
     source = find_probed(checkpoint)
@@ -193,7 +173,9 @@ def measure(checkpoint: str | Path, folder: Path, run: Path, options: ProbeOptio
         "fused blocks": ", ".join(map(str, encoder.fuse)) or "none",
         "detached blocks": ", ".join(map(str, encoder.detach)) or "none",
     }
-    return Probed(report, sheet)
+    probed = Probed(report, sheet)
+    probed.write(folder)
+    return probed
 
 
 def find_probed(checkpoint: str | Path) -> Path:

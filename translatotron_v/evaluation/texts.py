@@ -184,20 +184,8 @@ class TextTest:
         return score_readings([text for text, _ in pairs], [text for _, text in pairs], self.lower_case)
 
 
-def score_texts(
-    loaded: "LoadedTranslator",
-    *,
-    data: str = "",
-    split: str = "",
-    limit: int = 0,
-    mode: str = "image",
-    target: str = "",
-    source: str = "",
-    batch_size: int = 32,
-    beams: int = 1,
-    quiet: bool = False,
-) -> dict[str, float]:
-    """Score one mode of a model on a split, for experiments; empty arguments take the checkpoint's own.
+def score_texts(loaded: "LoadedTranslator", mode: str = "image", target: str = "", **options: Any) -> dict[str, float]:
+    """Score one mode of a model on a split, for experiments; ``options`` are those of `TextTest`.
 
     Returns:
         Of image and text mode ``bleu``, ``chrf``, ``lf``, ``lf_plus`` (percent) and ``length_ratio``; in image mode of
@@ -207,7 +195,7 @@ def score_texts(
     Raises:
         UserError: an unknown mode or language, no text mode, or a corpus that is missing.
     """
-    test = TextTest(loaded, data, split, limit, source, batch_size, beams, quiet=quiet)
+    test = TextTest(loaded, **options)
     target = target or loaded.config.data.target_language
     test.check(mode, target)
     if mode == "ocr":
