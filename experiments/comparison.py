@@ -8,7 +8,7 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +20,7 @@ from translatotron_v.arguments import SYSTEMS, positive
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.report import Cell, Page, as_png, bar_plot, listed, origin, write_whole
 from translatotron_v.sheets import contact_sheet
+from translatotron_v.training.recipe import Step, summary
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -103,8 +104,7 @@ def body(experiment: Experiment) -> None:
     chosen.limit = experiment.limited(chosen.limit or 10**9) % 10**9  # 0 takes all
     weights = {system: own_weights(system) for system in chosen.systems}
     results = measured(experiment, weights)
-    trained_ones = [trained(own) for own in dict.fromkeys(weights.values()) if own != MAIN]
-    make_page(experiment, results, trained_ones).write()
+    make_page(experiment, results).write()
     print(f"written to {experiment.page}")
 
 
@@ -251,23 +251,6 @@ def inference_parameters(system: str, config: "Config", pieces: int, characters:
     return engine + sum(sizes.get(name, 0) for name in modules)
 
 
-def trained(run_folder: Path) -> str:
-    """How a run was trained, and the runs that it goes on from: a sentence of steps, cost and what it reached."""
-    from translatotron_v.config import load_config
-    from translatotron_v.training.checkpoint import read_info, resolve
-
-    folder = resolve(run_folder)
-    info, config = read_info(folder), load_config(folder / "config.yaml")
-    scores = ", ".join(f"{name} {value:.4g}" for name, value in info.get("metrics", {}).items())
-    sentence = (
-        f"`{run_folder}`: {info['step']:,} steps of {config.trainer.batch_size} pages, "
-        f"{info.get('cpu_seconds', 0.0):,.0f} CPU-seconds; on `{config.data.validation}` {scores or 'not scored'}"
-    )
-    origins = dict.fromkeys(Path(start.partition("#")[0]) for start in config.start.values())
-    before = [trained(start) for start in origins if start.parts[:1] != MAIN.parts[:1] and start.is_dir()]
-    return "; before it ".join([sentence, *before])
-
-
 # --- the page ---------------------------------------------------------------------------------------------------------
 
 
@@ -301,8 +284,11 @@ def verdict(results: Results) -> str:
     return f"{word}: {'; '.join(parts)}; it has fewer parameters than {fewer}. Both hold against {held}."
 
 
-def make_page(experiment: Experiment, results: Results, trained_ones: Sequence[str]) -> Page:
+def make_page(experiment: Experiment, results: Results) -> Page:
     """The whole page, not yet written, and its pictures, which are."""
+    from translatotron_v.config import load_config
+    from translatotron_v.training.checkpoint import resolve
+
     counted = len(next(iter(results.sets.values()))[END_TO_END]["references"])
     data = (
         f"{Path(experiment.data).name} `{experiment.options.split}`, German to English, {counted:,} pages in each set, "
@@ -310,8 +296,10 @@ def make_page(experiment: Experiment, results: Results, trained_ones: Sequence[s
     )
     report = experiment.report("One model against cascades", verdict(results), data)
     report.text(EXPLAINED)
-    if trained_ones:
-        report.text(listed(trained_ones))
+    others = [own for own in dict.fromkeys(map(own_weights, results.parameters)) if own != MAIN]
+    if others:
+        steps = [Step(own.name, own, load_config(resolve(own) / "config.yaml", [f"run={own}"])) for own in others]
+        report.text(f"The systems' own models:\n\n```\n{summary(steps)}\n```")
     for name, found in results.sets.items():
         report.section(f"Set “{name}”: {LOOKS[name]}")
         report.table(*set_table(results, name))

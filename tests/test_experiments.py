@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import arms, combined, decoding, harness, measurements, skip_links, ssr
+from experiments import arms, comparison, harness, measurements, skip_links, ssr
 from translatotron_v.config import load_config, to_yaml
 from translatotron_v.errors import UserError
 from translatotron_v.training.checkpoint import resolve, save_checkpoint
@@ -264,8 +264,8 @@ def test_options_teach_and_have_defaults(capsys: pytest.CaptureFixture[str]):
         harness.options("What for.", "ssr", ["--help"])
     text = capsys.readouterr().out
     assert all(word in text for word in ("What for.", "--quick", "measurements", "examples:"))
-    own = harness.options("", "decoding", ["--limit", "9"], decoding.more)
-    assert (own.limit, own.tuned) == (9, "runs/tiny/parallel2") and not hasattr(own, "settings")
+    own = harness.options("", "comparison", ["--limit", "9"], comparison.more)
+    assert own.limit == 9 and not hasattr(own, "settings")
 
 
 def test_a_whole_experiment_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainings: Trainings):
@@ -353,7 +353,7 @@ def test_every_script_has_a_target():
     assert [target for target, _ in targets] == [module.replace("_", "-") for module in harness.EXPERIMENTS]
     modules = (ROOT / "experiments").glob("*.py")
     scripts = {path.stem for path in modules if '__name__ == "__main__"' in path.read_text(encoding="utf-8")}
-    assert scripts == {*harness.EXPERIMENTS, "comparison", "decoding"}  # the last two train no arms
+    assert scripts == {*harness.EXPERIMENTS, "comparison"}  # the last one trains no arms
 
 
 # --- verdicts ---------------------------------------------------------------------------------------------------------
@@ -374,17 +374,6 @@ def test_the_verdict_on_self_review(ocr: dict[str, float], bleu: dict[str, float
 
 
 @pytest.mark.parametrize(
-    ("gains", "begin"),
-    [((0.0, 0.2, -1.0, 0.1), "Not reproduced"), ((0.5, 0.0, 0.0, 0.0), "Partly"), ((0.5,) * 4, "Reproduced")],
-)
-def test_the_verdict_on_the_methods_together(gains: tuple[float, ...], begin: str):
-    arms_with_a_method = list(combined.ARMS)[1:]
-    bleu = {"shipped": 20.0, "control": 21.0}
-    bleu |= {arm: 21.0 + gain for arm, gain in zip(arms_with_a_method, gains, strict=True)}
-    assert combined.verdict(bleu).startswith(f"{begin}: ")
-
-
-@pytest.mark.parametrize(
     ("bleu", "begin"),
     [
         ((8.0, 9.0, 10.0), "Reproduced: fusion helps and detaching"),
@@ -399,14 +388,3 @@ def test_the_verdict_on_skip_links(bleu: tuple[float, ...], begin: str):
         for arm, value in zip(skip_links.ARMS, bleu, strict=True)
     }
     assert skip_links.verdict(values).startswith(begin)
-
-
-@pytest.mark.parametrize(
-    ("best", "begin"), [(23.7, "Reproduced: tuned: 12 passes costs 0.30 BLEU"), (21.0, "Not reproduced: .*3.0 BLEU")]
-)
-def test_the_verdict_on_decoding(best: float, begin: str):
-    rows = {f"shipped: {bits}": {"bleu": 24.0, "alone": 0.2} for bits in decoding.PRECISIONS}
-    rows |= {f"tuned: {name}": {"bleu": 20.0, "alone": 0.1} for name in decoding.WAYS.values()}
-    rows["tuned: 12 passes"]["bleu"] = best
-    told = decoding.verdict(rows)
-    assert re.match(begin, told) and told.endswith("int8 costs 0.00 BLEU of the pictures.")
