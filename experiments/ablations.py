@@ -1,8 +1,8 @@
 """What does each part contribute? Parts of the tiny model taken away or replaced, against three seeds of the whole.
 
-Four groups, each with one budget and a control of its own: what draws (behind frozen reading and translating parts, so
-that all arms write the same texts), what reads, the image tokenizer, and training without text labels. Figures are
-taken on validation captions.
+Three groups, each with one budget and a control of its own: what draws (behind frozen reading and translating parts, so
+that all arms write the same texts), what reads, and training without text labels. Figures are taken on validation
+captions.
 """
 
 import sys
@@ -29,12 +29,6 @@ READING = {
     "-no-ocr": ("no OCR head", ("loss.ocr=0",)),
     "-no-ctc": ("no CTC head's loss", ("loss.ctc=0",)),
 }
-TOKENIZERS = {
-    "-256": ("256 codes", ("model.tokenizer.codes=256",)),
-    "-1024": ("1,024 codes", ("model.tokenizer.codes=1024",)),
-    "-4096": ("4,096 codes", ("model.tokenizer.codes=4096",)),
-    "-quarter": ("1,024 codes, a quarter of the steps", ("trainer.steps=50",)),
-}
 
 Values = Mapping[str, Sequence[Mapping[str, float]]]  # arm -> what was measured, once for each seed
 
@@ -56,7 +50,6 @@ DRAWN = {
     "token accuracy, %": Measure("image_accuracy", 100, 1),
 }
 READ = {"reading accuracy (CTC), %": Measure("ctc_accuracy", 100, 1), "BLEU of the text": TEXTS}
-TOKENIZED = {"tokenizer CER, %": Measure("tokenizer_cer", 100, 1), **dict(list(DRAWN.items())[:3])}
 UNKNOWN = {  # arm -> what its measurements cannot say
     "unlabelled": ("own_cer", "text_bleu"),  # its text decoder is untrained
     "translating-no-ctc": ("ctc_accuracy",),  # so is its head
@@ -94,12 +87,6 @@ GROUPS = (
         "The image encoder has learnt to read from nothing; now it learns to translate with the text mode of `tiny`. A "
         "part that is left out is left out of both. Nothing is drawn; BLEU is that of the text answers. A CTC head "
         "without its loss reads nothing.",
-    ),
-    Group(
-        "The image tokenizer", "full", {f"codes{suffix}": label for suffix, (label, _) in TOKENIZERS.items()},
-        TOKENIZED,
-        "With each tokenizer the full model, whose image decoder begins its tables of codes anew and has not learnt "
-        "them in so few steps. Tokenizer CER is what OCR gets wrong on reconstructed reference pages.",
     ),
     Group(
         "Without text labels", "full", {"unlabelled": "no labels"}, DRAWN,
@@ -140,16 +127,13 @@ def body(experiment: Experiment) -> None:
 def all_arms(experiment: Experiment) -> dict[str, Step]:
     """Every arm by its name, variants and seeds included."""
     steps = experiment.arms
-    reader, translating, tokenizer = steps["reader"], steps["translating"], steps["tokenizer"]
+    reader, translating = steps["reader"], steps["translating"]
     arms: list[Step] = []
     for seed in experiment.seeds:
         arms += [seeded(steps["full"], seed), seeded(reader, seed), seeded(translating, seed, also=[reader])]
     arms += [steps[name] for name in (*DRAWING, "unlabelled")]
     for suffix, (_, settings) in READING.items():
         arms += [varied(reader, suffix, *settings), varied(translating, suffix, *settings, also=[reader])]
-    for suffix, (_, settings) in TOKENIZERS.items():
-        own = [setting for setting in settings if setting.startswith("model.")]
-        arms += [varied(tokenizer, suffix, *settings), varied(steps["codes"], suffix, *own, also=[tokenizer])]
     return {step.name: step for step in arms}
 
 
@@ -161,10 +145,9 @@ def measured(experiment: Experiment, arms: Mapping[str, Step]) -> dict[str, dict
     for name, step in arms.items():
         if name.startswith("translating"):
             tasks[name] = [(step.run, f"{name}-texts", scores.reader, *common)]
-        elif not name.startswith(("reader", "tokenizer")):
+        elif not name.startswith("reader"):
             tasks[name] = [(step.run, f"{name}-pictures", scores.pictures, *common, readings)]
-            if not name.startswith("codes"):  # tokens of another tokenizer do not compare
-                tasks[name].append((step.run, f"{name}-tokens", scores.tokens, *common))
+            tasks[name].append((step.run, f"{name}-tokens", scores.tokens, *common))
     every = [task for of_arm in tasks.values() for task in of_arm]
     experiment.measure(every[:1])  # OCR of the reference pages, which the others then find
     found = experiment.measure(every)

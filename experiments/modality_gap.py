@@ -57,24 +57,8 @@ def body(experiment: Experiment) -> None:
     )
     report.section("Before")
     report.figure(picture(experiment, start, "before.png"), "Gap of the start in each cell")
-    report.text(f"Text mode {start.text_bleu:.1f} BLEU. By font and by condition, means over the others:")
-    report.table(
-        ["font", "gap", "BLEU, image mode", "length ratio", "CER of the CTC head"],
-        [
-            [
-                f"{font}{' (held out)' if start.mean('held_out', font=font) else ''}",
-                *(start.mean(what, font=font) for what in ("gap", "bleu", "length_ratio", "cer")),
-            ]
-            for font in start.fonts
-        ],
-    )
-    report.table(
-        ["condition", "gap", "BLEU, image mode", "length ratio", "CER of the CTC head"],
-        [
-            [condition, *(start.mean(what, condition=condition) for what in ("gap", "bleu", "length_ratio", "cer"))]
-            for condition in start.conditions
-        ],
-    )
+    report.text(f"Text mode {start.text_bleu:.1f} BLEU. Gaps, their means, length ratios and CER of the CTC head:")
+    report.text(start.gaps())
     report.section("After")
     report.text(
         "200 steps each from the start. BLEU, mean over the cells; in brackets the gap to the arm's own text mode. The "

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from experiments import ablations, arms, scores
-from experiments.ablations import DRAWING, PARTS, READING, TOKENIZERS
+from experiments.ablations import DRAWING, PARTS, READING
 from translatotron_v.evaluation.report import VERDICTS, Page
 from translatotron_v.training.recipe import Step, load_recipe
 
@@ -68,7 +68,6 @@ def figures(**changed: float) -> dict[str, dict[str, float]]:
     """What would be measured of every arm: BLEU 20 of drawings with a spread of 1, 10 of readings; some are changed."""
     found = {f"full-seed{seed}": drawn(19.0 + 0.5 * seed) for seed in SEEDS}
     found |= {name: drawn(20.0) for name in (*DRAWING, "unlabelled")}
-    found |= {f"codes{suffix}": drawn(20.0) for suffix in TOKENIZERS}
     found |= {f"translating-seed{seed}": read(9.0 + 0.5 * seed) for seed in SEEDS}
     found |= {f"translating{suffix}": read(10.0) for suffix in READING}
     for name, value in changed.items():
@@ -80,7 +79,7 @@ def figures(**changed: float) -> dict[str, dict[str, float]]:
 
 
 def test_arms_have_names_and_runs_of_their_own_and_start_from_what_is_there(every: dict[str, Step]):
-    assert len(every) == 3 * len(SEEDS) + len(DRAWING) + 2 * len(READING) + 2 * len(TOKENIZERS) + 1
+    assert len(every) == 3 * len(SEEDS) + len(DRAWING) + 2 * len(READING) + 1
     runs = [step.run for step in every.values()]
     assert len(set(runs)) == len(runs) and {run.parent for run in runs} == {Path("runs/ablations")}
     tiny = [step.run for step in load_recipe(ROOT / "configs" / "tiny")[1]]
@@ -101,9 +100,6 @@ def test_an_arm_changes_what_its_name_says(every: dict[str, Step]):
     assert [setting(f"full-seed{seed}", lambda c: c.trainer.seed) for seed in SEEDS] == SEEDS
     assert "image_decoder" not in every["no_teacher"].config.start and every["no_teacher"].config.loss.distillation == 0
     assert every["translating-no-ocr"].config.start["image_encoder"] == "runs/ablations/reader-no-ocr"
-    assert every["codes-256"].config.start["image_tokenizer"] == "runs/ablations/tokenizer-256"
-    assert setting("codes-256", lambda c: c.model.tokenizer.codes) == 256
-    assert setting("codes-quarter", lambda c: c.trainer.steps) == setting("codes-1024", lambda c: c.trainer.steps)
     unlabelled = every["unlabelled"].config
     assert list(unlabelled.start) == ["image_tokenizer"] and unlabelled.model.image_decoder.fusion == "image"
     assert (unlabelled.loss.text, unlabelled.loss.ocr, unlabelled.loss.ctc) == (0, 0, 0)
@@ -111,9 +107,8 @@ def test_an_arm_changes_what_its_name_says(every: dict[str, Step]):
 
 def test_one_budget_for_each_group(every: dict[str, Step]):
     drawing = ["full-seed1", *(arm for arm in DRAWING if arm != "no_teacher_long")]
-    tokenizers = [f"codes{suffix}" for suffix in TOKENIZERS]
     reading = ["translating-seed1", *(f"translating{suffix}" for suffix in READING)]
-    for group in (drawing, tokenizers, reading):
+    for group in (drawing, reading):
         assert len({(every[one].config.trainer.steps, every[one].config.trainer.batch_size) for one in group}) == 1
 
 
@@ -127,7 +122,7 @@ def test_what_is_measured(stand: Stand, every: dict[str, Step], monkeypatch: pyt
     monkeypatch.setattr(stand, "measure", measure, raising=False)
     found = ablations.measured(stand, every)  # type: ignore[arg-type]
     assert set(found) == set(figures())
-    assert found["sum"] == {"pictures": 1.0, "tokens": 1.0} and found["codes-quarter"] == {"pictures": 1.0}
+    assert found["sum"] == {"pictures": 1.0, "tokens": 1.0}
     assert found["translating-no-ocr"] == {"texts": 1.0}
     assert [task[2] for task in asked[0]] == [scores.pictures]  # alone, so that references are read once
     names = {task[1].rpartition("-")[0]: task[0] for task in asked[1]}
@@ -203,7 +198,7 @@ def test_the_whole_page(stand: Stand, every: dict[str, Step], monkeypatch: pytes
     assert page.startswith("# What each part contributes\n\nReproduced: ")
     assert stand.trained == list(every.values())
     assert re.findall(r"^## (.*)$", page, re.M) == [
-        "Drawing", "Reading", "The image tokenizer", "Without text labels",
+        "Drawing", "Reading", "Without text labels",
     ]  # fmt: skip
     assert "7 arms, each of 160 steps of 16 pages or 1,100 steps of 16 pages; 100 CPU-seconds on average." in page
     assert "One arm of 160 steps of 16 pages" in page and "| control " in page and "| no gate: sum " in page

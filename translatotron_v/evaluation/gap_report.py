@@ -106,16 +106,9 @@ class GapReport:
         return "\n".join([self.title, "", self.gaps(), "", *self.notes])
 
     def markdown(self) -> str:
-        """The gaps, all cells, notes and settings."""
-        names = ["font", "", "condition", "px", "BLEU", "gap", "length by text mode", "length by references", "CER"]
-        digits = {"bleu": 2, "gap": 2, "length_ratio": 3, "reference_ratio": 3, "cer": 4}
-        cells = []
-        for one in self.cells:
-            numbers = [f"{getattr(one, name):.{places}f}" for name, places in digits.items()]
-            cells.append([Path(one.font).stem, _kind(one.held_out), one.condition, str(one.size), *numbers])
+        """The gaps, notes and settings; all cells are in the CSV."""
         parts = [f"# {self.title}", "Gap: BLEU of text mode minus that of image mode.", self.gaps(), listed(self.notes)]
-        parts += ["## All cells", "Lengths are words of image mode's answers, by text mode's and by the references'."]
-        return "\n\n".join([*parts, table(names, cells), "## Settings", as_settings(self.settings)]) + "\n"
+        return "\n\n".join([*parts, "## Settings", as_settings(self.settings)]) + "\n"
 
     def write(self, folder: Path) -> str:
         """Write `gap.json`, `gap.md`, `gap.csv` (a line for each cell) and the heat map `gap.png`, and say so.

@@ -6,6 +6,7 @@ then it draws the pages of another split. OCR on its pages is to be held against
 
 import argparse
 import functools
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,7 +29,6 @@ if TYPE_CHECKING:  # torch and timm take seconds to import: only a command that 
     from translatotron_v.training.probe import ProbeStage
 
 SHEET_PAGES = 12  # on pages.png
-IDENTITY_FILE = "probe.json"  # in the run folder: what its probe was trained on, and how
 _BATCH = 32  # pages that the probe draws at a time
 
 # What the lines of the report compare; the names by which `Report.value` finds them.
@@ -96,7 +96,6 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=int, default=defaults.seed, metavar="N", help="of the probe and its batches (1)")
     add_results(parser, ocr=True)
-    parser.add_argument("--run", type=Path, metavar="DIR", dest="run_folder", help="of the training (DIR of --out/run)")
     parser.set_defaults(run=run)
 
 
@@ -104,24 +103,23 @@ def run(options: argparse.Namespace) -> None:
     """What the command does: train, score, write, and print one table."""
     chosen = {name: getattr(options, name) for name in asdict(ProbeOptions()) if name != "quiet"}
     out = out_folder(options, f"r-probe-{options.split}" if options.split else "r-probe")
-    probed = probe_checkpoint(options.checkpoint, out, options.run_folder, **chosen)
+    probed = probe_checkpoint(options.checkpoint, out, **chosen)
     probed.report.settings |= origin(options.command)
     written = probed.write(out)
     print(f"{probed.report.screen()}\n\n{written}")
 
 
-def probe_checkpoint(checkpoint: str | Path, folder: Path, run: Path | None = None, **chosen: Any) -> Probed:
+def probe_checkpoint(checkpoint: str | Path, folder: Path, **chosen: Any) -> Probed:
     """Train a probe of a checkpoint and score it; the same call goes on where an interrupted one stopped.
 
     Args:
         checkpoint: shipped weights by name, a checkpoint or a run.
-        folder: gets `scores.json`, `scores.md` and `pages.png`, and keeps what OCR has read.
-        run: folder of the training; `folder/run` if it is not given.
+        folder: gets `scores.json`, `scores.md` and `pages.png`, and keeps the training and what OCR has read.
         chosen: see `ProbeOptions`.
 
     Raises:
-        UserError: no such checkpoint, or one without an image encoder or text decoder; a missing corpus or split; a run
-            folder that belongs to another probe; an OCR engine that is not installed.
+        UserError: no such checkpoint, or one without an image encoder or text decoder; a missing corpus or split;
+            an OCR engine that is not installed.
     """
     from translatotron_v.data.pages import fitting, plain_samples
     from translatotron_v.data.pairs import read_split
@@ -130,11 +128,11 @@ def probe_checkpoint(checkpoint: str | Path, folder: Path, run: Path | None = No
     from translatotron_v.training.checkpoint import load_module, resolve, weights_digest
     from translatotron_v.training.trainer import Trainer
 
-    run, options = run or folder / "run", ProbeOptions(**chosen)
+    options = ProbeOptions(**chosen)
     if options.learning_rate <= 0:
         raise UserError(f"the learning rate must be positive, not {options.learning_rate:g}")
     source = find_probed(checkpoint)
-    config = probe_config(source, run, options)
+    config = probe_config(source, options)
     split = options.split or config.data.validation
     pairs = read_split(config, split)
     samples = plain_samples(fitting(pairs, config)[: options.limit], config)
@@ -155,7 +153,9 @@ def probe_checkpoint(checkpoint: str | Path, folder: Path, run: Path | None = No
         "learning rate": options.learning_rate,
         "seed": options.seed,
     }
-    claim(run, identity)
+    # a folder for each identity: no other probe is continued or scored by mistake
+    run = folder / f"run-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:8]}"
+    config.run = str(run)
     stage: Any = build_stage(config)
     Trainer(stage, config.trainer, run).fit()
     for name, module in stage.modules_to_save.items():  # a run that was finished before has not been loaded
@@ -198,13 +198,8 @@ def find_probed(checkpoint: str | Path) -> Path:
     return folder
 
 
-def probe_config(source: Path, run: Path, options: ProbeOptions) -> "Config":
-    """Settings of the run that trains the probe: the checkpoint's model and pages, whole texts, and a loop of its own.
-
-    Args:
-        source: folder of the checkpoint.
-        run: folder of the run.
-    """
+def probe_config(source: Path, options: ProbeOptions) -> "Config":
+    """Settings that train the probe of a checkpoint's folder: its model and pages, whole texts, a loop of its own."""
     from translatotron_v.config import LossConfig, SsrConfig, TrainerConfig, load_config
 
     config = load_config(source / "config.yaml")
@@ -232,7 +227,6 @@ def probe_config(source: Path, run: Path, options: ProbeOptions) -> "Config":
     return replace(
         config,
         stage="probe",
-        run=str(run),
         data=data,
         loss=LossConfig(),
         ssr=SsrConfig(),
@@ -241,33 +235,6 @@ def probe_config(source: Path, run: Path, options: ProbeOptions) -> "Config":
         start={"image_encoder": str(source), "text_decoder": str(source)},
         freeze=[],
     )
-
-
-def claim(run: Path, identity: dict[str, Any]) -> None:
-    """Mark a run folder as that of one probe, so that no other one is continued or scored by mistake.
-
-    Raises:
-        UserError: the folder holds a run of another kind, or the probe of other weights or settings.
-    """
-    path = run / IDENTITY_FILE
-    if path.is_file():
-        try:
-            theirs = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            theirs = {}
-        changed = [name for name, value in identity.items() if theirs.get(name) != value]
-        if changed:
-            raise UserError(
-                f"{run}: holds a probe of other {', '.join(changed)}; remove it, or name another folder with --run"
-            )
-        return
-    if (run / "checkpoints").exists() or (run / "final").exists():
-        raise UserError(f"{run}: holds a run that is no probe; name another folder with --run")
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def score(stage: "ProbeStage", samples: Sequence["Sample"], reader: "PageReader") -> tuple[Report, "Image.Image"]:
