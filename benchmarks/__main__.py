@@ -25,7 +25,7 @@ NAMES = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 0, 1 where a benchmark failed, 130 where it was interrupted."""
     options = _parse(arguments)
-    settings = Settings(options.quick, options.full, options.device)
+    settings = Settings(options.quick, options.device)
     names = options.names or NAMES[options.device]
     runner = Runner(settings, options.output)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -49,7 +49,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"which ones: {', '.join(known)} (all); NAME:TEXT takes its cases with TEXT in them",
     )
     parser.add_argument("--quick", action="store_true", help="small sizes: does everything work?")
-    parser.add_argument("--full", action="store_true", help="the uncached way at full length too (an hour)")
     parser.add_argument("--device", choices=tuple(NAMES), default="cpu")
     parser.add_argument("--output", type=Path, default=Path("out/bench.json"), metavar="FILE")
     options = parser.parse_args(arguments)

@@ -126,7 +126,7 @@ class Uncached:
     """The same pictures with the whole prefix recomputed at each step.
 
     At sampled lengths, given what the cached run wrote so far, each step must write what the cached run wrote next; the
-    time of the steps in between is interpolated. With ``settings.full`` every step is taken.
+    time of the steps in between is interpolated.
     """
 
     def __init__(self, model: TranslatotronV, vocabulary: Vocabulary, trace: Trace, settings: Settings):
@@ -137,8 +137,6 @@ class Uncached:
     def total(self) -> float:
         """Seconds of the whole batch; phases that have no cache take what they took."""
         same = sum(seconds for phase, seconds in self.trace.seconds.items() if phase not in ("text", "image tokens"))
-        if self.settings.full:
-            return same + self._whole()
         return same + self._sampled_text() + self._sampled_image()
 
     def _sampled_text(self) -> float:
@@ -178,18 +176,6 @@ class Uncached:
             best = scores[:, first:].argmax(-1) + first
             assert torch.equal(best, written[:, length - 1]), f"{what} {length}: another one is written without caches"
         return float(np.interp(np.arange(1, last + 1), lengths, seconds).sum())  # straight lines in between
-
-    def _whole(self) -> float:
-        now = clock(self.settings.device)
-        say("the whole picture without caches")
-        started = now()
-        text = generate.generate_answer(self.model, self.vocabulary, self.source, "en", cached=False)
-        drawn, mask = self.trace.results["drawing states"]
-        ids, _ = generate.generate_image(self.model.image_decoder, drawn, mask, self.source.memory, cached=False)
-        seconds = now() - started
-        assert text.ids == self.trace.results["text"].ids, "another text is written without caches"
-        assert torch.equal(ids, self.trace.tokens), "another picture is drawn without caches"
-        return seconds
 
 
 def _measures(

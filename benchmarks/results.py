@@ -4,7 +4,6 @@ import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from translatotron_v.evaluation import report
@@ -18,13 +17,11 @@ class Settings:
 
     Attributes:
         quick: small sizes, to see that everything works; the figures mean nothing.
-        full: run the uncached way at full length instead of at sampled lengths.
         device: "cpu" or "cuda".
         rates: what ``machine`` has measured: "bandwidth" in bytes a second, "fp32", "bf16" and "int8" in FLOP a second.
     """
 
     quick: bool = False
-    full: bool = False
     device: str = "cpu"
     rates: dict[str, float] = field(default_factory=dict)
 
@@ -121,16 +118,8 @@ def record(
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "processor": _processor(),
+        "processor": platform.processor(),
         "wall_seconds": round(seconds, 1),
         "results": {name: as_json(measures) for name, measures in results.items()},
         "failures": dict(failures),
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

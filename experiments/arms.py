@@ -45,7 +45,7 @@ def varied(step: Step, suffix: str, *settings: str, also: Sequence[Step] = ()) -
         also: arms that are varied with the same suffix: where the arm starts from one of them, it now starts from that
             variant.
     """
-    moved = {other.run: _suffixed(other.run, suffix) for other in (step, *also)}
+    moved = {other.run: other.run.with_name(f"{other.run.name}{suffix}") for other in (step, *also)}
     merged = OmegaConf.merge(OmegaConf.structured(step.config), OmegaConf.from_dotlist(list(settings)))
     config: Config = OmegaConf.to_object(merged)  # type: ignore[assignment]
     return redirected(Step(f"{step.name}{suffix}", step.path, config), moved)
@@ -214,8 +214,10 @@ def _require_same_settings(step: Step) -> None:
 def _require_same_origins(step: Step) -> None:
     """A run that began with weights which have been trained anew since must not pass for this arm either."""
     path = _origins_file(step)
-    if path.is_file() and (stale := _differing(json.loads(path.read_text(encoding="utf-8")), _digests(step))):
-        raise UserError(f"{step.run}: {stale[0]}, where it started from, has changed since: delete {step.run}")
+    old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for origin, digest in _digests(step).items():
+        if old.get(origin, digest) != digest:
+            raise UserError(f"{step.run}: {origin}, where it started from, has changed since: delete {step.run}")
 
 
 def _origins_file(step: Step) -> Path:
@@ -226,10 +228,6 @@ def _digests(step: Step) -> dict[str, str]:
     from translatotron_v.training.checkpoint import resolve, weights_digest
 
     return {str(origin): weights_digest(resolve(origin)) for origin in origins(step.config)}
-
-
-def _differing(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    return [key for key in new if key in old and old[key] != new[key]]
 
 
 def _require_success(step: Step, status: int) -> None:
@@ -259,10 +257,6 @@ def redirected(step: Step, moved: Mapping[Path, Path]) -> Step:
     config.run, config.vocabulary, config.ssr.reader = map(place, (config.run, config.vocabulary, config.ssr.reader))
     config.start = {module: place(origin) for module, origin in config.start.items()}
     return Step(step.name, step.path, config)
-
-
-def _suffixed(run: Path, suffix: str) -> Path:
-    return run.with_name(f"{run.name}{suffix}")
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -311,8 +311,6 @@ def make_page(experiment: Experiment, results: Results) -> Page:
     }
     plot = bar_plot(experiment.picture("bleu.png"), groups, "BLEU of the pictures")
     report.figure(plot, "BLEU of the pictures by system and set")
-    report.section("Significance", SIGNIFICANCE)
-    report.table(*significance_table(results))
     report.section("Samples", f"The first {SAMPLES} pages of each set that have a source and a reference; none picked.")
     report.figure(samples(experiment, results), "Source, pictures of some systems, reference")
     discussion = experiment.picture("discussion.md")
@@ -326,37 +324,21 @@ def make_page(experiment: Experiment, results: Results) -> Page:
 
 def set_table(results: Results, name: str) -> tuple[list[str], list[list[Cell]]]:
     """Header and rows of a set."""
-    header = ["system", "parameters, M", "BLEU", "Structure-BLEU", "one-to-one", "SSIM", "chrF", "CER to own text, %",
-              "CPU-seconds"]  # fmt: skip
+    header = ["system", "parameters, M", "BLEU", "p", "Structure-BLEU", "one-to-one", "SSIM", "chrF", "p ",
+              "CER to own text, %", "CPU-seconds"]  # fmt: skip
     rows: list[list[Cell]] = []
     for system, value in results.sets[name].items():
         scores, p = value["scores"], results.significance[name].get(system, {})
-        bleu, chrf = (
-            f"{scores[metric]:.2f}{MARK if p.get(metric, 1.0) < LEVEL else ''}" for metric in ("bleu", "chrf")
-        )
+        tested = {metric: f"{p[metric]:.3f}{MARK if p[metric] < LEVEL else ''}" for metric in p}
         structure = [scores.get("structure_bleu"), scores.get("structure_bleu_one_to_one")]
         alike = f"{scores['ssim']:.3f}" if "ssim" in scores else None
         error = 100 * scores["own_cer"] if "own_cer" in scores and system != "pixels" else None
-        size = results.parameters[system] / _MILLION
-        rows.append([system, size, bleu, *structure, alike, chrf, error, scores["cpu_seconds"]])
+        texts = [scores["bleu"], tested.get("bleu"), *structure, alike, scores["chrf"], tested.get("chrf")]
+        rows.append([system, results.parameters[system] / _MILLION, *texts, error, scores["cpu_seconds"]])
     best = results.sets[name][END_TO_END]["ceilings"]
     error = 100 * best["own_cer"] if "own_cer" in best else None
-    rows.append(["OCR ceiling", None, f"{best['bleu']:.2f}", None, None, None, f"{best['chrf']:.2f}", error, None])
+    rows.append(["OCR ceiling", None, best["bleu"], None, None, None, None, best["chrf"], None, error, None])
     return header, rows
-
-
-def significance_table(results: Results) -> tuple[list[str], list[list[Cell]]]:
-    """Header and rows: each system against the end-to-end model."""
-    columns = {f"{name}, {shown}": (name, key) for name in results.sets for key, shown in METRICS.items()}
-    rows: list[list[Cell]] = []
-    for system in [one for one in results.parameters if one != END_TO_END]:
-        cells = []
-        for name, metric in columns.values():
-            own, other = (results.sets[name][one]["scores"][metric] for one in (END_TO_END, system))
-            p = results.significance[name][system][metric]
-            cells.append(f"{other - own:+.2f}, p = {p:.3f}{MARK if p < LEVEL else ''}")
-        rows.append([system, *cells])
-    return ["system", *columns], rows
 
 
 def samples(experiment: Experiment, results: Results) -> Path:
@@ -383,7 +365,6 @@ def samples(experiment: Experiment, results: Results) -> Path:
     return path
 
 
-METRICS = {"bleu": "BLEU", "chrf": "chrF"}
 EXPLAINED = """\
 All systems translate the same pages (`--pages mix`: 192 x 640 pixels, one paragraph of 10 to 28 pixels per em, colours
 that stay readable) by the same code that finds blocks, takes ink off its background and puts words back. They differ in
@@ -401,11 +382,9 @@ gradient trains. Those of rapidocr's recognition are the size of its file divide
 read by rapidocr, against the reference texts; it also reads the sources of the rapidocr cascades. Structure-BLEU as the
 paper has it, and with one-to-one matches, where each surplus box counts as wrong. CER: the pictures against the text
 that the system meant to draw, of which pixels has none. CPU-seconds are those of a picture in batches of {BATCH}, of
-one thread beside other measurements. †: differs from end-to-end, p < .05. The ceiling is what OCR reads on the
+one thread beside other measurements. p: paired bootstrap resampling (Koehn 2004) against end-to-end, {RESAMPLES:,}
+resamples, by sacrebleu; †: p < .05. The ceiling is what OCR reads on the
 reference pages themselves."""
-SIGNIFICANCE = f"""\
-Paired bootstrap resampling (Koehn 2004), {RESAMPLES:,} resamples, by sacrebleu: each system's pictures, as OCR reads
-them, against those of {END_TO_END}. A difference is the system's score less that of {END_TO_END}; † where p < .05."""
 
 
 if __name__ == "__main__":

@@ -56,7 +56,10 @@ def body(experiment: Experiment) -> None:
         "of text mode less BLEU of image mode. One seed, and a second one for self-distillation by token."
     )
     report.section("Before")
-    report.figure(picture(experiment, start, "before.png"), "Gap of the start in each cell")
+    best = max(("sequence", "token"), key=lambda arm: gaps[arm].mean("bleu"))
+    for name, gap in {"before": start, "after": gaps[best]}.items():
+        write_whole(experiment.picture(f"{name}.png"), as_png(gap.heat_map()))
+    report.figure(experiment.picture("before.png"), "Gap of the start in each cell")
     report.text(f"Text mode {start.text_bleu:.1f} BLEU. Gaps, their means, length ratios and CER of the CTC head:")
     report.text(start.gaps())
     report.section("After")
@@ -91,8 +94,7 @@ def body(experiment: Experiment) -> None:
     report.figure(
         bar_plot(experiment.picture("arms.png"), bars, "BLEU", f"{size} px"), f"BLEU of each arm at {size} pixels"
     )
-    best = best_arm(gaps)
-    report.figure(picture(experiment, gaps[best], "after.png"), f"Gap after {ARMS[best]} in each cell")
+    report.figure(experiment.picture("after.png"), f"Gap after {ARMS[best]} in each cell")
     report.section("Set-up", SET_UP)
     finish(report)
 
@@ -104,18 +106,6 @@ def grid(folder: Path, data: str, limit: int) -> dict[str, Any]:
 
     report = measure_gap(load_translator(folder), data=data, limit=limit, fonts=FONTS, quiet=True)
     return dataclasses.asdict(report)
-
-
-def picture(experiment: Experiment, gap: GapReport, name: str) -> Path:
-    """Draw a heat map beside the report."""
-    path = experiment.picture(name)
-    write_whole(path, as_png(gap.heat_map()))
-    return path
-
-
-def best_arm(gaps: dict[str, GapReport]) -> str:
-    """The variant of self-distillation with the higher BLEU over all cells."""
-    return max(("sequence", "token"), key=lambda arm: gaps[arm].mean("bleu"))
 
 
 def columns(condition: str) -> dict[str, Callable[[GapReport], float]]:

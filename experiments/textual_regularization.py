@@ -71,7 +71,6 @@ def body(experiment: Experiment) -> None:
         + [row(f"{method} {weight}", measured[f"{method}-{weight}"]) for method, weight in merges],
         digits=1,
     )
-    report.text(merging_sentence(image, {key: measured[key] for key in (f"{m}-{w}" for m, w in merges)}))
     report.section("Set-up", SET_UP)
     finish(report)
 
@@ -124,21 +123,6 @@ def verdict(image: dict[str, dict[str, dict[str, float]]]) -> str:
     if cost > 1.0:
         return f"Partly: text-only batches bring the languages back, at a cost in the tuned one. {figures}"
     return f"Reproduced: text-only batches bring the languages back. {figures}"
-
-
-def merging_sentence(
-    image: dict[str, dict[str, dict[str, float]]], merges: dict[str, dict[str, dict[str, float]]]
-) -> str:
-    """What merging gains in the best case, and what it costs."""
-    best = max(merges, key=lambda key: foreign(merges[key], "bleu"))
-    arm = max(list(SHARES)[1:], key=lambda name: foreign(image[name], "bleu"))
-    by_merging, by_text = merges[best], image[arm]
-    return (
-        f"The best merge by BLEU of French and Czech is {best.replace('-', ', W = ')}: LF {foreign(by_merging):.1f} %, "
-        f"BLEU {foreign(by_merging, 'bleu'):.1f}, German to English {by_merging['en']['bleu']:.1f}. Text-only batches "
-        f"({SHARES[arm]} %): LF {foreign(by_text):.1f} %, BLEU {foreign(by_text, 'bleu'):.1f}, German to English "
-        f"{by_text['en']['bleu']:.1f}."
-    )
 
 
 SET_UP = """\

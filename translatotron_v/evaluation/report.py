@@ -238,6 +238,12 @@ def named(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + rest
 
 
+def worst_of(rows: Sequence[Row], count: int) -> list[str]:
+    """Names of the samples with the highest CER."""
+    by_error = sorted(rows, key=lambda row: (-float(row["CER"] or 0), str(row["name"])))
+    return [str(row["name"]) for row in by_error[:count]]
+
+
 def shown(score: "Score") -> str:
     """The value with as many decimals as its metric deserves."""
     return f"{score.value:.{_DECIMALS.get(score.name, 2)}f}"
