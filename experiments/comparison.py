@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.harness import Experiment, run
+from experiments.harness import QUICK_PAGES, Experiment, run
 from experiments.scores import figures, page_reader
 from translatotron_v.arguments import SYSTEMS, positive
 from translatotron_v.errors import UserError
@@ -101,7 +101,8 @@ def system_list(text: str) -> tuple[str, ...]:
 def body(experiment: Experiment) -> None:
     """Take what has not been measured yet, and write the page and its pictures."""
     chosen = experiment.options
-    chosen.limit = experiment.limited(chosen.limit or 10**9) % 10**9  # 0 takes all
+    if experiment.quick:
+        chosen.limit = experiment.limited(chosen.limit or QUICK_PAGES)
     weights = {system: own_weights(system) for system in chosen.systems}
     results = measured(experiment, weights)
     make_page(experiment, results).write()
