@@ -37,7 +37,14 @@ Pictures = Callable[[str], Sequence[Image.Image | None]]  # those of a sample, b
 Bars = Mapping[str, Mapping[str, float | Sequence[float]]]
 
 VERDICTS = ("Reproduced: ", "Not reproduced: ", "Partly: ")
-_DECIMALS = {"CER": 4, "MSE": 4, "SSIM": 4, "accuracy": 4, "length ratio": 3}  # by metric; the others show two
+_DECIMALS = {
+    "CER": 4,
+    "MSE": 4,
+    "SSIM": 4,
+    "accuracy": 4,
+    "ECE": 4,
+    "length ratio": 3,
+}  # by metric; the others show two
 _NAMED = 10  # names that a note lists
 _NUMBER = re.compile(r"[-+−±]?\d[\d,.]*(e[-+]?\d+)?( ?%)?( ± \d[\d.]*( ?%)?)?")
 _INCHES, _DOTS = (6.4, 3.6), 100  # of a plot: 640 x 360 pixels
@@ -107,27 +114,29 @@ class Report:
         ]
         return as_json({"title": self.title, "settings": self.settings, "scores": scores, "notes": self.notes})
 
-    def write(self, folder: Path, pictures: Pictures, titles: Sequence[str]) -> str:
-        """Write `scores.json`, `scores.md`, `samples.csv` and `worst.png`, and say where they are.
+    def write(self, folder: Path, pictures: Pictures | None = None, titles: Sequence[str] = ()) -> str:
+        """Write `scores.json`, `scores.md`, `samples.csv` and, where pictures show the worst samples, `worst.png`.
 
         Args:
             folder: is made if need be.
             pictures: gives the pictures of a sample on the sheet, one under each of the titles.
 
+        Returns:
+            A sentence that says where they are.
+
         Raises:
             UserError: the folder cannot be written.
         """
-        return write_files(
-            folder,
-            {
-                "scores.json": self.as_json(),
-                "scores.md": self.markdown(),
-                "samples.csv": as_csv(self.rows),
-                "worst.png": contact_sheet([pictures(name) for name in self.worst], titles, 512),
-            },
-        )
+        files: dict[str, str | Image.Image | Figure] = {
+            "scores.json": self.as_json(),
+            "scores.md": self.markdown(),
+            "samples.csv": as_csv(self.rows),
+        }
+        if pictures is not None and self.worst:
+            files["worst.png"] = contact_sheet([pictures(name) for name in self.worst], titles, 512)
+        return write_files(folder, files)
 
-    def finish(self, folder: Path, command: str, pictures: Pictures, titles: Sequence[str]) -> None:
+    def finish(self, folder: Path, command: str, pictures: Pictures | None = None, titles: Sequence[str] = ()) -> None:
         """Complete the settings by `origin`, `write`, and print the scores and where everything went."""
         self.settings |= origin(command)
         written = self.write(folder, pictures, titles)
