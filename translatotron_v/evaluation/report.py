@@ -167,12 +167,11 @@ class Page:
     def section(self, title: str, text: str = "") -> None:
         """A heading, and a paragraph below it."""
         self._parts.append(f"## {title}")
-        if text:
-            self.text(text)
+        self.text(text)
 
     def text(self, text: str) -> None:
-        """A paragraph, a list, or anything else in Markdown."""
-        self._parts.append(text.strip())
+        """A paragraph, a list, or anything else in Markdown; none where there is no text."""
+        self._parts += [text.strip()] if text.strip() else []
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[Cell]], digits: int = 2) -> None:
         """A table; see `table`."""
