@@ -9,6 +9,8 @@ from pathlib import Path
 from data_synth import iwslt
 from data_synth.errors import UserError
 
+PUBLIC_TEXTS = "public-texts"  # the name of the corpus that comes with the program
+
 
 @dataclass(frozen=True)
 class TextPair:
@@ -24,14 +26,17 @@ def read_pairs(path: str | Path, source_language: str, target_language: str, spl
     Args:
         path: a folder holding `<split>.<language>`, or a prefix such as `data/train` (then `split` is ignored); a
             `.tsv` file "source TAB target" (a name such as `en-de.tsv` tells the order of its columns); each possibly
-            gzipped; or an IWSLT release, as the downloaded archive or as a folder.
+            gzipped; or an IWSLT release, as the downloaded archive or as a folder; or `PUBLIC_TEXTS`, whatever `split`.
         source_language: file ending of the source side, for example "de".
         target_language: file ending of the target side.
         split: "train", "validation", "test", or whatever a folder's files are called.
 
     Raises:
-        UserError: a missing file, unequal line counts, text that is not UTF-8, or a TSV line without a tab.
+        UserError: a missing file, unequal line counts, text that is not UTF-8, a TSV line without a tab, or languages
+            that `PUBLIC_TEXTS` does not have.
     """
+    if str(path) == PUBLIC_TEXTS:
+        return public_texts(source_language, target_language)
     path = Path(path).expanduser()
     if path.is_file() and path.name.endswith((".tsv", ".tsv.gz")):
         return _read_tsv(path, source_language, target_language)
@@ -49,6 +54,55 @@ def read_pairs(path: str | Path, source_language: str, target_language: str, spl
         f"no text at {prefix}: expected {prefix.name}.{source_language} and {prefix.name}.{target_language} "
         "(.gz too), a .tsv file, or an IWSLT release"
     )
+
+
+def read_texts(path: str | Path) -> list[str]:
+    """All texts of a corpus, of every language and split that it has; what they translate to plays no part.
+
+    Args:
+        path: a text file, a `.tsv` (its first two columns), an IWSLT `.xml`, each possibly gzipped; a prefix such as
+            `data/test`, which stands for `data/test.de`, `data/test.en` and so on; an IWSLT archive; or a folder of
+            any of them.
+
+    Raises:
+        UserError: nothing is there, or it cannot be read.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file() and _TEXT_FILE.search(file.name))
+    elif path.is_file():
+        files = [path]
+    else:
+        files = sorted(file for file in path.parent.glob(f"{path.name}.*") if _LANGUAGE_FILE.search(file.name))
+    if not files:
+        raise UserError(f"no text at {path}: expected a text, .tsv or .xml file, {path.name}.LANGUAGE, or a folder")
+    return [text for file in files for text in _texts_of(file)]
+
+
+def public_texts(source_language: str, target_language: str) -> list[TextPair]:
+    """The texts that come with the program: signs, menus, tickets, forms, labels, interfaces, letters; to train on.
+
+    Raises:
+        UserError: they are in German and English only.
+    """
+    if {source_language, target_language} != {"de", "en"}:
+        raise UserError(f"{PUBLIC_TEXTS} is in de and en, not in {source_language} and {target_language}")
+    return _read_tsv(Path(__file__).parent / "texts" / "public-texts.de-en.tsv", source_language, target_language)
+
+
+_LANGUAGE_FILE = re.compile(r"\.[a-z]{2,3}(?:\.gz)?$")
+_TEXT_FILE = re.compile(r"\.(?:[a-z]{2}|tsv|xml)(?:\.gz)?$")
+
+
+def _texts_of(file: Path) -> list[str]:
+    if file.name.endswith((".tgz", ".tar.gz", ".tar")):
+        return iwslt.read_texts(file)
+    lines = read_lines(file)
+    if file.name.endswith((".xml", ".xml.gz")):
+        return iwslt.segments("\n".join(lines), str(file))
+    if file.name.endswith((".tsv", ".tsv.gz")):
+        return [cell.strip() for line in lines for cell in line.split("\t")[:2] if cell.strip()]
+    return [line.strip() for line in lines if line.strip()]
 
 
 _SPLIT_NAMES = {

@@ -13,7 +13,7 @@ from translatotron_v.config import CanvasConfig, TokenizerConfig
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Collator, plain_samples
 from translatotron_v.data.pairs import read_split
-from translatotron_v.data.vocabulary import EOS, PAD, SPECIALS, Vocabulary
+from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary, tag_specials
 from translatotron_v.evaluation.pictures import PictureFolder
 from translatotron_v.metrics.text import bleu
 from translatotron_v.models.discriminator import PerceptualDistance
@@ -111,7 +111,7 @@ def test_tags_come_from_the_vocabulary_that_is_written():
         wanted = frozenset({pages.SOURCE_PIECES, pages.TARGET_PIECES})
         batch = Collator(CONFIG, vocabulary, wanted)(plain_samples(PAIRS[:2], CONFIG))
         for ids, names in ((batch.target_input, ("translate", "en")), (batch.source_input, ("ocr", "de"))):
-            assert [SPECIALS[i] for i in ids[0, :2].tolist()] == [f"<{name}>" for name in names]
+            assert [list(tag_specials())[i] for i in ids[0, :2].tolist()] == [f"<{name}>" for name in names]
             assert int(ids.max()) < len(vocabulary)
         restored = Vocabulary.from_json(vocabulary.to_json())
         assert [restored.tag(name) for name in ("translate", "en")] == batch.target_input[0, :2].tolist()

@@ -16,6 +16,8 @@ from translatotron_v.data.pairs import ReviewedPair, TaggedPair
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
 
+TAGS = Vocabulary.build([""])  # any new vocabulary has these tags
+
 SMALL = ("model.canvas.height=32", "model.canvas.width=192", "model.vocabulary.subwords=90", "trainer.batch_size=4")
 WORDS_DE = ["ein", "hund", "läuft", "durch", "den", "park", "und", "trägt", "einen", "stock"]
 WORDS_EN = ["a", "dog", "runs", "through", "the", "park", "and", "carries", "a", "stick"]
@@ -155,6 +157,25 @@ def test_both_languages_take_turns():
     assert 0.3 < np.mean(shown) < 0.7
 
 
+@pytest.mark.parametrize("tagged", [False, True])
+def test_the_tags_change_places_with_the_languages(tagged: bool):
+    """A German sentence is never labelled English, whichever side of its pair it stands on."""
+    other = "fr" if tagged else "en"
+    pairs = [TaggedPair(pair.source, pair.target, "fr") for pair in PAIRS] if tagged else PAIRS
+    wanted = frozenset({pages.SOURCE_PIECES, pages.TARGET_PIECES})
+    data = dataset("data.both_languages=true", wanted=wanted, pairs=pairs)
+    sources, seen = {pair.source for pair in PAIRS}, set()
+    for index in range(8):
+        batch = data[index]
+        for read, written in zip(batch.source_input.tolist(), batch.target_input.tolist(), strict=True):
+            german = VOCABULARY.decode(read[2:]) in sources
+            own, answer = ("de", other) if german else (other, "de")
+            assert read[:2] == [VOCABULARY.tag("ocr"), VOCABULARY.tag(own)]
+            assert written[:2] == [VOCABULARY.tag("translate"), VOCABULARY.tag(answer)]
+            seen.add(german)
+    assert seen == {True, False}
+
+
 def test_fonts_are_mixed():
     data = samples("page.fonts=[DejaVuSans,DejaVuSerif]")
     shown = [sample.style.font for i in range(5) for sample in data[i]]
@@ -188,13 +209,13 @@ def test_inputs_are_outputs_moved_by_one_behind_the_tags():
     batch = Collator(config, VOCABULARY, ALL)(pages.plain_samples(chosen, config))
     for row, pair in enumerate(chosen):
         pieces = VOCABULARY.encode(pair.target)
-        tags = [Vocabulary.tag("translate"), Vocabulary.tag("en")]
+        tags = [TAGS.tag("translate"), TAGS.tag("en")]
         length = len(pieces) + 2
         assert batch.target_input[row].tolist()[:length] == tags + pieces
         assert batch.target_output[row].tolist()[:length] == [PAD, *pieces, EOS]
         assert not batch.target_input[row, length:].any() and not batch.target_output[row, length:].any()
         pieces = VOCABULARY.encode(pair.source)
-        assert batch.source_input[row].tolist()[:2] == [Vocabulary.tag("ocr"), Vocabulary.tag("de")]
+        assert batch.source_input[row].tolist()[:2] == [TAGS.tag("ocr"), TAGS.tag("de")]
         assert batch.source_output[row].tolist()[: len(pieces) + 2] == [PAD, *pieces, EOS]
         assert batch.source_pieces[row].tolist()[: len(pieces) + 1] == [*pieces, EOS]
     assert texts(batch) == [pair.source for pair in chosen]
@@ -203,7 +224,7 @@ def test_inputs_are_outputs_moved_by_one_behind_the_tags():
 def test_tags_follow_the_languages():
     config = settings("data.source_language=fr", "data.target_language=ro")
     batch = Collator(config, VOCABULARY, ALL)(pages.plain_samples(PAIRS[:1], config))
-    assert batch.source_input[0, 1] == Vocabulary.tag("fr") and batch.target_input[0, 1] == Vocabulary.tag("ro")
+    assert batch.source_input[0, 1] == TAGS.tag("fr") and batch.target_input[0, 1] == TAGS.tag("ro")
 
 
 def test_owners_point_at_the_position_that_wrote_the_piece():
@@ -261,7 +282,7 @@ def test_an_answer_is_the_transcript_and_then_the_translation():
     config = settings()
     given = [("ein hund läuft", "a dog runs", "ein hun läuf"), ("ein hund", "a dog", ""), ("hund", "dog", "hund den")]
     batch = Collator(config, VOCABULARY, ALL)([reviewed(*texts, config) for texts in given])
-    ocr, german, translate, english = (Vocabulary.tag(name) for name in ("ocr", "de", "translate", "en"))
+    ocr, german, translate, english = (TAGS.tag(name) for name in ("ocr", "de", "translate", "en"))
     width = batch.target_input.shape[1]
     for row, (_, target, transcript) in enumerate(given):
         read, pieces = VOCABULARY.encode(transcript), VOCABULARY.encode(target)
@@ -294,7 +315,7 @@ def test_pages_without_a_translation_have_their_transcript_alone():
     config = settings()
     samples = [reviewed("ein hund läuft", "never seen", text, config, translated=False) for text in ("ein hund", "ein")]
     batch = Collator(config, VOCABULARY, ALL)(samples)
-    ocr, german = Vocabulary.tag("ocr"), Vocabulary.tag("de")
+    ocr, german = TAGS.tag("ocr"), TAGS.tag("de")
     read = VOCABULARY.encode("ein hund")
     assert batch.target_input[0].tolist() == [ocr, german, *read]
     assert batch.target_output[0].tolist() == [PAD, *read, EOS]
@@ -314,7 +335,7 @@ def test_a_cut_answer_keeps_its_turn_and_its_end():
         for translated in (True, False)
     ]
     [whole, alone] = [Collator(config, VOCABULARY, frozenset({pages.TARGET_PIECES}))([sample]) for sample in samples]
-    translate = Vocabulary.tag("translate")
+    translate = TAGS.tag("translate")
     assert whole.target_input.shape == whole.target_output.shape == (1, 12)
     assert whole.target_output[0].tolist() == [PAD, *read[:4], translate, PAD, *pieces[:4], EOS]
     assert alone.target_output[0].tolist() == [PAD, *read[:4], EOS]
@@ -373,6 +394,6 @@ def test_every_sentence_brings_its_own_language():
     config = settings()
     pairs = [TaggedPair("ein hund", "a dog", language) for language in ("fr", "en", "cs", "")]
     batch = Collator(config, VOCABULARY, ALL)(pages.plain_samples(pairs, config))
-    assert batch.target_input[:, 1].tolist() == [Vocabulary.tag(name) for name in ("fr", "en", "cs", "en")]
+    assert batch.target_input[:, 1].tolist() == [TAGS.tag(name) for name in ("fr", "en", "cs", "en")]
     data = samples(pairs=[TaggedPair(pair.source, pair.target, "fr") for pair in PAIRS])
     assert {sample.language for sample in data[0]} == {"fr"}

@@ -21,6 +21,8 @@ from translatotron_v.training.reviewing import Reader
 from translatotron_v.training.stages import Stage, TextStage
 from translatotron_v.training.trainer import Trainer
 
+TAGS = Vocabulary.build([""])  # any new vocabulary has these tags
+
 FRENCH = {"a": "un", "dog": "chien", "man": "homme", "bird": "oiseau", "tree": "arbre", "bear": "ours"}
 FRENCH |= {"runs": "court", "sleeps": "dort", "eats": "mange"}
 NO_PICTURE = ("loss.image=0", "loss.distillation=0", "loss.ocr=0")
@@ -139,7 +141,7 @@ def test_pages_without_a_translation_take_their_share_of_the_batches(reviewing, 
     [cache] = (tmp_path / "cache").iterdir()
     build_stage(reviewing("data.translated=0.9"))
     assert list((tmp_path / "cache").iterdir()) == [cache]  # whatever the share, the pages are the same
-    translate = Vocabulary.tag("translate")
+    translate = TAGS.tag("translate")
     seen = [bool((stage.dataset[i].target_input == translate).any(1).all()) for i in range(60)]
     assert 18 <= seen.count(False) <= 42
     for share, alone in (("0", 0), ("1", 20)):
@@ -186,7 +188,7 @@ def test_text_only_batches_take_their_share(settings):
     batches = [stage.dataset[i] for i in range(60)]
     assert 9 <= sum(map(is_text, batches)) <= 27
     for batch in batches:
-        assert tags_of(batch) == {Vocabulary.tag("fr")}
+        assert tags_of(batch) == {TAGS.tag("fr")}
         assert batch.source_pieces is not None and batch.target_output is not None
         assert (batch.source_characters is None) == is_text(batch)
     again = build_stage(config)
@@ -203,7 +205,7 @@ def test_text_only_batches_take_their_share(settings):
 def test_text_only_batches_are_of_several_languages(settings):
     stage = build_stage(settings("translator", "data.text_share=0.5", "data.text_languages=[en,fr]", *NO_PICTURE))
     batches = [stage.dataset[i] for i in range(20)]
-    english, french = Vocabulary.tag("en"), Vocabulary.tag("fr")
+    english, french = TAGS.tag("en"), TAGS.tag("fr")
     assert set().union(*(tags_of(batch) for batch in batches if is_text(batch))) == {english, french}
     assert all(tags_of(batch) == {english} for batch in batches if not is_text(batch))
     known = {english: TEXTS, french: [" ".join(FRENCH[word] for word in pair.target.split()) for pair in PAIRS]}
@@ -218,7 +220,7 @@ def test_text_only_batches_are_of_several_languages(settings):
 def test_self_review_and_text_only_batches_go_together(reviewing):
     stage = build_stage(reviewing("data.translated=0.5", "data.text_share=0.4", "ssr.untranslated=0.5"))
     batches = [stage.dataset[i] for i in range(40)]
-    kinds = {(is_text(b), bool((b.target_input[:, 0] == Vocabulary.tag("translate")).all())) for b in batches}
+    kinds = {(is_text(b), bool((b.target_input[:, 0] == TAGS.tag("translate")).all())) for b in batches}
     assert kinds == {(True, True), (False, False)}
     assert len({bool(b.translation_mask.any()) for b in batches if not is_text(b)}) == 2
 

@@ -5,15 +5,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from data_synth.corpora import PUBLIC_TEXTS, read_lines, read_pairs
 from data_synth.corpora import TextPair as TextPair
-from data_synth.corpora import read_lines, read_pairs
+from data_synth.corpora import read_texts as _read_texts
 from data_synth.errors import UserError as PagesError
 from data_synth.render import normalise
 from translatotron_v.config import Config, DataConfig, PageConfig
 from translatotron_v.data.shards import holds_shards, read_shards
-from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 
+GRAMMAR = "grammar"
+BUILT_IN = (GRAMMAR, PUBLIC_TEXTS)  # corpora that need no file: phrases, and short texts written for training
 GRAMMAR_PAIRS = 20_000  # training pairs that the built-in phrase grammar is asked for
 GRAMMAR_HELD_OUT = 500  # pairs of its validation and of its test split
 
@@ -67,6 +69,32 @@ def read_text_lines(path: Path) -> list[str]:
 
 
 @one_family_of_errors()
+def read_texts(path: str | Path) -> list[str]:
+    """All texts of a corpus in every language that it has, aligned or not; raises UserError where there are none."""
+    return _read_texts(path)
+
+
+@one_family_of_errors()
+def read_corpus(
+    path: str, root: Path, languages: tuple[str, str], split: str = "train", limit: int = 0
+) -> list[TextPair]:
+    """Pairs of a corpus as they stand, the first ``limit`` of them if that is not 0.
+
+    ``path`` is what ``data_synth.corpora.read_pairs`` takes, from ``root``, or a built-in corpus.
+
+    Raises:
+        UserError: the corpus is missing, its sides do not correspond, a line has no tab, or a built-in corpus does not
+            have the languages.
+    """
+    if path == GRAMMAR:
+        data = DataConfig(source_language=languages[0], target_language=languages[1])
+        pairs = _grammar_split(data, split)
+    else:
+        pairs = read_pairs(path if path in BUILT_IN else root / path, *languages, split)
+    return pairs[:limit] if limit else pairs
+
+
+@one_family_of_errors()
 def read_split(config: Config, split: str) -> list[TextPair]:
     """Aligned pairs of a split, folded as pages show them; fitting or not.
 
@@ -78,8 +106,15 @@ def read_split(config: Config, split: str) -> list[TextPair]:
             than the canvas.
     """
     data = config.data
-    if data.folder == "grammar":
+    if data.folder == GRAMMAR:
         pairs = _grammar_split(data, split)
+    elif data.folder == PUBLIC_TEXTS:
+        if split != data.train:
+            raise UserError(
+                f"data.folder: {PUBLIC_TEXTS} is for training only and has no split {split!r}; name another corpus, "
+                f"and {PUBLIC_TEXTS} in data.extra"
+            )
+        pairs = read_pairs(PUBLIC_TEXTS, data.source_language, data.target_language)
     else:
         folder = Path(data.folder)
         if not folder.exists():
@@ -100,12 +135,10 @@ def read_text_pairs(config: Config, split: str) -> list[TaggedPair]:
     """Pairs of a split for text-only batches, into every language of ``data.text_languages``; no page need fit.
 
     Raises:
-        UserError: as of ``read_split``; an unknown language.
+        UserError: as of ``read_split``.
     """
     tagged: list[TaggedPair] = []
     languages = config.data.text_languages or [config.data.target_language]
-    for language in languages:
-        Vocabulary.tag(language)  # an unknown one is an error before any file is read
     for language in languages:
         data = replace(config.data, target_language=language)
         own = replace(config, data=data)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from translatotron_v.data.pages import drawing_ids, longest_transcript, pad
-from translatotron_v.data.vocabulary import BOS, EOS, LANGUAGES, PAD, TASKS, UNKNOWN, Vocabulary
+from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.inference.drawing import fill_image, generate_image
 from translatotron_v.models.text_decoder import TextDecoder
@@ -254,7 +254,7 @@ def generate_text(
     _check_beams(beams)
     tags = [vocabulary.tag(task), vocabulary.tag(language)]
     prompts = torch.tensor([tags] * memory.shape[0], device=memory.device)
-    scorer = _PieceScorer(decoder, memory, mask, beams, cached, transcribes=task == "ocr")
+    scorer = _PieceScorer(decoder, vocabulary, memory, mask, beams, cached, transcribes=task == "ocr")
     search = _greedy if beams == 1 else _beam_search
     ids, scores = search(scorer, prompts, decoder.max_length - len(tags), beams)
     return DecodedText(ids, [vocabulary.decode(row) for row in ids], scores, prefixes=[tags] * len(ids))
@@ -299,13 +299,13 @@ def generate_answer(
     opening = [vocabulary.tag("ocr"), vocabulary.tag(source_language)]
     turn = [vocabulary.tag("translate"), vocabulary.tag(target_language)]
     prompts = torch.tensor([opening] * source.memory.shape[0], device=source.memory.device)
-    scorer = _PieceScorer(decoder, source.memory, source.mask, 1, cached, transcribes=True)
+    scorer = _PieceScorer(decoder, vocabulary, source.memory, source.mask, 1, cached, transcribes=True)
     written, ids, scores = _greedy_in_two_parts(
         scorer, prompts, turn, longest_transcript(decoder.max_length), decoder.max_length
     )
     prefixes = [[*opening, *row, *turn] for row in written]
     if beams > 1:
-        ids, scores = _beam_search_by_length(decoder, source, prefixes, beams, cached)
+        ids, scores = _beam_search_by_length(decoder, vocabulary, source, prefixes, beams, cached)
     return DecodedText(
         ids, [vocabulary.decode(row) for row in ids], scores, [vocabulary.decode(row) for row in written], prefixes
     )
@@ -325,6 +325,7 @@ class _PieceScorer:
     def __init__(
         self,
         decoder: TextDecoder,
+        vocabulary: Vocabulary,
         memory: Tensor,
         mask: Tensor | None,
         beams: int,
@@ -335,7 +336,8 @@ class _PieceScorer:
         self.memory = memory.repeat_interleave(beams, 0)
         self.mask = None if mask is None else mask.repeat_interleave(beams, 0)
         self.cache = decoder.start(self.memory, self.mask, decoder.max_length) if cached else None
-        self.banned = torch.tensor([PAD, BOS, UNKNOWN, *range(UNKNOWN + 1, UNKNOWN + 1 + len(LANGUAGES) + len(TASKS))])
+        self.banned = torch.tensor(vocabulary.unwritten)
+        self.translate = vocabulary.tag("translate")
         self.transcribes = transcribes
 
     def __call__(self, prefix: Tensor, transcribing: Tensor | None = None) -> Tensor:
@@ -350,7 +352,7 @@ class _PieceScorer:
                 logits = self.decoder.step(prefix[:, position : position + 1], self.cache)[0][:, -1]
         scores = F.log_softmax(logits.float(), dim=-1)
         if self.transcribes:
-            end = torch.logaddexp(scores[:, EOS], scores[:, Vocabulary.tag("translate")])
+            end = torch.logaddexp(scores[:, EOS], scores[:, self.translate])
             scores[:, EOS] = end if transcribing is None else torch.where(transcribing, end, scores[:, EOS])
         scores[:, self.banned.to(scores.device)] = float("-inf")
         return scores
@@ -424,7 +426,12 @@ def _until_end(row: list[int]) -> list[int]:
 
 
 def _beam_search_by_length(
-    decoder: TextDecoder, source: SourceStates, prefixes: list[list[int]], beams: int, cached: bool
+    decoder: TextDecoder,
+    vocabulary: Vocabulary,
+    source: SourceStates,
+    prefixes: list[list[int]],
+    beams: int,
+    cached: bool,
 ) -> tuple[list[list[int]], list[float]]:
     """Beam search from a prefix of its own for each row; those of one length search together."""
     groups: dict[int, list[int]] = {}
@@ -434,7 +441,7 @@ def _beam_search_by_length(
     scores = [0.0] * len(prefixes)
     for length, rows in groups.items():
         mask = None if source.mask is None else source.mask[rows]
-        scorer = _PieceScorer(decoder, source.memory[rows], mask, beams, cached)
+        scorer = _PieceScorer(decoder, vocabulary, source.memory[rows], mask, beams, cached)
         prompts = torch.tensor([prefixes[row] for row in rows], device=source.memory.device)
         found = _beam_search(scorer, prompts, decoder.max_length - length, beams)
         for row, pieces, score in zip(rows, *found, strict=True):
@@ -445,7 +452,7 @@ def _beam_search_by_length(
 def _beam_search(
     scorer: _PieceScorer, prompts: Tensor, longest: int, beams: int
 ) -> tuple[list[list[int]], list[float]]:
-    """Beam search that ranks by the mean log-probability of a piece; a page ends when its beams cannot improve."""
+    """Beam search that ranks by the mean log-probability of a piece; a page ends with its ``beams``-th hypothesis."""
     device = prompts.device
     batch, given = prompts.shape
     prefix = prompts.repeat_interleave(beams, 0)
@@ -458,8 +465,10 @@ def _beam_search(
         best, flat = scores.flatten(1).topk(2 * beams)  # enough that E unfinished ones remain
         beam, piece = flat // scores.shape[-1], flat % scores.shape[-1]
         ended = piece == EOS
+        # A page that has its hypotheses takes no more, however long its neighbours in the batch go on.
+        done = [len(found) >= beams for found in finished]
         for page, rank in ended.nonzero().tolist():
-            if rank < beams:
+            if rank < beams and not done[page]:
                 row = prefix[page * beams + int(beam[page, rank]), given:].tolist()
                 finished[page].append((float(best[page, rank]) / length, row))
         order = ended.int().argsort(dim=1, stable=True)[:, :beams]

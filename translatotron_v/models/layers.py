@@ -5,6 +5,7 @@ Shapes: B batch, H heads, G key/value heads, Q queries, L keys, D width, M width
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -190,17 +191,41 @@ def _attend_multi_query(queries: Tensor, keys: Tensor, values: Tensor, mask: Ten
     return attended.view(queries.shape)
 
 
+class _SquaredReLU(torch.autograd.Function):
+    """Half the passes over memory that autograd makes of it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        kept = x.clamp(min=0)
+        ctx.save_for_backward(kept)
+        return kept.square()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (kept,) = ctx.saved_tensors
+        return (gradients[0] * kept).mul_(2)
+
+
+class SquaredReLU(nn.Module):
+    """``max(x, 0)^2`` (So et al. 2021, Primer)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return _SquaredReLU.apply(x) if torch.is_grad_enabled() else F.relu(x).square()
+
+
 class FeedForward(nn.Sequential):
-    """Two linear maps with a GELU between them: (..., D) -> (..., D).
+    """Two linear maps with an activation between them, "gelu" or "relu2": (..., D) -> (..., D).
 
     In training, wide ones keep the GELU's input alone for the backward pass and compute its output again.
     """
 
     WIDE = 1024
 
-    def __init__(self, width: int, hidden: int):
-        super().__init__(Linear(width, hidden), nn.GELU(), Linear(hidden, width))
-        self.saves_memory = hidden >= self.WIDE
+    def __init__(self, width: int, hidden: int, activation: str = "gelu"):
+        activate = nn.GELU() if activation == "gelu" else SquaredReLU()
+        super().__init__(Linear(width, hidden), activate, Linear(hidden, width))
+        self.saves_memory = hidden >= self.WIDE and activation == "gelu"
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
@@ -213,12 +238,12 @@ class FeedForward(nn.Sequential):
 class EncoderLayer(nn.Module):
     """Pre-norm self-attention and feed-forward: (B, L, D) -> (B, L, D)."""
 
-    def __init__(self, width: int, heads: int, feed_forward: int, dropout: float):
+    def __init__(self, width: int, heads: int, feed_forward: int, dropout: float, activation: str = "gelu"):
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
         self.attention = Attention(width, heads)
         self.feed_forward_norm = nn.LayerNorm(width)
-        self.feed_forward = FeedForward(width, feed_forward)
+        self.feed_forward = FeedForward(width, feed_forward, activation)
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -230,14 +255,22 @@ class EncoderLayer(nn.Module):
 class DecoderLayer(nn.Module):
     """Pre-norm causal self-attention, cross-attention and feed-forward: (B, T, D) -> (B, T, D)."""
 
-    def __init__(self, width: int, heads: int, feed_forward: int, dropout: float, memory_width: int):
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        feed_forward: int,
+        dropout: float,
+        memory_width: int,
+        activation: str = "gelu",
+    ):
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
         self.attention = Attention(width, heads)
         self.cross_norm = nn.LayerNorm(width)
         self.cross = Attention(width, heads, memory_width)
         self.feed_forward_norm = nn.LayerNorm(width)
-        self.feed_forward = FeedForward(width, feed_forward)
+        self.feed_forward = FeedForward(width, feed_forward, activation)
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, memory: Memory, cache: KeyValueCache | None = None) -> Tensor:

@@ -57,7 +57,9 @@ class TextDecoder(nn.Module):
         self.positions = SinusoidalPositions(config.width, config.max_length)
         self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(
-            DecoderLayer(config.width, config.heads, config.feed_forward, config.dropout, memory_width)
+            DecoderLayer(
+                config.width, config.heads, config.feed_forward, config.dropout, memory_width, config.activation
+            )
             for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(config.width)
@@ -78,11 +80,15 @@ class TextDecoder(nn.Module):
         Returns:
             Logits (B, T, V) of the next piece, and the states (B, T, D) they come from.
         """
+        states = self.states(ids, memory, mask)
+        return self.logits(states), states
+
+    def states(self, ids: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The states (B, T, D) of a teacher-forced pass, for who needs the logits of some positions only."""
         x = self._embed(ids, 0)  # (B, T, D)
         for layer in self.layers:
             x = layer(x, layer.cross.remember(memory, mask))
-        states = self.norm(x)
-        return self.logits(states), states
+        return self.norm(x)
 
     def logits(self, states: Tensor) -> Tensor:
         """(..., D) -> (..., V); the output table is the input table."""
@@ -118,6 +124,7 @@ class TextEncoder(nn.Module):
         image_width: M, width of the ViT's states.
         image_length: S, how many of them there are.
         reads: whether image mode starts from what was read.
+        table: embedding of the pieces that belongs to another module, which saves it; ``None``: one of its own.
     """
 
     IMAGE_MODE_ONLY = ("bridge", "image_positions", "sight")  # how names of tensors begin that text mode does not use
@@ -129,13 +136,18 @@ class TextEncoder(nn.Module):
         image_width: int,
         image_length: int,
         reads: bool = False,
+        table: nn.Embedding | None = None,
     ):
         super().__init__()
-        self.embedding = nn.Embedding(vocabulary_size, config.width)
+        if table is None:
+            self.embedding = nn.Embedding(vocabulary_size, config.width)
+        else:
+            self.__dict__["embedding"] = table  # seen, and not registered: its owner trains and saves it
         self.positions = SinusoidalPositions(config.width, config.max_length)
         self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(
-            EncoderLayer(config.width, config.heads, config.feed_forward, config.dropout) for _ in range(config.layers)
+            EncoderLayer(config.width, config.heads, config.feed_forward, config.dropout, config.activation)
+            for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(config.width) if config.layers else nn.Identity()
         self.bridge = nn.Linear(image_width, config.width) if config.layers and not reads else nn.Identity()
@@ -209,7 +221,8 @@ class CharacterEncoder(nn.Module):
         self.positions = SinusoidalPositions(config.width, config.max_length)
         self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(
-            EncoderLayer(config.width, config.heads, config.feed_forward, config.dropout) for _ in range(config.layers)
+            EncoderLayer(config.width, config.heads, config.feed_forward, config.dropout, config.activation)
+            for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(config.width)
         self.scale = config.width**0.5

@@ -72,9 +72,11 @@ class TranslatotronV(nn.Module):
         length += config.image_encoder.class_token
         self.image_encoder = ImageEncoder(config.image_encoder, config.canvas)
         reads = config.bridge == "read"
-        self.text_encoder = TextEncoder(config.text_encoder, pieces, image_width, length, reads)
         memory_width = config.text_encoder.width if config.text_encoder.layers else image_width
-        self.text_decoder = TextDecoder(config.text_decoder, pieces, memory_width)
+        tied = TextDecoder(config.text_decoder, pieces, memory_width) if config.tie_embeddings else None
+        table = None if tied is None else tied.embedding
+        self.text_encoder = TextEncoder(config.text_encoder, pieces, image_width, length, reads, table)
+        self.text_decoder = tied or TextDecoder(config.text_decoder, pieces, memory_width)
         self.ocr_head = TextDecoder(config.ocr_head, pieces, image_width)
         self.ctc_head = CtcHead(image_width, characters, config.ctc_frames) if config.ctc_frames else None
         self.family_head = FamilyHead(image_width, len(config.families)) if config.families else None

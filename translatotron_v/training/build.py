@@ -10,18 +10,23 @@ import numpy as np
 import torch
 
 from translatotron_v.config import Config
+from translatotron_v.data.cleaning import clean_text
+from translatotron_v.data.mixture import load_mixture, prepare
 from translatotron_v.data.pages import fitting
 from translatotron_v.data.pairs import (
+    GRAMMAR_PAIRS,
     ReviewedPair,
     TaggedPair,
     TextPair,
     pictures_of,
+    read_corpus,
     read_split,
     read_text_pairs,
     read_training_pairs,
 )
+from translatotron_v.data.text_batches import DomainPair, MixtureSource
 from translatotron_v.data.vocabulary import Vocabulary
-from translatotron_v.errors import UserError
+from translatotron_v.errors import UserError, building_a_model
 from translatotron_v.training.checkpoint import latest_checkpoint, resolve
 from translatotron_v.training.codebook import fit_run
 from translatotron_v.training.pixels_stage import PixelsStage
@@ -57,13 +62,25 @@ def build_stage(config: Config) -> Stage:
     if vocabulary is None:
         others = corpus.text if config.data.text_languages else []  # else they are the same pairs once more
         texts = [text for pair in [*corpus.whole, *others] for text in (pair.source, pair.target)]
+        if isinstance(corpus.train, MixtureSource):
+            print(f"{config.stage}: building the vocabulary", file=sys.stderr, flush=True)
+            drawn = corpus.train.pairs(VOCABULARY_PAIRS, config.trainer.seed)
+            texts = [text for pair in drawn for text in (pair.source, pair.target)]
         settings = config.model.vocabulary
-        vocabulary = Vocabulary.build(texts, settings.subwords, settings.symbols)
+        vocabulary = Vocabulary.build(
+            texts,
+            settings.subwords,
+            settings.symbols,
+            blocks=settings.characters,
+            marks=settings.marks,
+            languages=settings.languages,
+        )
     print(
         f"{config.stage}: {corpus.summary}; {len(vocabulary)} pieces, {vocabulary.character_count} characters",
         file=sys.stderr,
     )
-    stage = _STAGES[config.stage](config, vocabulary, corpus.train, corpus.validation)
+    with building_a_model():
+        stage = _STAGES[config.stage](config, vocabulary, corpus.train, corpus.validation)
     if corpus.untranslated:
         stage.mix_in_untranslated(corpus.untranslated)
     if config.data.text_share:
@@ -76,12 +93,43 @@ def build_stage(config: Config) -> Stage:
     return stage
 
 
+FEW_PAIRS = ("separator", "pixels", "probe")  # stages that learn no words: some pairs of a mixture are enough
+VOCABULARY_PAIRS = 400_000  # of a mixture, drawn by weight, that a vocabulary is built from
+
+
+def _read_mixture(config: Config) -> "_Corpus":
+    """Prepare a mixture's corpora; its validation sets and what it holds back are watched by domain."""
+    data = config.data
+    mixture, root = load_mixture(data.mixture), Path(data.folder)
+    source = MixtureSource(mixture, prepare(mixture, root, Path(data.cache), data.allow_missing))
+    validation: list[TextPair] = []
+    for corpus in mixture.validation:
+        pairs = read_corpus(corpus.path, root, corpus.languages, corpus.split, corpus.limit or data.validation_limit)
+        validation += [DomainPair(clean_text(pair.source), clean_text(pair.target), corpus.name) for pair in pairs]
+    validation += source.held_back(data.validation_limit)
+    count = sum(len(store) for store in source.stores.values())
+    train: list[TextPair] | MixtureSource = source
+    if config.stage in FEW_PAIRS:
+        train = fitting(source.pairs(data.limit or GRAMMAR_PAIRS, config.trainer.seed), config)
+    if config.stage != "text":  # pages: what fits, of all domains from the start
+        order = np.random.default_rng(0).permutation(len(validation))
+        validation = fitting([validation[index] for index in order], config)
+    return _Corpus(
+        [],
+        train,
+        validation,
+        [],
+        [],
+        f"{len(source.stores)} corpora with {count:,} pairs, {len(validation):,} validation pairs",
+    )
+
+
 @dataclass
 class _Corpus:
     """What a stage trains and is scored on."""
 
     whole: list[TextPair]  # all training pairs, fitting or not: the vocabulary is built from them
-    train: list[TextPair]
+    train: list[TextPair] | MixtureSource
     validation: list[TextPair]
     untranslated: list[TextPair]  # in SSR, pages with a transcript alone
     text: list[TextPair]  # of text-only batches
@@ -91,6 +139,8 @@ class _Corpus:
 def _read_corpus(config: Config) -> _Corpus:
     """Read and choose the pairs of a run, with the transcripts of SSR."""
     data = config.data
+    if data.mixture:
+        return _read_mixture(config)
     mixes_text = config.stage == "text" or bool(data.text_share)
     text: list[TextPair] = list(read_text_pairs(config, data.train)) if mixes_text and data.text_languages else []
     if config.stage == "text" and data.text_languages:

@@ -16,9 +16,11 @@ FAMILY_WEIGHT = 0.1  # of telling fonts apart, beside reading
 
 def translation_loss(translator: TranslatotronV, source: SourceStates, batch: Batch, label_smoothing: float) -> Tensor:
     """Cross-entropy of the text decoder's answer."""
-    assert batch.target_output is not None
-    output = translator(source, batch.target_input)
-    return losses.text_cross_entropy(output.text, batch.target_output, label_smoothing)
+    assert batch.target_input is not None and batch.target_output is not None
+    decoder = translator.text_decoder
+    states = decoder.states(batch.target_input, source.memory, source.mask)
+    wanted = batch.target_output != PAD  # a table's worth of logits for each position: only where one counts
+    return F.cross_entropy(decoder.logits(states[wanted]), batch.target_output[wanted], label_smoothing=label_smoothing)
 
 
 def transcription_loss(
@@ -37,7 +39,7 @@ def text_only_loss(
     assert batch.source_pieces is not None
     source = translator.read(batch.source_pieces, batch.source_pieces != PAD)
     loss = translation_loss(translator, source, batch, label_smoothing)
-    return loss, {"text_only": loss.detach()}
+    return batch.share("target") * loss, {"text_only": loss.detach()}
 
 
 def reading_loss(
@@ -56,7 +58,7 @@ def reading_loss(
         assert batch.source_input is not None and batch.source_output is not None
         logits, _ = translator.ocr_head(batch.source_input, states)
         part = losses.text_cross_entropy(logits, batch.source_output, label_smoothing)
-        loss = loss + ocr * part
+        loss = loss + ocr * batch.share("source") * part
         report["ocr"] = part.detach()
     if translator.family_head is not None and batch.families is not None:
         part = F.cross_entropy(translator.family_head(states), batch.families)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +12,11 @@ from torch.utils.data import Dataset
 
 from translatotron_v.config import Config, to_yaml
 from translatotron_v.data import pages
+from translatotron_v.data.mixture_pages import MixturePages
 from translatotron_v.data.pages import Batch, Collator, MixedDataset, PageDataset
 from translatotron_v.data.pairs import TextPair
-from translatotron_v.data.vocabulary import Vocabulary
+from translatotron_v.data.text_batches import MixtureSource
+from translatotron_v.data.vocabulary import PAD, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead
@@ -36,13 +39,25 @@ class Stage(nn.Module):
     teachers: tuple[str, ...] = ()  # names in ``start`` of frozen helpers that are not saved
     modules_to_save: Mapping[str, nn.Module]
 
-    def __init__(self, config: Config, vocabulary: Vocabulary, train: list[TextPair], validation: list[TextPair]):
+    def __init__(
+        self,
+        config: Config,
+        vocabulary: Vocabulary,
+        train: Sequence[TextPair] | MixtureSource,
+        validation: list[TextPair],
+    ):
         super().__init__()
         self.config = config
         self.vocabulary = vocabulary
         self.collator = Collator(config, vocabulary, self.wanted)
-        self.dataset: Dataset[Batch] = PageDataset(train, config, self.collator)
+        self.dataset: Dataset[Batch] = self.make_dataset(train)
         self.validation = pages.plain_samples(validation[: config.data.validation_limit], config)
+
+    def make_dataset(self, train: Sequence[TextPair] | MixtureSource) -> Dataset[Batch]:
+        """What is trained on: pages of pairs, or of those drawn from a mixture."""
+        if isinstance(train, MixtureSource):
+            return MixturePages(train, self.config, self.collator)
+        return PageDataset(train, self.config, self.collator)
 
     def mix_in_text(self, pairs: Sequence[TextPair]) -> None:
         """Let text-only batches of these pairs take ``data.text_share`` of all batches (arXiv 2503.22577).
@@ -64,6 +79,11 @@ class Stage(nn.Module):
     def optimised(self) -> Mapping[str, list[nn.Parameter]]:
         """Optimiser name -> parameters; one optimiser over all that is not frozen, unless a stage says otherwise."""
         return {"main": trainable(self.parameters())}
+
+    def counts(self, batch: Any) -> Mapping[str, float]:
+        """Pieces of source and target, which the losses of text average over; pages are as many in every batch."""
+        sides = {"source": getattr(batch, "source_output", None), "target": getattr(batch, "target_output", None)}
+        return {name: 0.0 if wanted is None else float((wanted != PAD).sum()) for name, wanted in sides.items()}
 
     def after_step(self, step: int) -> None:
         """Nothing to do between steps."""

@@ -17,13 +17,14 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.utils import DistributedDataParallelKwargs
 from PIL import Image
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from translatotron_v.config import TrainerConfig
 from translatotron_v.errors import UserError
 from translatotron_v.training import checkpoint, state
 from translatotron_v.training.averaging import MovingAverage, mean_of_checkpoints
+from translatotron_v.training.muon import make_optimizer
 from translatotron_v.training.reporting import Clock, Interval, Reporter, read_entries
 from translatotron_v.training.schedule import learning_rate_factor, progress
 from translatotron_v.training.signals import Interruption, StopSignals, leave_signals_to_parent
@@ -52,6 +53,13 @@ class TrainableStage(Protocol):
 
     def optimised(self) -> Mapping[str, list[nn.Parameter]]:
         """Optimiser name -> its parameters; within a step they take turns in this order."""
+
+    def counts(self, batch: Any) -> Mapping[str, float]:
+        """How much of what its losses average over a micro-batch holds, under the same names for every batch.
+
+        Where a step has several, each is told its ``shares`` before ``forward``: what it holds of each name, in even
+        parts of the step. A stage that multiplies its means by them gets the mean over all of the step.
+        """
 
     def forward(self, batch: Any, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
         """The loss of a turn, and what to report."""
@@ -124,13 +132,18 @@ class Trainer:
         state.seed_everything(config.seed)
         self.model = self.accelerator.prepare(self.stage)
         self.turns = {turn: list(parameters) for turn, parameters in self.stage.optimised().items()}
+        for turn, parameters in self.turns.items():
+            if not parameters:
+                raise TrainingError(f"{self.folder}: nothing to train ({turn}): all modules are frozen; see freeze")
         self.optimisers = {
             turn: self.accelerator.prepare(
-                AdamW(
+                make_optimizer(
+                    config.optimizer,
+                    self.stage,
                     state.parameter_groups(self.stage, parameters, config.weight_decay),
-                    lr=config.learning_rate,
-                    betas=(config.betas[0], config.betas[1]),
-                    fused=True,
+                    config.learning_rate,
+                    config.muon_learning_rate,
+                    (config.betas[0], config.betas[1]),
                 )
             )
             for turn, parameters in self.turns.items()
@@ -197,10 +210,11 @@ class Trainer:
         start = done = self._progress()
         with contextlib.closing(self._batches()) as batches:
             while done < 1.0 or self.step == 0:
-                rate = config.learning_rate * learning_rate_factor(
-                    self.step, done, config.warmup_steps, config.decay, config.decay_power
+                factor = learning_rate_factor(
+                    self.step, done, config.warmup_steps, config.decay, config.decay_power, config.decay_from
                 )
-                interval.add(self._one_step(next(batches), rate))
+                rate = config.learning_rate * factor
+                interval.add(self._one_step(next(batches), factor))
                 interval.steps += 1
                 self.step += 1
                 self.reporter.tick()
@@ -236,15 +250,28 @@ class Trainer:
         )
         micro_batches = iter(loader)
         while True:
-            yield [next(micro_batches).to(self.device) for _ in range(config.accumulate)]
+            yield self._balanced([next(micro_batches).to(self.device) for _ in range(config.accumulate)])
 
-    def _one_step(self, batches: Sequence[Any], rate: float) -> dict[str, Tensor | float]:
+    def _balanced(self, batches: list[Any]) -> list[Any]:
+        """Tell the micro-batches of a step, over all processes, their shares of what the step's losses average over."""
+        parts = len(batches) * self.accelerator.num_processes
+        if parts == 1:
+            return batches
+        counts = [self.stage.counts(batch) for batch in batches]
+        for name in counts[0]:
+            total = self._summed(sum(count[name] for count in counts))
+            if total:
+                for batch, count in zip(batches, counts, strict=True):
+                    batch.shares = (batch.shares or {}) | {name: count[name] * parts / total}
+        return batches
+
+    def _one_step(self, batches: Sequence[Any], factor: float) -> dict[str, Tensor | float]:
         """All turns of one optimiser step; returns the means over its micro-batches."""
         config, rank = self.config, self.accelerator.process_index
         report = Interval()
         for index, (turn, optimiser) in enumerate(self.optimisers.items()):
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = factor * group["peak"]
             label = "loss" if len(self.turns) == 1 else f"{turn}_loss"
             losses: list[Tensor] = []
             with self._only(turn):
@@ -252,6 +279,11 @@ class Trainer:
                     state.seed_everything(config.seed, self.step, index, micro, rank)
                     with self.accelerator.accumulate(self.model):
                         loss, metrics = self.model(batch, turn, self.step)
+                        if not loss.requires_grad:
+                            raise TrainingError(
+                                f"{self.folder}: the loss reaches no parameter ({turn}): its weights under loss are 0, "
+                                "or what they weigh is frozen or left out of the model"
+                            )
                         self.accelerator.backward(loss)
                     losses.append(loss.detach().float())
                     report.add({label: losses[-1], **metrics})
@@ -314,6 +346,12 @@ class Trainer:
         if self.accelerator.num_processes == 1:
             return value
         return float(self.accelerator.gather(torch.tensor([value], device=self.device)).max())
+
+    def _summed(self, value: float) -> float:
+        """The sum of the processes' values."""
+        if self.accelerator.num_processes == 1:
+            return value
+        return float(self.accelerator.gather(torch.tensor([value], device=self.device)).sum())
 
     # --- evaluation, saving, the end ----------------------------------------------------------------------------
 
