@@ -89,12 +89,17 @@ experiment-textual-regularization: $(READY)  ## text batches, or merged weights,
 	@$(BIN)/python -m experiments.textual_regularization --data $(DATA)
 
 experiment-combined: $(READY)  ## which of the four help the tiny recipe together
-	@$(BIN)/python -m experiments.combined --data $(DATA)
+	@$(BIN)/python train.py combined --data $(DATA)
+	@for variant in control self text skip all; do \
+		$(BIN)/python evaluate.py texts runs/combined/$$variant --data $(DATA) --mode image,text || exit 1; done
 
 experiment-decoding: $(READY)  ## fewer bits, or pictures in a few passes: what do faster ways of decoding cost?
 	@$(BIN)/python train.py translator --config configs/tiny/parallel.yaml data.folder=$(DATA)
 	@$(BIN)/python train.py translator --config configs/tiny/parallel2.yaml data.folder=$(DATA)
-	@$(BIN)/python -m experiments.decoding --data $(DATA)
+	@for bits in fp32 int8 bf16; do $(BIN)/python evaluate.py checkpoint tiny --data $(DATA) --split val --limit 256 \
+		--precision $$bits --out $(OUT)/decoding/$$bits || exit 1; done
+	@for passes in 0 4 8 12 16; do $(BIN)/python evaluate.py checkpoint runs/tiny/parallel2 --data $(DATA) --split val --limit 256 \
+		--image-steps $$passes --out $(OUT)/decoding/$$passes || exit 1; done
 
 experiment-ablations: $(READY)  ## each part of the tiny model taken away or replaced, against three seeds of the whole (after: make tiny)
 	@$(BIN)/python -m experiments.ablations --data $(DATA)

@@ -297,7 +297,8 @@ def _read_glossary(options: argparse.Namespace) -> "Glossary | None":
 
 def _demo(options: argparse.Namespace) -> int:
     from translatotron_v.inference.files import plan_jobs
-    from translatotron_v.inference.pictures import contact_sheet, open_picture, save_picture
+    from translatotron_v.inference.pictures import open_picture, save_picture
+    from translatotron_v.sheets import contact_sheet
     from translatotron_v.shipped import shipped_folder
 
     examples = shipped_folder("examples")
@@ -321,7 +322,7 @@ def _demo(options: argparse.Namespace) -> int:
     if rows:
         titles = ("source", "translation", "reference")
         shown = 3 if any(row[2] for row in rows) else 2
-        save_picture(contact_sheet([row[:shown] for row in rows], titles[:shown]), sheet)
+        save_picture(contact_sheet([row[:shown] for row in rows], titles[:shown], 512), sheet)
         print(f"contact sheet: {sheet}")
     return status
 

@@ -12,13 +12,11 @@ from translatotron_v.inference.pictures import (
     SAVE_OPTIONS,
     PictureError,
     check_picture,
-    contact_sheet,
     count_frames,
     fit,
     fit_back,
     open_picture,
     save_picture,
-    side_by_side,
     to_plain,
 )
 
@@ -255,14 +253,3 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
 def test_an_unknown_extension_is_named(tmp_path: Path):
     with pytest.raises(PictureError, match=r"page\.xyz: unknown kind of picture"):
         save_picture(drawing(), tmp_path / "page.xyz")
-
-
-def test_pictures_stand_side_by_side():
-    page = side_by_side([drawing((100, 20)), drawing((50, 40))])
-    assert page.size == (100 + 50 + 3 * 8, 40 + 2 * 8)
-
-
-def test_a_contact_sheet_takes_gaps_and_sizes():
-    sheet = contact_sheet([[drawing(), None], [drawing((30, 60)), drawing()]], ("source", "reference"), column=128)
-    assert sheet.width == 2 * 128 + 3 * 8
-    assert sheet.height == 28 + 24 + 256 + 3 * 8

@@ -139,7 +139,8 @@ def calibrate(judged: Sequence[Judged]) -> "tuple[Calibration, Report]":
         UserError: nothing to fit or to report, or answers of one kind only.
     """
     from translatotron_v.evaluation.reliability import expected_calibration_error, fit
-    from translatotron_v.evaluation.report import Line, Report
+    from translatotron_v.evaluation.report import Line
+    from translatotron_v.evaluation.texts import TextReport
     from translatotron_v.inference.certainty import RIGHT, features
 
     fitted, others = ([one for one in judged if one.fits is half] for half in (True, False))
@@ -180,7 +181,7 @@ def calibrate(judged: Sequence[Judged]) -> "tuple[Calibration, Report]":
         }
         for index, one in enumerate(judged)
     ]
-    return found, Report("", {}, lines, rows=rows)
+    return found, TextReport("", {}, lines, rows=rows)
 
 
 def add_command(commands: Any) -> None:
@@ -209,8 +210,6 @@ def run(options: argparse.Namespace) -> None:
     import torch
 
     from translatotron_v.evaluation.reliability import draw, reliability
-    from translatotron_v.evaluation.report import finish
-    from translatotron_v.evaluation.texts import screen
     from translatotron_v.inference.certainty import CALIBRATION
     from translatotron_v.inference.loaded import load_translator
     from translatotron_v.inference.pipeline import choose_device
@@ -244,7 +243,7 @@ def run(options: argparse.Namespace) -> None:
     }
     found = dataclasses.replace(found, details=details)
     out = out_folder(options, "calibration")
-    finish(report, out, options.command, lambda name: [], (), screen)
+    report.finish(out, options.command)
     others = [one for one in judged if not one.fits]
     bins = reliability([found.probability(*one.scores) for one in others], [one.right for one in others])
     draw(bins, out / DIAGRAM, f"{len(others):,} answers, ECE {details['ece']:.3f}")

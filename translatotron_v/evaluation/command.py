@@ -86,7 +86,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _pictures(options: argparse.Namespace) -> None:
     from translatotron_v.evaluation.pictures import TITLES, PictureFolder, score_pictures
-    from translatotron_v.evaluation.report import finish
 
     hypotheses, references = PictureFolder(options.hypotheses), PictureFolder(options.references)
     options.out = options.out or OUT / options.hypotheses.resolve().name
@@ -98,14 +97,13 @@ def _pictures(options: argparse.Namespace) -> None:
     def sheet(name: str) -> list[Any]:
         return [hypotheses.find(name), references.open(name)]
 
-    finish(report, options.out, options.command, sheet, TITLES)
+    report.finish(options.out, options.command, sheet, TITLES)
 
 
 def _checkpoint(options: argparse.Namespace) -> None:
     from translatotron_v.evaluation.checkpoint import TITLES, Options, score_checkpoint, sheet_pictures
     from translatotron_v.evaluation.loading import TranslatorModel
     from translatotron_v.evaluation.rendering import Drawing, render_split
-    from translatotron_v.evaluation.report import finish
     from translatotron_v.inference.pipeline import Translator
 
     drawing = Drawing(options.pages, options.fonts, options.photographs, options.seed, options.backgrounds)
@@ -132,7 +130,7 @@ def _checkpoint(options: argparse.Namespace) -> None:
     options.out = out_folder(options, _name(chosen, options.system))
     pages = render_split(model.config, chosen.split, chosen.limit, chosen.blank_source, drawing)
     report = score_checkpoint(model, pages, _reader(options), options.out, chosen)
-    finish(report, options.out, options.command, sheet_pictures(pages, options.out), TITLES)
+    report.finish(options.out, options.command, sheet_pictures(pages, options.out), TITLES)
 
 
 def _name(chosen: "Options", system: str) -> str:

@@ -178,7 +178,7 @@ def run(options: Any) -> None:
 
     from translatotron_v.evaluation.generation import to_image
     from translatotron_v.evaluation.reading import PageReader
-    from translatotron_v.evaluation.report import Line, Report, Row, finish
+    from translatotron_v.evaluation.report import Line, Report, Row
     from translatotron_v.inference.pipeline import Translator
     from translatotron_v.ocr import boxes_to_text, make_reader
 
@@ -230,7 +230,7 @@ def run(options: Any) -> None:
     def sheet(name: str) -> list[Any]:
         return [to_image(sources[int(name)]), pictures[int(name)]]
 
-    finish(report, out, options.command, sheet, ("source", "translation"))
+    report.finish(out, options.command, sheet, ("source", "translation"))
 
 
 def _share(sentences: Sequence[Sentence], answers: Sequence[str], signature: str) -> Score:

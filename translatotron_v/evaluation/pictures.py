@@ -7,7 +7,7 @@ from PIL import Image
 
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.reading import PageReader, progress
-from translatotron_v.evaluation.report import Report, named
+from translatotron_v.evaluation.report import Report, Row, named, worst_of
 from translatotron_v.evaluation.scoring import Scorer, TextPairs, similarity, similarity_lines, texts_of
 from translatotron_v.inference.pictures import SAVE_OPTIONS, PictureError, count_frames, open_picture
 
@@ -94,11 +94,10 @@ def score_pictures(
         *scorer.structure(readings, originals, "paragraphs of both pictures", known),
         *similarity_lines(alike, "pictures against references"),
     ]
-    rows: list[dict[str, str | float | None]] = [
+    rows: list[Row] = [
         {"name": name, **scorer.sample(answer, text), **values, "read": answer, "reference": text}
         for name, answer, text, values in zip(names, read, wanted, alike, strict=True)
     ]
-    by_error = sorted(rows, key=lambda row: (-float(row["CER"] or 0), str(row["name"])))
     settings = {
         "pictures": str(hypotheses.folder),
         "references": str(references.folder),
@@ -107,7 +106,7 @@ def score_pictures(
     }
     title = f"{hypotheses.folder.name} against {references.folder.name}: {len(names):,} pictures"
     notes = _notes(hypotheses, references, resized, known is not None)
-    return Report(title, settings, lines, notes, list(rows), [str(row["name"]) for row in by_error[:worst]])
+    return Report(title, settings, lines, notes, rows, worst_of(rows, worst))
 
 
 def read_texts(path: Path) -> dict[str, str]:

@@ -72,7 +72,8 @@ def score_terms(
         UserError: the checkpoint has no text mode or takes no glossary.
     """
     from translatotron_v.evaluation.answers import require_text_mode, text_answers
-    from translatotron_v.evaluation.report import Line, Report, Row
+    from translatotron_v.evaluation.report import Line, Row
+    from translatotron_v.evaluation.texts import TextReport
     from translatotron_v.inference.glossary import asked_terms, require_terms
     from translatotron_v.metrics import bleu, chrf
 
@@ -105,7 +106,7 @@ def score_terms(
         }
         for index, one in enumerate(asked)
     ]
-    return Report("", {}, lines, rows=rows)
+    return TextReport("", {}, lines, rows=rows)
 
 
 def add_command(commands: Any) -> None:
@@ -134,8 +135,6 @@ def run(options: argparse.Namespace) -> None:
     import torch
 
     from translatotron_v.data.pairs import read_split
-    from translatotron_v.evaluation.report import finish
-    from translatotron_v.evaluation.texts import screen
     from translatotron_v.inference.glossary import read_entries
     from translatotron_v.inference.loaded import load_translator
     from translatotron_v.inference.pipeline import choose_device
@@ -172,4 +171,4 @@ def run(options: argparse.Namespace) -> None:
         "lower case": not options.cased,
     }
     name = f"{split}-terms-all" if options.all else f"{split}-terms"
-    finish(report, out_folder(options, name), options.command, lambda name: [], (), screen)
+    report.finish(out_folder(options, name), options.command)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from translatotron_v.errors import UserError
-from translatotron_v.inference.pictures import SAVE_OPTIONS, check_picture, open_picture, save_picture, side_by_side
+from translatotron_v.inference.pictures import SAVE_OPTIONS, check_picture, open_picture, save_picture
+from translatotron_v.sheets import contact_sheet
 
 if TYPE_CHECKING:
     from translatotron_v.inference.loaded import Translation
@@ -163,7 +164,7 @@ def _translate_batch(
         try:
             save_picture(translation.image, job.target)
             if job.comparison is not None:
-                save_picture(side_by_side([picture, translation.image]), job.comparison)
+                save_picture(contact_sheet([[picture, translation.image]]), job.comparison)
             if debug is not None:
                 for name, seen in translation.debug.items():
                     save_picture(seen, debug / job.target.stem / f"{name}.png")

@@ -5,13 +5,13 @@ Shape letters: H, W, C are the height, width and channels of a model's canvas.
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageOps
 
 from translatotron_v.config import CanvasConfig
 from translatotron_v.errors import UserError
@@ -264,40 +264,3 @@ def save_picture(image: Image.Image, path: str | Path) -> None:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
         raise PictureError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
-
-
-def side_by_side(pictures: Sequence[Image.Image], gap: int = 8) -> Image.Image:
-    """Pictures in a row, each at its own size, on grey."""
-    width = sum(picture.width for picture in pictures) + gap * (len(pictures) + 1)
-    page = Image.new("RGB", (width, max(picture.height for picture in pictures) + 2 * gap), (208, 208, 208))
-    left = gap
-    for picture in pictures:
-        page.paste(picture.convert("RGB"), (left, gap))
-        left += picture.width + gap
-    return page
-
-
-def contact_sheet(
-    rows: Sequence[Sequence[Image.Image | None]], titles: Sequence[str], column: int = 512
-) -> Image.Image:
-    """A table of pictures under column titles; each is scaled to `column` pixels of width, None leaves a gap."""
-    gap, head = 8, 28
-    scaled = [[picture and _to_width(picture, column) for picture in row] for row in rows]
-    heights = [max((picture.height for picture in row if picture), default=0) for row in scaled]
-    size = (gap + (column + gap) * len(titles), head + sum(heights) + gap * (len(rows) + 1))
-    page = Image.new("RGB", size, (208, 208, 208))
-    draw = ImageDraw.Draw(page)
-    for index, title in enumerate(titles):
-        draw.text((gap + (column + gap) * index, gap), title, fill=(0, 0, 0), font=ImageFont.load_default(18))
-    top = head + gap
-    for row, height in zip(scaled, heights, strict=True):
-        for index, picture in enumerate(row):
-            if picture:
-                page.paste(picture.convert("RGB"), (gap + (column + gap) * index, top))
-        top += height + gap
-    return page
-
-
-def _to_width(picture: Image.Image, width: int) -> Image.Image:
-    height = max(1, round(picture.height * width / picture.width))
-    return picture if picture.width == width else picture.resize((width, height), Image.Resampling.LANCZOS)
