@@ -6,6 +6,7 @@ from torch import nn
 
 from translatotron_v.config import ConfigError, ImageDecoderConfig, TransformerConfig
 from translatotron_v.models.image_decoder import ImageDecoder
+from translatotron_v.models.image_steps import ImageSteps
 from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead, TextDecoder, TextEncoder
 
 B, T, S, C, D, M, V, K = 3, 6, 5, 7, 16, 12, 20, 11
@@ -170,7 +171,7 @@ def test_picture_step_by_step_equals_the_full_pass(fusion: str, kv_heads: int, s
     text, image = torch.randn(B, C, M), torch.randn(B, S, 10)
     logits = decoder(ids, text, TEXT_MASK, image)
     assert logits.shape == (B, N, K)
-    cache = decoder.start(text, TEXT_MASK, image, static)
+    cache = ImageSteps(decoder, text, TEXT_MASK, image, static)
     steps = [cache(ids[:, i - 1] if i else None)[:, None] for i in range(N)]
     require_close(steps, logits)
 
@@ -202,7 +203,7 @@ def test_gated_fusion_by_hand():
     decoder = image_decoder()
     layer, x = decoder.layers[0], torch.randn(B, N, D)
     text, image = torch.randn(B, C, M), torch.randn(B, S, 10)
-    bias = decoder.bias(0, N)
+    bias = decoder.bias(decoder.places, N)
     memories = (layer.text_cross.remember(text, None), layer.image_cross.remember(image, None))
     y = x + layer.attention(layer.attention_norm(x), mask=bias)
     tx = layer.text_cross(layer.cross_norm(y), memories[0])
@@ -408,7 +409,7 @@ def test_filling_by_hand():
             seen = n > 0 and KNOWN[b, n - 1]
             x[b, n] = decoder.embedding.weight[ids[b, n - 1]] if seen else decoder.start_vector
             x[b, n] += decoder.row_positions[n // GRID[1]] + decoder.column_positions[n % GRID[1]]
-    x = decoder.layers[0](x, memories[0], decoder.join, decoder.bias(0, N, causal=False))
+    x = decoder.layers[0](x, memories[0], decoder.join, decoder.bias(decoder.places, N, causal=False))
     torch.testing.assert_close(decoder.fill(ids, KNOWN, memories), decoder.norm(x) @ decoder.out.weight.T)
 
 

@@ -174,7 +174,7 @@ def test_relative_bias_by_hand():
     bias = RelativeBias2d(H, rows, columns)
     nn.init.normal_(bias.row_bias)
     nn.init.normal_(bias.column_bias)
-    table = bias(0, 6)
+    table = bias(torch.arange(6), 6)
     assert table.shape == (1, H, 6, 6)
     for query in range(6):
         for key in range(6):
@@ -190,9 +190,9 @@ def test_a_row_of_the_relative_bias_is_that_of_the_table():
     bias = RelativeBias2d(H, 2, 3)
     nn.init.normal_(bias.row_bias)
     nn.init.normal_(bias.column_bias)
-    table = bias(0, 6)
+    table = bias(torch.arange(6), 6)
     for place in range(6):
-        torch.testing.assert_close(bias(place, place + 1), table[:, :, place : place + 1, : place + 1])
+        torch.testing.assert_close(bias(torch.tensor([place]), place + 1), table[:, :, place : place + 1, : place + 1])
 
 
 def test_initialise():
@@ -208,7 +208,7 @@ def test_a_relative_bias_of_both_sides_by_hand():
     bias = RelativeBias2d(H, rows, columns)
     nn.init.normal_(bias.row_bias)
     nn.init.normal_(bias.column_bias)
-    table = bias(0, 6, causal=False)
+    table = bias(torch.arange(6), 6, causal=False)
     assert table.shape == (1, H, 6, 6)
     for query in range(6):
         for key in range(6):
@@ -222,9 +222,12 @@ def test_no_later_key_is_read_in_a_causal_bias():
     nn.init.normal_(bias.row_bias)
     nn.init.normal_(bias.column_bias)
     for start, stop in ((0, 6), (0, 4), (2, 5), (5, 6)):
-        later = torch.arange(stop) > torch.arange(start, stop)[:, None]
-        both_sides = bias(start, stop, causal=False)
-        assert both_sides.isfinite().all() and torch.equal(bias(start, stop), both_sides.masked_fill(later, -math.inf))
+        queries = torch.arange(start, stop)
+        later = torch.arange(stop) > queries[:, None]
+        both_sides = bias(queries, stop, causal=False)
+        assert both_sides.isfinite().all() and torch.equal(
+            bias(queries, stop), both_sides.masked_fill(later, -math.inf)
+        )
 
 
 # --- the same in fewer bytes or less time -----------------------------------------------------------------------------
@@ -407,9 +410,9 @@ def test_a_learned_bias_of_one_key_head_has_its_gradients(causal: bool):
     parts = [torch.randn(B, heads, 6, D // H, requires_grad=True) for heads in (H, 1, 1)]
     learned = [*parts, bias.row_bias, bias.column_bias]
     pull = torch.randn(B, H, 6, D // H)
-    made = _attend_multi_query(*parts, bias(0, 6, causal))
+    made = _attend_multi_query(*parts, bias(torch.arange(6), 6, causal))
     found = torch.autograd.grad(made, learned, pull)
-    wanted = F.scaled_dot_product_attention(*parts, attn_mask=bias(0, 6, causal), enable_gqa=True)
+    wanted = F.scaled_dot_product_attention(*parts, attn_mask=bias(torch.arange(6), 6, causal), enable_gqa=True)
     torch.testing.assert_close(made, wanted)
     for one, other in zip(found, torch.autograd.grad(wanted, learned, pull), strict=True):
         assert one.isfinite().all() and one.any()

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from translatotron_v.config import ImageDecoderConfig
-from translatotron_v.models.image_steps import ImageSteps, join
 from translatotron_v.models.layers import (
     Attention,
     Dropout,
     FeedForward,
+    KeyValueCache,
     Linear,
     Memory,
     RelativeBias2d,
@@ -53,9 +53,10 @@ class ImageDecoderLayer(nn.Module):
         memories: tuple[Memory, ...],
         join: Callable[[Tensor, Tensor], Tensor],
         bias: Tensor,
+        cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """(B, N, D) -> (B, N, D); ``memories`` are those of ``crosses``."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), mask=bias))
+        """(B, N, D) -> (B, N, D); ``memories`` are those of ``crosses``. With a cache, ``x`` is the next position."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), cache=cache, mask=bias))
         queries = self.cross_norm(x)
         read = [cross(queries, memory) for cross, memory in zip(self.crosses, memories, strict=True)]  # (B, N, D) each
         x = x + self.dropout(join(*read) if len(read) == 2 else read[0])
@@ -124,11 +125,10 @@ class ImageDecoder(nn.Module):
             if isinstance(part, ImageDecoderLayer) and self.reads_image and self.reads_text:
                 nn.init.zeros_(part.image_cross.out.weight)
 
-    def positions(self, start: int, stop: int) -> Tensor:
-        """Axial positions of tokens ``start`` to ``stop``: (stop - start, D)."""
-        place = torch.arange(start, stop, device=self.start_vector.device)
+    def positions(self, places: Tensor) -> Tensor:
+        """Axial positions of tokens ``places`` (Q,): (Q, D)."""
         columns = self.column_positions.shape[0]
-        return self.row_positions[place // columns] + self.column_positions[place % columns]
+        return self.row_positions[places // columns] + self.column_positions[places % columns]
 
     def forward(
         self,
@@ -149,7 +149,7 @@ class ImageDecoder(nn.Module):
         """
         start = self.start_vector.expand(ids.shape[0], 1, -1)  # (B, 1, D)
         x = torch.cat((start, self.embedding(ids[:, :-1])), dim=1)
-        return self._pass(x, self.bias(0, ids.shape[1]), self.remember(text, text_mask, image))
+        return self.score(x, self.places[: ids.shape[1]], self.remember(text, text_mask, image))
 
     def fill(self, ids: Tensor, known: Tensor, memories: list[tuple[Memory, ...]]) -> Tensor:
         """Masked prediction: score every token from those that are known.
@@ -164,18 +164,48 @@ class ImageDecoder(nn.Module):
         """
         before = torch.where(known[:, :-1, None], self.embedding(ids[:, :-1]), self.start_vector)
         x = torch.cat((self.start_vector.expand(ids.shape[0], 1, -1), before), dim=1)
-        return self._pass(x, self.bias(0, ids.shape[1], causal=False), memories)
+        return self.score(x, self.places[: ids.shape[1]], memories, causal=False)
 
-    def _pass(self, x: Tensor, bias: Tensor, memories: list[tuple[Memory, ...]]) -> Tensor:
-        """All layers over all positions: embedded inputs (B, N, D), bias (1, H, N, N) -> logits (B, N, K)."""
-        x = self.dropout(x + self.positions(0, x.shape[1]))  # (B, N, D)
-        for layer, read in zip(self.layers, memories, strict=True):
-            x = layer(x, read, self.join, bias)
+    @property
+    def places(self) -> Tensor:
+        """(N,), the positions of a picture."""
+        return torch.arange(self.length, device=self.start_vector.device)
+
+    def score(
+        self,
+        x: Tensor,
+        places: Tensor,
+        memories: list[tuple[Memory, ...]],
+        caches: list[KeyValueCache] | None = None,
+        causal: bool = True,
+    ) -> Tensor:
+        """All layers, over all positions at once or over the next one alone.
+
+        Args:
+            x: (B, Q, D), the embedded token before each position.
+            places: (Q,), the positions.
+            memories: from ``remember``.
+            caches: of each layer, with the positions before these, which are added; ``None``: there are none before.
+            causal: no position sees a later one.
+
+        Returns:
+            Logits (B, Q, K).
+        """
+        count = x.shape[1]
+        bias = self.bias(places, caches[0].reach(count) if caches else count, causal)
+        x = self.dropout(x + self.positions(places))  # (B, Q, D)
+        for layer, read, cache in zip(self.layers, memories, caches or [None] * len(memories), strict=True):
+            x = layer(x, read, self.join, bias, cache)
         return self.out(self.norm(x))
 
     def join(self, text: Tensor, image: Tensor) -> Tensor:
-        """What a layer has read of text and image, (B, N, D) each, as one."""
-        return join(text, image, self.gate, self.merge)
+        """What a layer has read of text and image, (B, N, D) each, as one: mapped together, gated, or else added."""
+        if self.merge is not None:
+            return self.merge(torch.cat((text, image), dim=-1))
+        if self.gate is None:
+            return text + image
+        g = torch.sigmoid(self.gate(torch.cat((text, image), dim=-1)))
+        return g * text + (1 - g) * image
 
     def remember(self, text: Tensor, text_mask: Tensor | None, image: Tensor | None = None) -> list[tuple[Memory, ...]]:
         """What each layer's cross-attentions read of text states (B, C, width) and image states (B, S, width)."""
@@ -190,9 +220,3 @@ class ImageDecoder(nn.Module):
         if image is None:
             raise ValueError("this image decoder reads image states; none were given")
         return (*memories, layer.image_cross.remember(image, None))
-
-    def start(
-        self, text: Tensor, text_mask: Tensor | None, image: Tensor | None = None, static: bool = False
-    ) -> ImageSteps:
-        """Prepare stepwise decoding of a batch of pages; ``static`` keeps all shapes the same (CUDA graphs)."""
-        return ImageSteps(self, self.remember(text, text_mask, image), text.shape[0], static)

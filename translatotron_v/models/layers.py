@@ -21,14 +21,25 @@ class KeyValueCache:
     Attributes:
         keys, values: (B, G, capacity, C).
         length: how many positions are filled.
+        place: (1,), the next position, on the device. With it every shape is the same at all steps, as CUDA graphs
+            need: all of the cache is read, what is not filled yet masked out, and whoever made the place moves it on.
     """
 
     keys: Tensor
     values: Tensor
     length: int = 0
+    place: Tensor | None = None
+
+    def reach(self, count: int) -> int:
+        """How many positions ``append`` returns when it is given this many."""
+        return self.length + count if self.place is None else self.keys.shape[2]
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Write the next positions (B, G, Q, C) and return all that are filled."""
+        if self.place is not None:
+            self.keys.index_copy_(2, self.place, keys.to(self.keys.dtype))
+            self.values.index_copy_(2, self.place, values.to(self.values.dtype))
+            return self.keys, self.values
         end = self.length + keys.shape[2]
         self.keys[:, :, self.length : end] = keys
         self.values[:, :, self.length : end] = values
@@ -47,7 +58,7 @@ class Memory:
 
     Attributes:
         keys, values: (B, G, L, C).
-        mask: (B, 1, 1, L), true where a position may be read; ``None`` where all may.
+        mask: (B, 1, 1, L), true where a position may be read, or what is added to its scores; ``None`` where all may.
     """
 
     keys: Tensor
@@ -58,6 +69,13 @@ class Memory:
         """The memory of these rows of the batch."""
         mask = None if self.mask is None else self.mask.index_select(0, rows)
         return Memory(self.keys.index_select(0, rows), self.values.index_select(0, rows), mask)
+
+    def for_steps(self) -> "Memory":
+        """The same for many reads: its mask as it is added to scores, and none where all may be read."""
+        if self.mask is None or self.mask.all():
+            return Memory(self.keys, self.values, None)
+        added = torch.zeros_like(self.mask, dtype=self.keys.dtype).masked_fill(~self.mask, float("-inf"))
+        return Memory(self.keys, self.values, added)
 
 
 class Linear(nn.Linear):
@@ -131,10 +149,10 @@ class Attention(nn.Module):
         """Project a memory (B, L, M) with its mask (B, L) once, for any number of queries."""
         return Memory(*self.project(states), None if mask is None else rearrange(mask, "b l -> b 1 1 l"))
 
-    def new_cache(self, states: Tensor, capacity: int) -> KeyValueCache:
+    def new_cache(self, states: Tensor, capacity: int, place: Tensor | None = None) -> KeyValueCache:
         """An empty cache for self-attention over up to ``capacity`` positions of the pages of ``states`` (B, ...)."""
         shape = (states.shape[0], self.kv_heads, capacity, self.head_width)
-        return KeyValueCache(states.new_zeros(shape), states.new_zeros(shape))
+        return KeyValueCache(states.new_zeros(shape), states.new_zeros(shape), place=place)
 
     def forward(
         self,
@@ -314,19 +332,18 @@ class RelativeBias2d(nn.Module):
         self.row_bias = nn.Parameter(torch.zeros(heads, 2 * rows - 1))
         self.column_bias = nn.Parameter(torch.zeros(heads, 2 * columns - 1))
 
-    def forward(self, start: int, stop: int, causal: bool = True) -> Tensor:
-        """Bias of queries ``start`` to ``stop`` over keys 0 to ``stop``: (1, H, stop - start, stop).
+    def forward(self, queries: Tensor, stop: int, causal: bool = True) -> Tensor:
+        """Bias of the positions ``queries`` (Q,) over keys 0 to ``stop``: (1, H, Q, stop).
 
         With ``causal`` no query reads a later key.
         """
-        place = torch.arange(stop, device=self.row_bias.device)
-        row, column = place // self.columns, place % self.columns
-        rows = row[start:, None] - row + self.rows - 1  # (Q, L)
-        columns = column[start:, None] - column + self.columns - 1
+        keys, queries = torch.arange(stop, device=queries.device), queries[:, None]
+        rows = queries // self.columns - keys // self.columns + self.rows - 1  # (Q, L)
+        columns = queries % self.columns - keys % self.columns + self.columns - 1
         bias = self.row_bias[:, rows] + self.column_bias[:, columns]
         if not causal:
             return bias[None]
-        return bias.masked_fill(place > place[start:, None], float("-inf"))[None]
+        return bias.masked_fill(keys > queries, float("-inf"))[None]
 
 
 def initialise(module: nn.Module) -> None:
