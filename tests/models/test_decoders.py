@@ -203,7 +203,7 @@ def test_gated_fusion_by_hand():
     decoder = image_decoder()
     layer, x = decoder.layers[0], torch.randn(B, N, D)
     text, image = torch.randn(B, C, M), torch.randn(B, S, 10)
-    bias = decoder.bias(decoder.places, N)
+    bias = decoder.bias(decoder.bias.places, N)
     memories = (layer.text_cross.remember(text, None), layer.image_cross.remember(image, None))
     y = x + layer.attention(layer.attention_norm(x), mask=bias)
     tx = layer.text_cross(layer.cross_norm(y), memories[0])
@@ -409,7 +409,7 @@ def test_filling_by_hand():
             seen = n > 0 and KNOWN[b, n - 1]
             x[b, n] = decoder.embedding.weight[ids[b, n - 1]] if seen else decoder.start_vector
             x[b, n] += decoder.row_positions[n // GRID[1]] + decoder.column_positions[n % GRID[1]]
-    x = decoder.layers[0](x, memories[0], decoder.join, decoder.bias(decoder.places, N, causal=False))
+    x = decoder.layers[0](x, memories[0], decoder.join, decoder.bias(decoder.bias.places, N, causal=False))
     torch.testing.assert_close(decoder.fill(ids, KNOWN, memories), decoder.norm(x) @ decoder.out.weight.T)
 
 

@@ -127,8 +127,7 @@ class ImageDecoder(nn.Module):
 
     def positions(self, places: Tensor) -> Tensor:
         """Axial positions of tokens ``places`` (Q,): (Q, D)."""
-        columns = self.column_positions.shape[0]
-        return self.row_positions[places // columns] + self.column_positions[places % columns]
+        return self.row_positions[self.bias.row[places]] + self.column_positions[self.bias.column[places]]
 
     def forward(
         self,
@@ -149,7 +148,7 @@ class ImageDecoder(nn.Module):
         """
         start = self.start_vector.expand(ids.shape[0], 1, -1)  # (B, 1, D)
         x = torch.cat((start, self.embedding(ids[:, :-1])), dim=1)
-        return self.score(x, self.places[: ids.shape[1]], self.remember(text, text_mask, image))
+        return self.score(x, self.bias.places[: ids.shape[1]], self.remember(text, text_mask, image))
 
     def fill(self, ids: Tensor, known: Tensor, memories: list[tuple[Memory, ...]]) -> Tensor:
         """Masked prediction: score every token from those that are known.
@@ -164,12 +163,7 @@ class ImageDecoder(nn.Module):
         """
         before = torch.where(known[:, :-1, None], self.embedding(ids[:, :-1]), self.start_vector)
         x = torch.cat((self.start_vector.expand(ids.shape[0], 1, -1), before), dim=1)
-        return self.score(x, self.places[: ids.shape[1]], memories, causal=False)
-
-    @property
-    def places(self) -> Tensor:
-        """(N,), the positions of a picture."""
-        return torch.arange(self.length, device=self.start_vector.device)
+        return self.score(x, self.bias.places[: ids.shape[1]], memories, causal=False)
 
     def score(
         self,

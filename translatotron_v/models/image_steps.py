@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from translatotron_v.models.image_decoder import ImageDecoder
+from translatotron_v.models.layers import plain
 
 
 class ImageSteps:
@@ -27,10 +28,10 @@ class ImageSteps:
         image: Tensor | None = None,
         static: bool = False,
     ) -> None:
-        self.decoder, self.static, self.batch = decoder, static, text.shape[0]
+        self.decoder, self.static, self.batch = plain(decoder), static, text.shape[0]
         self.start = decoder.start_vector.expand(self.batch, -1)  # (B, D)
         self.embedding = decoder.embedding.weight
-        self.places = decoder.places
+        self.places = decoder.bias.places
         self.length = 0  # tokens scored so far
         self.place = torch.zeros_like(self.places[:1])  # the same, for static shapes
         memories = decoder.remember(text, text_mask, image)
