@@ -3,7 +3,7 @@
 Shapes: B batch, N image tokens, S image states, C text states, D width, K codes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -125,9 +125,9 @@ class ImageDecoder(nn.Module):
             if isinstance(part, ImageDecoderLayer) and self.reads_image and self.reads_text:
                 nn.init.zeros_(part.image_cross.out.weight)
 
-    def positions(self, places: Tensor) -> Tensor:
-        """Axial positions of tokens ``places`` (Q,): (Q, D)."""
-        return self.row_positions[self.bias.row[places]] + self.column_positions[self.bias.column[places]]
+    def positions(self) -> Tensor:
+        """Axial positions of all tokens: (N, D)."""
+        return self.row_positions[self.bias.row] + self.column_positions[self.bias.column]
 
     def forward(
         self,
@@ -148,7 +148,7 @@ class ImageDecoder(nn.Module):
         """
         start = self.start_vector.expand(ids.shape[0], 1, -1)  # (B, 1, D)
         x = torch.cat((start, self.embedding(ids[:, :-1])), dim=1)
-        return self.score(x, self.bias.places[: ids.shape[1]], self.remember(text, text_mask, image))
+        return self._score_all(x, self.remember(text, text_mask, image))
 
     def fill(self, ids: Tensor, known: Tensor, memories: list[tuple[Memory, ...]]) -> Tensor:
         """Masked prediction: score every token from those that are known.
@@ -163,32 +163,30 @@ class ImageDecoder(nn.Module):
         """
         before = torch.where(known[:, :-1, None], self.embedding(ids[:, :-1]), self.start_vector)
         x = torch.cat((self.start_vector.expand(ids.shape[0], 1, -1), before), dim=1)
-        return self.score(x, self.bias.places[: ids.shape[1]], memories, causal=False)
+        return self._score_all(x, memories, causal=False)
+
+    def _score_all(self, x: Tensor, memories: list[tuple[Memory, ...]], causal: bool = True) -> Tensor:
+        """Logits (B, Q, K) of the first Q tokens, from the embedded tokens before them (B, Q, D)."""
+        count = x.shape[1]
+        bias = self.bias(self.bias.places[:count], count, causal)
+        return self.score(x + self.positions()[:count], memories, bias, [None] * len(memories))
 
     def score(
-        self,
-        x: Tensor,
-        places: Tensor,
-        memories: list[tuple[Memory, ...]],
-        caches: list[KeyValueCache] | None = None,
-        causal: bool = True,
+        self, x: Tensor, memories: list[tuple[Memory, ...]], bias: Tensor, caches: Sequence[KeyValueCache | None]
     ) -> Tensor:
         """All layers, over all positions at once or over the next one alone.
 
         Args:
-            x: (B, Q, D), the embedded token before each position.
-            places: (Q,), the positions.
+            x: (B, Q, D), for each position the embedded token before it, and its place.
             memories: from ``remember``.
+            bias: (1, H, Q, L), of these positions over what they read of each other and of the caches.
             caches: of each layer, with the positions before these, which are added; ``None``: there are none before.
-            causal: no position sees a later one.
 
         Returns:
             Logits (B, Q, K).
         """
-        count = x.shape[1]
-        bias = self.bias(places, caches[0].reach(count) if caches else count, causal)
-        x = self.dropout(x + self.positions(places))  # (B, Q, D)
-        for layer, read, cache in zip(self.layers, memories, caches or [None] * len(memories), strict=True):
+        x = self.dropout(x)
+        for layer, read, cache in zip(self.layers, memories, caches, strict=True):
             x = layer(x, read, self.join, bias, cache)
         return self.out(self.norm(x))
 

@@ -31,7 +31,7 @@ class ImageSteps:
         self.decoder, self.static, self.batch = plain(decoder), static, text.shape[0]
         self.start = decoder.start_vector.expand(self.batch, -1)  # (B, D)
         self.embedding = decoder.embedding.weight
-        self.places = decoder.bias.places
+        self.positions, self.places = decoder.positions(), decoder.bias.places  # (N, D), (N,)
         self.length = 0  # tokens scored so far
         self.place = torch.zeros_like(self.places[:1])  # the same, for static shapes
         memories = decoder.remember(text, text_mask, image)
@@ -46,10 +46,15 @@ class ImageSteps:
         """Score the next token: the previous one (B,), ``None`` at first -> logits (B, K)."""
         logits = self.score(self.start if ids is None else self.embedding[ids])
         self.length += 1
-        self.place += 1
+        if self.static:
+            self.place += 1
         return logits
 
     def score(self, x: Tensor) -> Tensor:
         """Logits (B, K) from the embedded previous token (B, D), at the place where decoding stands."""
-        places = self.place if self.static else self.places[self.length : self.length + 1]
-        return self.decoder.score(x[:, None], places, self.memories, self.caches)[:, 0]
+        if self.static:
+            place, bias = self.place, self.decoder.bias(self.place, self.places.shape[0])
+        else:  # nothing later is there to be hidden
+            place = self.places[self.length : self.length + 1]
+            bias = self.decoder.bias(place, self.length + 1, causal=False)
+        return self.decoder.score((x + self.positions[place]).unsqueeze(1), self.memories, bias, self.caches)[:, 0]

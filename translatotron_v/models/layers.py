@@ -32,21 +32,17 @@ class KeyValueCache:
     length: int = 0
     place: Tensor | None = None
 
-    def reach(self, count: int) -> int:
-        """How many positions ``append`` returns when it is given this many."""
-        return self.length + count if self.place is None else self.keys.shape[2]
-
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Write the next positions (B, G, Q, C) and return all that are filled."""
         if self.place is not None:
             self.keys.index_copy_(2, self.place, keys.to(self.keys.dtype))
             self.values.index_copy_(2, self.place, values.to(self.values.dtype))
             return self.keys, self.values
-        end = self.length + keys.shape[2]
-        self.keys[:, :, self.length : end] = keys
-        self.values[:, :, self.length : end] = values
-        self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
+        start, count = self.length, keys.shape[2]
+        self.keys.narrow(2, start, count).copy_(keys)
+        self.values.narrow(2, start, count).copy_(values)
+        self.length = end = start + count
+        return self.keys.narrow(2, 0, end), self.values.narrow(2, 0, end)
 
     def reorder(self, rows: Tensor) -> None:
         """Rearrange the batch, as beam search does when it keeps some hypotheses and drops others."""
@@ -166,7 +162,8 @@ class Attention(nn.Module):
         Returns:
             (B, Q, D).
         """
-        queries = self.query(x).view(x.shape[0], x.shape[1], self.heads, -1).transpose(1, 2)  # (B, H, Q, C)
+        batch, count, width = x.shape
+        queries = self.query(x).view(batch, count, self.heads, self.head_width)
         if memory is not None:
             keys, values, mask = memory.keys, memory.values, memory.mask
         else:
@@ -177,9 +174,14 @@ class Attention(nn.Module):
             attended = _attend_multi_query(queries, keys, values, mask)
         else:
             attended = F.scaled_dot_product_attention(
-                queries, keys, values, attn_mask=mask, is_causal=causal, enable_gqa=self.kv_heads != self.heads
-            )
-        return self.out(attended.transpose(1, 2).flatten(2))
+                queries.transpose(1, 2),
+                keys,
+                values,
+                attn_mask=mask,
+                is_causal=causal,
+                enable_gqa=self.kv_heads != self.heads,
+            ).transpose(1, 2)
+        return self.out(attended.reshape(batch, count, width))
 
 
 def _keys_and_values(projected: Tensor, kv_heads: int) -> tuple[Tensor, Tensor]:
@@ -190,14 +192,17 @@ def _keys_and_values(projected: Tensor, kv_heads: int) -> tuple[Tensor, Tensor]:
 
 
 def _attend_multi_query(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention of queries (B, H, Q, C) to one head of keys and values (B, 1, L, C).
+    """Attention of queries (B, Q, H, C) to one head of keys and values (B, 1, L, C) -> (B, Q, H, C).
 
     The heads are folded into the queries, so that nothing is repeated for each head and a step of decoding is one
     product of H rows instead of H products of one.
     """
+    batch, count, heads, width = queries.shape
     if mask is not None and mask.shape[1] > 1:
-        mask = mask.flatten(1, 2).unsqueeze(1)  # (1 or B, 1, H Q, L)
-    folded = queries.flatten(1, 2).unsqueeze(1)  # (B, 1, H Q, C)
+        mask = mask.reshape(mask.shape[0], 1, heads * count, -1)  # (1 or B, 1, H Q, L)
+    if count == 1:  # folded as it stands
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+    folded = queries.transpose(1, 2).reshape(batch, 1, heads * count, width)
     if mask is not None and mask.requires_grad:
         # A learned bias rules out the fused kernels, which would not keep the H Q x L weights: compute them again.
         attended = checkpoint(
@@ -205,7 +210,7 @@ def _attend_multi_query(queries: Tensor, keys: Tensor, values: Tensor, mask: Ten
         )
     else:
         attended = F.scaled_dot_product_attention(folded, keys, values, attn_mask=mask)
-    return attended.view(queries.shape)
+    return attended.view(batch, heads, count, width).transpose(1, 2)
 
 
 class _SquaredReLU(torch.autograd.Function):
@@ -344,8 +349,8 @@ class RelativeBias2d(nn.Module):
 
         With ``causal`` no query reads a later key.
         """
-        rows = self.row[queries, None] - self.row[:stop] + (self.rows - 1)  # (Q, L)
-        columns = self.column[queries, None] - self.column[:stop] + (self.columns - 1)
+        rows = (self.row[queries] + (self.rows - 1)).unsqueeze(1) - self.row[:stop]  # (Q, L)
+        columns = (self.column[queries] + (self.columns - 1)).unsqueeze(1) - self.column[:stop]
         bias = self.row_bias[:, rows] + self.column_bias[:, columns]
         if not causal:
             return bias[None]
