@@ -5,7 +5,6 @@ Everything heavy is imported inside the command that needs it, so that `--help` 
 
 import argparse
 import gc
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from translatotron_v import __version__
 from translatotron_v.arguments import PRECISIONS, SYSTEMS, not_negative, positive
 from translatotron_v.errors import UserError
 from translatotron_v.shipped import DEFAULT_WEIGHTS
+from translatotron_v.terminal import guarded, print_json
 
 if TYPE_CHECKING:
     from translatotron_v.inference.files import Job, Outcome
@@ -53,17 +53,15 @@ PRINTED = 12  # runs of up to this many pictures print each of them; longer ones
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (0 done, 1 some pictures failed, 2 bad input, 130 interrupted)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
+
+    def run() -> int:
         if arguments[:1] == ["render"]:  # the renderer has a command line of its own
             return _render(arguments[1:])
         options = build_parser().parse_args(arguments)
         return options.run(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; what was written so far stays", file=sys.stderr)
-        return 130
+
+    try:
+        return guarded(run, "interrupted; what was written so far stays")
     finally:
         gc.unfreeze()  # what is frozen at the exit counts as leaked to nanobind, which then complains
 
@@ -233,10 +231,17 @@ def _loading() -> Iterator[None]:
 
 
 def _translate(options: argparse.Namespace) -> int:
-    from translatotron_v.inference.files import plan_jobs
+    from translatotron_v.inference.files import plan_jobs, refused
 
     jobs = plan_jobs(options.inputs, options.output, compare=options.compare)
-    outcomes = _run_jobs(_load(options), jobs, options, as_json=options.json)
+    outcomes = []  # first those that need no model, which takes seconds to load
+    for job in jobs:
+        if (outcome := refused(job, options.force)) is not None:
+            _report(outcome, as_json=options.json, whole=True)
+            outcomes.append(outcome)
+    bad = {id(outcome.job) for outcome in outcomes}
+    if good := [job for job in jobs if id(job) not in bad]:
+        outcomes += _run_jobs(_load(options), good, options, as_json=options.json)
     return _summarise(outcomes, file=sys.stderr if options.json else sys.stdout)
 
 
@@ -349,7 +354,7 @@ def _report(outcome: "Outcome", as_json: bool, whole: bool) -> None:
     if outcome.error is not None:
         print(f"error: {outcome.error}", file=sys.stderr)
     if as_json:
-        print(json.dumps(_as_dict(outcome), ensure_ascii=False), flush=True)
+        print_json(_as_dict(outcome))
     elif translation is not None and whole:
         if translation.scores:
             read, wrote = (text.replace("\n", "\n         ") for text in (translation.source_text, translation.text))
@@ -360,6 +365,8 @@ def _report(outcome: "Outcome", as_json: bool, whole: bool) -> None:
             print(f"{source}\n  file:  {outcome.job.target}")
         else:
             print(f"{source}\n  nothing to translate: written as it was\n  file:  {outcome.job.target}")
+    for warning in outcome.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     if translation is not None and (left := [block.left for block in translation.blocks if block.left]):
         reasons = ", ".join(f"{left.count(reason)} {reason}" for reason in dict.fromkeys(left))
         print(f"warning: {source}: {len(left)} of {len(translation.blocks)} blocks left as they were ({reasons})",
@@ -380,6 +387,7 @@ def _as_dict(outcome: "Outcome") -> dict[str, Any]:
         "text": translation.text,
         "scores": {name: round(value, 4) for name, value in translation.scores.items()},
         "low_confidence": translation.doubts,
+        "warnings": list(outcome.warnings),
         "size": list(translation.image.size),
         **({"blocks": [_block(block) for block in translation.blocks]} if translation.blocks else {}),
     }
@@ -448,12 +456,13 @@ def _info(options: argparse.Namespace) -> int:
 
     from translatotron_v.models.parameters import parameter_table
 
+    table = parameter_table(config, **sizes)
     canvas = config.model.canvas
     print(
         f"canvas {canvas.height} x {canvas.width} x {canvas.channels}, "
         f"languages {', '.join(config.model.vocabulary.languages)}"
     )
-    print(parameter_table(config, **sizes))
+    print(table)
     return 0
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translatotron_v.arguments import PRECISIONS, SYSTEMS, not_negative, positive
-from translatotron_v.errors import UserError
 from translatotron_v.evaluation import literals, modality_gap, r_probe, texts
 from translatotron_v.evaluation.options import OUT, add_checkpoint, add_drawing, add_results, out_folder
 from translatotron_v.ocr import make_reader
+from translatotron_v.terminal import guarded
 
 if TYPE_CHECKING:  # torch takes seconds: `--help` does not wait for it
     from translatotron_v.evaluation.checkpoint import Options
@@ -21,17 +21,14 @@ if TYPE_CHECKING:  # torch takes seconds: `--help` does not wait for it
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one evaluation; returns the exit status (0 done, 2 bad input, 130 interrupted)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    options = build_parser().parse_args(arguments)
-    options.command = shlex.join(["python", "evaluate.py", *arguments])
-    try:
+
+    def run() -> int:
+        options = build_parser().parse_args(arguments)
+        options.command = shlex.join(["python", "evaluate.py", *arguments])
         options.run(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+        return 0
+
+    return guarded(run, "interrupted: the same command goes on from here")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -501,7 +501,7 @@ def _beam_search(
 
 
 def _beam_hypotheses(scorer: _PieceScorer, prompts: Tensor, longest: int, beams: int) -> list[list[Hypothesis]]:
-    """Beam search that ranks by the mean log-probability of a piece; a page ends when its beams cannot improve.
+    """Beam search that ranks by the mean log-probability of a piece; a page ends with its ``beams``-th hypothesis.
 
     Returns:
         The finished hypotheses of each page, the best first; where none is finished, the best that is not.
@@ -518,8 +518,10 @@ def _beam_hypotheses(scorer: _PieceScorer, prompts: Tensor, longest: int, beams:
         best, flat = scores.flatten(1).topk(2 * beams)  # enough that E unfinished ones remain
         beam, piece = flat // scores.shape[-1], flat % scores.shape[-1]
         ended = piece == EOS
+        # A page that has its hypotheses takes no more, however long its neighbours in the batch go on.
+        done = [len(found) >= beams for found in finished]
         for page, rank in ended.nonzero().tolist():
-            if rank < beams:
+            if rank < beams and not done[page]:
                 row = prefix[page * beams + int(beam[page, rank]), given:].tolist()
                 finished[page].append((float(best[page, rank]) / length, row))
         order = ended.int().argsort(dim=1, stable=True)[:, :beams]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from translatotron_v.arguments import PRECISIONS
 from translatotron_v.config import Config, load_config
-from translatotron_v.errors import UserError
+from translatotron_v.errors import UserError, building_a_model
 
 if TYPE_CHECKING:  # the models import timm, which takes seconds: only loading one pays for it
     from translatotron_v.data.vocabulary import Vocabulary
@@ -81,7 +81,7 @@ def load_translator(
     if precision == "int8" and not can_quantise():
         raise UserError("precision int8: this build of PyTorch has no kernels for bytes on this CPU; take fp32")
     vocabulary = Vocabulary.from_file(folder / "vocabulary.json")
-    with Unfilled():
+    with building_a_model(), Unfilled():
         model = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
     for name, module in model.named_children():
         if name in TEXT_MODE or not text_only:
@@ -127,6 +127,7 @@ class Translation:
     scores: dict[str, float]  # "text" and "image": geometric mean of the token probabilities, in [0, 1]
     blocks: tuple[BlockTranslation, ...] = ()  # in reading order, of weights that translate whole pages
     debug: dict[str, Image.Image] = field(default_factory=dict)  # name -> what the pipeline saw, where it was asked
+    frames: int = 1  # or pages that the source has; the first is translated
 
     @property
     def doubts(self) -> list[str]:

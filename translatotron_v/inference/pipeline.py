@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -13,7 +14,7 @@ from PIL import Image
 from translatotron_v.arguments import SYSTEMS
 from translatotron_v.errors import UserError
 from translatotron_v.inference.loaded import SEPARATOR, LoadedTranslator, Translation, known_language, load_translator
-from translatotron_v.inference.pictures import Fitted, fit, fit_back, open_picture, to_plain
+from translatotron_v.inference.pictures import Fitted, count_frames, fit, fit_back, open_picture, to_plain
 from translatotron_v.shipped import DEFAULT_WEIGHTS, find_weights
 
 if TYPE_CHECKING:  # these import timm, which takes seconds: only loading a model pays for it
@@ -194,6 +195,9 @@ class Translator:
             else:
                 canvas = self.loaded.config.model.canvas
                 answers += self._translate_batch([fit(picture, canvas) for picture in pictures], **options)
+            for place, picture in enumerate(pictures, start):
+                if (frames := count_frames(picture)) > 1:
+                    answers[place] = replace(answers[place], frames=frames)
         return answers
 
     def translate_texts(
