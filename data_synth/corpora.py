@@ -51,6 +51,44 @@ def read_pairs(path: str | Path, source_language: str, target_language: str, spl
     )
 
 
+def read_texts(path: str | Path) -> list[str]:
+    """All texts of a corpus, of every language and split that it has; what they translate to plays no part.
+
+    Args:
+        path: a text file, a `.tsv` (its first two columns), an IWSLT `.xml`, each possibly gzipped; a prefix such as
+            `data/test`, which stands for `data/test.de`, `data/test.en` and so on; an IWSLT archive; or a folder of
+            any of them.
+
+    Raises:
+        UserError: nothing is there, or it cannot be read.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file() and _TEXT_FILE.search(file.name))
+    elif path.is_file():
+        files = [path]
+    else:
+        files = sorted(file for file in path.parent.glob(f"{path.name}.*") if _LANGUAGE_FILE.search(file.name))
+    if not files:
+        raise UserError(f"no text at {path}: expected a text, .tsv or .xml file, {path.name}.LANGUAGE, or a folder")
+    return [text for file in files for text in _texts_of(file)]
+
+
+_LANGUAGE_FILE = re.compile(r"\.[a-z]{2,3}(?:\.gz)?$")
+_TEXT_FILE = re.compile(r"\.(?:[a-z]{2}|tsv|xml)(?:\.gz)?$")
+
+
+def _texts_of(file: Path) -> list[str]:
+    if file.name.endswith((".tgz", ".tar.gz", ".tar")):
+        return iwslt.read_texts(file)
+    lines = read_lines(file)
+    if file.name.endswith((".xml", ".xml.gz")):
+        return iwslt.segments("\n".join(lines), str(file))
+    if file.name.endswith((".tsv", ".tsv.gz")):
+        return [cell.strip() for line in lines for cell in line.split("\t")[:2] if cell.strip()]
+    return [line.strip() for line in lines if line.strip()]
+
+
 _SPLIT_NAMES = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "test_2016_flickr", "tst"),

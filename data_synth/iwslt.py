@@ -90,13 +90,26 @@ def read_split(release: Release, source: str, target: str, split: str) -> tuple[
     return [pair[0] for pair in kept], [pair[1] for pair in kept]
 
 
+def read_texts(path: Path) -> list[str]:
+    """Every sentence of a release's dev and test sets, in all its languages.
+
+    Raises:
+        UserError: an archive that cannot be read or has no such set.
+    """
+    release = open_release(path)
+    names = sorted(name for name in release.files if _SET.match(name)) if release else []
+    if release is None or not names:
+        raise UserError(f"{path}: no IWSLT dev or test set in it")
+    return [sentence for name in names for sentence in segments(_text(release, name), name)]
+
+
 def _test(release: Release, source: str, target: str) -> tuple[list[str], list[str]]:
     names = _sides(release, _SET, source, target)
     sources: list[str] = []
     targets: list[str] = []
     for name in TEST_SETS:
         if name in names:
-            sides = [_segments(_text(release, file), file) for file in names[name]]
+            sides = [segments(_text(release, file), file) for file in names[name]]
             _check_equal(release, names[name], sides)
             sources += sides[0]
             targets += sides[1]
@@ -142,7 +155,12 @@ def _untag(text: str) -> list[str]:
     return [_KEPT_TAG.sub("", line).strip() for line in lines if not _DATA_LINE.match(line.lstrip())]
 
 
-def _segments(text: str, name: str) -> list[str]:
+def segments(text: str, name: str) -> list[str]:
+    """The sentences of a dev or test set, in its order.
+
+    Raises:
+        UserError: the text declares entities.
+    """
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise UserError(f"{name}: declares a document type or entities, which IWSLT files never do; refused")
     return [_ENTITY.sub(lambda match: _ENTITIES[match[0]], segment).strip() for segment in _SEGMENT.findall(text)]

@@ -6,6 +6,8 @@ pieces; one that has seen such words guesses them from the rest of the sentence.
 
 import numpy as np
 
+from translatotron_v.data.marks import MARKS
+
 # Letters that are taken for one another, and those that are taken for letters much narrower.
 ALIKE = (
     "iljtfrI1!|í",
@@ -42,7 +44,7 @@ def misread(text: str, share: float, rng: np.random.Generator) -> str:
     draws = rng.random((len(text), 3))
     letters = []
     for letter, (wrong, kind, which) in zip(text, draws, strict=True):
-        if wrong >= rate:
+        if wrong >= rate or letter in MARKS:
             letters.append(letter)
         elif kind >= _DROPPED and letter != " ":
             alike = _NEIGHBOURS.get(letter, "") if kind < _DROPPED + _REPLACED else ""

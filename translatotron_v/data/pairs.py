@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data_synth.corpora import TextPair as TextPair
 from data_synth.corpora import read_lines, read_pairs
+from data_synth.corpora import read_texts as _read_texts
 from data_synth.errors import UserError as PagesError
 from data_synth.render import normalise
 from translatotron_v.config import Config, DataConfig, PageConfig
@@ -63,6 +64,34 @@ def one_family_of_errors() -> Iterator[None]:
 def read_text_lines(path: Path) -> list[str]:
     """Lines of a text file in UTF-8, gzipped or not; raises UserError where it cannot be read."""
     return read_lines(path)
+
+
+@one_family_of_errors()
+def read_texts(path: str | Path) -> list[str]:
+    """All texts of a corpus in every language that it has, aligned or not; raises UserError where there are none."""
+    return _read_texts(path)
+
+
+BUILT_IN = ("grammar",)  # corpora that need no file
+
+
+@one_family_of_errors()
+def read_corpus(
+    path: str, root: Path, languages: tuple[str, str], split: str = "train", limit: int = 0
+) -> list[TextPair]:
+    """Pairs of a corpus as they stand, the first ``limit`` of them if that is not 0.
+
+    ``path`` is what ``data_synth.corpora.read_pairs`` takes, from ``root``, or a built-in corpus.
+
+    Raises:
+        UserError: the corpus is missing, or its sides do not correspond.
+    """
+    if path == "grammar":
+        data = DataConfig(source_language=languages[0], target_language=languages[1])
+        pairs = _grammar_split(data, split)
+    else:
+        pairs = read_pairs(root / path, *languages, split)
+    return pairs[:limit] if limit else pairs
 
 
 @one_family_of_errors()

@@ -278,6 +278,12 @@ class Vocabulary:
             return self.encode_characters(text)
         return self._subwords.encode(text, add_special_tokens=False).ids
 
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of the pieces of several texts, at once and so faster than one by one."""
+        if self._subwords is None:
+            return [self.encode_characters(text) for text in texts]
+        return [encoding.ids for encoding in self._subwords.encode_batch_fast(list(texts), add_special_tokens=False)]
+
     def encode_spans(self, text: str) -> list[tuple[int, int, int]]:
         """Ids of the pieces of a text, each with the first and the last of its characters (exclusive)."""
         if self._subwords is None:

@@ -4,40 +4,16 @@ A model tuned on pages of one language may answer in that language whatever it w
 loss). LF counts the answers in the right language; LF+ counts those that say the right thing as well.
 """
 
-import copy
 from collections.abc import Sequence
-from functools import lru_cache
 from importlib.metadata import version
-from typing import Any
 
+from translatotron_v.data.language import identify as identify
 from translatotron_v.data.vocabulary import LANGUAGES
 from translatotron_v.errors import UserError
 from translatotron_v.metrics.score import Score
 from translatotron_v.metrics.text import chrf
 
 THRESHOLD = 40.0  # chrF2 of a sentence from which LF+ takes it for right
-
-
-def identify(text: str, languages: Sequence[str] = LANGUAGES) -> str:
-    """The likeliest of some languages for a text, by py3langid.
-
-    Text in a language that is not among them gets the nearest one.
-
-    Args:
-        text: any case.
-        languages: codes (ISO 639-1) to choose from; their order plays no part.
-
-    Returns:
-        A code, or an empty string where nothing tells: an empty text, one without letters, or one too short to tell.
-
-    Raises:
-        UserError: no languages, or one that the identifier does not know.
-    """
-    identifier, nothing = _identifier(tuple(languages))
-    if not any(character.isalpha() for character in text):
-        return ""
-    code, confidence = identifier.classify(text)
-    return code if confidence > nothing else ""
 
 
 def language_fidelity(hypotheses: Sequence[str], language: str, languages: Sequence[str] = LANGUAGES) -> Score:
@@ -95,25 +71,3 @@ def _faithful(hypotheses: Sequence[str], language: str, languages: Sequence[str]
 
 def _signature(language: str, languages: Sequence[str]) -> str:
     return f"lang:{language}|among:{','.join(sorted(set(languages)))}|py3langid:{version('py3langid')}"
-
-
-@lru_cache(maxsize=8)
-def _identifier(languages: tuple[str, ...]) -> tuple[Any, float]:
-    """An identifier of its own for these languages, and its confidence in a text that holds nothing it knows."""
-    from py3langid.langid import RAW_FLOOR
-
-    identifier = copy.copy(_all_languages())
-    unknown = [language for language in languages if language not in identifier.labels]
-    if unknown or not languages:
-        wrong = f"unknown language {unknown[0]!r}" if unknown else "no languages to choose from"
-        raise UserError(f"{wrong}; py3langid knows {', '.join(LANGUAGES)} and others by their ISO 639-1 codes")
-    identifier.set_languages(languages)
-    return identifier, RAW_FLOOR
-
-
-@lru_cache(maxsize=1)
-def _all_languages() -> Any:
-    """The model that lies inside the package; reading it takes most of a second."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE)

@@ -10,16 +10,20 @@ import numpy as np
 import torch
 
 from translatotron_v.config import Config
+from translatotron_v.data.cleaning import clean_text
+from translatotron_v.data.mixture import load_mixture, prepare
 from translatotron_v.data.pages import fitting
 from translatotron_v.data.pairs import (
     ReviewedPair,
     TaggedPair,
     TextPair,
     pictures_of,
+    read_corpus,
     read_split,
     read_text_pairs,
     read_training_pairs,
 )
+from translatotron_v.data.text_batches import DomainPair, MixtureSource
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.training.checkpoint import latest_checkpoint, resolve
@@ -57,6 +61,9 @@ def build_stage(config: Config) -> Stage:
     if vocabulary is None:
         others = corpus.text if config.data.text_languages else []  # else they are the same pairs once more
         texts = [text for pair in [*corpus.whole, *others] for text in (pair.source, pair.target)]
+        if isinstance(corpus.train, MixtureSource):
+            print(f"{config.stage}: building the vocabulary", file=sys.stderr, flush=True)
+            texts = corpus.train.texts(VOCABULARY_PAIRS, config.trainer.seed)
         settings = config.model.vocabulary
         vocabulary = Vocabulary.build(
             texts,
@@ -83,12 +90,36 @@ def build_stage(config: Config) -> Stage:
     return stage
 
 
+VOCABULARY_PAIRS = 400_000  # of a mixture, drawn by weight, that a vocabulary is built from
+
+
+def _read_mixture(config: Config) -> "_Corpus":
+    """Prepare a mixture's corpora; its validation sets and what it holds back are watched by domain."""
+    data = config.data
+    mixture, root = load_mixture(data.mixture), Path(data.root)
+    source = MixtureSource(mixture, prepare(mixture, root, Path(data.cache), data.allow_missing))
+    validation: list[TextPair] = []
+    for corpus in mixture.validation:
+        pairs = read_corpus(corpus.path, root, corpus.languages, corpus.split, corpus.limit or data.validation_limit)
+        validation += [DomainPair(clean_text(pair.source), clean_text(pair.target), corpus.name) for pair in pairs]
+    validation += source.held_back(data.validation_limit)
+    count = sum(len(store) for store in source.stores.values())
+    return _Corpus(
+        [],
+        source,
+        validation,
+        [],
+        [],
+        f"{len(source.stores)} corpora with {count:,} pairs, {len(validation):,} validation pairs",
+    )
+
+
 @dataclass
 class _Corpus:
     """What a stage trains and is scored on."""
 
     whole: list[TextPair]  # all training pairs, fitting or not: the vocabulary is built from them
-    train: list[TextPair]
+    train: list[TextPair] | MixtureSource
     validation: list[TextPair]
     untranslated: list[TextPair]  # in SSR, pages with a transcript alone
     text: list[TextPair]  # of text-only batches
@@ -98,6 +129,8 @@ class _Corpus:
 def _read_corpus(config: Config) -> _Corpus:
     """Read and choose the pairs of a run, with the transcripts of SSR."""
     data = config.data
+    if data.mixture:
+        return _read_mixture(config)
     mixes_text = config.stage == "text" or bool(data.text_share)
     text: list[TextPair] = list(read_text_pairs(config, data.train)) if mixes_text and data.text_languages else []
     if config.stage == "text" and data.text_languages:

@@ -13,6 +13,7 @@ from translatotron_v.config import Config, to_yaml
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch, Collator, MixedDataset, PageDataset
 from translatotron_v.data.pairs import TextPair
+from translatotron_v.data.text_batches import MixtureSource
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.models.image_decoder import ImageDecoder
@@ -36,13 +37,25 @@ class Stage(nn.Module):
     teachers: tuple[str, ...] = ()  # names in ``start`` of frozen helpers that are not saved
     modules_to_save: Mapping[str, nn.Module]
 
-    def __init__(self, config: Config, vocabulary: Vocabulary, train: list[TextPair], validation: list[TextPair]):
+    def __init__(
+        self,
+        config: Config,
+        vocabulary: Vocabulary,
+        train: Sequence[TextPair] | MixtureSource,
+        validation: list[TextPair],
+    ):
         super().__init__()
         self.config = config
         self.vocabulary = vocabulary
         self.collator = Collator(config, vocabulary, self.wanted)
-        self.dataset: Dataset[Batch] = PageDataset(train, config, self.collator)
+        self.dataset: Dataset[Batch] = self.make_dataset(train)
         self.validation = pages.plain_samples(validation[: config.data.validation_limit], config)
+
+    def make_dataset(self, train: Sequence[TextPair] | MixtureSource) -> Dataset[Batch]:
+        """What is trained on; a stage that can take a mixture of corpora says so by overriding this."""
+        if isinstance(train, MixtureSource):
+            raise UserError(f"data.mixture: the stage {self.config.stage!r} takes data.folder, not a mixture")
+        return PageDataset(train, self.config, self.collator)
 
     def mix_in_text(self, pairs: Sequence[TextPair]) -> None:
         """Let text-only batches of these pairs take ``data.text_share`` of all batches (arXiv 2503.22577).
