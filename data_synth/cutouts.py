@@ -25,7 +25,12 @@ from data_synth.style import PageLayout
 
 Ink = npt.NDArray[np.uint8]
 
-EM, LINE, BASELINE, MARGIN = 20, 32, 23, 2  # of a strip: pixels per em, rows of a line, row of its baseline, free columns
+EM, LINE, BASELINE, MARGIN = (
+    20,
+    32,
+    23,
+    2,
+)  # of a strip: pixels per em, rows of a line, row of its baseline, free columns
 SIZES = (7, 200)  # pixels per em on pages
 _USUAL, _RARE = (9, 36), 0.35  # sizes of most text, within those, and the share of text of any other
 _DRAWN = (7, 8, 9, 10, 12, 14, 16, 20, 24, 32, 40)  # sizes that letters are drawn at
@@ -232,7 +237,11 @@ def _bring_to_size(page: Ink, width: int, lines: int, wear: float, rng: np.rando
         middle = width / 2
         for index in range(lines):
             matrix = np.array(
-                [[1 - abs(narrow) / 2, slant, -slant * BASELINE], [turn, 1 + narrow, -turn * middle - narrow * BASELINE], [bend, 0, 1 - bend * middle]]
+                [
+                    [1 - abs(narrow) / 2, slant, -slant * BASELINE],
+                    [turn, 1 + narrow, -turn * middle - narrow * BASELINE],
+                    [bend, 0, 1 - bend * middle],
+                ]
             )
             line = strip[index * LINE : (index + 1) * LINE]
             line[:] = cv2.warpPerspective(line, matrix, (width, LINE), flags=cv2.INTER_LINEAR)
@@ -245,7 +254,9 @@ def _wear_strip(ink: npt.NDArray[np.float32], wear: float, rng: np.random.Genera
     chance = rng.random(5)
     if chance[0] < 0.25:
         field = cv2.resize(
-            rng.random((int(rng.integers(3, 12)), int(rng.integers(6, 48))), dtype=np.float32), (width, height), interpolation=cv2.INTER_CUBIC
+            rng.random((int(rng.integers(3, 12)), int(rng.integers(6, 48))), dtype=np.float32),
+            (width, height),
+            interpolation=cv2.INTER_CUBIC,
         )
         ink = np.maximum(ink, (field - 0.55) * np.float32(rng.uniform(60, 240) * wear))
     if chance[1] < 0.12:  # an underline, a rule, the edge of a box

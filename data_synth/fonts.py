@@ -83,7 +83,13 @@ def _system_folders() -> list[Path]:
     data = os.environ.get("XDG_DATA_HOME")
     home = Path.home()
     user = Path(data) if data else home / ".local" / "share"
-    named = ["/usr/share/fonts", "/usr/share/texmf/fonts", "/usr/local/share/fonts", "/Library/Fonts", "/System/Library/Fonts"]
+    named = [
+        "/usr/share/fonts",
+        "/usr/share/texmf/fonts",
+        "/usr/local/share/fonts",
+        "/Library/Fonts",
+        "/System/Library/Fonts",
+    ]
     windows = os.environ.get("WINDIR")
     return [
         *map(Path, named), user / "fonts", home / ".fonts", home / "Library" / "Fonts",

@@ -31,7 +31,26 @@ _CURRENCIES = ("€", "EUR", "$", "£", "CHF", "Kč", "lei", "¥", "US$")
 _DOMAINS = ("de", "com", "org", "net", "eu", "fr", "cz", "ro", "at", "ch", "info", "io", "co.uk")
 _MONTHS = ("Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November", "Dezember",
            "Jan.", "Feb.", "Apr.", "Aug.", "Sept.", "Okt.", "Nov.", "Dez.", "January", "March", "May", "October", "janvier", "août")  # fmt: skip
-_DAYS = ("Mo", "Di", "Mi", "Do", "Fr", "Sa", "So", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "Montag", "Freitag", "Mo.", "Sa.")
+_DAYS = (
+    "Mo",
+    "Di",
+    "Mi",
+    "Do",
+    "Fr",
+    "Sa",
+    "So",
+    "Mon",
+    "Tue",
+    "Wed",
+    "Thu",
+    "Fri",
+    "Sat",
+    "Sun",
+    "Montag",
+    "Freitag",
+    "Mo.",
+    "Sa.",
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +99,9 @@ def draw_snippet(
     elif kind == "capitals":
         words = [upper(word) for word in _maybe_without_end(_run(words, int(rng.integers(1, 16)), rng), rng)]
     elif kind == "title":
-        words = [word[:1].upper() + word[1:] for word in _maybe_without_end(_run(words, int(rng.integers(1, 10)), rng), rng)]
+        words = [
+            word[:1].upper() + word[1:] for word in _maybe_without_end(_run(words, int(rng.integers(1, 10)), rng), rng)
+        ]
     elif kind == "spaced":
         words = _without_end(_run(words, int(rng.integers(1, 5)), rng))
         words = [upper(word) for word in words] if rng.random() < 0.7 else words
@@ -235,7 +256,9 @@ def _code(rng: np.random.Generator) -> str:
 
 def _measure(rng: np.random.Generator) -> str:
     unit = _pick(rng, _UNITS)
-    number = f"{int(10 ** rng.uniform(0, 3.3))}" + (f"{_pick(rng, (',', '.'))}{_digits(rng, 1, 2)}" if rng.random() < 0.35 else "")
+    number = f"{int(10 ** rng.uniform(0, 3.3))}" + (
+        f"{_pick(rng, (',', '.'))}{_digits(rng, 1, 2)}" if rng.random() < 0.35 else ""
+    )
     return _pick(rng, (
         f"{number} {unit}", f"{number}{unit}", f"{number} × {_digits(rng, 1, 3)} {unit}", f"{number}x{_digits(rng, 1, 3)} {unit}", f"-{number}{unit}", f"±{number} {unit}", f"{number}–{_digits(rng, 2, 3)} {unit}",
         f"{_digits(rng, 1, 1)}½", f"½ {unit}", f"¼ {unit}", f"¾", f"{_digits(rng, 1, 1)}/{_digits(rng, 1, 1)}", f"{number} %", f"{number}%", f"-{_digits(rng, 2, 2)} %", f"+{number}",

@@ -55,8 +55,19 @@ class PageConfig:
     # smallest and largest font size that text had on the pages that source strips are cut from (see
     # data_synth/strips.py); empty: source pages are drawn like target pages
     source_sizes: list[int] = field(default_factory=list)
+    # file of faces (configs/faces.yaml) that the reader's strips are drawn in, in any size and state (data/reading.py);
+    # empty: in ``fonts``, as ``source_sizes`` says
+    faces: str = ""
+    allow_missing: bool = False  # go on without faces of that file that are not on this machine
+    degraded: list[float] = field(default_factory=lambda: [0.34, 0.67])  # share of degraded strips, at first and later
+    degraded_steps: int = 20_000  # over which the share and the strength of degradation grow from the one to the other
 
     def __post_init__(self) -> None:
+        _require(
+            len(self.degraded) == 2 and all(0 <= share <= 1 for share in self.degraded),
+            f"page.degraded needs two shares between 0 and 1, at first and later: {self.degraded}",
+        )
+        _require(self.degraded_steps >= 0, f"page.degraded_steps must not be negative: {self.degraded_steps}")
         _require(self.snap >= 0 and self.pitch >= 1, "page.snap must not be negative, and page.pitch at least 1")
         sizes = self.source_sizes
         _require(
@@ -86,6 +97,8 @@ class ImageEncoderConfig:
     heads: int = 4
     patch: list[int] = field(default_factory=lambda: [16, 8])  # rows and columns of pixels
     stem: list[int] = field(default_factory=list)  # kernel of an overlapping stem; empty: the patch itself
+    # channels of 3x3 convolutions of stride 2 before the patches are taken from what they give; empty: none
+    stem_channels: list[int] = field(default_factory=list)
     class_token: bool = False
     ocr_layer: int = 4  # states after this block feed the OCR head and the CTC head
     dropout: float = 0.0
@@ -95,6 +108,16 @@ class ImageEncoderConfig:
     def __post_init__(self) -> None:
         _require(len(self.patch) == 2, "model.image_encoder.patch needs two numbers, rows and columns")
         _require(len(self.stem) in (0, 2), "model.image_encoder.stem needs two numbers, or none")
+        _require(
+            not (self.stem and self.stem_channels),
+            "model.image_encoder: stem and stem_channels are two kinds of stem; set one of them to []",
+        )
+        stride = 2 ** len(self.stem_channels)
+        _require(
+            all(channels > 0 for channels in self.stem_channels) and not any(size % stride for size in self.patch),
+            f"model.image_encoder.stem_channels {self.stem_channels}: patch {self.patch} must be divisible by {stride}, "
+            "two for each convolution",
+        )
         _require(
             1 <= self.ocr_layer <= self.layers,
             f"model.image_encoder.ocr_layer must be 1 to {self.layers} (layers), not {self.ocr_layer}",
@@ -496,6 +519,10 @@ class Config:
             "data.text_share and loss.self_distillation need a text mode: model.text_encoder.layers is 0",
         )
         self._check_ssr(own)
+        _require(
+            not self.page.faces or (self.stage == "reader" and not self.loss.ocr and not self.data.text_share),
+            "page.faces: strips in any face are for the stage 'reader' and its CTC head; set loss.ocr=0 data.text_share=0",
+        )
         if self.stage == "pixels":
             self.model.pixels.grid(self.model.canvas)
 
