@@ -386,6 +386,9 @@ class LossConfig:
     ocr: float = 1.0  # beta: cross-entropy of the OCR head
     text: float = 1.0  # gamma: cross-entropy of the target text
     ctc: float = 0.0  # CTC reading of the source page
+    # reader: CTC by the same head from the states after an inner block of the image encoder (Lee and Watanabe 2021)
+    ctc_inner: float = 0.0
+    ctc_inner_layer: int = 2  # which block that is, from 1
     text_mode: float = 0.0  # cross-entropy of text mode beside image mode, so that the layers they share serve both
     text_distillation: float = 0.0  # KL to what text mode expects of the translation; no gradient through text mode
     self_distillation: float = 0.0  # cross-entropy of the text that text mode writes by itself, in image mode
@@ -522,6 +525,11 @@ class Config:
         _require(
             not self.page.faces or (self.stage == "reader" and not self.loss.ocr and not self.data.text_share),
             "page.faces: strips in any face are for the stage 'reader' and its CTC head; set loss.ocr=0 data.text_share=0",
+        )
+        _require(
+            not self.loss.ctc_inner or 1 <= self.loss.ctc_inner_layer <= self.model.image_encoder.layers,
+            f"loss.ctc_inner_layer must be 1 to {self.model.image_encoder.layers} (model.image_encoder.layers), not "
+            f"{self.loss.ctc_inner_layer}",
         )
         if self.stage == "pixels":
             self.model.pixels.grid(self.model.canvas)

@@ -18,9 +18,13 @@ from data_synth.cutouts import SIZES as SIZES
 from data_synth.cutouts import draw_cutout as draw_cutout
 from data_synth.faces import Family as Family
 from data_synth.faces import draw_face as draw_face
+from data_synth.faces import has_all as has_all
 from data_synth.faces import installed as installed
 from data_synth.faces import read_faces as read_faces
+from data_synth.faces import require_all as require_all
 from data_synth.fonts import default_fonts as default_fonts
+from data_synth.fonts import find_font as find_font
+from data_synth.kinds import TextsByKind as TextsByKind
 from data_synth.render import PageLayout, PageStyle, fits, render_page
 from data_synth.snippets import draw_snippet as draw_snippet
 from data_synth.strips import render_strip

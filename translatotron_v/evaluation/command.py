@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from translatotron_v.arguments import PRECISIONS, SYSTEMS, not_negative, positive
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation import modality_gap, r_probe, texts
+from translatotron_v.evaluation import modality_gap, r_probe, reader, texts
 from translatotron_v.evaluation.options import OUT, add_checkpoint, add_drawing, add_results, out_folder
 from translatotron_v.ocr import make_reader
 
@@ -82,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
             "--languages", default="en,de", metavar="LIST", help="of the pictures, for tesserocr only (en,de)"
         )
         command.add_argument("--worst", type=positive, default=12, metavar="N", help="samples on the sheet (12)")
-    for module in (texts, modality_gap, r_probe):
+    for module in (texts, reader, modality_gap, r_probe):
         module.add_command(commands)
     return parser
 

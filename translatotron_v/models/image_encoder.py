@@ -26,10 +26,12 @@ class ImageStates:
             any; both decoders read them.
         reading: (B, S, D), layer-normed states after block ``ocr_layer``; the OCR and CTC heads read them. The same as
             ``final`` where that is the last block.
+        inner: (B, S, D), layer-normed states after an inner block, where one was asked for.
     """
 
     final: Tensor
     reading: Tensor
+    inner: Tensor | None = None
 
 
 class OverlappingPatchEmbedding(nn.Module):
@@ -145,8 +147,8 @@ class ImageEncoder(nn.Module):
             self.reading_norm = nn.LayerNorm(config.width, eps=1e-6)
         self.fusion = SkipFusion(config.width, config.fuse, config.detach) if config.fuse else None
 
-    def forward(self, pixels: Tensor) -> ImageStates:
-        """(B, C, H, W) in [0, 1] -> states (B, S, D)."""
+    def forward(self, pixels: Tensor, inner: int = 0) -> ImageStates:
+        """(B, C, H, W) in [0, 1] -> states (B, S, D); ``inner`` names a block whose states are wanted too (0: none)."""
         x = self.vit.patch_embed(pixels * 2 - 1)  # (B, S, D)
         x = self.vit.norm_pre(self.vit._pos_embed(x))
         after: dict[int, Tensor] = {}  # block number -> its states
@@ -155,4 +157,5 @@ class ImageEncoder(nn.Module):
         final = self.vit.norm(x)
         if self.fusion is not None:
             final = self.fusion(final, after)
-        return ImageStates(final, final if self.ocr_layer == self.layers else self.reading_norm(after[self.ocr_layer]))
+        reading = final if self.ocr_layer == self.layers else self.reading_norm(after[self.ocr_layer])
+        return ImageStates(final, reading, self.vit.norm(after[inner]) if inner else None)

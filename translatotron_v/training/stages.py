@@ -272,8 +272,17 @@ class ReaderStage(Stage):
         weights = self.config.loss
         if batch.source_pixels is None:
             return text_only_loss(self.translator, batch, weights.label_smoothing)
-        states = self.translator.image_encoder(batch.source_pixels)
-        return reading_loss(self.translator, states.reading, batch, weights.ctc, weights.ocr, weights.label_smoothing)
+        states = self.translator.image_encoder(batch.source_pixels, weights.ctc_inner_layer if weights.ctc_inner else 0)
+        loss, report = reading_loss(
+            self.translator, states.reading, batch, weights.ctc, weights.ocr, weights.label_smoothing
+        )
+        if states.inner is not None and self.translator.ctc_head is not None:
+            assert batch.source_characters is not None
+            first = int(self.config.model.image_encoder.class_token)
+            inner = losses.ctc(self.translator.ctc_head(states.inner[:, first:]), batch.source_characters)
+            loss = loss + weights.ctc_inner * inner
+            report["ctc_inner"] = inner.detach()
+        return loss, report
 
     @torch.no_grad()
     def evaluate(self, step: int) -> Evaluation:
