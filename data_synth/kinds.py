@@ -4,15 +4,22 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from data_synth.snippets import draw_literal, upper
+from data_synth.literals import draw_literal
+from data_synth.snippets import upper
 
 # Names of people and places that are no part of any training list.
-_FIRST = ("Jörg", "Zoë", "Friederike", "Ľubica", "Matěj", "Ștefan", "Ioana", "Élodie", "Noël", "Wojciech", "Aylin", "Quentin",
-          "Božena", "Hüseyin", "Mairéad", "Sören", "Xaver", "Þóra", "Ödön", "Çiğdem")  # fmt: skip
-_LAST = ("Krüger-Weiß", "O'Brien", "Dvořáková", "Țepeneag", "Lefèvre", "Żak", "Großmann", "McAllister", "Åkesson", "Yıldız", "Vörösmarty",
-         "de la Fère", "von Quast", "Hašek", "Ibănescu", "Nuñez", "Jakobsdóttir", "Šťastný")  # fmt: skip
-_PLACES = ("Gößweinstein", "Český Krumlov", "Târgu Mureș", "Châlons-en-Champagne", "Bad Oeynhausen", "Łódź", "Zwickau", "Üxheim",
-           "Kroměříž", "Besançon", "Brașov", "Hjørring", "Göttingen", "Quedlinburg", "Wyk auf Föhr")  # fmt: skip
+_FIRST = (
+    "Jörg Zoë Friederike Ľubica Matěj Ștefan Ioana Élodie Noël Wojciech Aylin Quentin Božena Hüseyin Mairéad Sören Xaver "
+    "Þóra Ödön Çiğdem"
+).split()
+_LAST = (
+    "Krüger-Weiß O'Brien Dvořáková Țepeneag Lefèvre Żak Großmann McAllister Åkesson Yıldız Vörösmarty Quast Hašek Ibănescu "
+    "Nuñez Jakobsdóttir Šťastný"
+).split()
+_PLACES = (
+    "Gößweinstein", "Český Krumlov", "Târgu Mureș", "Châlons-en-Champagne", "Bad Oeynhausen", "Łódź", "Zwickau", "Üxheim",
+    "Kroměříž", "Besançon", "Brașov", "Hjørring", "Göttingen", "Quedlinburg", "Wyk auf Föhr",
+)  # fmt: skip
 _UMLAUTS = frozenset("äöüÄÖÜß")
 _MARKS = frozenset(",;:!?()\"'„“”‚‘’«»–—…/&-.")
 
