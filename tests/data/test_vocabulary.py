@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from translatotron_v.data.marks import LITERALS, MARKS, TERM_CLOSE, TERM_IS, TERM_OPEN
 from translatotron_v.data.vocabulary import (
     BOS,
     EOS,
@@ -154,3 +155,72 @@ def test_too_few_symbols_drop_the_rarest_characters():
     assert vocabulary.characters == ["a", "b", "c"]
     assert len(vocabulary) == len(SPECIALS) + 3
     assert vocabulary.encode("az") == [len(SPECIALS), UNKNOWN]
+
+
+BLOCKS = ["ascii", "latin-1", "latin-extended-a", "romanian", "punctuation", "symbols"]
+
+
+@pytest.fixture(scope="module")
+def marked() -> Vocabulary:
+    return Vocabulary.build([*TEXTS, "Zimmer 25, 30 und 25", "★ ☃"], 300, blocks=BLOCKS, marks=True)
+
+
+def test_marks_are_pieces_wherever_they_stand(marked: Vocabulary):
+    for text in (
+        f"{LITERALS[3]} hunde",
+        f"ein {LITERALS[0]}, ({LITERALS[15]})",
+        f"der {TERM_OPEN} hund{TERM_IS} dog{TERM_CLOSE} da",
+    ):
+        ids = marked.encode(text)
+        names = [marked.piece_names()[piece] for piece in ids]
+        assert [name for name in names if name in MARKS] == [character for character in text if character in MARKS]
+        assert marked.decode(ids) == text and UNKNOWN not in ids
+        assert marked.encode_batch([text, "x"])[0] == ids
+        spans = marked.encode_spans(text)
+        assert [piece for piece, _, _ in spans] == ids and all(0 <= start < end <= len(text) for _, start, end in spans)
+    assert all(marked.knows(mark) for mark in MARKS) and not any(TAGS.knows(mark) for mark in MARKS)
+
+
+def test_a_word_beside_a_mark_is_cut_as_anywhere_else(marked: Vocabulary):
+    assert marked.encode(f"{LITERALS[0]} mädchen")[1:] == marked.encode("mädchen")
+
+
+def test_digits_stand_alone(marked: Vocabulary):
+    assert len(marked.encode("2530")) == len(marked.encode("2 5 3 0".replace(" ", ""))) >= 4
+    assert {marked.piece_names()[piece].strip("\u2581") for piece in marked.encode("25 302")} <= {*"0235", ""}
+
+
+def test_answers_hold_no_special_symbols_but_literals(marked: Vocabulary):
+    forbidden = {marked.piece_names()[index] for index in marked.unwritten}
+    assert forbidden == {*marked.specials} - {"<eos>", *LITERALS}
+
+
+def test_fixed_characters_and_what_cannot_be_written(marked: Vocabulary):
+    assert {*"äÿŁșȚ€„“…→★½№"} <= {*marked.characters}
+    assert marked.unwritable(f"Schnee ☃ {LITERALS[0]} und 中☃") == ["☃", "中"]
+    assert TAGS.unwritable("a\u00a0 b") == ["a", "b"]  # no kind of space is named
+    with pytest.raises(VocabularyError, match="no block 'runes'; there are ascii, "):
+        Vocabulary.build(["a"], blocks=["runes"])
+
+
+@pytest.mark.parametrize("subwords", [0, 150])
+@pytest.mark.parametrize("symbols", [0, 400])
+def test_a_language_is_added_without_moving_an_id(subwords: int, symbols: int):
+    old = Vocabulary.build(TEXTS, subwords, symbols)
+    new = old.with_language("pt")
+    assert new.tag("pt") == len(Vocabulary.build(TEXTS, subwords))
+    assert len(new) == (400 if symbols else len(old) + 1)
+    assert all(new.encode(text) == old.encode(text) for text in TEXTS)
+    assert all(new.encode_characters(text) == old.encode_characters(text) for text in TEXTS)
+    assert new.piece_names()[: new.tag("pt")] == old.piece_names()[: new.tag("pt")]
+    assert all(new.tag(name) == old.tag(name) for name in (*old.languages, *TASKS))
+    assert Vocabulary.from_json(new.to_json()) == new and new.character_count == old.character_count
+    assert new.decode([new.tag("pt"), *new.encode("tee"), EOS]) == "tee"
+    with pytest.raises(VocabularyError, match="has a tag for 'pt' already"):
+        new.with_language("pt")
+
+
+def test_a_vocabulary_from_before_it_described_itself_still_opens():
+    fields = json.loads(Vocabulary.build(TEXTS, 150).to_json())
+    old = Vocabulary.from_json(json.dumps({name: fields[name] for name in ("characters", "subwords", "symbols")}))
+    assert old == Vocabulary.build(TEXTS, 150)

@@ -62,7 +62,7 @@ class Encoded:
 
     @property
     def order(self) -> tuple[int, ...]:
-        """What pairs are sorted by: by their longer side, about a seventh of a batch is padding; by one side, a third."""
+        """What pairs are sorted by: by the longer side first, an eighth of a batch is padding; by one, a third."""
         return (max(self.lengths), *self.lengths)
 
     @property

@@ -211,7 +211,7 @@ class SquaredReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
-        return _SquaredReLU.apply(x) if torch.is_grad_enabled() else F.relu(x).square()  # type: ignore[no-any-return]
+        return _SquaredReLU.apply(x) if torch.is_grad_enabled() else F.relu(x).square()
 
 
 class FeedForward(nn.Sequential):

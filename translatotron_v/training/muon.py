@@ -53,7 +53,7 @@ class Muon(AdamW):
         for group in own:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._orthogonal_step(parameter, group["lr"], group["weight_decay"])
+                    self._orthogonal_step(parameter, parameter.grad, group["lr"], group["weight_decay"])
         everything = self.param_groups
         self.param_groups = others
         try:
@@ -61,12 +61,13 @@ class Muon(AdamW):
         finally:
             self.param_groups = everything
 
-    def _orthogonal_step(self, parameter: Tensor, rate: float, weight_decay: float) -> None:
+    def _orthogonal_step(self, parameter: Tensor, gradient: Tensor, rate: float, weight_decay: float) -> None:
         state = self.state[parameter]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
-        momentum = state["momentum"].lerp_(parameter.grad, 1 - self.momentum)
-        update = orthogonalize(parameter.grad.lerp(momentum, self.momentum))
+            state["step"] = torch.tensor(0.0)  # AdamW looks for it in whatever state it loads
+        momentum = state["momentum"].lerp_(gradient, 1 - self.momentum)
+        update = orthogonalize(gradient.lerp(momentum, self.momentum))
         parameter.mul_(1 - rate * weight_decay)
         parameter.add_(update.to(parameter.dtype), alpha=-rate * 0.2 * max(parameter.shape) ** 0.5)
 

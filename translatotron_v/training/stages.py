@@ -172,7 +172,7 @@ class TextStage(Stage):
 
     @torch.no_grad()
     def evaluate(self, step: int) -> Evaluation:
-        """BLEU and chrF of greedy translations for each target language or domain; nats a piece where there are domains."""
+        """BLEU of greedy translations by target language; by domain, with chrF and the loss, of a mixture."""
         metrics = {}
         names = [sample.language or group for sample, group in zip(self.validation, self.groups, strict=False)]
         by_domain = any(self.groups)
