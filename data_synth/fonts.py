@@ -1,4 +1,4 @@
-"""Find font files: DejaVu of the matplotlib wheel, a condensed one carried here, pymupdf-fonts, the system's, one's own.
+"""Find font files: DejaVu of the matplotlib wheel, a condensed one carried here, pymupdf-fonts, the system's, paths.
 
 Neither matplotlib nor PyMuPDF is imported: the first only lends its folder, and `pymupdf_fonts` holds each font as a
 compressed string that is unpacked once into a cache folder.

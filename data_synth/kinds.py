@@ -1,5 +1,6 @@
 """Texts to be read, by kind: what the table of `evaluate.py reading` is about."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -8,17 +9,19 @@ from data_synth.literals import draw_literal
 from data_synth.snippets import upper
 
 # Names of people and places that are no part of any training list.
-_FIRST = (
-    "Jörg Zoë Friederike Ľubica Matěj Ștefan Ioana Élodie Noël Wojciech Aylin Quentin Božena Hüseyin Mairéad Sören Xaver "
-    "Þóra Ödön Çiğdem"
-).split()
-_LAST = (
-    "Krüger-Weiß O'Brien Dvořáková Țepeneag Lefèvre Żak Großmann McAllister Åkesson Yıldız Vörösmarty Quast Hašek Ibănescu "
-    "Nuñez Jakobsdóttir Šťastný"
-).split()
+_FIRST = re.findall(
+    r"\S+",
+    "Jörg Zoë Friederike Ľubica Matěj Ștefan Ioana Élodie Noël Wojciech Aylin Quentin Božena Hüseyin Mairéad Sören "
+    "Xaver Þóra Ödön Çiğdem",
+)
+_LAST = re.findall(
+    r"\S+",
+    "Krüger-Weiß O'Brien Dvořáková Țepeneag Lefèvre Żak Großmann McAllister Åkesson Yıldız Vörösmarty Quast Hašek "
+    "Ibănescu Nuñez Jakobsdóttir Šťastný",
+)
 _PLACES = (
-    "Gößweinstein", "Český Krumlov", "Târgu Mureș", "Châlons-en-Champagne", "Bad Oeynhausen", "Łódź", "Zwickau", "Üxheim",
-    "Kroměříž", "Besançon", "Brașov", "Hjørring", "Göttingen", "Quedlinburg", "Wyk auf Föhr",
+    "Gößweinstein", "Český Krumlov", "Târgu Mureș", "Châlons-en-Champagne", "Bad Oeynhausen", "Łódź", "Zwickau",
+    "Üxheim", "Kroměříž", "Besançon", "Brașov", "Hjørring", "Göttingen", "Quedlinburg", "Wyk auf Föhr",
 )  # fmt: skip
 _UMLAUTS = frozenset("äöüÄÖÜß")
 _MARKS = frozenset(",;:!?()\"'„“”‚‘’«»–—…/&-.")

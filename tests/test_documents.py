@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "weights").rglob("*.md")])
 YAML = sorted((ROOT / "configs").rglob("*.yaml"))
 RECIPES = [path for path in YAML if path.name == "recipe.yaml"]
-CONFIGS = [path for path in YAML if path not in RECIPES]
+CONFIGS = [path for path in YAML if path not in RECIPES and path.name not in ("faces.yaml", "mixture.yaml")]
 
 
 def commands(document: Path) -> list[str]:

@@ -115,8 +115,8 @@ class ImageEncoderConfig:
         stride = 2 ** len(self.stem_channels)
         _require(
             all(channels > 0 for channels in self.stem_channels) and not any(size % stride for size in self.patch),
-            f"model.image_encoder.stem_channels {self.stem_channels}: patch {self.patch} must be divisible by {stride}, "
-            "two for each convolution",
+            f"model.image_encoder.stem_channels {self.stem_channels}: patch {self.patch} must be divisible by "
+            f"{stride}, two for each convolution",
         )
         _require(
             1 <= self.ocr_layer <= self.layers,
@@ -524,7 +524,8 @@ class Config:
         self._check_ssr(own)
         _require(
             not self.page.faces or (self.stage == "reader" and not self.loss.ocr and not self.data.text_share),
-            "page.faces: strips in any face are for the stage 'reader' and its CTC head; set loss.ocr=0 data.text_share=0",
+            "page.faces: strips in any face are for the stage 'reader' and its CTC head; set loss.ocr and data.text_share "
+            "to 0",
         )
         _require(
             not self.loss.ctc_inner or 1 <= self.loss.ctc_inner_layer <= self.model.image_encoder.layers,

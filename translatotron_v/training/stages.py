@@ -14,8 +14,8 @@ from translatotron_v.config import Config
 from translatotron_v.data import literals, pages
 from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.pages import Batch
-from translatotron_v.data.reading import ReadingDataset, Strip, collate_strips, validation_strips
 from translatotron_v.data.pairs import TextPair
+from translatotron_v.data.reading import ReadingDataset, Strip, collate_strips, validation_strips
 from translatotron_v.data.text_batches import DomainPair, MixtureSource, MixtureText, PairEncoder, collate
 from translatotron_v.data.vocabulary import PAD, Vocabulary
 from translatotron_v.inference.drawing import generate_image
