@@ -67,7 +67,8 @@ def draw_cutout(
     """Draw as much of a text as a strip holds: pixels (H, W, C), dark on white, and the words that stand on them.
 
     Args:
-        text: single spaces; words that do not fit are left out, from the first such word on.
+        text: words with single spaces or line breaks between them; those that do not fit are left out, from the first
+            such word on.
         font: as of ``find_font``; it must have the text's characters (``covered``).
         layout: size of the strip, lines of 32 rows.
         rng: draws everything else.
@@ -78,7 +79,7 @@ def draw_cutout(
     smooth = float(rng.random()) < 0.5
     setting = _setting(font, rng, wear, sizes, tracking, smooth)
     lines = layout.height // LINE
-    page, words = _set(text.split(), font, layout, lines, setting, rng)
+    page, words = _set(text.replace("\n", " \n ").split(" "), font, layout, lines, setting, rng)
     if wear:
         page = _wear_page(page, setting.size, wear, rng)
     strip = _bring_to_size(page, layout.width, lines, wear, rng)
@@ -130,11 +131,15 @@ def _set(
     gaps = setting.gap * rng.uniform(0.92, 1.08, len(words))
     row, pen, done = 0, margin, []
     for number, word in enumerate(words):
+        if word == "\n":
+            row, pen = row + 1, margin
+        if not word.strip():
+            continue
         drawn = [glyphs.get(letter) or _draw_glyph(glyphs, font, setting.size, letter) for letter in word]
         advance = sum(glyph.advance for glyph in drawn) + tracking * (len(drawn) - 1)
         if pen > margin and pen + advance > width - margin:
             row, pen = row + 1, margin
-        if row == lines or advance > width - 2 * margin:
+        if row >= lines or advance > width - 2 * margin:
             break
         line = page[row * rows : (row + 1) * rows]
         for glyph in drawn:

@@ -524,8 +524,7 @@ class Config:
         self._check_ssr(own)
         _require(
             not self.page.faces or (self.stage == "reader" and not self.loss.ocr and not self.data.text_share),
-            "page.faces: strips in any face are for the stage 'reader' and its CTC head; set loss.ocr and data.text_share "
-            "to 0",
+            "page.faces: is for the stage 'reader' and its CTC head; set loss.ocr=0 data.text_share=0",
         )
         _require(
             not self.loss.ctc_inner or 1 <= self.loss.ctc_inner_layer <= self.model.image_encoder.layers,

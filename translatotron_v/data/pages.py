@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from data_synth.cutouts import LINE as LINE
 from data_synth.cutouts import SIZES as SIZES
 from data_synth.cutouts import draw_cutout as draw_cutout
 from data_synth.faces import Family as Family

@@ -13,12 +13,14 @@ from torch.utils.data import Dataset
 from translatotron_v.config import Config
 from translatotron_v.data.mixture import Draws
 from translatotron_v.data.pages import (
+    LINE,
     SIZES,
     Batch,
     Family,
     draw_cutout,
     draw_face,
     draw_snippet,
+    has_all,
     installed,
     pad,
     page_layout,
@@ -35,6 +37,7 @@ DEGRADED = 0.8  # how strongly their degraded strips are
 _SOURCES = 0.65  # share of the texts that are in the source's language, where both languages are drawn
 _PAIRS = 2  # pairs that are at hand for each strip of a batch
 _TRIES = 20  # texts that are drawn before a strip is given up
+_FILLED = 0.75  # share of the strips whose free lines hold more texts: an empty line teaches little and costs as much
 _WEAKEST = 0.2  # degradation of a degraded strip, at least
 # The family of the model's that a face is drawn in where it is none of them, by its kind.
 _NEAREST = {"serif": "DejaVuSerif", "slab": "DejaVuSerif", "mono": "DejaVuSansMono", "narrow": "DejaVuSansCondensed"}
@@ -130,10 +133,18 @@ class StripDrawer:
             if drawn is None:
                 continue
             family, face = drawn
-            pixels, text = draw_cutout(snippet.text, face, self.layout, rng, degraded, sizes, snippet.tracking)
+            text = snippet.text
+            if not kind and rng.random() < _FILLED:
+                text = "\n".join([text, *self._more(sentence, face, rng)])
+            pixels, text = draw_cutout(text, face, self.layout, rng, degraded, sizes, snippet.tracking)
             if text:
                 return Strip(pixels, text, snippet.kind, self.numbers[family.name], face)
         raise UserError(f"no text can be drawn: the faces or the vocabulary lack the characters of {snippet.text!r}")
+
+    def _more(self, sentence: Callable[[], str], face: str, rng: np.random.Generator) -> list[str]:
+        """Texts for the lines that are free below a text; those that are not are left out in drawing."""
+        texts = [draw_snippet(sentence, rng, self.symbols).text for _ in range(self.layout.height // LINE - 1)]
+        return [text for text in texts if text and self.known.issuperset(text) and has_all(face, text)]
 
 
 def collate_strips(strips: Sequence[Strip], vocabulary: Vocabulary, families: bool) -> Batch:
