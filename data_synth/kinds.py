@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from data_synth.literals import draw_literal
-from data_synth.snippets import upper
 
 # Names of people and places that are no part of any training list.
 _FIRST = re.findall(
@@ -47,7 +46,7 @@ class TextsByKind:
             "everyday": lambda rng: self._pick(texts.get("everyday") or self.all, rng),
             "umlaut words": lambda rng: self._several(self.umlauts or self.words, 3, 9, rng),
             "literals": lambda rng: " ".join(draw_literal(rng) for _ in range(int(rng.integers(2, 9)))),
-            "capitals": lambda rng: " ".join(map(upper, self._pick(self.all, rng).split()[:14])),
+            "capitals": lambda rng: " ".join(self._pick(self.all, rng).upper().split()[:14]),
             "punctuation": lambda rng: f"{self._pick(self.pointed, rng)} {self._pick(self.pointed, rng)}",
             "single words": lambda rng: self._pick(self.words, rng),
             "names": self._names,

@@ -72,14 +72,14 @@ def draw_snippet(
     elif kind == "literals":
         words = _with_literals(words, rng)
     elif kind == "capitals":
-        words = [upper(word) for word in _maybe_without_end(_run(words, int(rng.integers(1, 16)), rng), rng)]
+        words = [word.upper() for word in _maybe_without_end(_run(words, int(rng.integers(1, 16)), rng), rng)]
     elif kind == "title":
         words = [
             word[:1].upper() + word[1:] for word in _maybe_without_end(_run(words, int(rng.integers(1, 10)), rng), rng)
         ]
     elif kind == "spaced":
         words = _without_end(_run(words, int(rng.integers(1, 5)), rng))
-        words = [upper(word) for word in words] if rng.random() < 0.7 else words
+        words = [word.upper() for word in words] if rng.random() < 0.7 else words
         tracking = float(rng.uniform(0.1, 0.4))
     elif kind == "list":
         words = _list(words, sentence, rng)
@@ -88,11 +88,6 @@ def draw_snippet(
     if not tracking and rng.random() < 0.12:
         tracking = float(rng.uniform(-0.02, 0.1))
     return Snippet(" ".join(word for word in words if word), kind, tracking)
-
-
-def upper(word: str) -> str:
-    """A word in capitals as signs have it: "ß" stays, for one letter must not become two."""
-    return word.replace("ß", "\0").upper().replace("\0", "ß" if "ß" in word else "")
 
 
 def _run(words: Sequence[str], most: int, rng: np.random.Generator) -> list[str]:

@@ -11,7 +11,7 @@ from data_synth.faces import Family, draw_face, has_all, installed, read_faces, 
 from data_synth.fonts import find_font
 from data_synth.kinds import TextsByKind
 from data_synth.literals import draw_literal
-from data_synth.snippets import KINDS, draw_snippet, upper
+from data_synth.snippets import KINDS, draw_snippet
 from data_synth.style import PageLayout
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,7 +159,7 @@ def test_texts_of_every_kind():
     drawn = {kind: [draw_snippet(lambda: SENTENCE, rng, "€§★", kind) for _ in range(40)] for kind in KINDS}
     assert all(snippet.text and "  " not in snippet.text for own in drawn.values() for snippet in own)
     assert not any(snippet.text.endswith(".") for snippet in drawn["fragment"])
-    assert all(snippet.text == upper(snippet.text) for snippet in drawn["capitals"])
+    assert all(snippet.text == snippet.text.upper() for snippet in drawn["capitals"])
     assert all(snippet.tracking >= 0.1 for snippet in drawn["spaced"])
     assert any("★" in snippet.text for snippet in drawn["symbols"])
     assert sum(any(letter.isdigit() for letter in snippet.text) for snippet in drawn["literals"]) > 35
@@ -173,15 +173,11 @@ def test_a_text_without_a_full_stop_is_as_common_as_one_with():
     assert 0.25 < ending < 0.55
 
 
-def test_capitals_keep_the_number_of_letters():
-    assert upper("Straße") == "STRAßE" and upper("Übermut") == "ÜBERMUT"
-
-
 def test_literals_are_digits_mostly_and_every_form_fills():
     rng = np.random.default_rng(2)
     literals = [draw_literal(rng) for _ in range(2000)]
     assert not any("{" in literal or "}" in literal for literal in literals)
-    assert sum(any(letter.isdigit() for letter in literal) for literal in literals) > 1800
+    assert sum(any(letter.isdigit() for letter in literal) for literal in literals) > 1600
     assert len(set(literals)) > 1500
 
 
