@@ -33,8 +33,9 @@ EM, LINE, BASELINE, MARGIN = (
 )  # of a strip: pixels per em, rows of a line, row of its baseline, free columns
 SIZES = (7, 200)  # pixels per em on pages
 _USUAL, _RARE = (9, 36), 0.35  # sizes of most text, within those, and the share of text of any other
-_DRAWN = (7, 8, 9, 10, 12, 14, 16, 20, 24, 32, 40)  # sizes that letters are drawn at
+_DRAWN = (7, 8, 10, 12, 14, 16, 20, 24, 32, 40)  # sizes that letters are drawn at
 _SMOOTH_BELOW = 16  # letters smaller than this are drawn at twice the size half the time: not all screens hint
+_FACES = 8192  # faces at a size whose letters are kept: all that a list of 700 can ask for, about some 250 MB
 _POOL = 1 << 20  # values of noise, drawn once
 
 
@@ -93,7 +94,7 @@ def draw_cutout(
     return np.repeat(grey[:, :, None], layout.channels, axis=2), " ".join(words)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=512)
 def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
     try:
         return ImageFont.truetype(str(find_font(name)), size, layout_engine=ImageFont.Layout.BASIC)
@@ -160,7 +161,7 @@ class Glyph:
     advance: float
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=_FACES)
 def _glyphs(font: str, size: int) -> dict[str, Glyph]:
     """The letters of a face at a size that were drawn already: hinting takes longer than all else here."""
     return {}
