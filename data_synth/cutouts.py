@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from data_synth.errors import UserError
 from data_synth.fonts import find_font
 from data_synth.style import PageLayout
 
-Ink = npt.NDArray[np.uint8]
+Ink = npt.NDArray[Any]  # uint8 on pages, float32 on strips: OpenCV says of its arrays only that they hold numbers
 
 EM, LINE, BASELINE, MARGIN = (
     20,
@@ -222,12 +223,13 @@ def _wear_page(ink: Ink, size: int, wear: float, rng: np.random.Generator) -> In
         quality = int(rng.integers(round(75 - 55 * wear), 90))
         contrast = float(rng.uniform(0.35, 1.0))
         _, packed = cv2.imencode(".jpg", 255 - (ink * contrast).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
-        again = 255.0 - cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE)
-        ink = np.clip(again / contrast, 0, 255).astype(np.uint8)
+        again = cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE)
+        assert again is not None
+        ink = np.clip((255.0 - again) / contrast, 0, 255).astype(np.uint8)
     return ink
 
 
-def _bring_to_size(page: Ink, width: int, lines: int, wear: float, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def _bring_to_size(page: Ink, width: int, lines: int, wear: float, rng: np.random.Generator) -> Ink:
     """The lines of a page at the strip's size (lines * 32, width), each turned and slanted as it was misjudged."""
     rows = len(page) // lines
     how = cv2.INTER_AREA if rows > LINE else cv2.INTER_CUBIC
@@ -254,7 +256,7 @@ def _bring_to_size(page: Ink, width: int, lines: int, wear: float, rng: np.rando
     return strip.astype(np.float32)
 
 
-def _wear_strip(ink: npt.NDArray[np.float32], wear: float, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def _wear_strip(ink: Ink, wear: float, rng: np.random.Generator) -> Ink:
     """What separating ink from its background leaves: residue, rules, remains of neighbours, holes, blur."""
     height, width = ink.shape
     chance = rng.random(5)
