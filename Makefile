@@ -6,29 +6,31 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DOCS_READY := $(VENV)/.ready-docs
 
 OUT ?= out
 DATA ?= data/multi30k
-TATOEBA ?= data/tatoeba/en-de.tsv.gz
-CAPTIONS ?= data/captions
 PIP_ARGS ?=
 PYTEST_ARGS ?= -n 2
+# anything: tests also print how much of the code they ran
+COV ?=
+SITE ?= out/site
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench gallery tiny small clean experiment-ssr experiment-modality-gap experiment-skip-links \
-	experiment-textual-regularization experiment-combined experiment-decoding experiment-ablations text-to-image pixels table
+.PHONY: help demo test lint format docs hooks bench gallery tiny small clean experiment-ssr experiment-modality-gap experiment-skip-links \
+	experiment-textual-regularization experiment-combined experiment-decoding experiment-ablations text-to-image paper-tiny pixels table
 
 help:  ## list the targets and the settings
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-33s  %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "Settings: OUT=$(OUT) (demo), DATA=$(DATA) (tiny, small, experiments),"
-	@echo "          TATOEBA=$(TATOEBA) CAPTIONS=$(CAPTIONS) (small),"
 	@echo "          PYTEST_ARGS='$(PYTEST_ARGS)' (test), PYTHON=$(PYTHON),"
+	@echo "          COV=$(COV) (test: 1 prints coverage), SITE=$(SITE) (docs),"
 	@echo "          PIP_ARGS='$(PIP_ARGS)' (what pip install is given besides)"
 
 # Made again only when the dependencies may have changed. Tests and checks share it, so one marker is enough.
-$(READY): setup.cfg pyproject.toml
+$(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.10 or later with the venv module was found; name one: make PYTHON=..." >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (several GB the first time: torch from PyPI brings its GPU libraries along) ..."
@@ -38,8 +40,8 @@ $(READY): setup.cfg pyproject.toml
 demo: $(READY)  ## translate the bundled pictures with the shipped weights into out/demo
 	@$(BIN)/translatotron-v demo --output $(OUT)/demo --force
 
-test: $(READY)  ## run the tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(PYTEST_ARGS)
+test: $(READY)  ## run the tests (COV=1: and print their coverage)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(PYTEST_ARGS) $(if $(COV),--cov --cov-report=term)
 
 lint: $(READY)  ## check style, formatting and types
 	@$(BIN)/ruff check .
@@ -50,6 +52,17 @@ format: $(READY)  ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+$(DOCS_READY): $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --editable '.[docs]'
+	@touch $@
+
+docs: $(DOCS_READY)  ## build the documents and the API pages into out/site; a dead link is an error
+	@$(BIN)/mkdocs build --strict --site-dir $(SITE)
+	@echo "built: $(SITE)/index.html"
+
+hooks: $(READY)  ## let git run the checks before every commit
+	@$(BIN)/pre-commit install
+
 bench: $(READY)  ## measure speed and memory, as ratios (BENCH_ARGS=--quick: does it work?)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
@@ -59,11 +72,8 @@ tiny: $(READY)  ## train the shipped model from DATA, all stages; the same comma
 gallery: $(READY)  ## translate the example pages into docs/gallery.md
 	@$(BIN)/python examples/gallery.py
 
-small: $(READY)  ## train the model of whole pages from DATA, TATOEBA and CAPTIONS (docs/experiments/small.md); the same command resumes
-	@$(BIN)/python train.py text --config configs/small/back.yaml data.folder=$(DATA) 'data.extra=[$(TATOEBA)]'
-	@$(BIN)/python train.py text --config configs/small/back2.yaml data.folder=$(DATA)
-	@$(BIN)/translatotron-v text $(CAPTIONS)/train.en -o $(CAPTIONS)/train.de --weights runs/small/back2 --to de --beams 1 --batch-size 128
-	@$(BIN)/python train.py small --data $(DATA) 'back:data.extra=[$(TATOEBA)]' 'text:data.extra=[$(TATOEBA),$(CAPTIONS)]'
+small: $(READY)  ## train the model of whole pages on the corpora in DATA (docs/data.md); the same command resumes
+	@$(BIN)/python train.py small --data $(DATA)
 	@$(BIN)/translatotron-v export runs/small/translator -o runs/small/export --separator runs/small/separator --force
 
 experiment-ssr: $(READY)  ## does self-review keep the reading that fine-tuning forgets? report in docs/experiments
@@ -79,12 +89,17 @@ experiment-textual-regularization: $(READY)  ## text batches, or merged weights,
 	@$(BIN)/python -m experiments.textual_regularization --data $(DATA)
 
 experiment-combined: $(READY)  ## which of the four help the tiny recipe together
-	@$(BIN)/python -m experiments.combined --data $(DATA)
+	@$(BIN)/python train.py combined --data $(DATA)
+	@for variant in control self text skip all; do \
+		$(BIN)/python evaluate.py texts runs/combined/$$variant --data $(DATA) --mode image,text || exit 1; done
 
 experiment-decoding: $(READY)  ## fewer bits, or pictures in a few passes: what do faster ways of decoding cost?
 	@$(BIN)/python train.py translator --config configs/tiny/parallel.yaml data.folder=$(DATA)
 	@$(BIN)/python train.py translator --config configs/tiny/parallel2.yaml data.folder=$(DATA)
-	@$(BIN)/python -m experiments.decoding --data $(DATA)
+	@for bits in fp32 int8 bf16; do $(BIN)/python evaluate.py checkpoint tiny --data $(DATA) --split val --limit 256 \
+		--precision $$bits --out $(OUT)/decoding/$$bits || exit 1; done
+	@for passes in 0 4 8 12 16; do $(BIN)/python evaluate.py checkpoint runs/tiny/parallel2 --data $(DATA) --split val --limit 256 \
+		--image-steps $$passes --out $(OUT)/decoding/$$passes || exit 1; done
 
 experiment-ablations: $(READY)  ## each part of the tiny model taken away or replaced, against three seeds of the whole (after: make tiny)
 	@$(BIN)/python -m experiments.ablations --data $(DATA)
@@ -92,6 +107,10 @@ experiment-ablations: $(READY)  ## each part of the tiny model taken away or rep
 text-to-image: $(READY)  ## train the text-to-image model of the cascades (docs/experiments/comparison.md); the same command resumes
 	@$(BIN)/python train.py teacher --config configs/small/teacher.yaml data.folder=$(DATA) vocabulary=weights/small start.image_tokenizer=weights/small
 	@$(BIN)/python train.py teacher --config configs/small/text_to_image.yaml data.folder=$(DATA)
+
+paper-tiny: $(READY)  ## train the paper's own graph at a laptop's size, and score it on strips (docs/fidelity.md); the same command resumes
+	@$(BIN)/python train.py paper_tiny --data $(DATA)
+	@$(BIN)/python evaluate.py checkpoint runs/paper_tiny/export --data $(DATA) --limit 200 --cased
 
 pixels: $(READY)  ## train the pixel-level baseline; the same command resumes
 	@$(BIN)/python train.py pixels --config configs/small/pixels.yaml data.folder=$(DATA)

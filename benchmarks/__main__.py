@@ -12,11 +12,12 @@ from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.results import Measure, Settings, read_measures, record, table, write_record
+from benchmarks.results import Measure, Settings, read_measures, record, table
+from translatotron_v.evaluation.report import as_json, write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = {
-    "cpu": ("machine", "generation", "training", "tiny", "growth", "rendering"),
+    "cpu": ("machine", "generation", "training", "tiny", "rendering"),
     "cuda": ("machine", "device"),
 }
 
@@ -24,7 +25,7 @@ NAMES = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 0, 1 where a benchmark failed, 130 where it was interrupted."""
     options = _parse(arguments)
-    settings = Settings(options.quick, options.full, options.device, str(options.plots or ""))
+    settings = Settings(options.quick, options.device)
     names = options.names or NAMES[options.device]
     runner = Runner(settings, options.output)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -48,9 +49,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"which ones: {', '.join(known)} (all); NAME:TEXT takes its cases with TEXT in them",
     )
     parser.add_argument("--quick", action="store_true", help="small sizes: does everything work?")
-    parser.add_argument("--full", action="store_true", help="the uncached way at full length too (an hour)")
     parser.add_argument("--device", choices=tuple(NAMES), default="cpu")
-    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="where plots go, such as docs/images")
     parser.add_argument("--output", type=Path, default=Path("out/bench.json"), metavar="FILE")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name.partition(":")[0] not in NAMES[options.device]]
@@ -103,9 +102,8 @@ class Runner:
             return read_measures(answer.read_text(encoding="utf-8"))
 
     def _write(self) -> None:
-        write_record(
-            self.output, record(self.results, self.settings, time.perf_counter() - self.started, self.failures)
-        )
+        values = record(self.results, self.settings, time.perf_counter() - self.started, self.failures)
+        write_whole(self.output, as_json(values).encode())
 
     def report(self) -> None:
         """The one screen."""

@@ -1,4 +1,4 @@
-"""On a GPU: pictures a second and training pages a second at the paper's size, with the share of the matrix rate (MFU).
+"""On a GPU: pictures a second, and training pages a second with the share of the matrix rate (MFU); the paper's size.
 
 Synchronised wall-clock seconds, bf16, batches of 1, 16 and 64; the first run of each, which compiles and captures, is
 not timed. On a CPU (``--quick`` only) it shows that the code path works.
@@ -7,7 +7,6 @@ not timed. On a CPU (``--quick`` only) it shows that the code path works.
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import counting
 from benchmarks.generation import CHARACTERS, random_pixels, traced
 from benchmarks.models import precision_of, random_translator
 from benchmarks.process import Memory, say
@@ -37,7 +36,6 @@ def _pictures(batch: int, settings: Settings) -> list[Measure]:
     memory = Memory(settings.device)
     size, characters = ("debug", 20) if settings.quick else ("paper", CHARACTERS)
     model, vocabulary = random_translator(size, characters, settings.device)
-    work = counting.generation(model, batch, characters, characters, "bf16")
     pixels = random_pixels(model, batch, settings.device)
     with precision_of(model, "bf16", settings.device) as ready:
         say(f"pictures, batch {batch}")
@@ -48,17 +46,7 @@ def _pictures(batch: int, settings: Settings) -> list[Measure]:
     tokens = best.tokens.numel() / best.seconds["image tokens"]
     details = {"phases": best.seconds, "tokens_per_second": tokens, "peak_gigabytes": memory.above()}
     name = f"pictures, batch {batch}"
-    measures = [
-        Measure(name, batch / best.total, "pictures/s", note=f"{parts} s; {tokens:,.0f} tokens/s", details=details)
-    ]
-    if settings.rates:
-        flops = sum(part.flops for part in work.values())
-        least = counting.bound(work, settings.rates["bandwidth"], settings.rates["bf16"])
-        measures += [
-            Measure(f"{name}: MFU", 100 * flops / best.total / settings.rates["bf16"], "%"),
-            Measure(f"{name}: share of the roofline", 100 * least / best.total, "%"),
-        ]
-    return measures
+    return [Measure(name, batch / best.total, "pictures/s", note=f"{parts} s; {tokens:,.0f} tokens/s", details=details)]
 
 
 def _training(batch: int, settings: Settings) -> list[Measure]:

@@ -1,4 +1,4 @@
-"""One picture at the paper's size, phase by phase, against our own code with the cache off and against the roofline.
+"""One picture at the paper's size, phase by phase, against our own code with the cache off.
 
 512 x 512 pixels, 150 characters of text read, translated and drawn, 1,024 image tokens; random weights.
 
@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks import counting
 from benchmarks.machine import skipped_bf16
 from benchmarks.models import precision_of, random_translator
 from benchmarks.process import Memory, clock, say
@@ -73,7 +73,6 @@ def run(case: str, settings: Settings) -> list[Measure]:
     memory = Memory(settings.device)
     size, characters = ("debug", 20) if settings.quick else ("paper", CHARACTERS)
     model, vocabulary = random_translator(size, characters, settings.device)
-    work = counting.generation(model, batch, characters, characters, precision, passes)
     pixels = random_pixels(model, batch, settings.device)
     say(f"{case}: a picture with caches")
     with precision_of(model, precision, settings.device) as ready:
@@ -82,7 +81,7 @@ def run(case: str, settings: Settings) -> list[Measure]:
     uncached = None
     if kind == "fp32":
         uncached = Uncached(model, vocabulary, trace, settings).total() / batch
-    return _measures(case, batch, kind, trace, work, settings.rates, uncached, peak, in_all)
+    return _measures(case, batch, kind, trace, uncached, (peak, in_all))
 
 
 def random_pixels(model: TranslatotronV, batch: int, device: str) -> Tensor:
@@ -127,7 +126,7 @@ class Uncached:
     """The same pictures with the whole prefix recomputed at each step.
 
     At sampled lengths, given what the cached run wrote so far, each step must write what the cached run wrote next; the
-    time of the steps in between is interpolated. With ``settings.full`` every step is taken.
+    time of the steps in between is interpolated.
     """
 
     def __init__(self, model: TranslatotronV, vocabulary: Vocabulary, trace: Trace, settings: Settings):
@@ -138,8 +137,6 @@ class Uncached:
     def total(self) -> float:
         """Seconds of the whole batch; phases that have no cache take what they took."""
         same = sum(seconds for phase, seconds in self.trace.seconds.items() if phase not in ("text", "image tokens"))
-        if self.settings.full:
-            return same + self._whole()
         return same + self._sampled_text() + self._sampled_image()
 
     def _sampled_text(self) -> float:
@@ -178,70 +175,37 @@ class Uncached:
             seconds.append(now() - started)
             best = scores[:, first:].argmax(-1) + first
             assert torch.equal(best, written[:, length - 1]), f"{what} {length}: another one is written without caches"
-        return counting.integrate(lengths, seconds, last)
-
-    def _whole(self) -> float:
-        now = clock(self.settings.device)
-        say("the whole picture without caches")
-        started = now()
-        text = generate.generate_answer(self.model, self.vocabulary, self.source, "en", cached=False)
-        drawn, mask = self.trace.results["drawing states"]
-        ids, _ = generate.generate_image(self.model.image_decoder, drawn, mask, self.source.memory, cached=False)
-        seconds = now() - started
-        assert text.ids == self.trace.results["text"].ids, "another text is written without caches"
-        assert torch.equal(ids, self.trace.tokens), "another picture is drawn without caches"
-        return seconds
+        return float(np.interp(np.arange(1, last + 1), lengths, seconds).sum())  # straight lines in between
 
 
 def _measures(
-    case: str,
-    batch: int,
-    kind: str,
-    trace: Trace,
-    work: dict[str, counting.Work],
-    rates: dict[str, float],
-    uncached: float | None,
-    peak: float,
-    in_all: float,
+    case: str, batch: int, kind: str, trace: Trace, uncached: float | None, peak: tuple[float, float]
 ) -> list[Measure]:
-    seconds = trace.total / batch
-    tokens = trace.tokens.shape[1]
+    """Rows of the table; ``peak`` is memory above the imports and in all, GB."""
+    tokens, fp32 = trace.tokens.shape[1], kind == "fp32"
     rate = tokens * batch / trace.seconds["image tokens"]
     details: dict[str, Any] = {
         "phases": {phase: taken / batch for phase, taken in trace.seconds.items()},
         "tokens": tokens,
         "tokens_per_second": rate,
-        "peak_gigabytes": in_all,
-        "gigabytes_read": sum(part.bytes for part in work.values()) / 1e9,
-        "gigaflops": sum(part.flops for part in work.values()) / 1e9,
+        "peak_gigabytes": peak[1],
     }
     parts = ", ".join(f"{phase} {taken / batch:.2f}" for phase, taken in trace.seconds.items() if phase != "other")
-    fp32 = kind == "fp32"
-    measures = [
-        Measure(
-            f"{case}: a picture",
-            seconds,
-            "CPU-s",
-            target=TARGETS[batch] if fp32 else None,
-            uncached=uncached,
-            reference=REFERENCE[batch] if fp32 else "",
-            note=f"{parts}; {rate:.0f} tokens/s",
-            details=details,
-        ),
-        Measure(
-            f"{case}: memory above imports",
-            peak,
-            "GB",
-            target=MEMORY_TARGET if fp32 and batch == 1 else None,
-            reference={1: "2.9 in all", 4: "3.4 in all"}[batch] if fp32 else "",
-        ),
-    ]
-    if rates:
-        # Weights in fewer bits may still be multiplied in float32 where that is faster.
-        fastest = max(rates.get(kind, 0.0), rates["fp32"])
-        least = {phase: part.seconds(rates["bandwidth"], fastest) for phase, part in work.items()}
-        share = 100 * sum(least.values()) / trace.total
-        note = ", ".join(f"{phase} {100 * least[phase] / trace.seconds[phase]:.0f} %" for phase in least)
-        details["least_seconds"] = {phase: value / batch for phase, value in least.items()}
-        measures.append(Measure(f"{case}: share of the roofline", share, "%", note=note))
-    return measures
+    picture = Measure(
+        f"{case}: a picture",
+        trace.total / batch,
+        "CPU-s",
+        target=TARGETS[batch] if fp32 else None,
+        uncached=uncached,
+        reference=REFERENCE[batch] if fp32 else "",
+        note=f"{parts}; {rate:.0f} tokens/s",
+        details=details,
+    )
+    memory = Measure(
+        f"{case}: memory above imports",
+        peak[0],
+        "GB",
+        target=MEMORY_TARGET if fp32 and batch == 1 else None,
+        reference={1: "2.9 in all", 4: "3.4 in all"}[batch] if fp32 else "",
+    )
+    return [picture, memory]

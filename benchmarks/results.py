@@ -4,11 +4,11 @@ import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
+from translatotron_v.evaluation import report
+
 HEAD = ("", "measured", "target", "cache off", "ratio", "paper's code")
-WIDTHS = (44, 17, 12, 10, 8, 13)
 
 
 @dataclass(frozen=True)
@@ -17,16 +17,12 @@ class Settings:
 
     Attributes:
         quick: small sizes, to see that everything works; the figures mean nothing.
-        full: run the uncached way at full length instead of at sampled lengths.
         device: "cpu" or "cuda".
-        plots: folder for plots; empty for none.
         rates: what ``machine`` has measured: "bandwidth" in bytes a second, "fp32", "bf16" and "int8" in FLOP a second.
     """
 
     quick: bool = False
-    full: bool = False
     device: str = "cpu"
-    plots: str = ""
     rates: dict[str, float] = field(default_factory=dict)
 
 
@@ -78,15 +74,12 @@ def as_json(measures: Iterable[Measure]) -> list[dict[str, Any]]:
 
 
 def table(results: Mapping[str, Sequence[Measure]], targets: bool = True) -> str:
-    """All measures as text, by benchmark; without ``targets`` nothing is compared (quick runs)."""
-    lines = [_row(HEAD)]
+    """All measures as text, by benchmark, notes below; without ``targets`` nothing is compared (quick runs)."""
+    blocks = []
     for name, measures in results.items():
-        lines.append(name)
-        for measure in measures:
-            lines.append(_row(_cells(measure, targets)))
-            if measure.note:
-                lines.append(f"      {measure.note}")
-    return "\n".join(lines)
+        notes = [f"{measure.what}: {measure.note}" for measure in measures if measure.note]
+        blocks += [name, report.table(HEAD, [_cells(measure, targets) for measure in measures]), report.listed(notes)]
+    return "\n\n".join(block for block in blocks if block)
 
 
 def _cells(measure: Measure, targets: bool) -> tuple[str, ...]:
@@ -95,18 +88,13 @@ def _cells(measure: Measure, targets: bool) -> tuple[str, ...]:
         sign = ">=" if measure.at_least else "<="
         target = f"{sign} {_number(measure.target)} {'ok' if measure.met else 'NO'}"
     return (
-        f"  {measure.what}",
+        measure.what,
         "" if measure.value is None else f"{_number(measure.value)} {measure.unit}",
         target,
         "" if measure.uncached is None else _number(measure.uncached),
         "" if measure.ratio is None else f"{_number(measure.ratio)} x",
         measure.reference if targets else "",
     )
-
-
-def _row(cells: Sequence[str]) -> str:
-    first, *others = (cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=True))
-    return " ".join([first, *others]).rstrip()
 
 
 def _number(value: float) -> str:
@@ -130,22 +118,8 @@ def record(
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "processor": _processor(),
+        "processor": platform.processor(),
         "wall_seconds": round(seconds, 1),
         "results": {name: as_json(measures) for name, measures in results.items()},
         "failures": dict(failures),
     }
-
-
-def write_record(path: Path, values: Mapping[str, Any]) -> None:
-    """Write JSON; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

@@ -9,10 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from benchmarks.models import ROOT
 from benchmarks.process import clock, say, seconds_of
@@ -20,23 +17,21 @@ from benchmarks.results import Measure, Settings
 from benchmarks.steps import build_stage, grammar_texts, one_step, trainer_of
 from data_synth.render import render_page
 from translatotron_v.config import Config, load_config
-from translatotron_v.data.pages import page_layout, page_style, to_pixels
+from translatotron_v.data.pages import page_layout, page_style
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.inference.files import plan_jobs, translate_jobs
-from translatotron_v.inference.generate import Generated, generate
 from translatotron_v.inference.pictures import save_picture
 from translatotron_v.inference.pipeline import Translator
 from translatotron_v.shipped import find_weights
 from translatotron_v.training.memory import keep_freed_memory
 
-CASES = ("one picture", "folder", "cache", "waiting for data")
+CASES = ("one picture", "folder", "waiting for data")
 PICTURE_TARGET = 0.3  # CPU-s, one warm picture
 FIRST_TARGET = 2.0  # CPU-s from loading to the first picture, after the imports
 FOLDER_TARGET = 80.0  # % of the best throughput
 WAITING_TARGET = 3.0  # % of the time of training
 BATCHES = (1, 8, 16, 32, 64)
 FOLDER_BATCH = 8  # the command line's own
-CACHE_BATCHES = (1, 8)
 LOOP_STEPS = 10
 LOOPS = ("reader", "teacher", "translator", "tokenizer")  # stages that render
 
@@ -52,7 +47,6 @@ def run(case: str, settings: Settings) -> list[Measure]:
     return {
         "one picture": _one_picture,
         "folder": _folder,
-        "cache": _cache,
         "waiting for data": _waiting,
     }[case](settings)
 
@@ -133,28 +127,6 @@ def _folder(settings: Settings) -> list[Measure]:
             f"folder, share of the best (batch {best})", 100 * rate / rates[best], "%", FOLDER_TARGET, at_least=True
         ),
     ]
-
-
-def _cache(settings: Settings) -> list[Measure]:
-    loaded = Translator.from_pretrained("tiny", device="cpu", threads=1).loaded
-    measures = []
-    for batch in CACHE_BATCHES[:1] if settings.quick else CACHE_BATCHES:
-        say(f"cache: batch {batch}")
-        pixels = to_pixels(np.stack([np.asarray(picture)[..., None] for picture in rendered(batch)]))
-        answers: dict[bool, Generated] = {}
-
-        def seconds(cached: bool, repeats: int, pixels: Tensor = pixels, answers: dict = answers) -> float:
-            def decode() -> None:
-                answers[cached] = generate(loaded.model, loaded.vocabulary, pixels, cached=cached)
-
-            return seconds_of(decode, repeats=repeats) / len(pixels)
-
-        seconds(True, 1)
-        cached, uncached = seconds(True, 3), seconds(False, 1)
-        assert answers[True].texts == answers[False].texts, "another text is written without caches"
-        assert torch.equal(answers[True].image_ids, answers[False].image_ids), "another picture is drawn without caches"
-        measures.append(Measure(f"batch {batch}: a picture", cached, "CPU-s", uncached=uncached))
-    return measures
 
 
 def _waiting(settings: Settings) -> list[Measure]:

@@ -122,6 +122,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m data_synth") 
     except KeyboardInterrupt:
         print("\ninterrupted; the same command continues with the shards that are missing", file=sys.stderr)
         return 130
+    except OSError as error:
+        print(f"error: {error.filename or 'standard output'}: {error.strerror or error}", file=sys.stderr)
+        return 1
     print(_report(summary, options, time.monotonic() - started))
     return 0
 

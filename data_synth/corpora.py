@@ -9,6 +9,8 @@ from pathlib import Path
 from data_synth import iwslt
 from data_synth.errors import UserError
 
+PUBLIC_TEXTS = "public-texts"  # the name of the corpus that comes with the program
+
 
 @dataclass(frozen=True)
 class TextPair:
@@ -24,14 +26,17 @@ def read_pairs(path: str | Path, source_language: str, target_language: str, spl
     Args:
         path: a folder holding `<split>.<language>`, or a prefix such as `data/train` (then `split` is ignored); a
             `.tsv` file "source TAB target" (a name such as `en-de.tsv` tells the order of its columns); each possibly
-            gzipped; or an IWSLT release, as the downloaded archive or as a folder.
+            gzipped; or an IWSLT release, as the downloaded archive or as a folder; or `PUBLIC_TEXTS`, whatever `split`.
         source_language: file ending of the source side, for example "de".
         target_language: file ending of the target side.
         split: "train", "validation", "test", or whatever a folder's files are called.
 
     Raises:
-        UserError: a missing file, unequal line counts, text that is not UTF-8, or a TSV line without a tab.
+        UserError: a missing file, unequal line counts, text that is not UTF-8, a TSV line without a tab, or languages
+            that `PUBLIC_TEXTS` does not have.
     """
+    if str(path) == PUBLIC_TEXTS:
+        return public_texts(source_language, target_language)
     path = Path(path).expanduser()
     if path.is_file() and path.name.endswith((".tsv", ".tsv.gz")):
         return _read_tsv(path, source_language, target_language)
@@ -72,6 +77,17 @@ def read_texts(path: str | Path) -> list[str]:
     if not files:
         raise UserError(f"no text at {path}: expected a text, .tsv or .xml file, {path.name}.LANGUAGE, or a folder")
     return [text for file in files for text in _texts_of(file)]
+
+
+def public_texts(source_language: str, target_language: str) -> list[TextPair]:
+    """The texts that come with the program: signs, menus, tickets, forms, labels, interfaces, letters; to train on.
+
+    Raises:
+        UserError: they are in German and English only.
+    """
+    if {source_language, target_language} != {"de", "en"}:
+        raise UserError(f"{PUBLIC_TEXTS} is in de and en, not in {source_language} and {target_language}")
+    return _read_tsv(Path(__file__).parent / "texts" / "public-texts.de-en.tsv", source_language, target_language)
 
 
 _LANGUAGE_FILE = re.compile(r"\.[a-z]{2,3}(?:\.gz)?$")

@@ -62,7 +62,7 @@ def draw_cutout(
     font: str,
     layout: PageLayout,
     rng: np.random.Generator,
-    wear: float = 0.0,
+    degraded: float = 0.0,
     sizes: tuple[int, int] = SIZES,
     tracking: float = 0.0,
 ) -> tuple[Pixels, str]:
@@ -74,23 +74,23 @@ def draw_cutout(
         font: as of ``find_font``; it must have the text's characters (``covered``).
         layout: size of the strip, lines of 32 rows.
         rng: draws everything else.
-        wear: 0: as a good page is cut out; up to 1: the more, the worse the page.
+        degraded: 0: as a good page is cut out; up to 1: the more, the worse the page.
         sizes: smallest and largest size on the page, pixels per em.
         tracking: space between letters beyond the font's own, ems.
     """
     smooth = float(rng.random()) < 0.5
-    setting = _setting(font, rng, wear, sizes, tracking, smooth)
+    setting = _setting(font, rng, degraded, sizes, tracking, smooth)
     lines = layout.height // LINE
     page, words = _set(text.replace("\n", " \n ").split(" "), font, layout, lines, setting, rng)
-    if wear:
-        page = _wear_page(page, setting.size, wear, rng)
-    strip = _bring_to_size(page, layout.width, lines, wear, rng)
+    if degraded:
+        page = _degrade_page(page, setting.size, degraded, rng)
+    strip = _bring_to_size(page, layout.width, lines, degraded, rng)
     ink = np.zeros((layout.height, layout.width), dtype=np.float32)
     ink[: lines * LINE] = strip
-    if wear:
-        ink = _wear_strip(ink, wear, rng)
-    ink *= np.float32(rng.uniform(0.9 - 0.3 * wear, 1.08 + 0.25 * wear))
-    ink += _noise(rng, ink.shape) * np.float32(rng.uniform(0, 2 + 20 * wear))
+    if degraded:
+        ink = _degrade_strip(ink, degraded, rng)
+    ink *= np.float32(rng.uniform(0.9 - 0.3 * degraded, 1.08 + 0.25 * degraded))
+    ink += _noise(rng, ink.shape) * np.float32(rng.uniform(0, 2 + 20 * degraded))
     grey = (255 - np.clip(ink, 0, 255)).astype(np.uint8)
     return np.repeat(grey[:, :, None], layout.channels, axis=2), " ".join(words)
 
@@ -104,7 +104,7 @@ def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
 
 
 def _setting(
-    font: str, rng: np.random.Generator, wear: float, sizes: tuple[int, int], tracking: float, smooth: bool
+    font: str, rng: np.random.Generator, degraded: float, sizes: tuple[int, int], tracking: float, smooth: bool
 ) -> Typesetting:
     usual = (max(sizes[0], _USUAL[0]), min(sizes[1], _USUAL[1]))
     smallest, largest = usual if rng.random() > _RARE and usual[0] <= usual[1] else sizes
@@ -112,7 +112,7 @@ def _setting(
     drawn = min(_DRAWN, key=lambda candidate: abs(candidate - size))
     if smooth and drawn < _SMOOTH_BELOW:
         drawn *= 2
-    misjudged = 1 + np.clip(rng.standard_normal(), -2.5, 2.5) * (0.03 + 0.04 * wear)
+    misjudged = 1 + np.clip(rng.standard_normal(), -2.5, 2.5) * (0.03 + 0.04 * degraded)
     rows = max(round(drawn * LINE / (EM * misjudged)), 8)
     space = _advance(font, " ") * drawn
     gap = max(space * rng.uniform(0.85, 1.4), 0.21 * drawn) + 2.2 * tracking * drawn
@@ -201,7 +201,7 @@ def _paste(line: Ink, glyph: Glyph, pen: int, base: int) -> None:
         np.maximum(target, glyph.ink[above : above + target.shape[0], before : before + target.shape[1]], out=target)
 
 
-def _wear_page(ink: Ink, size: int, wear: float, rng: np.random.Generator) -> Ink:
+def _degrade_page(ink: Ink, size: int, degraded: float, rng: np.random.Generator) -> Ink:
     """What pages do to letters, in the order in which it happens: weight, outline, shadow, blur, JPEG."""
     chance = rng.random(5)
     if chance[0] < 0.3:
@@ -218,9 +218,9 @@ def _wear_page(ink: Ink, size: int, wear: float, rng: np.random.Generator) -> In
         shift[reach:, reach:] = ink[:-reach, :-reach]
         ink = np.maximum(ink, (shift * rng.uniform(0.2, 0.55)).astype(np.uint8))
     if chance[2] < 0.4:
-        ink = cv2.GaussianBlur(ink, (0, 0), size * float(rng.uniform(0.02, 0.065)) * (0.5 + 0.5 * wear))
+        ink = cv2.GaussianBlur(ink, (0, 0), size * float(rng.uniform(0.02, 0.065)) * (0.5 + 0.5 * degraded))
     if chance[3] < 0.35:
-        quality = int(rng.integers(round(75 - 55 * wear), 90))
+        quality = int(rng.integers(round(75 - 55 * degraded), 90))
         contrast = float(rng.uniform(0.35, 1.0))
         _, packed = cv2.imencode(".jpg", 255 - (ink * contrast).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
         again = cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE)
@@ -229,19 +229,22 @@ def _wear_page(ink: Ink, size: int, wear: float, rng: np.random.Generator) -> In
     return ink
 
 
-def _bring_to_size(page: Ink, width: int, lines: int, wear: float, rng: np.random.Generator) -> Ink:
+def _bring_to_size(page: Ink, width: int, lines: int, degraded: float, rng: np.random.Generator) -> Ink:
     """The lines of a page at the strip's size (lines * 32, width), each turned and slanted as it was misjudged."""
     rows = len(page) // lines
     how = cv2.INTER_AREA if rows > LINE else cv2.INTER_CUBIC
-    turned = wear > 0 and rng.random() < 0.45
+    turned = degraded > 0 and rng.random() < 0.45
     strip = np.empty((lines * LINE, width), dtype=np.uint8)
     for index in range(lines):
         line = page[index * rows : (index + 1) * rows]
         line = line if rows == LINE else cv2.resize(line, (width, LINE), interpolation=how)
         strip[index * LINE : (index + 1) * LINE] = line
     if turned:
-        slant, turn = rng.uniform(-0.18, 0.18) * wear, math.tan(math.radians(float(rng.uniform(-0.45, 0.45)) * wear))
-        narrow, bend = rng.uniform(-0.04, 0.04) * wear, rng.uniform(-1e-4, 1e-4) * wear
+        slant, turn = (
+            rng.uniform(-0.18, 0.18) * degraded,
+            math.tan(math.radians(float(rng.uniform(-0.45, 0.45)) * degraded)),
+        )
+        narrow, bend = rng.uniform(-0.04, 0.04) * degraded, rng.uniform(-1e-4, 1e-4) * degraded
         middle = width / 2
         for index in range(lines):
             matrix = np.array(
@@ -256,7 +259,7 @@ def _bring_to_size(page: Ink, width: int, lines: int, wear: float, rng: np.rando
     return strip.astype(np.float32)
 
 
-def _wear_strip(ink: Ink, wear: float, rng: np.random.Generator) -> Ink:
+def _degrade_strip(ink: Ink, degraded: float, rng: np.random.Generator) -> Ink:
     """What separating ink from its background leaves: residue, rules, remains of neighbours, holes, blur."""
     height, width = ink.shape
     chance = rng.random(5)
@@ -266,7 +269,7 @@ def _wear_strip(ink: Ink, wear: float, rng: np.random.Generator) -> Ink:
             (width, height),
             interpolation=cv2.INTER_CUBIC,
         )
-        ink = np.maximum(ink, (field - 0.55) * np.float32(rng.uniform(60, 240) * wear))
+        ink = np.maximum(ink, (field - 0.55) * np.float32(rng.uniform(60, 240) * degraded))
     if chance[1] < 0.12:  # an underline, a rule, the edge of a box
         row = int(rng.integers(height))
         left, right = sorted(int(edge) for edge in rng.integers(0, width, 2))
@@ -282,7 +285,7 @@ def _wear_strip(ink: Ink, wear: float, rng: np.random.Generator) -> Ink:
         field = cv2.resize(rng.random((height // 4, width // 4), dtype=np.float32), (width, height))
         ink = ink * np.clip((field - rng.uniform(0.05, 0.2)) * 6, 0, 1)
     if chance[4] < 0.5:
-        ink = cv2.GaussianBlur(ink, (0, 0), 0.3 + float(rng.uniform(0, 0.8)) * wear)
+        ink = cv2.GaussianBlur(ink, (0, 0), 0.3 + float(rng.uniform(0, 0.8)) * degraded)
     return ink
 
 

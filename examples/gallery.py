@@ -8,8 +8,9 @@ import datetime
 from pathlib import Path
 
 from translatotron_v.inference.loaded import Translation
-from translatotron_v.inference.pictures import open_picture, save_picture, side_by_side
+from translatotron_v.inference.pictures import open_picture, save_picture
 from translatotron_v.inference.pipeline import Translator
+from translatotron_v.sheets import contact_sheet
 from translatotron_v.shipped import DEFAULT_WEIGHTS
 from translatotron_v.training.checkpoint import weights_digest
 
@@ -54,7 +55,7 @@ def main() -> None:
         translation = translator(source)
         picture = Path("images") / "gallery" / f"{name}.jpg"
         (DOCS / picture).parent.mkdir(parents=True, exist_ok=True)
-        save_picture(side_by_side([source, translation.image]), DOCS / picture)
+        save_picture(contact_sheet([[source, translation.image]]), DOCS / picture)
         section = f"![{name}: source and translation]({picture.as_posix()})\n\n{_said(translation)}"
         if name in FAILURES:
             failures.append(f"{section}\n\n{FAILURES[name]}")

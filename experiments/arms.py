@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from tqdm import tqdm
 
-from experiments.report import write_whole
 from translatotron_v.config import Config, config_from_text, to_yaml
 from translatotron_v.errors import UserError
+from translatotron_v.evaluation.reading import progress
+from translatotron_v.evaluation.report import write_whole
 from translatotron_v.training.recipe import Step, is_finished
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,7 +45,7 @@ def varied(step: Step, suffix: str, *settings: str, also: Sequence[Step] = ()) -
         also: arms that are varied with the same suffix: where the arm starts from one of them, it now starts from that
             variant.
     """
-    moved = {other.run: _suffixed(other.run, suffix) for other in (step, *also)}
+    moved = {other.run: other.run.with_name(f"{other.run.name}{suffix}") for other in (step, *also)}
     merged = OmegaConf.merge(OmegaConf.structured(step.config), OmegaConf.from_dotlist(list(settings)))
     config: Config = OmegaConf.to_object(merged)  # type: ignore[assignment]
     return redirected(Step(f"{step.name}{suffix}", step.path, config), moved)
@@ -77,11 +77,6 @@ def curve(run: Path, value: str, kind: str = "training") -> tuple[list[int], lis
     return [entry["step"] for entry in entries], [float(entry[value]) for entry in entries]
 
 
-def loss_curve(run: Path) -> tuple[list[int], list[float]]:
-    """Steps and losses of a run."""
-    return curve(run, "loss")
-
-
 def train(steps: Sequence[Step], jobs: int = 2) -> None:
     """Train arms side by side, each when what it starts from is finished; finished ones are passed over.
 
@@ -97,9 +92,8 @@ def train(steps: Sequence[Step], jobs: int = 2) -> None:
     for step in steps:
         _require_same_settings(step)
     waiting, done, running = list(steps), set[Path](), dict[Path, tuple[Step, subprocess.Popen[bytes]]]()
-    total = sum(step.config.trainer.steps for step in steps)
     try:
-        with progress_bar(total, "training", "step") as bar:
+        with progress(len(steps), "training", unit="arm") as bar:
             while waiting or running:
                 before = len(waiting), len(running)
                 for step in [one for one in waiting if owners[one.run] <= done]:
@@ -116,7 +110,8 @@ def train(steps: Sequence[Step], jobs: int = 2) -> None:
                         del running[step.run]
                         _require_success(step, child.returncode)
                         done.add(step.run)
-                _show(bar, steps, done, [step for step, _ in running.values()])
+                bar.set_postfix_str(", ".join(step.name for step, _ in running.values()) or "-", refresh=False)
+                bar.update(len(done) - bar.n)
                 if running and (len(waiting), len(running)) == before:
                     time.sleep(_POLL_SECONDS)
     except BaseException:
@@ -219,8 +214,10 @@ def _require_same_settings(step: Step) -> None:
 def _require_same_origins(step: Step) -> None:
     """A run that began with weights which have been trained anew since must not pass for this arm either."""
     path = _origins_file(step)
-    if path.is_file() and (stale := _differing(json.loads(path.read_text(encoding="utf-8")), _digests(step))):
-        raise UserError(f"{step.run}: {stale[0]}, where it started from, has changed since: delete {step.run}")
+    old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for origin, digest in _digests(step).items():
+        if old.get(origin, digest) != digest:
+            raise UserError(f"{step.run}: {origin}, where it started from, has changed since: delete {step.run}")
 
 
 def _origins_file(step: Step) -> Path:
@@ -231,10 +228,6 @@ def _digests(step: Step) -> dict[str, str]:
     from translatotron_v.training.checkpoint import resolve, weights_digest
 
     return {str(origin): weights_digest(resolve(origin)) for origin in origins(step.config)}
-
-
-def _differing(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    return [key for key in new if key in old and old[key] != new[key]]
 
 
 def _require_success(step: Step, status: int) -> None:
@@ -248,23 +241,6 @@ def _require_success(step: Step, status: int) -> None:
     last = f": {lines[-1]}" if lines and not lines[-1].startswith("$ ") else ""
     cause = f"was killed by signal {-status}" if status < 0 else "failed"
     raise UserError(f"{step.name}: the training {cause}, see {log}{last}")
-
-
-def _show(bar: tqdm, steps: Sequence[Step], done: set[Path], running: Sequence[Step]) -> None:
-    """Bring the bar to the number of steps done in all arms; what an earlier life has done does not count as speed."""
-    from translatotron_v.training.reporting import read_entries
-
-    count = 0
-    for step in steps:
-        if step.run in done:
-            count += step.config.trainer.steps
-        elif step in running:
-            count += max((entry["step"] for entry in read_entries(step.run)), default=0)
-    if bar.n == 0 and count:
-        bar.initial = count
-    names = ", ".join(step.name for step in running) or "-"
-    bar.set_postfix_str(f"{len(done)} of {len(steps)} arms finished, running: {names}", refresh=False)
-    bar.update(max(0, count - bar.n))
 
 
 def redirected(step: Step, moved: Mapping[Path, Path]) -> Step:
@@ -283,10 +259,6 @@ def redirected(step: Step, moved: Mapping[Path, Path]) -> Step:
     return Step(step.name, step.path, config)
 
 
-def _suffixed(run: Path, suffix: str) -> Path:
-    return run.with_name(f"{run.name}{suffix}")
-
-
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted key -> value of every setting; a corpus is the same however its path is spelled."""
     for item in dataclasses.fields(value):
@@ -297,9 +269,3 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield "data.folder", str(Path(inner).resolve())
         else:
             yield prefix + item.name, inner
-
-
-def progress_bar(total: int, label: str, unit: str, quiet: bool = False) -> tqdm:
-    """A bar with the time that is left; without a terminal a line every half minute."""
-    interval = 0.1 if sys.stderr.isatty() else 30.0
-    return tqdm(total=total, desc=label, unit=unit, disable=quiet, mininterval=interval, dynamic_ncols=True)

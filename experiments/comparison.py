@@ -1,103 +1,115 @@
 """Does one model from picture to picture keep up with cascades of readers, translators and drawers, and is it smaller?
 
 Every system translates the same pages of Multi30k in three looks, by the same code that finds blocks of text and puts
-words back, so that they differ in nothing but reading, translating and drawing. Each (set, system) is a process of its
-own; what is finished is kept in runs/comparison, and the same command goes on after an interruption.
+words back, so that they differ in nothing but reading, translating and drawing.
 """
 
 import argparse
 import math
 import os
-import shlex
-import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experiments import comparison_measurements as taken
-from experiments.arms import ROOT
-from experiments.comparison_page import END_TO_END, MEMORY_SET, SETS, Results, make_page, make_pictures
-from experiments.measurements import cpu_seconds, measure_all
+from experiments.harness import QUICK_PAGES, Experiment, run
+from experiments.scores import figures, page_reader
 from translatotron_v.arguments import SYSTEMS, positive
 from translatotron_v.errors import UserError
-from translatotron_v.training.memory import keep_freed_memory
+from translatotron_v.evaluation.report import Cell, Page, as_png, bar_plot, listed, origin, write_whole
+from translatotron_v.sheets import contact_sheet
+from translatotron_v.training.recipe import Step, summary
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from translatotron_v.config import Config
+
+END_TO_END = SYSTEMS[0]
 MAIN = Path("weights") / "small"
-FOLDER = Path("runs") / "comparison"
-QUICK_FOLDER = Path("out") / "quick" / "comparison"
-QUICK_PAGES = 4
 TARGETS = {"draw": "make text-to-image", "pixels": "make pixels"}  # what trains a system's own model
+SETS: dict[str, dict[str, Any]] = {  # name -> arguments of `evaluation.rendering.Drawing`
+    "clean": {"pages": "mix", "fonts": ["DejaVuSans"], "backgrounds": ["plain"]},
+    "fonts": {"pages": "mix", "backgrounds": ["plain"]},
+    "photo": {"pages": "mix", "backgrounds": ["photo"]},
+}
+LOOKS = {
+    "clean": "DejaVu Sans on plain paper",
+    "fonts": "the seven families of `small` on plain paper",
+    "photo": "the seven families on photographs, all that are bundled",
+}
+BATCH = 8  # pages that are translated together
 RESAMPLES, SEED = 1000, 12345  # of the bootstrap; the seed is sacrebleu's own
+LEVEL, MARK = 0.05, " †"  # of significance
+SHOWN = (END_TO_END, "cascade-reader-draw", "cascade-rapidocr-render", "pixels")  # on the sheet, where measured
+SAMPLES = 3  # pages of each set on the sheet, among the first `_SEARCHED`
+_SEARCHED, _COLUMN, _COLOURS = 50, 200, 128
+_MILLION = 1e6
+
+# Modules, as `models.parameters.module_sizes` names them, that a system goes through from strip to strip.
+_READER = ("image_encoder", "ctc_head", "family_head")
+_TRANSLATION = ("text_encoder", "text_decoder")
+_READS = {"reader": _READER, "tit": _READER, "rapidocr": ()}
+_DRAWS = {"draw": ("teacher", "image_tokenizer"), "render": ()}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write the report; returns the exit status (0 done, 2 bad input, 130 interrupted)."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    options = parse(arguments)
-    os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, here and in every child
-    keep_freed_memory()
-    try:
-        write(options, shlex.join(["python", "-m", "experiments.comparison", *arguments]))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped: what was done is saved; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+@dataclass
+class Results:
+    """What was measured.
+
+    Attributes:
+        sets: set -> system -> what `score` returns.
+        significance: set -> system -> metric ("bleu", "chrf") -> p against the end-to-end model.
+        parameters: system -> at inference, in the order of the tables.
+    """
+
+    sets: dict[str, dict[str, dict[str, Any]]]
+    significance: dict[str, dict[str, dict[str, float]]]
+    parameters: dict[str, int]
+
+    def bleu(self, name: str, system: str) -> float:
+        """BLEU of a system's pictures on a set."""
+        return float(self.sets[name][system]["scores"]["bleu"])
+
+    def behind(self, name: str, system: str) -> float:
+        """How many BLEU the end-to-end model is significantly behind a system on a set; 0 where it is not."""
+        lead = self.bleu(name, system) - self.bleu(name, END_TO_END)
+        return lead if lead > 0 and self.significance[name][system]["bleu"] < LEVEL else 0.0
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The command line."""
-    page = Path("docs") / "experiments" / "comparison.md"
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.comparison",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--data", metavar="FOLDER", help="the corpus (data/multi30k; with --quick: grammar)")
+def more(parser: argparse.ArgumentParser) -> None:
+    """Options of its own."""
     parser.add_argument("--split", default="test_2016_flickr", metavar="NAME", help="of the corpus (%(default)s)")
     parser.add_argument("--limit", type=positive, default=0, metavar="N", help="only the first N pages of a set (all)")
-    parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="processes of one thread each (2)")
     parser.add_argument(
-        "--systems", type=_systems, default=SYSTEMS, metavar="LIST",
+        "--systems", type=system_list, default=SYSTEMS, metavar="LIST",
         help=f"only these, with commas between them; {END_TO_END} is always there (all: {', '.join(SYSTEMS)})",
     )  # fmt: skip
-    parser.add_argument("--report", type=Path, metavar="FILE", help=f"the page; pictures go beside it ({page})")
-    parser.add_argument("--quick", action="store_true", help=f"a few pages; everything goes to {QUICK_FOLDER}")
-    options = parser.parse_args(arguments)
-    options.data = options.data or ("grammar" if options.quick else "data/multi30k")
-    options.report = options.report or (QUICK_FOLDER / page.name if options.quick else page)
-    options.folder = QUICK_FOLDER if options.quick else FOLDER
-    if options.quick:
-        options.limit = min(options.limit or QUICK_PAGES, QUICK_PAGES)
-        if (ROOT / "docs") in (Path.cwd() / options.report).resolve().parents:
-            parser.error("--quick measures nothing: its report cannot go to docs; leave --report out")
-    return options
 
 
-def write(options: argparse.Namespace, command: str) -> None:
-    """Take what has not been measured yet, and write the page and its pictures.
+def system_list(text: str) -> tuple[str, ...]:
+    """Names of systems with commas between them, in the order of `SYSTEMS`, the end-to-end model always among them."""
+    names = [name for part in text.split(",") if (name := part.strip())]
+    for name in names:
+        if name not in SYSTEMS:
+            raise argparse.ArgumentTypeError(f"{name!r} is no system: choose from {', '.join(SYSTEMS)}")
+    return tuple(name for name in SYSTEMS if name in (END_TO_END, *names))
 
-    Raises:
-        UserError: weights or the corpus are missing, or a measurement failed.
-    """
-    from translatotron_v.config import load_config
 
-    if Path.cwd() != ROOT:
-        raise UserError(f"run the experiments from the root of the repository: cd {ROOT}")
-    weights = {system: own_weights(system) for system in options.systems}
-    if options.quick:
-        shutil.rmtree(options.folder, ignore_errors=True)
-    results = measure(options, weights)
-    config = load_config(MAIN / "config.yaml")
-    config.data.folder = options.data
-    results.paper = load_config(Path("configs") / "paper" / "model.yaml")
-    make_pictures(results, config, options)
-    make_page(results, options, command, config).write()
-    print(f"written to {options.report}")
+def body(experiment: Experiment) -> None:
+    """Take what has not been measured yet, and write the page and its pictures."""
+    chosen = experiment.options
+    if experiment.quick:
+        chosen.limit = experiment.limited(chosen.limit or QUICK_PAGES)
+    weights = {system: own_weights(system) for system in chosen.systems}
+    results = measured(experiment, weights)
+    make_page(experiment, results).write()
+    print(f"written to {experiment.page}")
+
+
+# --- measurements -----------------------------------------------------------------------------------------------------
 
 
 def own_weights(system: str) -> Path:
@@ -116,70 +128,54 @@ def own_weights(system: str) -> Path:
     return folder
 
 
-def measure(options: argparse.Namespace, weights: Mapping[str, Path]) -> Results:
-    """All measurements, from their files where nothing has changed.
+def measured(experiment: Experiment, weights: Mapping[str, Path]) -> Results:
+    """All measurements, from their files where nothing has changed; ``weights`` are the systems' own."""
+    chosen = experiment.options
+    pages = (experiment.data, chosen.split, chosen.limit)
+    # the first system alone, so that OCR remembers the references for all others
+    tasks = [
+        ([MAIN, own], f"{name}-{system}", score, system, look, *pages, str(experiment.folder / name))
+        for system, own in weights.items()
+        for name, look in SETS.items()
+    ]
+    values = experiment.measure(tasks[: len(SETS)]) | experiment.measure(tasks[len(SETS) :])
+    found = {name: {system: values[f"{name}-{system}"] for system in weights} for name in SETS}
+    sizes = {system: own_parameters(system, own) for system, own in weights.items()}
+    return Results(found, {name: significance(of_set) for name, of_set in found.items()}, sizes)
+
+
+def score(
+    main: Path, own: Path, system: str, look: Mapping[str, Any], data: str, split: str, limit: int, folder: str
+) -> dict[str, Any]:
+    """Translate a set of pages by a system, and score it; an interrupted run goes on.
 
     Args:
-        options: those of the command line.
-        weights: system -> the run of its own model.
+        main: the end-to-end model's weights.
+        own: those of the system's own model; `main` again where it has none.
+        system: one of `SYSTEMS`.
+        look: of the pages.
+        data, split, limit: the corpus, what of it, and how many of its pairs; 0 takes all.
+        folder: of the set: OCR remembers there what it read; below it, pictures and whole report of each system.
+
+    Returns:
+        What `scores.figures` returns, and "read" on the pictures and "references" page by page, and "notes".
     """
-    from translatotron_v.training.checkpoint import resolve, weights_digest
+    from translatotron_v.evaluation import checkpoint
+    from translatotron_v.evaluation.loading import TranslatorModel
+    from translatotron_v.evaluation.rendering import Drawing
+    from translatotron_v.inference.pipeline import Translator
 
-    keep, pages = options.folder / "measurements", (options.data, options.split, options.limit)
-    folders = {name: options.folder / name for name in SETS}
-    # OCR reads the references first, so that it remembers them for all systems
-    references = measure_all(
-        [
-            (MAIN, f"{name}-references", taken.read_references, look, *pages, str(folders[name]))
-            for name, look in SETS.items()
-        ],
-        keep,
-        options.jobs,
-    )
-    scores = [
-        (
-            [MAIN, own], f"{name}-{system}", taken.score,
-            system, look, *pages, str(folders[name]), str(folders[name] / system),
-        )
-        for name, look in SETS.items()
-        for system, own in weights.items()
-    ]  # fmt: skip
-    memory = [
-        ([MAIN, own], f"memory-{system}", taken.peak_memory, system, SETS[MEMORY_SET], options.data, options.split)
-        for system, own in weights.items()
-    ]
-    values = measure_all([*scores, *memory], keep, options.jobs)
-    found = {name: {system: values[f"{name}-{system}"] for system in weights} for name in SETS}
-    parameters, codebooks, shared = _sizes(weights)
-    return Results(
-        pages={name: references[f"{name}-references"] for name in SETS},
-        sets=found,
-        memory={system: values[f"memory-{system}"] for system in weights},
-        significance={name: significance(of_set) for name, of_set in found.items()},
-        parameters=parameters,
-        codebooks=codebooks,
-        shared=shared,
-        weights={str(path): weights_digest(resolve(path)) for path in dict.fromkeys([MAIN, *weights.values()])},
-        cpu_seconds=cpu_seconds(keep, [*(f"{name}-references" for name in SETS), *values]),
-        training=[trained(own) for own in dict.fromkeys(weights.values()) if own != MAIN],
-    )
-
-
-def trained(run: Path) -> str:
-    """How a run was trained, and the runs that it goes on from: a sentence of steps, cost and what it reached."""
-    from translatotron_v.config import load_config
-    from translatotron_v.training.checkpoint import read_info, resolve
-
-    folder = resolve(run)
-    info, config = read_info(folder), load_config(folder / "config.yaml")
-    scores = ", ".join(f"{name} {value:.4g}" for name, value in info.get("metrics", {}).items())
-    sentence = (
-        f"`{run}`: {info['step']:,} steps of {config.trainer.batch_size} pages, {info.get('cpu_seconds', 0.0):,.0f} "
-        f"CPU-seconds; on `{config.data.validation}` {scores or 'not scored'}"
-    )
-    origins = dict.fromkeys(Path(origin.partition("#")[0]) for origin in config.start.values())
-    before = [trained(origin) for origin in origins if origin.parts[:1] != MAIN.parts[:1] and origin.is_dir()]
-    return "; before it ".join([sentence, *before])
+    other = "" if own == main else own
+    translator = Translator.from_pretrained(main, device="cpu", threads=1, system=system, system_weights=other)
+    model, out = TranslatorModel(translator, main.name), Path(folder) / system
+    model.config.data.folder = data
+    options = checkpoint.Options(split, limit, batch_size=BATCH, lower_case=False, quiet=True, drawing=Drawing(**look))
+    pages = checkpoint.render_split(model.config, split, limit, drawing=options.drawing)
+    report = checkpoint.score_checkpoint(model, pages, page_reader(folder), out, options)
+    report.settings |= origin(f"experiments.comparison, {system}")
+    report.write(out, checkpoint.sheet_pictures(pages, out), checkpoint.TITLES)
+    read, references = ([row[key] for row in report.rows] for key in ("read on the picture", "reference"))
+    return {**figures(report), "read": read, "references": references, "notes": report.notes}
 
 
 def significance(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
@@ -189,7 +185,7 @@ def significance(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, 
         found: system -> "read" and "references", texts page by page.
 
     Returns:
-        System -> metric ("BLEU", "chrF") -> p. It is 1 where two scores are equal: of differences that are all zero
+        System -> metric ("bleu", "chrf") -> p. It is 1 where two scores are equal: of differences that are all zero
         sacrebleu would make its smallest p.
     """
     from sacrebleu.metrics.bleu import BLEU
@@ -200,10 +196,10 @@ def significance(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, 
     if len(systems) == 1:
         return {}
     os.environ["SACREBLEU_SEED"] = str(SEED)  # sacrebleu takes it from nowhere else
-    metrics = {"BLEU": BLEU(force=True), "chrF": CHRF()}  # with case, as the scores are
-    named = [(system, found[system]["read"]) for system in systems]
+    metrics = {"bleu": BLEU(force=True), "chrf": CHRF()}  # with case, as the scores are
+    texts = [(system, found[system]["read"]) for system in systems]
     references = [found[END_TO_END]["references"]]
-    columns: Any = PairedTest(named, metrics, references, test_type="bs", n_samples=RESAMPLES)()[1]
+    columns: Any = PairedTest(texts, metrics, references, test_type="bs", n_samples=RESAMPLES)()[1]
     tested: dict[str, dict[str, float]] = {system: {} for system in systems[1:]}
     for metric, (base, *results) in zip(metrics, list(columns.values())[1:], strict=True):  # the first names systems
         for system, result in zip(tested, results, strict=True):
@@ -211,32 +207,186 @@ def significance(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, 
     return tested
 
 
-def _sizes(weights: Mapping[str, Path]) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
-    """Parameters and codebooks of the systems, and what they share."""
-    from experiments.comparison_parameters import codebook_values, inference_parameters, shared_parameters
+def own_parameters(system: str, own: Path) -> int:
+    """Parameters of a system with the sizes of its own model."""
     from translatotron_v.config import load_config
     from translatotron_v.data.vocabulary import Vocabulary
     from translatotron_v.training.checkpoint import resolve
 
     config, vocabulary = load_config(MAIN / "config.yaml"), Vocabulary.from_file(MAIN / "vocabulary.json")
-    parameters, codebooks = {}, {}
-    for system, own in weights.items():
-        model = load_config(resolve(own) / "config.yaml").model
-        parts = {name: getattr(model, name) for name in ("teacher", "teacher_encoder", "teacher_decoder", "pixels")}
-        sized = replace(config, model=replace(config.model, **parts))
-        parameters[system] = inference_parameters(system, sized, len(vocabulary), vocabulary.character_count)
-        codebooks[system] = codebook_values(system, sized)
-    return parameters, codebooks, shared_parameters(config)
+    model = load_config(resolve(own) / "config.yaml").model
+    parts = {name: getattr(model, name) for name in ("teacher", "teacher_encoder", "teacher_decoder", "pixels")}
+    sized = replace(config, model=replace(config.model, **parts))
+    return inference_parameters(system, sized, len(vocabulary), vocabulary.character_count)
 
 
-def _systems(text: str) -> tuple[str, ...]:
-    """Names of systems with commas between them, in the order of `SYSTEMS`, the end-to-end model always among them."""
-    names = [name for part in text.split(",") if (name := part.strip())]
-    for name in names:
-        if name not in SYSTEMS:
-            raise argparse.ArgumentTypeError(f"{name!r} is no system: choose from {', '.join(SYSTEMS)}")
-    return tuple(name for name in SYSTEMS if name in (END_TO_END, *names))
+def inference_parameters(system: str, config: "Config", pieces: int, characters: int) -> int:
+    """Parameters that a system needs to translate a picture, each counted once.
+
+    What finds lines of text and takes them off their background serves all systems alike and is not counted. Neither is
+    the codebook, which no gradient trains. Those of rapidocr's recognition are its file's bytes divided by four.
+
+    Args:
+        system: one of `SYSTEMS`.
+        config: sizes of all modules.
+        pieces, characters: sizes of the two vocabulary tables.
+    """
+    from translatotron_v.models.parameters import module_sizes
+
+    if system == "pixels":
+        return module_sizes(replace(config, stage="pixels"))[0].parameters
+    if system == END_TO_END:
+        modules = (*_READER, *_TRANSLATION, "character_encoder", "image_decoder", "image_tokenizer")
+    else:
+        _, reads, draws = system.split("-")
+        modules = (*_READS[reads], *_TRANSLATION, *_DRAWS[draws])
+    sizes = {row.name: row.parameters for row in module_sizes(config, pieces, characters)}
+    engine = 0
+    if "-rapidocr-" in system:
+        package = find_spec("rapidocr")
+        folders = package.submodule_search_locations if package else None
+        found = [path for folder in folders or () for path in Path(folder).glob("models/*_rec_*.onnx")]
+        if not found:
+            raise UserError("rapidocr's rec model is not where its package has it: pip install 'rapidocr>=3.9'")
+        engine = found[0].stat().st_size // 4
+    return engine + sum(sizes.get(name, 0) for name in modules)
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+def verdict(results: Results) -> str:
+    """The first sentence of the page: what the paper claims of cascades, from the figures.
+
+    The claim: the end-to-end model matches or beats a cascade in BLEU, with fewer parameters. It matches where it is
+    not behind with p < .05.
+    """
+    own = results.parameters[END_TO_END]
+    cascades = [system for system in results.parameters if system.startswith("cascade-")]
+    lost = {system: {name: results.behind(name, system) for name in results.sets} for system in cascades}
+    matched = [system for system in cascades if not any(lost[system].values())]
+    smaller = [system for system in cascades if own < results.parameters[system]]
+    both = [system for system in matched if system in smaller]
+    count, sets = len(cascades), len(results.sets)
+    size = f"{own / _MILLION:.1f} M parameters"
+    if count and len(both) == count:
+        return (
+            f"Reproduced: with {size}, fewer than any of the {count} cascades, the end-to-end model matches or beats "
+            f"all of them in BLEU of the pictures, on all {sets} sets."
+        )
+    parts = [
+        f"the end-to-end model ({size}) matches or beats {len(matched)} of {count} cascades in BLEU on all {sets} sets"
+    ]
+    if worst := max(((gap, system, name) for system in lost for name, gap in lost[system].items()), default=None):
+        gap, system, name = worst
+        parts.append(f"it is behind {system} by {gap:.1f} on the set {name}" if gap else "it is nowhere behind")
+    fewer, held = (", ".join(names) or "none of them" for names in (smaller, both))
+    word = "Partly" if both else "Not reproduced"
+    return f"{word}: {'; '.join(parts)}; it has fewer parameters than {fewer}. Both hold against {held}."
+
+
+def make_page(experiment: Experiment, results: Results) -> Page:
+    """The whole page, not yet written, and its pictures, which are."""
+    from translatotron_v.config import load_config
+    from translatotron_v.training.checkpoint import resolve
+
+    counted = len(next(iter(results.sets.values()))[END_TO_END]["references"])
+    data = (
+        f"{Path(experiment.data).name} `{experiment.options.split}`, German to English, {counted:,} pages in each set, "
+        f"true case; seed 0 of the pages, {SEED} of the bootstrap"
+    )
+    report = experiment.report("One model against cascades", verdict(results), data)
+    report.text(EXPLAINED)
+    others = [own for own in dict.fromkeys(map(own_weights, results.parameters)) if own != MAIN]
+    if others:
+        steps = [Step(own.name, own, load_config(resolve(own) / "config.yaml", [f"run={own}"])) for own in others]
+        report.text(f"The systems' own models:\n\n```\n{summary(steps)}\n```")
+    for name, found in results.sets.items():
+        report.section(f"Set “{name}”: {LOOKS[name]}")
+        report.table(*set_table(results, name))
+        report.text(" ".join(dict.fromkeys(note for value in found.values() for note in value["notes"])))
+    report.text(COLUMNS)
+    groups = {
+        system.removeprefix("cascade-").replace("-", "\n"): {name: results.bleu(name, system) for name in results.sets}
+        for system in results.parameters
+    }
+    plot = bar_plot(experiment.picture("bleu.png"), groups, "BLEU of the pictures")
+    report.figure(plot, "BLEU of the pictures by system and set")
+    report.section("Samples", f"The first {SAMPLES} pages of each set that have a source and a reference; none picked.")
+    report.figure(samples(experiment, results), "Source, pictures of some systems, reference")
+    discussion = experiment.picture("discussion.md")
+    if discussion.is_file():
+        text = discussion.read_text(encoding="utf-8")
+        report.section("Where the end-to-end model loses, and why", text)
+    signatures = next(iter(results.sets.values()))[END_TO_END]["signatures"]
+    report.section("Signatures", listed(f"{name}: `{signature}`" for name, signature in signatures.items()))
+    return report
+
+
+def set_table(results: Results, name: str) -> tuple[list[str], list[list[Cell]]]:
+    """Header and rows of a set."""
+    header = ["system", "parameters, M", "BLEU", "p", "Structure-BLEU", "one-to-one", "SSIM", "chrF", "p ",
+              "CER to own text, %", "CPU-seconds"]  # fmt: skip
+    rows: list[list[Cell]] = []
+    for system, value in results.sets[name].items():
+        scores, p = value["scores"], results.significance[name].get(system, {})
+        tested = {metric: f"{p[metric]:.3f}{MARK if p[metric] < LEVEL else ''}" for metric in p}
+        structure = [scores.get("structure_bleu"), scores.get("structure_bleu_one_to_one")]
+        alike = f"{scores['ssim']:.3f}" if "ssim" in scores else None
+        error = 100 * scores["own_cer"] if "own_cer" in scores and system != "pixels" else None
+        texts = [scores["bleu"], tested.get("bleu"), *structure, alike, scores["chrf"], tested.get("chrf")]
+        rows.append([system, results.parameters[system] / _MILLION, *texts, error, scores["cpu_seconds"]])
+    best = results.sets[name][END_TO_END]["ceilings"]
+    error = 100 * best["own_cer"] if "own_cer" in best else None
+    rows.append(["OCR ceiling", None, best["bleu"], None, None, None, None, best["chrf"], None, error, None])
+    return header, rows
+
+
+def samples(experiment: Experiment, results: Results) -> Path:
+    """The sheet: source, what some systems made of it, reference."""
+    from translatotron_v.config import load_config
+    from translatotron_v.evaluation.generation import to_image
+    from translatotron_v.evaluation.rendering import Drawing, render_split
+    from translatotron_v.inference.pictures import open_picture
+
+    config, chosen = load_config(MAIN / "config.yaml"), experiment.options
+    config.data.folder = experiment.data
+    shown = [system for system in SHOWN if system in results.parameters]
+    rows: list[list[Image.Image | None]] = []
+    for name, look in SETS.items():
+        searched = min(chosen.limit or _SEARCHED, _SEARCHED)
+        pages = list(enumerate(render_split(config, chosen.split, searched, drawing=Drawing(**look))))
+        whole = [(i, one.source_page, one.reference_page) for i, one in pages]
+        for index, source, target in [one for one in whole if one[1] is not None and one[2] is not None][:SAMPLES]:
+            made = [experiment.folder / name / system / "generated" / f"{index:05d}.png" for system in shown]
+            drawn = [open_picture(path) if path.is_file() else None for path in made]
+            rows.append([to_image(source), *drawn, to_image(target)])
+    path = experiment.picture("samples.png")
+    write_whole(path, as_png(contact_sheet(rows, ["source", *shown, "reference"], _COLUMN), _COLOURS))
+    return path
+
+
+EXPLAINED = """\
+All systems translate the same pages (`--pages mix`: 192 x 640 pixels, one paragraph of 10 to 28 pixels per em, colours
+that stay readable) by the same code that finds blocks, takes ink off its background and puts words back. They differ in
+what lies between.
+
+- **end-to-end**: `small` as it is. It writes the translated text, and draws it in image tokens from the states of that
+  text and of the source picture.
+- **cascade-READER-DRAWER**: the source is read by our CTC reader (*reader*) or by rapidocr's recognition (*rapidocr*),
+  and its text translated by `small` in text mode; or `small` translates image to text in one step (*tit*). Then that
+  text alone is drawn by our text-to-image model (*draw*) or typeset in the nearest font (*render*).
+- **pixels**: a Transformer from pixels to pixels, without text or image tokens (after Tian et al. 2023)."""
+COLUMNS = f"""\
+Parameters are those of the modules that a system goes through from strip to strip, the codebook aside, which no
+gradient trains. Those of rapidocr's recognition are the size of its file divided by four. BLEU and chrF: the pictures,
+read by rapidocr, against the reference texts; it also reads the sources of the rapidocr cascades. Structure-BLEU as the
+paper has it, and with one-to-one matches, where each surplus box counts as wrong. CER: the pictures against the text
+that the system meant to draw, of which pixels has none. CPU-seconds are those of a picture in batches of {BATCH}, of
+one thread beside other measurements. p: paired bootstrap resampling (Koehn 2004) against end-to-end, {RESAMPLES:,}
+resamples, by sacrebleu; †: p < .05. The ceiling is what OCR reads on the
+reference pages themselves."""
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("comparison", __doc__, body, more=more))

@@ -6,9 +6,7 @@ measurement unless settings or weights have changed.
 
 import argparse
 import contextlib
-import datetime
 import os
-import platform
 import shlex
 import shutil
 import signal
@@ -20,19 +18,14 @@ from typing import Any, NoReturn
 
 from experiments import arms, measurements
 from experiments.arms import ROOT
-from experiments.arms import curve as curve
-from experiments.arms import loss_curve as loss_curve
-from experiments.arms import seeded as seeded
-from experiments.arms import varied as varied
-from experiments.report import Report
-from translatotron_v import __version__
 from translatotron_v.arguments import positive
 from translatotron_v.config import Config
 from translatotron_v.errors import UserError
+from translatotron_v.evaluation.report import Page, today, versions
 from translatotron_v.training.memory import keep_freed_memory
 from translatotron_v.training.recipe import Step, find_recipe, load_recipe
 
-EXPERIMENTS = ("ssr", "modality_gap", "skip_links", "textual_regularization", "combined", "ablations")
+EXPERIMENTS = ("ssr", "modality_gap", "skip_links", "textual_regularization", "ablations")
 
 QUICK_FOLDER = Path("out") / "quick"
 QUICK_PAGES, QUICK_SEEDS = 4, 2
@@ -52,28 +45,33 @@ class Stopped(BaseException):
 
 
 def run(
-    name: str, description: str | None, body: Callable[["Experiment"], None], argv: Sequence[str] | None = None
+    name: str,
+    description: str | None,
+    body: Callable[["Experiment"], None],
+    argv: Sequence[str] | None = None,
+    more: Callable[[argparse.ArgumentParser], None] | None = None,
 ) -> int:
     """Everything around an experiment: its options, one line for an error, and stopping in good order.
 
     Args:
-        name: of the experiment: its module, and the recipe in ``configs/``.
+        name: of the experiment: its module, and the recipe in ``configs/`` where it trains arms.
         description: for ``--help``.
         body: trains, measures and writes the report.
         argv: arguments in place of those of the command line.
+        more: adds options of its own: those of an experiment without arms, which measures what `make` has trained.
 
     Returns:
         The exit status: 0 done, 2 bad input or a failed arm, 130 or 143 stopped by a signal.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    choices = options(description or "", name, arguments)
+    chosen = options(description or "", name, arguments, more)
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, here and in every child
     keep_freed_memory()
     previous = {number: signal.signal(number, _stop) for number in _signals()}
     try:
         if Path.cwd() != ROOT:
             raise UserError(f"run the experiments from the root of the repository: cd {ROOT}")
-        body(Experiment(name, choices, arguments))
+        body(Experiment(name, chosen, arguments, trains=more is None))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -86,32 +84,43 @@ def run(
     return 0
 
 
-def options(description: str, name: str, arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options of an experiment: data, jobs, report, seeds, quick, settings."""
+def options(
+    description: str,
+    name: str,
+    arguments: Sequence[str] | None = None,
+    more: Callable[[argparse.ArgumentParser], None] | None = None,
+) -> argparse.Namespace:
+    """The options of an experiment: data, jobs, report and quick; seeds and settings, or those that `more` adds."""
     page = Path("docs") / "experiments" / f"{_dashed(name)}.md"
+    arms_explained = f"""\
+The arms are the steps of configs/{name}/recipe.yaml; each writes runs/{_dashed(name)}/ARM and logs/ARM.log beside it.
+To train something again, delete its folder. A setting key=value is for every arm, ARM:key=value for one.
+"""
     parser = argparse.ArgumentParser(
         prog=f"python -m experiments.{name}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"""\
-The arms are the steps of configs/{name}/recipe.yaml; each writes runs/{_dashed(name)}/ARM and logs/ARM.log beside it.
+{arms_explained if more is None else ""}\
 What is finished is not repeated: give the same command again to go on after an interruption or an error.
-To train or measure something again, delete its folder or its file in runs/{_dashed(name)}/measurements.
+To measure something again, delete its file in runs/{_dashed(name)}/measurements.
 
 examples:
   python -m experiments.{name} --quick                       # the whole way in small, to see that it works
   python -m experiments.{name} --data data/multi30k --jobs 4
-  python -m experiments.{name} trainer.precision=bf16        # a setting for every arm; ARM:key=value for one
 """,
     )
     parser.add_argument("--data", metavar="FOLDER", help="the corpus (data/multi30k; with --quick: grammar)")
-    parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="arms at a time, one thread each (2)")
+    parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="processes of one thread each (2)")
     parser.add_argument("--report", type=Path, metavar="FILE", help=f"the page; pictures go beside it ({page})")
-    parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="seeds of the arms that need them (3)")
     parser.add_argument(
         "--quick", action="store_true", help=f"a few steps and pages; everything goes to {QUICK_FOLDER / name}"
     )
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="settings laid over those of every arm")
+    if more is None:
+        parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="of the arms that need them (3)")
+        parser.add_argument("settings", nargs="*", metavar="key=value", help="settings laid over those of every arm")
+    else:
+        more(parser)
     chosen = parser.parse_intermixed_args(arguments)
     chosen.data = chosen.data or ("grammar" if chosen.quick else "data/multi30k")
     chosen.report = chosen.report or (QUICK_FOLDER / name / page.name if chosen.quick else page)
@@ -125,8 +134,9 @@ class Experiment:
 
     Attributes:
         name: of its module.
-        arms: name -> step of its recipe, with the settings of the command line.
-        folder: the runs of all arms, ``runs/NAME``.
+        options: those of the command line.
+        arms: name -> step of its recipe, with the settings of the command line; none where it trains nothing.
+        folder: the runs of all arms and the measurements, ``runs/NAME``.
         data: the corpus, ``jobs``, ``quick``: as on the command line.
         seeds: 1, 2, ...
 
@@ -134,25 +144,34 @@ class Experiment:
         UserError: there is no such recipe or corpus, or a setting does not fit.
     """
 
-    def __init__(self, name: str, chosen: argparse.Namespace, arguments: Sequence[str] = ()) -> None:
-        self.name, self.data, self.jobs, self.quick = name, str(chosen.data), int(chosen.jobs), bool(chosen.quick)
-        self.page = Path(chosen.report)
-        self.seeds = list(range(1, (min(chosen.seeds, QUICK_SEEDS) if self.quick else chosen.seeds) + 1))
-        settings = [f"data.folder={self.data}", "trainer.threads=1", *(QUICK_SETTINGS if self.quick else ())]
-        _, steps = load_recipe(find_recipe(name), [*settings, *chosen.settings])
-        self.folder = steps[0].run.parent
+    def __init__(
+        self, name: str, chosen: argparse.Namespace, arguments: Sequence[str] = (), trains: bool = True
+    ) -> None:
+        self.name, self.options, self.page = name, chosen, Path(chosen.report)
+        self.data, self.jobs, self.quick = str(chosen.data), int(chosen.jobs), bool(chosen.quick)
+        self.folder = QUICK_FOLDER / name if self.quick else Path("runs") / _dashed(name)
         if self.quick:
-            self.folder = QUICK_FOLDER / name
             shutil.rmtree(self.folder, ignore_errors=True)
+        self.arms: dict[str, Step] = {}
+        self._command = ["python", "-m", f"experiments.{name}", *map(_without_machine, arguments)]
+        self._trained: dict[Path, Step] = {}
+        self._measured: set[str] = set()
+        if trains:
+            self._load_arms()
+
+    def _load_arms(self) -> None:
+        chosen, quick = self.options, self.quick
+        self.seeds = list(range(1, (min(chosen.seeds, QUICK_SEEDS) if quick else chosen.seeds) + 1))
+        settings = [f"data.folder={self.data}", "trainer.threads=1", *(QUICK_SETTINGS if quick else ())]
+        _, steps = load_recipe(find_recipe(self.name), [*settings, *chosen.settings])
+        if quick:
             moved = {step.run: self.folder / step.run.name for step in steps}
             steps = [arms.redirected(step, moved) for step in steps]
             for step in steps:
                 step.config.ssr.cache = str(self.folder / "transcripts")
+        self.folder = steps[0].run.parent
         self.arms = {step.name: step for step in steps}
-        self._data = _data(steps[0].config)
-        self._command = ["python", "-m", f"experiments.{name}", *map(_without_machine, arguments)]
-        self._trained: dict[Path, Step] = {}
-        self._measured: set[str] = set()
+        self._corpus = _corpus(steps[0].config)
 
     def limited(self, count: int) -> int:
         """How many pages or sentences to measure: `count`, or a handful with ``--quick``."""
@@ -164,19 +183,14 @@ class Experiment:
         arms.train(chosen, self.jobs)
         self._trained |= {step.run: step for step in chosen}
 
-    def measure(self, weights: Path | Sequence[Path], key: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What ``function(folder, *arguments)`` returns, from the file of an earlier run if there is one.
+    def measure(self, tasks: Sequence[measurements.Task]) -> dict[str, Any]:
+        """Key -> value of many measurements, several at a time in processes of one thread.
 
         Args:
-            weights: a run or a checkpoint; the function gets the folder of its final weights. Several: one folder each.
-            key: names ``measurements/KEY.json``, which holds until weights or arguments change.
-            function: of a module, not nested, so that another process finds it; returns JSON values.
-            arguments: JSON values or paths.
-        """
-        return self.measure_all([(weights, key, function, *arguments)])[key]
-
-    def measure_all(self, tasks: Sequence[measurements.Task]) -> dict[str, Any]:
-        """Key -> value of many measurements, each as `measure` takes it, several at a time in processes of one thread.
+            tasks: each a tuple (weights, key, function, *arguments). Weights are a run or a checkpoint, or several; the
+                function, of a module, gets the folder of each one's final weights and the arguments (JSON values or
+                paths), and returns JSON values. What it returns is kept as ``measurements/KEY.json`` until weights or
+                arguments change.
 
         Raises:
             UserError: weights are missing, or a process was killed.
@@ -194,29 +208,34 @@ class Experiment:
         """Where a picture of the report belongs, such as ``docs/experiments/ssr/curves.png``."""
         return self.page.with_suffix("") / name
 
-    def report(self, title: str, verdict: str) -> Report:
+    def report(self, title: str, verdict: str, data: str = "") -> Page:
         """The head of the page: verdict, date, data, seeds, versions, cost and command.
 
         Args:
             title: heading.
             verdict: "Reproduced: ...", "Not reproduced: ..." or "Partly: ...".
+            data: what was measured on; the arms' corpus and its splits where it is not given.
         """
-        import torch
-
         seeds = sorted({step.config.trainer.seed for step in self._trained.values()})
         facts = [
-            f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d} (UTC).",
-            f"Data: {self._data}.",
+            f"{today()}.",
+            f"Data: {data or self._corpus}.",
             *([f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}."] if seeds else []),
-            f"{self.cpu_seconds():,.0f} CPU-seconds of training and measuring, one thread for each arm;",
-            f"torch {torch.__version__}, translatotron-v {__version__}, Python {platform.python_version()}.",
+            f"{self.cpu_seconds():,.0f} CPU-seconds of training and measuring, one thread for each process;",
+            f"{versions('torch', 'sacrebleu', 'rapidocr')}.",
         ]
         if self.quick:
             facts.append("**Made with --quick: the figures mean nothing.**")
-        return Report(self.page, title, verdict, facts, shlex.join(self._command))
+        return Page(self.page, title, verdict, facts, shlex.join(self._command))
 
 
-def _data(config: Config) -> str:
+def finish(page: Page) -> None:
+    """Write a page and print it."""
+    page.write()
+    print(page)
+
+
+def _corpus(config: Config) -> str:
     """The corpus, its splits and how many pairs each has; a corpus needs no test split."""
     from translatotron_v.data.pairs import read_split
 

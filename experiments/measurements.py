@@ -12,9 +12,9 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from experiments.arms import progress_bar
-from experiments.report import write_whole
 from translatotron_v.errors import UserError
+from translatotron_v.evaluation.reading import progress
+from translatotron_v.evaluation.report import write_whole
 from translatotron_v.training.memory import keep_freed_memory
 
 Task = tuple[Any, ...]  # (weights, key, function, *arguments), as `harness.Experiment.measure` takes them
@@ -45,7 +45,7 @@ def measure_all(tasks: Sequence[Task], folder: Path, jobs: int = 2) -> dict[str,
             values[key] = kept["value"]
         else:
             missing[key] = identity, (function, *folders, *arguments)
-    with progress_bar(len(tasks), "measuring", "measurement", quiet=not missing) as bar:
+    with progress(len(tasks), "measuring", quiet=not missing, unit="measurement") as bar:
         bar.update(len(values))
         for key, (value, seconds) in _results({key: task for key, (_, task) in missing.items()}, jobs):
             entry = {**missing[key][0], "cpu_seconds": round(seconds, 2), "value": value}

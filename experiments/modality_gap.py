@@ -5,16 +5,17 @@ image mode learns the texts that its text mode writes (by sequence, and by token
 translations for as many steps.
 """
 
-import json
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from experiments.harness import Experiment, run, seeded
-from experiments.report import bar_plot, difference
-from translatotron_v.evaluation.gap_report import GapReport, heat_map
+from experiments.arms import seeded
+from experiments.harness import Experiment, finish, run
+from translatotron_v.evaluation.gap_report import GapReport
+from translatotron_v.evaluation.report import as_png, bar_plot, difference, write_whole
 
 LIMIT = 64  # sentences in every cell of the grid
 FONTS = (
@@ -38,19 +39,14 @@ AGAIN = 2  # a second seed
 CLEAR = 0.5  # BLEU, means over hundreds of sentences: what a difference must exceed to be called one
 
 
-def main() -> int:
-    """Run the experiment from the command line."""
-    return run("modality_gap", __doc__, body)
-
-
 def body(experiment: Experiment) -> None:
     """Train the arms, measure the grid for each and write the report."""
     again = {arm: seeded(experiment.arms[arm], AGAIN) for arm in ("token",)}
     experiment.train([*experiment.arms.values(), *again.values()])
     limit = experiment.limited(LIMIT)
     runs = {arm: experiment.arms[arm].run for arm in ARMS} | {f"{arm}-again": again[arm].run for arm in again}
-    measured = experiment.measure_all([(run, f"{arm}-grid", grid, experiment.data, limit) for arm, run in runs.items()])
-    gaps = {arm: as_report(measured[f"{arm}-grid"]) for arm in runs}
+    measured = experiment.measure([(run, f"{arm}-grid", grid, experiment.data, limit) for arm, run in runs.items()])
+    gaps = {arm: GapReport.of(measured[f"{arm}-grid"]) for arm in runs}
     size = experiment.arms["start"].config.page.font_size
     report = experiment.report("The modality gap, and what self-distillation does to it", verdict(gaps, f"{size} px"))
     start = gaps["start"]
@@ -60,25 +56,12 @@ def body(experiment: Experiment) -> None:
         "of text mode less BLEU of image mode. One seed, and a second one for self-distillation by token."
     )
     report.section("Before")
-    report.figure(picture(experiment, start, "before.png"), "Gap of the start in each cell")
-    report.text(f"Text mode {start.text_bleu:.1f} BLEU. By font and by condition, means over the others:")
-    report.table(
-        ["font", "gap", "BLEU, image mode", "length ratio", "CER of the CTC head"],
-        [
-            [
-                f"{font}{' (held out)' if start.mean('held_out', font=font) else ''}",
-                *(start.mean(what, font=font) for what in ("gap", "bleu", "length_ratio", "cer")),
-            ]
-            for font in start.fonts
-        ],
-    )
-    report.table(
-        ["condition", "gap", "BLEU, image mode", "length ratio", "CER of the CTC head"],
-        [
-            [condition, *(start.mean(what, condition=condition) for what in ("gap", "bleu", "length_ratio", "cer"))]
-            for condition in start.conditions
-        ],
-    )
+    best = max(("sequence", "token"), key=lambda arm: gaps[arm].mean("bleu"))
+    for name, gap in {"before": start, "after": gaps[best]}.items():
+        write_whole(experiment.picture(f"{name}.png"), as_png(gap.heat_map()))
+    report.figure(experiment.picture("before.png"), "Gap of the start in each cell")
+    report.text(f"Text mode {start.text_bleu:.1f} BLEU. Gaps, their means, length ratios and CER of the CTC head:")
+    report.text(start.gaps())
     report.section("After")
     report.text(
         "200 steps each from the start. BLEU, mean over the cells; in brackets the gap to the arm's own text mode. The "
@@ -111,12 +94,9 @@ def body(experiment: Experiment) -> None:
     report.figure(
         bar_plot(experiment.picture("arms.png"), bars, "BLEU", f"{size} px"), f"BLEU of each arm at {size} pixels"
     )
-    best = best_arm(gaps)
-    report.figure(picture(experiment, gaps[best], "after.png"), f"Gap after {ARMS[best]} in each cell")
-    report.section("Set-up")
-    report.text(SET_UP)
-    report.write()
-    print(report)
+    report.figure(experiment.picture("after.png"), f"Gap after {ARMS[best]} in each cell")
+    report.section("Set-up", SET_UP)
+    finish(report)
 
 
 def grid(folder: Path, data: str, limit: int) -> dict[str, Any]:
@@ -125,25 +105,7 @@ def grid(folder: Path, data: str, limit: int) -> dict[str, Any]:
     from translatotron_v.inference.loaded import load_translator
 
     report = measure_gap(load_translator(folder), data=data, limit=limit, fonts=FONTS, quiet=True)
-    return json.loads(report.to_json())
-
-
-def as_report(value: dict[str, Any]) -> GapReport:
-    """The grid of an arm, from its measurement."""
-    return GapReport.from_json(json.dumps(value))
-
-
-def picture(experiment: Experiment, gap: GapReport, name: str) -> Path:
-    """Draw a heat map beside the report."""
-    path = experiment.picture(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    heat_map(gap, path)
-    return path
-
-
-def best_arm(gaps: dict[str, GapReport]) -> str:
-    """The variant of self-distillation with the higher BLEU over all cells."""
-    return max(("sequence", "token"), key=lambda arm: gaps[arm].mean("bleu"))
+    return dataclasses.asdict(report)
 
 
 def columns(condition: str) -> dict[str, Callable[[GapReport], float]]:
@@ -207,4 +169,4 @@ SET_UP = """\
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("modality_gap", __doc__, body))

@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 BATCH = 16  # pages
 
@@ -37,10 +38,7 @@ def reader(folder: Path, data: str, limit: int) -> dict[str, float]:
 
 
 def pictures(folder: Path, data: str, limit: int, readings: str) -> dict[str, float]:
-    """Scores of the pictures that a translator draws of validation captions, read by OCR.
-
-    ``bleu`` and ``bleu_ceiling`` (that of the reference pages), ``text_bleu`` of the model's own text, ``own_cer`` of
-    the pictures against that text, ``ssim``, ``structure_bleu``, ``tokenizer_cer`` (OCR on reconstructed references).
+    """Scores of the pictures that a translator draws of validation captions, read by OCR; see `figures`.
 
     Args:
         folder: of the weights, of the stage translator.
@@ -48,30 +46,54 @@ def pictures(folder: Path, data: str, limit: int, readings: str) -> dict[str, fl
         limit: only the first captions; 0 takes all.
         readings: a folder where OCR remembers what it has read; weights that share it read the references once.
     """
-    from translatotron_v.evaluation import checkpoint
+    from translatotron_v.evaluation.checkpoint import Options, render_split, score_checkpoint
     from translatotron_v.evaluation.loading import TranslatorModel
-    from translatotron_v.evaluation.reading import PageReader
     from translatotron_v.inference.pipeline import Translator
-    from translatotron_v.ocr import make_reader
 
     model = TranslatorModel(Translator.from_pretrained(folder, device="cpu", threads=1), str(folder))
     model.config.data.folder = data
-    options = checkpoint.Options(model.config.data.validation, limit, batch_size=BATCH, quiet=True)
-    pages = checkpoint.render_split(model.config, options.split, limit)
-    reader = PageReader(make_reader, Path(readings), quiet=True)
+    options = Options(model.config.data.validation, limit, batch_size=BATCH, quiet=True)
+    pages = render_split(model.config, options.split, limit)
     with tempfile.TemporaryDirectory() as drawn:
-        report = checkpoint.score_checkpoint(model, pages, reader, Path(drawn), options)
-    best = next(line.ceiling for line in report.lines if (line.what, line.score.name) == (checkpoint.PICTURE, "BLEU"))
-    assert best is not None
-    return {
-        "bleu": report.value(checkpoint.PICTURE, "BLEU"),
-        "bleu_ceiling": best.value,
-        "text_bleu": report.value(checkpoint.TRANSLATION, "BLEU"),
-        "own_cer": report.value(checkpoint.OWN_TEXT, "CER"),
-        "ssim": report.value(checkpoint.PIXELS, "SSIM"),
-        "tokenizer_cer": report.value(checkpoint.TOKENIZER, "CER"),
-        "structure_bleu": report.value(checkpoint.STRUCTURE, "Structure-BLEU"),
+        found = figures(score_checkpoint(model, pages, page_reader(readings), Path(drawn), options))
+    return found["scores"] | {"bleu_ceiling": found["ceilings"]["bleu"]}
+
+
+def figures(report: Any) -> dict[str, Any]:
+    """What a report of `score_checkpoint` says: "scores", "ceilings" and "signatures", each by short names.
+
+    The names: ``bleu`` and ``chrf`` of the pictures, ``text_bleu`` of the model's own text, ``own_cer`` of the pictures
+    against that text, ``structure_bleu``, ``structure_bleu_one_to_one``, ``ssim``, ``tokenizer_cer`` (OCR on
+    reconstructed references) and ``cpu_seconds`` of a picture, where the report has them.
+    """
+    from translatotron_v.evaluation import checkpoint
+
+    wanted = {
+        "bleu": (checkpoint.PICTURE, "BLEU"),
+        "chrf": (checkpoint.PICTURE, "chrF"),
+        "text_bleu": (checkpoint.TRANSLATION, "BLEU"),
+        "own_cer": (checkpoint.OWN_TEXT, "CER"),
+        "structure_bleu": (checkpoint.STRUCTURE, "Structure-BLEU"),
+        "structure_bleu_one_to_one": (checkpoint.STRUCTURE, "Structure-BLEU 1:1"),
+        "ssim": (checkpoint.PIXELS, "SSIM"),
+        "tokenizer_cer": (checkpoint.TOKENIZER, "CER"),
+        "cpu_seconds": (checkpoint.COST, "CPU-seconds"),
     }
+    lines = {(line.what, line.score.name): line for line in report.lines}
+    found = {name: lines[key] for name, key in wanted.items() if key in lines}
+    return {
+        "scores": {name: line.score.value for name, line in found.items()},
+        "ceilings": {name: line.ceiling.value for name, line in found.items() if line.ceiling is not None},
+        "signatures": {name: line.score.signature for name, line in found.items()},
+    }
+
+
+def page_reader(folder: str) -> Any:
+    """OCR that remembers in a folder what it has read."""
+    from translatotron_v.evaluation.reading import PageReader
+    from translatotron_v.ocr import make_reader
+
+    return PageReader(make_reader, Path(folder), quiet=True)
 
 
 def tokens(folder: Path, data: str, limit: int) -> dict[str, float]:

@@ -4,16 +4,15 @@ One image encoder that has just learned to read joins a trained text model, thre
 shallow and a deep block fused, and with the same fusion whose shallow link carries no gradient. Three seeds each.
 """
 
-import itertools
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from experiments import scores
-from experiments.harness import Experiment, loss_curve, run, seeded
-from experiments.report import difference, line_plot, mean_and_spread
+from experiments.arms import curve, seeded
+from experiments.harness import Experiment, finish, run
+from translatotron_v.evaluation.report import Difference, difference, line_plot, mean_and_spread, write_whole
 
 LIMIT, PROBE_PAGES, PROBE_STEPS, GRADIENT_BATCHES = 200, 48, 200, 4
 ARMS = {"none": "no fusion", "fused": "fusion", "detached": "fusion, shallow link detached"}
@@ -25,11 +24,6 @@ MEASURES = {  # name in the report -> (decimals, whether more is better)
     "probe SSIM": (3, True),
     "probe CER": (3, False),
 }
-
-
-def main() -> int:
-    """Run the experiment from the command line."""
-    return run("skip_links", __doc__, body)
 
 
 def body(experiment: Experiment) -> None:
@@ -46,7 +40,7 @@ def body(experiment: Experiment) -> None:
             (step.run, f"{name}-probe", probe, experiment.data, folder, experiment.limited(PROBE_STEPS), pages, seed),
             (step.run, f"{name}-gradients", gradients, experiment.data),
         ]
-    measured = experiment.measure_all(tasks)
+    measured = experiment.measure(tasks)
     values = {arm: [row(measured, f"{arm}-{seed}") for seed in experiment.seeds] for arm in ARMS}
     report = experiment.report("Skip links, live and detached, and what R-Probe sees", verdict(values))
     ceiling = measured[f"none-{experiment.seeds[0]}-probe"]["cer_ceiling"]
@@ -69,53 +63,37 @@ def body(experiment: Experiment) -> None:
             [
                 name,
                 *(
-                    shown(values, name, *pair)
+                    compared(values, name, *pair).shown(digits)
                     for pair in (("fused", "none"), ("detached", "none"), ("detached", "fused"))
                 ),
             ]
-            for name in MEASURES
+            for name, (digits, _) in MEASURES.items()
         ],
     )
-    report.section("Gradients of the shallow blocks")
-    report.text(
-        f"Norm of the gradient of each block after training, over {GRADIENT_BATCHES} batches of validation pages, and "
-        "of what flows through each link."
-    )
     norms = {arm: [measured[f"{arm}-{seed}-gradients"] for seed in experiment.seeds] for arm in ARMS}
-    blocks = sorted({key for found in norms.values() for key in found[0]})
+    report.section("Gradients of the shallow blocks", GRADIENTS)
     report.table(
         ["gradient norm", *ARMS.values()],
         [
-            [
-                block,
-                *(
-                    mean_and_spread([one[block] for one in norms[arm]], 4) if block in norms[arm][0] else ""
-                    for arm in ARMS
-                ),
-            ]
-            for block in blocks
+            [key, *(mean_and_spread([one[key] for one in of], 4) if key in of[0] else "" for of in norms.values())]
+            for key in sorted({key for of in norms.values() for key in of[0]})
         ],
     )
-    report.text(share_of_links(norms["fused"]))
-    report.section("Stability")
     curves = {
-        f"{name}, seed {seed}": loss_curve(arms[arm, seed].run)
+        f"{name}, seed {seed}": curve(arms[arm, seed].run, "loss")
         for arm, name in ARMS.items()
         for seed in experiment.seeds
     }
-    report.figure(
-        line_plot(experiment.picture("losses.png"), curves, "step", "training loss"), "Training loss of all nine runs"
-    )
-    report.text(stability(curves))
+    plot = line_plot(experiment.picture("losses.png"), curves, "step", "training loss")
+    report.figure(plot, "Training loss of all runs")
     report.section("What the probe draws")
     for arm, name in ARMS.items():
         place = experiment.picture(f"probe-{arm}.png")
-        copy_picture(experiment.folder / "probes" / f"{arm}-{experiment.seeds[0]}" / "pages.png", place)
+        drawn = experiment.folder / "probes" / f"{arm}-{experiment.seeds[0]}" / "pages.png"
+        write_whole(place, drawn.read_bytes())
         report.figure(place, f"R-Probe, {name}: pages, each above its reconstruction")
-    report.section("Set-up")
-    report.text(SET_UP)
-    report.write()
-    print(report)
+    report.section("Set-up", SET_UP)
+    finish(report)
 
 
 def row(measured: dict[str, Any], name: str) -> dict[str, float]:
@@ -132,19 +110,21 @@ def probe(weights: Path, data: str, folder: str, steps: int, pages: int, seed: i
     """R-Probe of a checkpoint; its pictures stay in the folder."""
     from translatotron_v.evaluation.r_probe import probe_checkpoint
 
-    return probe_checkpoint(weights, folder=Path(folder), data=data, steps=steps, limit=pages, seed=seed, quiet=True)
+    return probe_checkpoint(weights, Path(folder), data=data, steps=steps, limit=pages, seed=seed, quiet=True).scores
 
 
 def gradients(weights: Path, data: str) -> dict[str, float]:
-    """Gradient norms of each block of the image encoder, and through each link, on validation pages; no dropout."""
+    """Gradient norms of each block of the image encoder, and through each link, on validation pages; no dropout.
+
+    The share of a link in the gradient of its block bounds what detaching it can change.
+    """
     import torch
 
     from translatotron_v.config import load_config
     from translatotron_v.training.build import build_stage
 
     config = load_config(weights / "config.yaml")
-    modules = ("image_encoder", "ctc_head", "text_encoder", "text_decoder")
-    config.start = {name: str(weights) for name in modules}
+    config.start = dict.fromkeys(("image_encoder", "ctc_head", "text_encoder", "text_decoder"), str(weights))
     config.data.folder, config.data.validation_limit = data, GRADIENT_BATCHES * 32
     with tempfile.TemporaryDirectory() as empty:
         config.run = empty
@@ -166,41 +146,15 @@ def gradients(weights: Path, data: str) -> dict[str, float]:
     for batch in stage.validation_batches():
         loss, _ = stage(batch, "main", 0)
         (loss / GRADIENT_BATCHES).backward()
-    norms = {
-        f"block {number}": sum(float(p.grad.square().sum()) for p in block.parameters() if p.grad is not None) ** 0.5
-        for number, block in enumerate(encoder.vit.blocks, start=1)
+    blocks = {f"block {n}": [p.grad for p in block.parameters()] for n, block in enumerate(encoder.vit.blocks, start=1)}
+    blocks |= {f"link of block {n}": [copy.grad for copy in copies] for n, copies in links.items()}
+    return {
+        name: sum(float(grad.square().sum()) for grad in of if grad is not None) ** 0.5 for name, of in blocks.items()
     }
-    for number, copies in links.items():
-        squares = [0.0 if copy.grad is None else float(copy.grad.square().sum()) for copy in copies]
-        norms[f"link of block {number}"] = sum(squares) ** 0.5
-    return norms
 
 
-def share_of_links(norms: list[dict[str, float]]) -> str:
-    """How much of a block's gradient comes through its live link, which bounds what detaching it can change."""
-    shares = {
-        name.removeprefix("link of "): mean_and_spread(
-            [100 * one[name] / one[name.removeprefix("link of ")] for one in norms]
-        )
-        for name in norms[0]
-        if name.startswith("link")
-    }
-    told = ", ".join(f"{share} % of that of {block}" for block, share in shares.items())
-    return (
-        f"With live links, what flows through them has a norm of {told}. The fusion starts at zero and has had few "
-        "steps to grow: detaching changes no more than that share. Longer training, or a fusion that does not start at "
-        "zero, is not covered by this measurement."
-    )
-
-
-def shown(values: dict[str, list[dict[str, float]]], name: str, arm: str, baseline: str) -> str:
-    """A difference of two arms, marked where it lies inside the spread."""
-    delta, inside = compared(values, name, arm, baseline)
-    return f"{delta:+.{MEASURES[name][0]}f}{' (inside the spread)' if inside else ''}"
-
-
-def compared(values: dict[str, list[dict[str, float]]], name: str, arm: str, baseline: str) -> tuple[float, bool]:
-    """Difference of the means of two arms, and whether it lies inside the spread."""
+def compared(values: dict[str, list[dict[str, float]]], name: str, arm: str, baseline: str) -> Difference:
+    """Two arms by one measure."""
     return difference([one[name] for one in values[arm]], [one[name] for one in values[baseline]])
 
 
@@ -232,25 +186,9 @@ def verdict(values: dict[str, list[dict[str, float]]]) -> str:
     return f"Not reproduced: {told}."
 
 
-def stability(curves: dict[str, tuple[list[int], list[float]]]) -> str:
-    """How often the loss of each run went up between two entries of its log, and by how much at most."""
-    rises = {
-        name: [later - earlier for earlier, later in itertools.pairwise(losses) if later > earlier]
-        for name, (_, losses) in curves.items()
-    }
-    most = max(rises, key=lambda name: max(rises[name], default=0.0))
-    counts = "; ".join(f"{name}: {len(found)}" for name, found in rises.items())
-    lost = [name for name, (_, losses) in curves.items() if not losses[-1] < losses[0]]
-    ended = f"Ended above where they began: {', '.join(lost)}." if lost else "Every run ends below where it began."
-    return f"{ended} Rises of the logged loss: {counts}; the largest is {max(rises[most], default=0.0):.2f} ({most})."
-
-
-def copy_picture(source: Path, target: Path) -> None:
-    """Bring a picture of the probe beside the report."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-
-
+GRADIENTS = f"""\
+Norm of the gradient of each block after training, over {GRADIENT_BATCHES} batches of validation pages, and of what
+flows through each link, which bounds what detaching it can change."""
 SET_UP = """\
 - The image encoder is trained from nothing to read (CTC) for 220 steps, once; the text model is that of the shipped
   `tiny`. From there each arm takes 130 steps of 24 pages on the translation and CTC, the image encoder live.
@@ -261,4 +199,4 @@ SET_UP = """\
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("skip_links", __doc__, body))

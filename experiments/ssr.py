@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from experiments import scores
-from experiments.harness import Experiment, run
-from experiments.report import bar_plot
+from experiments.harness import Experiment, finish, run
+from translatotron_v.evaluation.report import bar_plot
 
 LIMIT = 400  # validation captions
 ARMS = {  # name of the arm -> how the report calls it
@@ -24,20 +24,18 @@ ARMS = {  # name of the arm -> how the report calls it
 KEPT, LOST, NOISE = 0.9, 0.5, 1.0  # shares of the start's accuracy; BLEU that another seed may change
 
 
-def main() -> int:
-    """Run the experiment from the command line."""
-    return run("ssr", __doc__, body)
-
-
 def body(experiment: Experiment) -> None:
     """Train the arms, measure them and write the report."""
     experiment.train()
     limit = experiment.limited(LIMIT)
-    measured = experiment.measure_all(
+    measured = experiment.measure(
         [
-            (experiment.arms[arm].run, f"{arm}-{mode}", scores.texts, experiment.data, mode, "", limit)
-            for arm in ARMS
-            for mode in ("ocr", "image")
+            (experiment.arms["start"].run, "floor", accuracy_of_translations, experiment.data, limit),
+            *(
+                (experiment.arms[arm].run, f"{arm}-{mode}", scores.texts, experiment.data, mode, "", limit)
+                for arm in ARMS
+                for mode in ("ocr", "image")
+            ),
         ]
     )
     ocr = {arm: 100 * measured[f"{arm}-ocr"]["ocr_accuracy"] for arm in ARMS}
@@ -58,12 +56,9 @@ def body(experiment: Experiment) -> None:
         ]
         for arm, name in ARMS.items()
     ]
-    floor = 100 * experiment.measure(
-        experiment.arms["start"].run, "floor", accuracy_of_translations, experiment.data, limit
-    )
     report.table(
         ["arm", "OCR accuracy, %", "in the answer, %", "BLEU, image mode"],
-        [*rows, ["the references, taken for transcripts", floor, None, None]],
+        [*rows, ["the references, taken for transcripts", 100 * measured["floor"], None, None]],
         digits=1,
     )
     bars = {name: {"OCR accuracy, %": ocr[arm], "BLEU, image mode": bleu[arm]} for arm, name in ARMS.items()}
@@ -71,10 +66,8 @@ def body(experiment: Experiment) -> None:
         bar_plot(experiment.picture("accuracy.png"), bars, "% and BLEU", "Before and after fine-tuning"),
         "OCR accuracy and BLEU of each arm",
     )
-    report.section("Set-up")
-    report.text(SET_UP)
-    report.write()
-    print(report)
+    report.section("Set-up", SET_UP)
+    finish(report)
 
 
 def accuracy_of_translations(folder: Path, data: str, limit: int) -> float:
@@ -119,4 +112,4 @@ SET_UP = """\
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("ssr", __doc__, body))

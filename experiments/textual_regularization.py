@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from experiments import scores
-from experiments.harness import Experiment, run
-from experiments.report import line_plot
+from experiments.harness import Experiment, finish, run
+from translatotron_v.evaluation.report import line_plot
 
 LIMIT = 160  # validation captions
 LANGUAGES = ("en", "fr", "cs")
@@ -19,11 +19,6 @@ SHARES = {"none": 0, "text_10": 10, "text_25": 25, "text_50": 50}  # arm -> % of
 WEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.7)  # of the text-only start, linear
 TIES_WEIGHTS = (0.5, 1.0)  # of the tuned weights' task vector
 CLEAR = 10.0  # percent points of LF that are more than chance
-
-
-def main() -> int:
-    """Run the experiment from the command line."""
-    return run("textual_regularization", __doc__, body)
 
 
 def body(experiment: Experiment) -> None:
@@ -41,7 +36,7 @@ def body(experiment: Experiment) -> None:
         ([tuned, start], f"{method}-{weight}", merged, experiment.data, method, weight, limit)
         for method, weight in merges
     ]
-    measured = experiment.measure_all(tasks)
+    measured = experiment.measure(tasks)
     image = {arm: measured[f"{arm}-image"] for arm in SHARES}
     report = experiment.report("Text-only batches against the wrong language", verdict(image))
     report.text(
@@ -62,10 +57,8 @@ def body(experiment: Experiment) -> None:
         for name, key in (("LF", "lf"), ("BLEU", "bleu"))
         for language in LANGUAGES
     }
-    report.figure(
-        line_plot(experiment.picture("shares.png"), fidelity, "text-only batches, %", "% and BLEU", "Image mode"),
-        "LF and BLEU by the share of text-only batches",
-    )
+    plot = line_plot(experiment.picture("shares.png"), fidelity, "text-only batches, %", "% and BLEU", "Image mode")
+    report.figure(plot, "LF and BLEU by the share of text-only batches")
     report.section("Merging instead")
     report.text(
         "`translatotron-v merge`: the model tuned without text, joined with the text-only start. Linear: W is the "
@@ -78,23 +71,8 @@ def body(experiment: Experiment) -> None:
         + [row(f"{method} {weight}", measured[f"{method}-{weight}"]) for method, weight in merges],
         digits=1,
     )
-    linear = {
-        f"{name} {language}": (
-            [0.0, *WEIGHTS],
-            [image["none"][language][key], *(measured[f"linear-{weight}"][language][key] for weight in WEIGHTS)],
-        )
-        for name, key in (("LF", "lf"), ("BLEU", "bleu"))
-        for language in LANGUAGES
-    }
-    report.figure(
-        line_plot(experiment.picture("merging.png"), linear, "weight of the text-only start", "% and BLEU", "Linear"),
-        "LF and BLEU by the weight of the text-only start",
-    )
-    report.text(merging_sentence(image, {key: measured[key] for key in (f"{m}-{w}" for m, w in merges)}))
-    report.section("Set-up")
-    report.text(SET_UP)
-    report.write()
-    print(report)
+    report.section("Set-up", SET_UP)
+    finish(report)
 
 
 def merged(tuned: Path, start: Path, data: str, method: str, weight: float, limit: int) -> dict[str, dict[str, float]]:
@@ -147,21 +125,6 @@ def verdict(image: dict[str, dict[str, dict[str, float]]]) -> str:
     return f"Reproduced: text-only batches bring the languages back. {figures}"
 
 
-def merging_sentence(
-    image: dict[str, dict[str, dict[str, float]]], merges: dict[str, dict[str, dict[str, float]]]
-) -> str:
-    """What merging gains in the best case, and what it costs."""
-    best = max(merges, key=lambda key: foreign(merges[key], "bleu"))
-    arm = max(list(SHARES)[1:], key=lambda name: foreign(image[name], "bleu"))
-    by_merging, by_text = merges[best], image[arm]
-    return (
-        f"The best merge by BLEU of French and Czech is {best.replace('-', ', W = ')}: LF {foreign(by_merging):.1f} %, "
-        f"BLEU {foreign(by_merging, 'bleu'):.1f}, German to English {by_merging['en']['bleu']:.1f}. Text-only batches "
-        f"({SHARES[arm]} %): LF {foreign(by_text):.1f} %, BLEU {foreign(by_text, 'bleu'):.1f}, German to English "
-        f"{by_text['en']['bleu']:.1f}."
-    )
-
-
 SET_UP = """\
 - Text mode: 420 steps of 96 sentences, German captions of the training split into all three languages. Its layers are
   those of the shipped `tiny`, which knows German to English; pieces that both vocabularies know keep their embeddings.
@@ -173,4 +136,4 @@ SET_UP = """\
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("textual_regularization", __doc__, body))

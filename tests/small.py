@@ -6,9 +6,11 @@ import torch
 from torch import nn
 
 from data_synth.corpora import TextPair
-from translatotron_v.config import Config, load_config
+from translatotron_v.config import Config, load_config, to_yaml
 from translatotron_v.data import pages
 from translatotron_v.data.vocabulary import Vocabulary
+from translatotron_v.models.translator import TranslatotronV
+from translatotron_v.training.checkpoint import save_checkpoint
 
 # Everything that a batch can hold.
 ALL = frozenset(
@@ -79,6 +81,17 @@ def write_corpus(folder: Path, pairs: list[TextPair] | None = None) -> Path:
     for split, part in (("train", chosen), ("val", chosen[:4])):
         for language, texts in (("de", [p.source for p in part]), ("en", [p.target for p in part])):
             (folder / f"{split}.{language}").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    return folder
+
+
+def save_small(folder: Path, config: Config, model: nn.Module | None = None, leave_out: str = "") -> Path:
+    """A checkpoint of a small translator, of random weights where none is given, perhaps without one of its modules."""
+    vocabulary = small_vocabulary()
+    if model is None:
+        model = enliven(TranslatotronV(config.model, len(vocabulary), vocabulary.character_count))
+    modules = {name: module for name, module in model.named_children() if name != leave_out}
+    files = {"config.yaml": to_yaml(config), "vocabulary.json": vocabulary.to_json()}
+    save_checkpoint(folder, modules, files, {"step": 0})
     return folder
 
 

@@ -172,6 +172,61 @@ def test_json_is_one_object_per_picture(pages: Path, fake, capsys: pytest.Captur
     assert "not a PNG" in records["1.png"]["error"]
 
 
+def test_frames_that_are_lost_are_a_warning(pages: Path, fake, capsys: pytest.CaptureFixture[str]):
+    film = [Image.new("L", (64, 16), 255) for _ in range(3)]
+    film[0].save(pages / "film.tif", save_all=True, append_images=film[1:])
+    arguments = ["translate", str(pages), "-o", str(pages.parent / "out"), "--json"]
+    assert cli.main(arguments) == 0
+    captured = capsys.readouterr()
+    told = f"{pages / 'film.tif'}: only the first of 3 frames or pages is translated"
+    assert captured.err.splitlines() == [f"warning: {told}", f"4 of 4 pictures translated into {pages.parent / 'out'}"]
+    warnings = {Path(record["input"]).name: record["warnings"] for record in map(json.loads, captured.out.splitlines())}
+    assert warnings == {"0.png": [], "1.png": [], "2.png": [], "film.tif": [told]}
+
+
+def test_no_model_is_loaded_for_what_cannot_be_done(pages: Path, monkeypatch, capsys: pytest.CaptureFixture[str]):
+    def load(options: object) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr(cli, "_load", load)
+    Image.new("1", (9500, 9500)).save(pages / "big.png")
+    out = str(pages.parent / "out")
+    assert cli.main(["translate", str(pages / "big.png"), "-o", out]) == 1
+    assert cli.main(["translate", "none.png", "-o", out]) == 1
+    assert cli.main(["translate", str(pages / "0.png"), "-o", str(pages / "1.png" / "out.png")]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["error"] * 3
+    assert "9500 x 9500 pixels are more" in lines[0] and "no such file" in lines[1] and "cannot be written" in lines[2]
+
+
+def test_names_that_are_not_utf_8_are_names(pages: Path, fake, capsys: pytest.CaptureFixture[str]):
+    name = os.fsdecode(b"gru\xdfkarte.png")
+    (pages / "0.png").rename(pages / name)
+    assert cli.main(["translate", str(pages), "-o", str(pages.parent / "out"), "--json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(record["input"]).name for record in records] == ["1.png", "2.png", "gru\\xdfkarte.png"]
+    assert (pages.parent / "out" / name).is_file()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            "model: {tokenizer: {patch: [-1, 4]}}",
+            "model.tokenizer.patch has an entry that must lie in 1..16,384, not -1",
+        ),
+        ("model: {text_encoder: {layers: 1099511627776}}", "model.text_encoder.layers must lie in 0..256"),
+        ("model: {teacher: {layout: .nan}}", "model.teacher.layout: timm has no model 'nan'"),
+        ("model: {image_decoder: {dropout: -.5}}", "model.image_decoder.dropout must lie in [0, 1), not -0.5"),
+    ],
+)
+def test_settings_that_make_no_model_name_their_key(tmp_path: Path, capsys, setting: str, message: str):
+    (tmp_path / "config.yaml").write_text(setting)
+    assert cli.main(["info", str(tmp_path / "config.yaml")]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err and len(captured.err.splitlines()) == 1 and not captured.out
+
+
 def test_low_confidence_is_a_warning(pages: Path, fake: FakeGenerate, capsys: pytest.CaptureFixture[str]):
     fake.text_score = -4.0
     assert cli.main(["translate", str(pages / "0.png"), "-o", str(pages.parent / "out")]) == 0

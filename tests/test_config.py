@@ -1,10 +1,12 @@
 """Settings: what is refused and how, layering of files and overrides, and that a run's settings survive being saved."""
 
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
-from translatotron_v.config import Config, ConfigError, ModelConfig, config_from_text, load_config, to_yaml
+from translatotron_v.config import LOSSES, Config, ConfigError, ModelConfig, config_from_text, load_config, to_yaml
+from translatotron_v.ranges import sections
 
 
 def refusal(*overrides: str, path: Path | None = None) -> str:
@@ -52,15 +54,43 @@ def test_a_value_of_the_wrong_type_names_its_key(setting: str, named: str):
     [
         ("stage=painter", "tokenizer, reader, text, teacher, translator"),
         ("model.canvas.channels=2", "model.canvas.channels"),
-        ("model.canvas.height=0", "model.canvas"),
+        ("model.canvas.height=0", "model.canvas.height must lie in 1..16,384, not 0"),
         ("model.image_encoder.ocr_layer=5", "ocr_layer must be 1 to 4"),
         ("model.image_encoder.patch=[16]", "model.image_encoder.patch"),
         ("model.image_encoder.patch=[16,7]", "16x7 does not divide the canvas 48x256"),
         ("model.tokenizer.patch=[10,4]", "model.tokenizer.patch 10x4"),
         ("model.tokenizer.encoder=cnn", "model.tokenizer.encoder"),
-        ("model.text_decoder.heads=5", "multiple of heads"),
-        ("model.text_decoder.dropout=1.0", "dropout"),
-        ("model.image_decoder.kv_heads=3", "kv_heads"),
+        ("model.text_decoder.heads=5", "model.text_decoder.width 192 must be a multiple of model.text_decoder.heads 5"),
+        ("model.text_decoder.heads=0", "model.text_decoder.heads must lie in 1..256, not 0"),
+        ("model.image_encoder.heads=5", "model.image_encoder.width 192 must be a multiple"),
+        ("model.tokenizer.heads=3", "model.tokenizer.width 128 must be a multiple"),
+        ("model.text_decoder.dropout=1.0", "model.text_decoder.dropout must lie in [0, 1), not 1.0"),
+        ("model.teacher_encoder.dropout=-.5", "model.teacher_encoder.dropout must lie in [0, 1), not -0.5"),
+        ("model.image_decoder.kv_heads=3", "model.image_decoder.heads 4 must be a multiple of"),
+        ("model.text_encoder.feed_forward=-1", "model.text_encoder.feed_forward must lie in 1..16,384, not -1"),
+        (
+            "model.image_encoder.layers=1099511627776",
+            "model.image_encoder.layers must lie in 1..256",
+        ),
+        (
+            "model.image_encoder.patch=[-1,8]",
+            "model.image_encoder.patch has an entry that must lie in 1..",
+        ),
+        ("model.pixels.segment=[]", "model.pixels.segment needs 2 entries, not 0: []"),
+        ("model.discriminator.layers=40", "model.discriminator.layers must lie in 1..8, not 40"),
+        ("page.fonts=[{}]", "page.fonts has an entry that must be of the type str, not {}"),
+        ("page.fonts=[]", "page.fonts needs at least 1 entries"),
+        ("page.source_sizes=[9]", "page.source_sizes needs 0 or 2 entries, not 1: [9]"),
+        ("page.source_sizes=[9,8]", "page.source_sizes: the smallest size comes first"),
+        ('page.fonts=["a\\0b"]', "page.fonts has an entry that must be text without zero bytes"),
+        ("data.validation_limit=0", "data.validation_limit"),
+        ("loss.temperature=0", "loss.temperature must lie in (0, 1,000,000], not 0"),
+        ("trainer.learning_rate=-1", "trainer.learning_rate must lie in 0..1,000,000, not -1"),
+        ("trainer.learning_rate=nan", "trainer.learning_rate must lie in 0..1,000,000, not nan"),
+        ("trainer.clip=inf", "trainer.clip must lie in 0..1,000,000, not inf"),
+        ("trainer.seed=-1", "trainer.seed must lie in 0..4,294,967,295, not -1"),
+        ("trainer.betas=[0.9,1.0]", "trainer.betas has an entry that must lie in [0, 1), not 1.0"),
+        ("trainer.minutes=nan", "trainer.minutes"),
         ("model.image_decoder.fusion=sometimes", "gated, sum, concat, text or image"),
         ("model.character_encoder.layers=0", "model.character_encoder"),
         ("data.spans=1.5", "data.spans"),
@@ -76,9 +106,9 @@ def test_a_value_of_the_wrong_type_names_its_key(setting: str, named: str):
         ("model.image_encoder.fuse=[1,2,1]", "twice: [1, 2, 1]"),
         ("model.image_encoder.detach=[1]", "block 1 is not fused"),
         ("loss.image=-1", "loss.image"),
-        ("loss.masked=1.1", "loss.masked is a share of the pages, at most 1: 1.1"),
-        ("loss.masked=-0.1", "loss.masked must not be negative"),
-        ("model.image_decoder.passes=-1", "passes must not be negative: -1"),
+        ("loss.masked=1.1", "loss.masked must lie in 0..1, not 1.1"),
+        ("loss.masked=-0.1", "loss.masked must lie in 0..1, not -0.1"),
+        ("model.image_decoder.passes=-1", "model.image_decoder.passes must lie in 0..1,000,000,000, not -1"),
         ("loss.self_distillation_from=end", "loss.self_distillation_from must be start or step, not end"),
         ("trainer.steps=0", "trainer.steps"),
         ("trainer.minutes=0", "trainer.minutes"),
@@ -92,6 +122,30 @@ def test_a_value_of_the_wrong_type_names_its_key(setting: str, named: str):
 )
 def test_a_value_that_makes_no_sense_is_refused(setting: str, named: str):
     assert named in refusal(setting)
+
+
+def bounds_of(hint: object) -> bool:
+    """Whether a field's type says what it may be."""
+    parts = [hint, *get_args(hint)]
+    return any(getattr(part, "__metadata__", ()) for part in parts)
+
+
+def test_every_number_has_a_range():
+    """A new setting cannot come without one: no number that is not finite, no size that memory cannot hold."""
+    open_ended = {"model.canvas.channels", "model.image_encoder.fuse", "model.image_encoder.detach"}  # checked by hand
+    for key, section in sections(Config()):
+        for name, hint in get_type_hints(type(section), include_extras=True).items():
+            full = f"{key}.{name}".removeprefix(".")
+            numbers = "int" in repr(hint) or "float" in repr(hint)
+            assert bounds_of(hint) or not numbers or full in open_ended, full
+
+
+@pytest.mark.parametrize("stage", sorted(LOSSES))
+def test_a_stage_with_nothing_to_learn_is_refused(stage: str):
+    zero = [f"loss.{name}=0" for name in LOSSES[stage]]
+    message = refusal(f"stage={stage}", *zero)
+    assert message.startswith(f"loss: nothing to train the stage '{stage}' on") and LOSSES[stage][0] in message
+    load_config(None, [f"stage={stage}", f"loss.{LOSSES[stage][0]}=1", *zero[1:]])
 
 
 def test_settings_that_do_not_go_together_are_refused():

@@ -2,20 +2,32 @@
 
 import configparser
 import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from translatotron_v import cli
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+from data_synth import convert
+from data_synth.formats import FORMATS, Keyed
+from translatotron_v import __version__, cli
 from translatotron_v.config import load_config
+from translatotron_v.data.mixture import load_mixture
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "weights").rglob("*.md")])
 YAML = sorted((ROOT / "configs").rglob("*.yaml"))
 RECIPES = [path for path in YAML if path.name == "recipe.yaml"]
-CONFIGS = [path for path in YAML if path not in RECIPES and path.name not in ("faces.yaml", "mixture.yaml")]
+MIXTURES = [path for path in YAML if path.stem.startswith("mixture")]
+CONFIGS = [path for path in YAML if path not in RECIPES + MIXTURES and path.name != "faces.yaml"]
 
 
 def commands(document: Path) -> list[str]:
@@ -23,6 +35,11 @@ def commands(document: Path) -> list[str]:
     blocks = re.findall(r"```(?:sh|bash|console)\n(.*?)```", document.read_text(encoding="utf-8"), re.S)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     return [command for line in lines if (command := re.sub(r"\s+#.*|^#.*", "", line).strip())]
+
+
+def pyproject() -> dict[str, Any]:
+    """What pyproject.toml says."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def project_files() -> list[Path]:
@@ -52,7 +69,8 @@ def test_scripts_and_configurations_exist(document: Path):
     files = [
         word for word in words if re.fullmatch(r"(configs|examples|experiments|benchmarks)/[\w./-]+|\w+\.py", word)
     ]
-    assert [name for name in files if not (ROOT / name).exists()] == []
+    own = re.findall(r'^ *```\w+ title="([^"]+)"', document.read_text(encoding="utf-8"), re.M)  # that it has you write
+    assert [name for name in files if name not in own and not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -69,6 +87,25 @@ def test_subcommands_and_their_options_exist(document: Path, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_conversions_name_formats_and_options_that_exist(document: Path):
+    for command in commands(document):
+        match = re.search(r"data_synth\.convert (.*)", command)
+        if match is not None:
+            arguments = convert.parser().parse_args(shlex.split(match[1]))
+            assert arguments.format in {*FORMATS, "FORMAT"}
+            assert isinstance(FORMATS.get(arguments.format), Keyed) <= (len(arguments.inputs) == 2)
+
+
+def test_every_corpus_of_the_mixture_is_described():
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    mixture = yaml.safe_load((ROOT / "configs" / "small" / "mixture.yaml").read_text(encoding="utf-8"))
+    paths = [entry["path"] for entry in mixture["corpora"]] + mixture["held_out"]
+    names = {re.sub(r"^broad/|\.[a-z]{2}-en\.tsv\.gz$|\.tsv\.gz$", "", path) for path in paths}
+    named = {name for name in names if not name.startswith(("iwslt17-xml/", "multi30k/", "signs/"))}
+    assert len(named) > 20 and {name for name in named if f"`{name}`" not in page} == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path):
     links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
     assert [link for link in links if "://" not in link and not (document.parent / link).exists()] == []
@@ -77,6 +114,11 @@ def test_links_lead_somewhere(document: Path):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_shipped_configuration_parses(path: Path):
     load_config(path)
+
+
+@pytest.mark.parametrize("path", MIXTURES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_shipped_mixture_parses(path: Path):
+    assert len(load_mixture(path).corpora) > 1
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -98,15 +140,55 @@ def test_no_path_of_any_machine_is_left():
 
 
 def test_the_list_of_packages_is_complete():
-    setup = configparser.ConfigParser()
-    setup.read(ROOT / "setup.cfg", encoding="utf-8")
-    listed = set(setup["options"]["packages"].split())
+    listed = set(pyproject()["tool"]["setuptools"]["packages"])
     found = {
         ".".join(folder.relative_to(ROOT).parts)
         for package in ("translatotron_v", "data_synth")
         for folder in [ROOT / package, *(path.parent for path in (ROOT / package).rglob("*.py"))]
     }
     assert listed == found | {f"translatotron_v.{kind}" for kind in ("weights", "examples", "configs")}
+
+
+def test_setup_cfg_holds_settings_of_tools_alone():
+    """What setup.cfg says of the package is not read once pyproject.toml has a project: it must not stand there."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    assert [name for name in setup.sections() if name == "metadata" or name.startswith("options")] == []
+    assert {"tool:pytest", "coverage:run", "mypy"} <= set(setup.sections())
+
+
+def test_every_python_that_is_promised_is_tested():
+    project = pyproject()["project"]
+    promised = [line.rsplit(" ", 1)[1] for line in project["classifiers"] if re.search(r"Python :: 3\.\d+$", line)]
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == promised
+    assert project["requires-python"] == f">={promised[0]}"
+
+
+def test_the_workflow_and_the_hooks_run_what_make_runs():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    run = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    assert run and {command.split()[1] for command in run if command.startswith("make ")} <= targets
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    assert [repo["repo"] for repo in hooks["repos"]] == ["local"]  # nothing is fetched from elsewhere
+    lint = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for hook in hooks["repos"][0]["hooks"]:
+        tool = hook["entry"].removeprefix(".venv/bin/").removeprefix("python -m ").split()[0]
+        assert tool in ("pytest", "python") or tool in lint, hook["id"]
+
+
+def test_the_citation_is_that_of_the_package_and_of_the_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == __version__ and citation["license"] == pyproject()["project"]["license"]
+    title = re.search(r"^  title\s*= \{(.+)\},$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
+    assert title is not None and citation["preferred-citation"]["title"] == re.sub(r"[{}]", "", title[1])
+
+
+def test_the_navigation_of_the_site_names_what_exists():
+    names = re.findall(r"^ +- ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.M)
+    missing = [name for name in names if not (ROOT / "docs" / name).exists() and not (ROOT / name).exists()]
+    assert len(names) > 15 and missing == []
 
 
 def test_weights_are_small_and_safe():

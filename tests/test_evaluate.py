@@ -22,7 +22,7 @@ from translatotron_v.evaluation.checkpoint import Options, render_split, score_c
 from translatotron_v.evaluation.generation import GeneratedPage, Page, generate_pages
 from translatotron_v.evaluation.pictures import TITLES, PictureFolder, read_texts, score_pictures
 from translatotron_v.evaluation.reading import CACHE_FILE, PageReader
-from translatotron_v.evaluation.report import Report, table, write
+from translatotron_v.evaluation.report import Report
 from translatotron_v.ocr import TextBox, box_from_bounds
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -162,8 +162,9 @@ def test_texts_as_json(tmp_path: Path) -> None:
 def test_reports(folders: tuple[Path, Path], tmp_path: Path) -> None:
     report = score(folders, worst=2)
     opened = [PictureFolder(folder) for folder in folders]
-    paths = write(report, tmp_path / "out", lambda name: [opened[0].find(name), opened[1].open(name)], TITLES)
-    assert [path.name for path in paths] == ["scores.json", "scores.md", "samples.csv", "worst.png"]
+    said = report.write(tmp_path / "out", lambda name: [opened[0].find(name), opened[1].open(name)], TITLES)
+    paths = [tmp_path / "out" / name for name in ("scores.json", "scores.md", "samples.csv", "worst.png")]
+    assert said == f"Written to {tmp_path / 'out'}: scores.json, scores.md, samples.csv, worst.png"
     content = json.loads(paths[0].read_text(encoding="utf-8"))
     assert {"name", "value", "signature", "ceiling", "of", "samples"} == set(content["scores"][0])
     assert content["scores"][0]["value"] == report.lines[0].score.value
@@ -174,7 +175,7 @@ def test_reports(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert "case:lc" in text and "reference: " + HAT in text and f"reference: {MAT}" not in text
     with Image.open(paths[3]) as sheet:
         assert sheet.height > 2 * 48
-    screen = table(report).splitlines()
+    screen = report.screen().splitlines()
     assert len(screen) < 24 and max(map(len, screen)) <= 120
 
 
@@ -274,7 +275,7 @@ def test_a_checkpoint_is_scored_on_every_pair(corpus: Config, tmp_path: Path) ->
     assert report.notes[0].startswith("1 source texts do not fit") and report.notes[1].startswith("1 reference texts")
     pictures = sheet_pictures(render_split(corpus, "test"), tmp_path / "out")
     assert [picture is None for picture in pictures("00003")] == [True, True, False]
-    write(report, tmp_path / "out", pictures, checkpoints.TITLES)
+    report.write(tmp_path / "out", pictures, checkpoints.TITLES)
 
 
 def test_a_blank_source_is_translated_once(corpus: Config, tmp_path: Path) -> None:

@@ -153,6 +153,9 @@ def test_fonts_and_photographs_by_name(config: Config, tmp_path: Path) -> None:
         ({"pages": "mix", "photographs": ("chelsea", "chelsey")}, r"photograph 'chelsey': neither .*\(astronaut, "),
         ({"pages": "mix", "photographs": ("nowhere/chelsea",)}, "photograph 'nowhere/chelsea': neither a folder"),
         ({"photographs": ("chelsea",)}, "photographs: strips have none"),
+        ({"pages": "mix", "backgrounds": ("plain", "grass")}, "background 'grass': choose from plain, gradient, photo"),
+        ({"backgrounds": ("plain",)}, "backgrounds: strips are black on white"),
+        ({"pages": "mix", "photographs": ("chelsea",), "backgrounds": ("plain",)}, "drawn on backgrounds plain"),
     ],
 )
 def test_names_that_do_not_exist(options: dict[str, Any], message: str) -> None:
@@ -342,23 +345,6 @@ def test_backgrounds_by_name(config: Config) -> None:
         assert page.source_page is not None
         edge = np.concatenate([page.source_page[:4].reshape(-1, 3), page.source_page[-4:].reshape(-1, 3)])
         assert (edge == edge[0]).all()  # one colour, from the first row to the last
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"pages": "mix", "backgrounds": ("plain", "grass")}, "background 'grass': choose from plain, gradient, photo"),
-        ({"backgrounds": ("plain",)}, "backgrounds: strips are black on white"),
-        (
-            {"pages": "mix", "photographs": ("chelsea",), "backgrounds": ("plain",)},
-            "none is drawn on backgrounds plain",
-        ),
-    ],
-)
-def test_backgrounds_that_do_not_fit(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError, match=message) as caught:
-        Drawing(**options)
-    assert "\n" not in str(caught.value)
 
 
 def test_backgrounds_on_the_command_line() -> None:

@@ -7,7 +7,6 @@ import math
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ import pytest
 import torch
 
 from data_synth.corpora import TextPair
-from tests.small import PAIRS, enliven, small, small_vocabulary, write_corpus
-from translatotron_v.config import Config, to_yaml
+from tests.small import PAIRS, enliven, save_small, small, small_vocabulary, write_corpus
 from translatotron_v.data.vocabulary import EOS, PAD
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation import answers, texts
@@ -127,7 +125,7 @@ def test_image_answers_leave_a_place_for_pages_that_do_not_exist(
     assert [len(arguments[2].memory) for arguments, _ in told.calls] == [2, 1]
     for arguments, options in told.calls:
         assert arguments[3] == "fr"
-        assert options == {"source_language": "de", "transcribe": False, "beams": 3}
+        assert options == {"source_language": "de", "transcribe": False, "beams": 3, "accepts": None}
 
 
 def test_a_model_trained_by_self_review_transcribes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,15 +271,6 @@ def test_languages_have_lines_of_their_own(loaded: LoadedTranslator, monkeypatch
     assert loaded.config.data.target_language == "en"  # the checkpoint's settings are left alone
 
 
-def save(loaded: LoadedTranslator, folder: Path) -> Path:
-    from translatotron_v.training.checkpoint import save_checkpoint
-
-    config: Config = replace(loaded.config, stage="translator")
-    files = {"config.yaml": to_yaml(config), "vocabulary.json": loaded.vocabulary.to_json()}
-    save_checkpoint(folder, dict(loaded.model.named_children()), files, {"step": 0})
-    return folder
-
-
 def run(*arguments: str | int | Path) -> None:
     parser = argparse.ArgumentParser()
     texts.add_command(parser.add_subparsers())
@@ -291,7 +280,7 @@ def run(*arguments: str | int | Path) -> None:
 
 
 def test_the_command(loaded: LoadedTranslator, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    weights, out = save(loaded, tmp_path / "small"), tmp_path / "out"
+    weights, out = save_small(tmp_path / "small", loaded.config, loaded.model), tmp_path / "out"
     run(weights, "--mode", "image,text,ocr", "--targets", "en,fr", "--limit", 3, "--beams", 2, "--out", out)
     printed = capsys.readouterr().out
     content = json.loads((out / "scores.json").read_text(encoding="utf-8"))

@@ -4,18 +4,16 @@ import json
 import os
 import re
 import signal
-import textwrap
 import time
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from experiments import arms, harness, measurements, report
+from experiments import arms, comparison, harness, measurements, skip_links, ssr
 from translatotron_v.config import load_config, to_yaml
 from translatotron_v.errors import UserError
 from translatotron_v.training.checkpoint import resolve, save_checkpoint
-from translatotron_v.training.recipe import Step, load_recipe
+from translatotron_v.training.recipe import Step
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -190,7 +188,7 @@ def test_cost_and_curves_come_from_the_runs(trainings: Trainings):
     assert arms.cpu_seconds([one, other]) == 14.0
     entries = [{"kind": "training", "step": 20, "loss": 2.5}, {"kind": "evaluation", "step": 20, "bleu": 4.0}]
     (one.run / "metrics.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries) + '{"kind": "tr')
-    assert arms.loss_curve(one.run) == ([20], [2.5])
+    assert arms.curve(one.run, "loss") == ([20], [2.5])
     assert arms.curve(one.run, "bleu", "evaluation") == ([20], [4.0])
 
 
@@ -249,94 +247,6 @@ def test_several_measurements_run_in_processes_and_what_was_measured_outlives_an
         measurements.measure_all([*tasks, tasks[0]], tmp_path)
 
 
-# --- numbers, tables, pages -------------------------------------------------------------------------------------------
-
-
-def test_mean_and_spread():
-    assert report.mean_and_spread([1.0, 2.0, 3.0]) == "2.0 ± 1.0"
-    assert report.mean_and_spread([0.5, 0.7], digits=3) == "0.600 ± 0.141"
-    assert report.mean_and_spread([12.34]) == "12.3"
-
-
-@pytest.mark.parametrize(
-    ("values", "baseline", "delta", "inside"),
-    [
-        ([5.0, 6.0, 7.0], [1.0, 2.0, 3.0], 4.0, False),
-        ([3.0, 4.0, 5.0], [1.0, 2.0, 3.0], 2.0, True),  # as large as a range: still inside
-        ([1.0, 1.0], [5.0, 0.0], -1.5, True),  # the larger of the two ranges counts
-        ([9.0], [1.0, 2.0], 7.5, False),
-        ([9.0], [1.0], 8.0, True),  # nothing is known of the spread
-    ],
-)
-def test_difference(values: list[float], baseline: list[float], delta: float, inside: bool):
-    assert report.difference(values, baseline) == (pytest.approx(delta), inside)
-
-
-def test_a_page_reads_like_this(tmp_path: Path):
-    facts = ["2026-11-22 (UTC).", "Data: grammar."]
-    page = report.Report(tmp_path / "try.md", "A try", "Partly: it works.", facts, "python -m experiments.try")
-    page.section("Scores")
-    page.table(
-        ["arm", "BLEU", "CER", "pages"],
-        [["SFT", "12.3 ± 0.4", 0.5, 1014], ["SSR | both", "9.8 ± 0.1", None, 7]],
-        digits=3,
-    )
-    page.figure(tmp_path / "try" / "curves.png", "Losses.")
-    page.text("\nThat is all.\n")
-    assert page.write().read_text(encoding="utf-8") == textwrap.dedent(
-        """\
-        # A try
-
-        Partly: it works.
-
-        2026-11-22 (UTC). Data: grammar.
-
-        ```sh
-        python -m experiments.try
-        ```
-
-        ## Scores
-
-        | arm         |       BLEU |   CER | pages |
-        |-------------|-----------:|------:|------:|
-        | SFT         | 12.3 ± 0.4 | 0.500 | 1,014 |
-        | SSR \\| both |  9.8 ± 0.1 |       |     7 |
-
-        ![Losses.](try/curves.png)
-
-        That is all.
-        """
-    )
-    assert [path.name for path in tmp_path.iterdir()] == ["try.md"]
-
-
-def test_a_page_needs_a_verdict_and_whole_rows(tmp_path: Path):
-    with pytest.raises(ValueError, match="Reproduced: "):
-        report.Report(tmp_path / "try.md", "A try", "It works.")
-    with pytest.raises(ValueError, match="2 cells"):
-        report.table(["a", "b"], [[1]])
-
-
-def test_only_columns_of_numbers_are_set_right():
-    rule = report.table(["a", "b", "c", "d"], [["-1.5 %", "x", None, "3 of 4"], ["2 ± 1", "1", None, "5"]]).split("\n")
-    assert re.sub("-+", "-", rule[1]) == "|-:|-|-|-|"
-
-
-def test_plots_are_small_pictures(tmp_path: Path):
-    steps = list(range(0, 2000, 5))
-    curves = {f"arm {n}": (steps, [n + 10 / (1 + s) for s in steps]) for n in range(4)}
-    groups = {"seen": {"before": [1.0, 2.0, 4.0], "after": 3.0}, "held out": {"after": [2.0, 2.5]}}
-    paths = [
-        report.line_plot(tmp_path / "new" / "lines.png", curves, "step", "loss", "Learning"),
-        report.bar_plot(tmp_path / "bars.png", groups, "BLEU"),
-    ]
-    for path in paths:
-        assert path.stat().st_size < 60_000
-        with Image.open(path) as picture:
-            assert picture.size == (640, 360)
-            assert len(picture.convert("RGB").getcolors(100)) > 3  # more than paper, grid and letters
-
-
 # --- the command line -------------------------------------------------------------------------------------------------
 
 
@@ -354,6 +264,8 @@ def test_options_teach_and_have_defaults(capsys: pytest.CaptureFixture[str]):
         harness.options("What for.", "ssr", ["--help"])
     text = capsys.readouterr().out
     assert all(word in text for word in ("What for.", "--quick", "measurements", "examples:"))
+    own = harness.options("", "comparison", ["--limit", "9"], comparison.more)
+    assert own.limit == 9 and not hasattr(own, "settings")
 
 
 def test_a_whole_experiment_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainings: Trainings):
@@ -371,9 +283,9 @@ def test_a_whole_experiment_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert sft.run == Path("out/quick/ssr/sft")
         assert sft.config.start == {"text_decoder": "out/quick/ssr/start"}
         assert sft.config.trainer.steps == 3 and sft.config.trainer.batch_size == 4
-        seeds = [harness.seeded(sft, seed) for seed in experiment.seeds]
+        seeds = [arms.seeded(sft, seed) for seed in experiment.seeds]
         experiment.train([experiment.arms["start"], *seeds])
-        value = experiment.measure(seeds[0].run, "length", measured, str(tmp_path / "log"), 2)
+        value = experiment.measure([(seeds[0].run, "length", measured, str(tmp_path / "log"), 2)])["length"]
         page = experiment.report("Small", f"Not reproduced: {value['value']} of {experiment.limited(100)}.")
         page.figure(experiment.picture("a.png"), "A.")
         page.write()
@@ -390,7 +302,7 @@ def test_a_whole_experiment_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_errors_and_signals_end_an_experiment_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr(harness, "Experiment", lambda *arguments: None)
+    monkeypatch.setattr(harness, "Experiment", lambda *arguments, **options: None)
 
     def bad(experiment: harness.Experiment) -> None:
         raise UserError("no such corpus")
@@ -415,22 +327,6 @@ def test_errors_and_signals_end_an_experiment_in_one_line(
 # --- what is shipped --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", harness.EXPERIMENTS)
-def test_every_arm_starts_from_an_arm_or_from_shipped_weights(name: str):
-    folder = ROOT / "configs" / name
-    if not (folder / "recipe.yaml").is_file():
-        assert not (ROOT / "experiments" / f"{name}.py").is_file()  # a script needs its recipe
-        pytest.skip(f"no recipe {name}")
-    _, steps = load_recipe(folder)
-    runs = [one.run for one in steps]
-    shipped = [path.relative_to(ROOT) for path in (ROOT / "weights").iterdir() if path.is_dir()]
-    if name == "ablations":  # the shipped weights hold no teacher: that of their recipe, which the report names
-        shipped += [one.run for one in load_recipe(ROOT / "configs" / "tiny")[1]]
-    assert len({run.parent for run in runs}) == 1  # measurements and logs lie beside the runs
-    for number, one in enumerate(steps):
-        assert [o for o in arms.origins(one.config) if o not in (*runs[:number], *shipped)] == [], one.path
-
-
 def test_every_script_has_a_target():
     targets = re.findall(
         r"^experiment-([a-z-]+):.*##.*\n\t@\$\(BIN\)/python -m experiments\.(\w+) --data \$\(DATA\)$",
@@ -441,5 +337,38 @@ def test_every_script_has_a_target():
     assert [target for target, _ in targets] == [module.replace("_", "-") for module in harness.EXPERIMENTS]
     modules = (ROOT / "experiments").glob("*.py")
     scripts = {path.stem for path in modules if '__name__ == "__main__"' in path.read_text(encoding="utf-8")}
-    others = {name for name in scripts if name == "decoding" or name.startswith("comparison")}  # these train no arms
-    assert scripts - others <= set(harness.EXPERIMENTS)
+    assert scripts == {*harness.EXPERIMENTS, "comparison"}  # the last one trains no arms
+
+
+# --- verdicts ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ocr", "bleu", "begin"),
+    [
+        ({"sft": 20.0, "ssr": 95.0}, {"sft": 10.0, "ssr": 9.5}, "Reproduced: plain fine-tuning forgets"),
+        ({"sft": 20.0, "ssr": 95.0}, {"sft": 10.0, "ssr": 8.5}, "Partly: .* keeps the reading, at a cost in BLEU"),
+        ({"sft": 20.0, "ssr": 50.0}, {"sft": 10.0, "ssr": 9.5}, r"Partly: .* keeps more of the reading\."),
+        ({"sft": 60.0, "ssr": 95.0}, {"sft": 10.0, "ssr": 9.5}, "Not reproduced: "),
+    ],
+)
+def test_the_verdict_on_self_review(ocr: dict[str, float], bleu: dict[str, float], begin: str):
+    rest = dict.fromkeys(("start", "sft_tenth", "ssr_tenth", "ssr_long"), 100.0)
+    assert re.match(begin, ssr.verdict(rest | ocr, rest | bleu))
+
+
+@pytest.mark.parametrize(
+    ("bleu", "begin"),
+    [
+        ((8.0, 9.0, 10.0), "Reproduced: fusion helps and detaching"),
+        ((9.0, 9.0, 10.0), "Partly: fusion against none: BLEU inside the spread"),
+        ((9.0, 9.0, 9.0), "Not reproduced: "),
+    ],
+)
+def test_the_verdict_on_skip_links(bleu: tuple[float, ...], begin: str):
+    same = {"reading accuracy (CTC), %": 90.0, "probe MSE": 0.01}
+    values = {
+        arm: [{"BLEU": value + jitter, **same} for jitter in (0.0, 0.1)]
+        for arm, value in zip(skip_links.ARMS, bleu, strict=True)
+    }
+    assert skip_links.verdict(values).startswith(begin)

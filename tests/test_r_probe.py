@@ -9,15 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.small import PAIRS, enliven, small, small_vocabulary, write_corpus
-from translatotron_v.config import Config, config_from_text, to_yaml
+from tests.small import PAIRS, save_small, small, small_vocabulary, write_corpus
+from translatotron_v.config import config_from_text
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation import r_probe
 from translatotron_v.evaluation.reading import PageReader
-from translatotron_v.evaluation.report import as_json
-from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.ocr import TextBox, box_from_bounds
-from translatotron_v.training.checkpoint import load_tensors, resolve, save_checkpoint
+from translatotron_v.training.checkpoint import load_tensors, resolve
 from translatotron_v.training.probe import ProbeStage
 
 TRICKS = ("data.spans=0.5", "data.shuffled=0.5", "data.text_share=0.5", "freeze=[image_encoder]", "data.limit=20")
@@ -42,21 +40,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A translator of random weights, whose own training had every trick that the probe's must not have."""
     folder = tmp_path_factory.mktemp("checkpoint")
     write_corpus(folder / "corpus")
-    return save(folder / "weights", small(f"data.folder={folder / 'corpus'}", *TRICKS))
-
-
-def save(folder: Path, config: Config, leave_out: str = "") -> Path:
-    vocabulary = small_vocabulary()
-    model = enliven(TranslatotronV(config.model, len(vocabulary), vocabulary.character_count))
-    modules = {name: module for name, module in model.named_children() if name != leave_out}
-    files = {"config.yaml": to_yaml(config), "vocabulary.json": vocabulary.to_json()}
-    save_checkpoint(folder, modules, files, {"step": 0})
-    return folder
+    return save_small(folder / "weights", small(f"data.folder={folder / 'corpus'}", *TRICKS))
 
 
 def test_a_checkpoint_is_probed(checkpoint: Path, tmp_path: Path):
     out = tmp_path / "out"
-    scores = r_probe.probe_checkpoint(checkpoint, folder=out, steps=2, batch_size=4, limit=3, quiet=True)
+    scores = r_probe.probe_checkpoint(checkpoint, folder=out, steps=2, batch_size=4, limit=3, quiet=True).scores
     assert set(scores) == {"mse", "psnr", "ssim", "cer", "cer_ceiling"}
     texts = [pair.source for pair in PAIRS[:3]]  # the first is what the reader reads on every original
     assert texts[0] == "ein hund rennt" and 0 < scores["cer_ceiling"] < 1
@@ -72,43 +61,29 @@ def test_a_checkpoint_is_probed(checkpoint: Path, tmp_path: Path):
     assert content["settings"]["fused blocks"] == "none" and content["settings"]["steps"] == 2
     assert f"R-Probe of {checkpoint}" in (out / "scores.md").read_text(encoding="utf-8")
     with Image.open(out / "pages.png") as sheet:
-        assert sheet.size == (128 + 4, 2 * 3 * (16 + 4))
+        assert sheet.size == (4 + 128 + 4, 4 + 2 * 3 * (16 + 4))
 
-    before = (resolve(out / "run") / "probe.safetensors").read_bytes()
-    again = r_probe.probe_checkpoint(checkpoint, folder=out, steps=2, batch_size=4, limit=3, quiet=True)
+    (run,) = out.glob("run-*")
+    before = (resolve(run) / "probe.safetensors").read_bytes()
+    again = r_probe.probe_checkpoint(checkpoint, folder=out, steps=2, batch_size=4, limit=3, quiet=True).scores
     assert again == scores  # the finished run is loaded, not trained again
-    assert (resolve(out / "run") / "probe.safetensors").read_bytes() == before
-    with pytest.raises(UserError, match=r"run: holds a probe of other steps, seed; .*--run"):
-        r_probe.probe_checkpoint(checkpoint, folder=out, steps=3, batch_size=4, seed=2, quiet=True)
+    assert (resolve(run) / "probe.safetensors").read_bytes() == before
+    r_probe.probe_checkpoint(checkpoint, folder=out, steps=1, batch_size=4, limit=1, seed=2, quiet=True)
+    assert len(list(out.glob("run-*"))) == 2  # other settings, another probe
 
 
 def test_the_probe_trains_on_plain_pages_with_the_encoder_frozen(checkpoint: Path, tmp_path: Path):
-    run = tmp_path / "elsewhere"
-    r_probe.probe_checkpoint(checkpoint, folder=tmp_path / "out", run=run, steps=1, batch_size=4, limit=1, quiet=True)
-    final = resolve(run)
+    r_probe.probe_checkpoint(checkpoint, folder=tmp_path, steps=1, batch_size=4, limit=1, quiet=True)
+    final = resolve(next(tmp_path.glob("run-*")))
     config = config_from_text((final / "config.yaml").read_text(encoding="utf-8"), "the probe's")
     assert (config.stage, config.data.spans, config.data.shuffled, config.data.text_share) == ("probe", 0, 0, 0)
     assert config.data.limit == 20 and config.data.train == "train"
     probed, own = (load_tensors(folder / "image_encoder.safetensors") for folder in (checkpoint, final))
     assert probed.keys() == own.keys() and all(torch.equal(probed[key], own[key]) for key in own)
-    assert not (tmp_path / "out" / "run").exists()
-
-
-def test_another_encoder_is_not_scored_with_the_probe_of_this_one(checkpoint: Path, tmp_path: Path):
-    r_probe.claim(tmp_path, {"weights": "one", "steps": 3})
-    r_probe.claim(tmp_path, {"weights": "one", "steps": 3})
-    with pytest.raises(UserError, match="a probe of other weights;"):
-        r_probe.claim(tmp_path, {"weights": "other", "steps": 3})
-    (tmp_path / r_probe.IDENTITY_FILE).write_text("cut sh", encoding="utf-8")
-    with pytest.raises(UserError, match="a probe of other weights, steps;"):
-        r_probe.claim(tmp_path, {"weights": "one", "steps": 3})
-    (tmp_path / "trained" / "final").mkdir(parents=True)
-    with pytest.raises(UserError, match="holds a run that is no probe"):
-        r_probe.claim(tmp_path / "trained", {"weights": "one"})
 
 
 def test_a_probe_that_returns_the_page_is_scored_as_perfect(checkpoint: Path, tmp_path: Path):
-    config = r_probe.probe_config(checkpoint, tmp_path, r_probe.ProbeOptions())
+    config = r_probe.probe_config(checkpoint, r_probe.ProbeOptions())
     stage = ProbeStage(config, small_vocabulary(), PAIRS, PAIRS[:4]).eval()
     stage.reconstruct = lambda pixels: pixels  # type: ignore[method-assign]
     reader = PageReader(FakeReader, None, quiet=True)
@@ -118,29 +93,34 @@ def test_a_probe_that_returns_the_page_is_scored_as_perfect(checkpoint: Path, tm
     assert scores["cer"] == scores["cer_ceiling"] > 0
     white = torch.cat([(1 - batch.source_pixels).square() for batch in stage.validation_batches()]).mean().item()
     assert report.value(r_probe.WHITE, "MSE") == pytest.approx(white, rel=1e-5)
-    assert '"ceiling"' in as_json(report)
+    assert '"ceiling"' in report.as_json()
 
 
-def refusal(checkpoint: Path | str, folder: Path, **options) -> str:
-    with pytest.raises(UserError) as caught:
-        r_probe.probe_checkpoint(checkpoint, folder=folder, quiet=True, **options)
-    assert "\n" not in str(caught.value) and not folder.exists()  # before any work
-    return str(caught.value)
-
-
-def test_bad_input_is_one_line_and_leaves_nothing_behind(checkpoint: Path, tmp_path: Path):
-    out = tmp_path / "out"
-    assert "nowhere: no such folder, nor weights of that name" in refusal("nowhere", out)
-    (tmp_path / "empty").mkdir()
-    assert "empty: holds no checkpoint" in refusal(tmp_path / "empty", out)
-    silent = save(tmp_path / "silent", small(), leave_out="text_decoder")
-    assert "silent: holds no text_decoder.safetensors" in refusal(silent, out)
-    blind = save(tmp_path / "blind", small(), leave_out="image_encoder")
-    assert "blind: holds no image_encoder.safetensors" in refusal(blind, out)
-    assert "data.folder" in refusal(checkpoint, out, data=str(tmp_path / "missing"))
-    assert "spring" in refusal(checkpoint, out, split="spring")
-    assert "learning rate" in refusal(checkpoint, out, learning_rate=0.0)
-    assert "trainer.steps" in refusal(checkpoint, out, steps=0)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"checkpoint": "nowhere"}, "nowhere: no such folder, nor weights of that name"),
+        ({"checkpoint": "empty"}, "empty: holds no checkpoint"),
+        ({"checkpoint": "text_decoder"}, r"holds no text_decoder\.safetensors"),
+        ({"checkpoint": "image_encoder"}, r"holds no image_encoder\.safetensors"),
+        ({"data": "missing"}, r"data\.folder"),
+        ({"split": "spring"}, "spring"),
+        ({"learning_rate": 0.0}, "learning rate"),
+        ({"steps": 0}, r"trainer\.steps"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing_behind(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict, message: str
+):
+    monkeypatch.chdir(tmp_path)
+    name = options.pop("checkpoint", checkpoint)
+    if name == "empty":
+        Path(name).mkdir()
+    elif str(name).endswith("coder"):
+        save_small(Path(name), small(), leave_out=str(name))
+    with pytest.raises(UserError, match=message) as caught:
+        r_probe.probe_checkpoint(name, folder=tmp_path / "out", quiet=True, **options)
+    assert "\n" not in str(caught.value) and not (tmp_path / "out").exists()  # before any work
 
 
 def test_the_command(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture):

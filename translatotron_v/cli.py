@@ -5,7 +5,6 @@ Everything heavy is imported inside the command that needs it, so that `--help` 
 
 import argparse
 import gc
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translatotron_v import __version__
-from translatotron_v.arguments import PRECISIONS, SYSTEMS, not_negative, positive
+from translatotron_v.arguments import PRECISIONS, SYSTEMS, not_negative, positive, probability
 from translatotron_v.errors import UserError
 from translatotron_v.shipped import DEFAULT_WEIGHTS
+from translatotron_v.terminal import guarded, print_json
 
 if TYPE_CHECKING:
     from translatotron_v.inference.files import Job, Outcome
+    from translatotron_v.inference.glossary import Glossary, Term
     from translatotron_v.inference.loaded import BlockTranslation, LoadedTranslator
     from translatotron_v.inference.pipeline import Translator
 
@@ -53,17 +54,15 @@ PRINTED = 12  # runs of up to this many pictures print each of them; longer ones
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (0 done, 1 some pictures failed, 2 bad input, 130 interrupted)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
+
+    def run() -> int:
         if arguments[:1] == ["render"]:  # the renderer has a command line of its own
             return _render(arguments[1:])
         options = build_parser().parse_args(arguments)
         return options.run(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; what was written so far stays", file=sys.stderr)
-        return 130
+
+    try:
+        return guarded(run, "interrupted; what was written so far stays")
     finally:
         gc.unfreeze()  # what is frozen at the exit counts as leaked to nanobind, which then complains
 
@@ -174,6 +173,10 @@ def _add_text_options(group: "argparse._ArgumentGroup") -> None:
                        help=f"shipped weights or a checkpoint ({DEFAULT_WEIGHTS})")  # fmt: skip
     group.add_argument("--to", dest="target_language", metavar="LANG", help="target language (as trained)")
     group.add_argument("--beams", type=positive, metavar="N", help="beam width, 1: greedy (as the weights say)")
+    group.add_argument(
+        "--glossary", metavar="FILE",
+        help="translate the words of FILE (TSV or CSV: source, target; an empty target leaves the word) as it says",
+    )  # fmt: skip
 
 
 def _add_device_options(group: "argparse._ArgumentGroup") -> None:
@@ -196,6 +199,10 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--system-weights", default="", metavar="RUN",
         help="of its text-to-image or pixel model (runs/small/text_to_image, runs/small/pixels)",
+    )  # fmt: skip
+    model.add_argument(
+        "--min-confidence", type=probability, default=0.0, metavar="P",
+        help="leave blocks as they are whose translation is right with a smaller probability (0: translate all)",
     )  # fmt: skip
     model.add_argument("--top-k", type=positive, default=1, metavar="K", help="sample image tokens from the best K (1)")
     model.add_argument("--temperature", type=float, default=1.0, metavar="T", help="of that sampling (1.0)")
@@ -233,10 +240,18 @@ def _loading() -> Iterator[None]:
 
 
 def _translate(options: argparse.Namespace) -> int:
-    from translatotron_v.inference.files import plan_jobs
+    from translatotron_v.inference.files import plan_jobs, refused
 
     jobs = plan_jobs(options.inputs, options.output, compare=options.compare)
-    outcomes = _run_jobs(_load(options), jobs, options, as_json=options.json)
+    options.glossary = _read_glossary(options)
+    outcomes = []  # first those that need no model, which takes seconds to load
+    for job in jobs:
+        if (outcome := refused(job, options.force)) is not None:
+            _report(outcome, as_json=options.json, whole=True)
+            outcomes.append(outcome)
+    bad = {id(outcome.job) for outcome in outcomes}
+    if good := [job for job in jobs if id(job) not in bad]:
+        outcomes += _run_jobs(_load(options), good, options, as_json=options.json)
     return _summarise(outcomes, file=sys.stderr if options.json else sys.stdout)
 
 
@@ -255,25 +270,42 @@ def _load_text_mode(options: argparse.Namespace) -> "LoadedTranslator":
 def _text(options: argparse.Namespace) -> int:
     from translatotron_v.evaluation.lines import translate_file
 
+    glossary = _read_glossary(options)
     loaded, source, target = _load_text_mode(options), Path(options.input), Path(options.output)
     beams = options.beams or loaded.config.model.text_decoder.beams
-    written, lines = translate_file(
+    written = translate_file(
         loaded, source, target, options.target_language or "", beams=beams, batch_size=options.batch_size,
-        restart=options.force,
+        restart=options.force, glossary=glossary,
     )  # fmt: skip
-    print(f"{written} of {lines} lines translated into {target}")
+    foreign = written.foreign
+    for line, signs in list(foreign.items())[:PRINTED]:
+        print(f"{source}:{line}: the model cannot write {' '.join(signs)}", file=sys.stderr)
+    if len(foreign) > PRINTED:
+        print(f"and {len(foreign) - PRINTED} more lines hold characters that it cannot write", file=sys.stderr)
+    print(f"{written.now} of {written.lines} lines translated into {target}")
+    if glossary is not None:
+        print(f"glossary: {sum(term.used for term in written.terms)} of {len(written.terms)} terms as it says")
     return 0
+
+
+def _read_glossary(options: argparse.Namespace) -> "Glossary | None":
+    """The glossary, where one is given; read before the weights are loaded."""
+    from translatotron_v.inference.glossary import Glossary
+
+    return None if options.glossary is None else Glossary.from_file(options.glossary)
 
 
 def _demo(options: argparse.Namespace) -> int:
     from translatotron_v.inference.files import plan_jobs
-    from translatotron_v.inference.pictures import contact_sheet, open_picture, save_picture
+    from translatotron_v.inference.pictures import open_picture, save_picture
+    from translatotron_v.sheets import contact_sheet
     from translatotron_v.shipped import shipped_folder
 
     examples = shipped_folder("examples")
     sheet = Path(options.output) / "sheet.png"
     if sheet.exists() and not options.force:
         raise UserError(f"{sheet}: exists already; --force overwrites it")
+    options.glossary = _read_glossary(options)
     translator = _load(options)
     jobs = plan_jobs([str(examples / ("pages" if translator.takes_pages else "source"))], options.output)
     outcomes = _run_jobs(translator, jobs, options, printed=len(jobs))
@@ -290,7 +322,7 @@ def _demo(options: argparse.Namespace) -> int:
     if rows:
         titles = ("source", "translation", "reference")
         shown = 3 if any(row[2] for row in rows) else 2
-        save_picture(contact_sheet([row[:shown] for row in rows], titles[:shown]), sheet)
+        save_picture(contact_sheet([row[:shown] for row in rows], titles[:shown], 512), sheet)
         print(f"contact sheet: {sheet}")
     return status
 
@@ -326,6 +358,7 @@ def _run_jobs(
         source_language=options.source_language, target_language=options.target_language,
         beams=options.beams, image_steps=options.image_steps,
         top_k=options.top_k, temperature=options.temperature, seed=options.seed, debug=options.debug,
+        glossary=options.glossary, min_confidence=options.min_confidence,
     )  # fmt: skip
     outcomes: list[Outcome] = []
     hidden = True if len(jobs) == 1 else None  # None: hidden unless standard error is a terminal
@@ -345,7 +378,7 @@ def _report(outcome: "Outcome", as_json: bool, whole: bool) -> None:
     if outcome.error is not None:
         print(f"error: {outcome.error}", file=sys.stderr)
     if as_json:
-        print(json.dumps(_as_dict(outcome), ensure_ascii=False), flush=True)
+        print_json(_as_dict(outcome))
     elif translation is not None and whole:
         if translation.scores:
             read, wrote = (text.replace("\n", "\n         ") for text in (translation.source_text, translation.text))
@@ -356,9 +389,15 @@ def _report(outcome: "Outcome", as_json: bool, whole: bool) -> None:
             print(f"{source}\n  file:  {outcome.job.target}")
         else:
             print(f"{source}\n  nothing to translate: written as it was\n  file:  {outcome.job.target}")
+    for warning in outcome.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     if translation is not None and (left := [block.left for block in translation.blocks if block.left]):
         reasons = ", ".join(f"{left.count(reason)} {reason}" for reason in dict.fromkeys(left))
         print(f"warning: {source}: {len(left)} of {len(translation.blocks)} blocks left as they were ({reasons})",
+              file=sys.stderr)  # fmt: skip
+    if translation is not None and (unused := [term for term in translation.terms if not term.used]):
+        wanted = ", ".join(f"{term.source}: {term.target}" for term in unused)
+        print(f"warning: {source}: {len(unused)} of {len(translation.terms)} terms not as the glossary says ({wanted})",
               file=sys.stderr)  # fmt: skip
     if translation is not None and translation.doubts:
         low = ", ".join(f"{name} {translation.scores[name]:.2f}" for name in translation.doubts)
@@ -376,7 +415,9 @@ def _as_dict(outcome: "Outcome") -> dict[str, Any]:
         "text": translation.text,
         "scores": {name: round(value, 4) for name, value in translation.scores.items()},
         "low_confidence": translation.doubts,
+        "warnings": list(outcome.warnings),
         "size": list(translation.image.size),
+        **({"terms": _terms(translation.terms)} if translation.terms else {}),
         **({"blocks": [_block(block) for block in translation.blocks]} if translation.blocks else {}),
     }
 
@@ -386,6 +427,8 @@ def _block(block: "BlockTranslation") -> dict[str, Any]:
     record: dict[str, Any] = {"box": [[round(x, 1), round(y, 1)] for x, y in block.quad]}
     if block.left:
         record["left"] = block.left
+    if block.unwritable:
+        record["unwritable"] = list(block.unwritable)
     if not block.scores:  # it was not even read
         return record
     return record | {
@@ -397,7 +440,13 @@ def _block(block: "BlockTranslation") -> dict[str, Any]:
         "size": block.size,
         "colour": list(block.colour),
         "angle": block.angle,
+        **({"terms": _terms(block.terms)} if block.terms else {}),
     }
+
+
+def _terms(terms: "Iterable[Term]") -> list[dict[str, Any]]:
+    """What a glossary asked for as JSON values."""
+    return [{"source": term.source, "target": term.target, "used": term.used} for term in terms]
 
 
 def _summarise(outcomes: "Iterable[Outcome]", file: Any) -> int:
@@ -442,12 +491,13 @@ def _info(options: argparse.Namespace) -> int:
 
     from translatotron_v.models.parameters import parameter_table
 
+    table = parameter_table(config, **sizes)
     canvas = config.model.canvas
     print(
         f"canvas {canvas.height} x {canvas.width} x {canvas.channels}, "
         f"languages {', '.join(config.model.vocabulary.languages)}"
     )
-    print(parameter_table(config, **sizes))
+    print(table)
     return 0
 
 

@@ -8,14 +8,45 @@ import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from translatotron_v.errors import UserError
+from translatotron_v.ranges import (
+    AtLeastOne,
+    BelowOne,
+    Count,
+    Entries,
+    Heads,
+    Items,
+    Layers,
+    LayersOrNone,
+    OneOf,
+    Pair,
+    Pixels,
+    PixelsOrNone,
+    Positive,
+    Range,
+    Share,
+    Weight,
+    Width,
+    problems,
+    sections,
+)
 
 STAGES = ("separator", "tokenizer", "reader", "text", "teacher", "translator", "pixels", "probe")
+# Weights of which a stage needs one; the others have a loss without a weight.
+LOSSES = {
+    "tokenizer": ("l1", "l2", "perceptual"),
+    "reader": ("ctc", "ocr"),
+    "translator": (
+        "image", "distillation", "ocr", "text", "ctc", "text_mode", "text_distillation", "self_distillation",
+        "self_distillation_kl", "transcription",
+    ),
+    "probe": ("pixels",),
+}  # fmt: skip
 TEXT_MODE_STAGES = ("reader", "text", "translator")  # those that have a text mode to mix text-only batches into
 
 
@@ -32,57 +63,53 @@ def _require(condition: bool, message: str) -> None:
 class CanvasConfig:
     """The picture that a model reads and writes."""
 
-    height: int = 48  # pixels
-    width: int = 256  # pixels
+    height: Pixels = 48
+    width: Pixels = 256
     channels: int = 1  # 1 for grey, 3 for RGB
 
-    def __post_init__(self) -> None:
-        _require(self.height > 0 and self.width > 0, "model.canvas: height and width must be positive")
-        _require(self.channels in (1, 3), f"model.canvas.channels must be 1 or 3, not {self.channels}")
+    def check(self, key: str) -> None:
+        """What the ranges of single fields do not say."""
+        _require(self.channels in (1, 3), f"{key}.channels must be 1 or 3, not {self.channels}")
 
 
 @dataclass
 class PageConfig:
     """How training and evaluation pages are rendered."""
 
-    fonts: list[str] = field(default_factory=lambda: ["DejaVuSans"])  # names or paths; one is drawn for each page
-    font_size: int = 11  # pixels
-    line_height: int = 16  # pixels; lines lie on this grid
-    margin: int = 2  # pixels to the left and right of the text
+    # names or paths; one is drawn for each page
+    fonts: Annotated[list[str], Items((1,))] = field(default_factory=lambda: ["DejaVuSans"])
+    font_size: Pixels = 11
+    line_height: PixelsOrNone = 16  # pixels; lines lie on this grid; 0: the font's own
+    margin: PixelsOrNone = 2  # pixels to the left and right of the text
     lower_case: bool = True  # fold the text before it is drawn
-    snap: int = 0  # words of target pages start at multiples of this many pixels; 0 sets them a space apart
-    pitch: int = 1  # their letters advance by multiples of this many pixels
+    snap: PixelsOrNone = 0  # words of target pages start at multiples of this many pixels; 0 sets them a space apart
+    pitch: Pixels = 1  # their letters advance by multiples of this many pixels
     # smallest and largest font size that text had on the pages that source strips are cut from (see
     # data_synth/strips.py); empty: source pages are drawn like target pages
-    source_sizes: list[int] = field(default_factory=list)
+    source_sizes: Annotated[list[Pixels], Items((0, 2))] = field(default_factory=list)
     # file of faces (configs/faces.yaml) that the reader's strips are drawn in, in any size and state (data/reading.py);
     # empty: in ``fonts``, as ``source_sizes`` says
     faces: str = ""
     allow_missing: bool = False  # go on without faces of that file that are not on this machine
-    degraded: list[float] = field(default_factory=lambda: [0.34, 0.67])  # share of degraded strips, at first and later
-    degraded_steps: int = 20_000  # over which the share and the strength of degradation grow from the one to the other
+    # share of degraded strips, at first and later
+    degraded: Annotated[list[Share], Items((2, 2))] = field(default_factory=lambda: [0.34, 0.67])
+    degraded_steps: Count = (
+        20_000  # over which the share and the strength of degradation grow from the one to the other
+    )
 
-    def __post_init__(self) -> None:
-        _require(
-            len(self.degraded) == 2 and all(0 <= share <= 1 for share in self.degraded),
-            f"page.degraded needs two shares between 0 and 1, at first and later: {self.degraded}",
-        )
-        _require(self.degraded_steps >= 0, f"page.degraded_steps must not be negative: {self.degraded_steps}")
-        _require(self.snap >= 0 and self.pitch >= 1, "page.snap must not be negative, and page.pitch at least 1")
+    def check(self, key: str) -> None:
+        """What the ranges of single fields do not say."""
         sizes = self.source_sizes
-        _require(
-            not sizes or (len(sizes) == 2 and 1 <= sizes[0] <= sizes[1]),
-            f"page.source_sizes needs two sizes, smallest and largest, or none: {sizes}",
-        )
+        _require(sizes == sorted(sizes), f"{key}.source_sizes: the smallest size comes first: {sizes}")
 
 
 @dataclass
 class VocabularyConfig:
     """How text becomes ids."""
 
-    subwords: int = 4000  # size of the joint byte-pair vocabulary; 0 writes characters instead
+    subwords: Entries = 4000  # size of the joint byte-pair vocabulary; 0 writes characters instead
     languages: list[str] = field(default_factory=lambda: ["de", "en"])  # whose text the vocabulary is built from
-    symbols: int = 0  # pad the table to this many entries (256 in the paper); 0 leaves it as it is
+    symbols: Entries = 0  # pad the table to this many entries (256 in the paper); 0 leaves it as it is
     # blocks of characters (data/vocabulary.py: ascii, latin-1, ...) that pages may hold; empty: those of the texts
     characters: list[str] = field(default_factory=list)
     marks: bool = False  # pieces for the marks of text mode (data/marks.py): literals and terms; digits stand alone
@@ -92,22 +119,22 @@ class VocabularyConfig:
 class ImageEncoderConfig:
     """A timm ViT (ViT-B/16 in the paper)."""
 
-    width: int = 192  # size of a state
-    layers: int = 4  # transformer blocks
-    heads: int = 4
-    patch: list[int] = field(default_factory=lambda: [16, 8])  # rows and columns of pixels
-    stem: list[int] = field(default_factory=list)  # kernel of an overlapping stem; empty: the patch itself
+    width: Width = 192  # size of a state
+    layers: Layers = 4  # transformer blocks
+    heads: Heads = 4
+    patch: Pair = field(default_factory=lambda: [16, 8])  # rows and columns of pixels
+    # kernel of an overlapping stem; empty: the patch itself
+    stem: Annotated[list[Pixels], Items((0, 2))] = field(default_factory=list)
     # channels of 3x3 convolutions of stride 2 before the patches are taken from what they give; empty: none
-    stem_channels: list[int] = field(default_factory=list)
+    stem_channels: Annotated[list[Width], Items((0,))] = field(default_factory=list)
     class_token: bool = False
-    ocr_layer: int = 4  # states after this block feed the OCR head and the CTC head
-    dropout: float = 0.0
+    ocr_layer: Layers = 4  # states after this block feed the OCR head and the CTC head
+    dropout: BelowOne = 0.0
     fuse: list[int] = field(default_factory=list)  # blocks (from 1) whose states join the final ones by skip links
     detach: list[int] = field(default_factory=list)  # those of them through whose link no gradient flows back
 
-    def __post_init__(self) -> None:
-        _require(len(self.patch) == 2, "model.image_encoder.patch needs two numbers, rows and columns")
-        _require(len(self.stem) in (0, 2), "model.image_encoder.stem needs two numbers, or none")
+    def check(self, key: str) -> None:
+        """What the ranges of single fields do not say."""
         _require(
             not (self.stem and self.stem_channels),
             "model.image_encoder: stem and stem_channels are two kinds of stem; set one of them to []",
@@ -140,46 +167,43 @@ class ImageEncoderConfig:
 class TransformerConfig:
     """A stack of transformer layers that reads or writes text."""
 
-    width: int = 192
-    layers: int = 2
-    heads: int = 4
-    feed_forward: int = 768
-    dropout: float = 0.1
-    max_length: int = 128  # longest sequence, tags and end included; longer text is cut, its end kept
-    beams: int = 1  # of a decoder: beam width of translations unless another is asked for
-    activation: str = "gelu"  # of the feed-forward layers: "gelu", or "relu2", the square of ReLU (So et al. 2021)
-
-    def __post_init__(self) -> None:
-        _require(self.width % self.heads == 0, f"width {self.width} must be a multiple of heads {self.heads}")
-        _require(self.activation in ("gelu", "relu2"), f"activation must be gelu or relu2, not {self.activation}")
-        _require(self.beams >= 1, f"beams must be at least 1, not {self.beams}")
-        _require(0 <= self.dropout < 1, f"dropout must lie in [0, 1), not {self.dropout}")
+    width: Width = 192
+    layers: LayersOrNone = 2
+    heads: Heads = 4
+    feed_forward: Width = 768
+    dropout: BelowOne = 0.1
+    # longest sequence, tags and end included; longer text is cut, its end kept
+    max_length: Annotated[int, Range(3, 65_536)] = 128
+    beams: Annotated[int, Range(1, 1024)] = 1  # of a decoder: beam width of translations unless another is asked for
+    # of the feed-forward layers: "gelu", or "relu2", the square of ReLU (So et al. 2021)
+    activation: Annotated[str, OneOf(("gelu", "relu2"))] = "gelu"
 
 
 @dataclass
 class ImageDecoderConfig:
     """Writes image tokens from image states and text states."""
 
-    width: int = 192
-    layers: int = 3
-    heads: int = 4
-    kv_heads: int = 1  # 1 is multi-query attention, the paper's choice
-    feed_forward: int = 768
-    dropout: float = 0.1
+    width: Width = 192
+    layers: LayersOrNone = 3
+    heads: Heads = 4
+    kv_heads: Heads = 1  # 1 is multi-query attention, the paper's choice
+    feed_forward: Width = 768
+    dropout: BelowOne = 0.1
     # how a layer joins what it reads of text and image: "gated" (paper), "sum" or "concat" (both through one map); or
     # what it reads alone: "text" (the teacher) or "image"
-    fusion: str = "gated"
+    fusion: Annotated[str, OneOf(("gated", "sum", "concat", "text", "image"))] = "gated"
+    # how that starts: "text", with the gate open to the text and nothing read from the image yet, for weights from a
+    # text-to-image teacher; or "even", where no side is favoured, for a decoder that starts from nothing (paper)
+    fusion_start: Annotated[str, OneOf(("text", "even"))] = "text"
     # passes of parallel decoding that pages are drawn in unless another number is asked for, for a decoder trained with
     # loss.masked; 0 draws token by token
-    passes: int = 0
+    passes: Count = 0
 
-    def __post_init__(self) -> None:
-        _require(self.width % self.heads == 0, f"width {self.width} must be a multiple of heads {self.heads}")
-        _require(self.heads % self.kv_heads == 0, "image decoder: heads must be a multiple of kv_heads")
-        _require(self.passes >= 0, f"image decoder: passes must not be negative: {self.passes}")
+    def check(self, key: str) -> None:
+        """What the ranges of single fields do not say."""
         _require(
-            self.fusion in ("gated", "sum", "concat", "text", "image"),
-            f"image decoder: fusion must be gated, sum, concat, text or image: {self.fusion}",
+            self.heads % self.kv_heads == 0,
+            f"{key}.heads {self.heads} must be a multiple of {key}.kv_heads {self.kv_heads}",
         )
 
 
@@ -187,33 +211,26 @@ class ImageDecoderConfig:
 class TokenizerConfig:
     """ViT-VQGAN image tokenizer."""
 
-    patch: list[int] = field(default_factory=lambda: [16, 4])  # rows and columns of pixels of one token
+    patch: Pair = field(default_factory=lambda: [16, 4])  # rows and columns of pixels of one token
     # "mlp" looks at one patch at a time, "vit" at the whole page; "pixels" is no network: codes are patches of ink
-    encoder: str = "mlp"
-    width: int = 128
-    heads: int = 4
-    encoder_layers: int = 2  # hidden layers of the MLP, or transformer blocks
-    decoder_layers: int = 2  # transformer blocks
-    codes: int = 1024
-    code_width: int = 32
-    decay: float = 0.98  # of the codebook's moving average
+    encoder: Annotated[str, OneOf(("mlp", "vit", "pixels"))] = "mlp"
+    width: Width = 128
+    heads: Heads = 4
+    encoder_layers: LayersOrNone = 2  # hidden layers of the MLP, or transformer blocks
+    decoder_layers: LayersOrNone = 2  # transformer blocks
+    codes: Annotated[int, Range(1, 10**6)] = 1024
+    code_width: Width = 32
+    decay: BelowOne = 0.98  # of the codebook's moving average
     kmeans: bool = True  # start the codebook from k-means on the first batch that is quantised
-    restart_after: int = 50  # steps without use after which a code restarts on the worst-quantised vector; 0: never
-
-    def __post_init__(self) -> None:
-        _require(
-            self.encoder in ("mlp", "vit", "pixels"),
-            f"model.tokenizer.encoder must be mlp, vit or pixels, not {self.encoder}",
-        )
-        _require(len(self.patch) == 2, "model.tokenizer.patch needs two numbers, rows and columns")
+    restart_after: Count = 50  # steps without use after which a code restarts on the worst-quantised vector; 0: never
 
 
 @dataclass
 class DiscriminatorConfig:
     """The adversary of stage 1."""
 
-    width: int = 64
-    layers: int = 3
+    width: Width = 64
+    layers: Annotated[int, Range(1, 8)] = 3  # each halves rows and columns
 
 
 @dataclass
@@ -221,43 +238,28 @@ class TeacherConfig:
     """Text-to-image teacher: target text and the source page's layout in, image tokens out."""
 
     layout: str = "none"  # a timm model's name (resnet50 in the paper), or "none"
-    layout_width: int = 64  # size of the projected layout vector that joins every text state
+    layout_width: Width = 64  # size of the projected layout vector that joins every text state
 
 
 @dataclass
 class SeparatorConfig:
     """A U-Net that finds the ink on a page."""
 
-    widths: list[int] = field(default_factory=lambda: [16, 24, 32, 48])  # of its levels; each halves rows and columns
-
-    def __post_init__(self) -> None:
-        _require(bool(self.widths) and min(self.widths) > 0, f"model.separator.widths must be positive: {self.widths}")
+    # of its levels; each halves rows and columns
+    widths: Annotated[list[Width], Items((1,))] = field(default_factory=lambda: [16, 24, 32, 48])
 
 
 @dataclass
 class PixelsConfig:
     """The baseline that knows no text: segments of source pixels in, segments of target pixels out."""
 
-    segment: list[int] = field(default_factory=lambda: [32, 8])  # rows and columns of pixels
-    width: int = 256
-    encoder_layers: int = 3
-    decoder_layers: int = 3
-    heads: int = 4
-    feed_forward: int = 768
-    dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        _require(
-            len(self.segment) == 2 and min(self.segment) > 0,
-            f"model.pixels.segment needs two positive numbers, rows and columns: {self.segment}",
-        )
-        _require(
-            self.width % self.heads == 0,
-            f"model.pixels.width {self.width} must be a multiple of model.pixels.heads {self.heads}",
-        )
-        layers = min(self.encoder_layers, self.decoder_layers)
-        _require(layers >= 1, f"model.pixels: encoder_layers and decoder_layers must be at least 1, not {layers}")
-        _require(0 <= self.dropout < 1, f"model.pixels.dropout must lie in [0, 1), not {self.dropout}")
+    segment: Pair = field(default_factory=lambda: [32, 8])  # rows and columns of pixels
+    width: Width = 256
+    encoder_layers: Layers = 3
+    decoder_layers: Layers = 3
+    heads: Heads = 4
+    feed_forward: Width = 768
+    dropout: BelowOne = 0.0
 
     def grid(self, canvas: CanvasConfig) -> tuple[int, int]:
         """Rows and columns of segments; a ``ConfigError`` where they do not divide the canvas."""
@@ -281,10 +283,11 @@ class ModelConfig:
     ocr_head: TransformerConfig = field(
         default_factory=lambda: TransformerConfig(width=128, layers=1, feed_forward=512)
     )
-    ctc_frames: int = 2  # frames that the CTC head reads from one image state; 0 leaves the head out
+    # frames that the CTC head reads from one image state; 0 leaves the head out
+    ctc_frames: Annotated[int, Range(0, 64)] = 2
     # what the text encoder gets of a page: "states" of the image encoder (paper), or the pieces that the CTC head has
     # "read", each with the image states that it was read from
-    bridge: str = "states"
+    bridge: Annotated[str, OneOf(("states", "read"))] = "states"
     tie_embeddings: bool = False  # text encoder and text decoder share one table of pieces
     # fonts that pages are drawn in, by name: the model tells them apart and draws in the source's; empty: one font
     families: list[str] = field(default_factory=list)
@@ -298,8 +301,8 @@ class ModelConfig:
     teacher_encoder: TransformerConfig = field(default_factory=lambda: TransformerConfig(max_length=256))
     teacher_decoder: ImageDecoderConfig = field(default_factory=lambda: ImageDecoderConfig(fusion="text"))
 
-    def __post_init__(self) -> None:
-        _require(self.bridge in ("states", "read"), f"model.bridge must be states or read, not {self.bridge}")
+    def check(self, key: str) -> None:
+        """What the ranges of single fields do not say."""
         _require(
             self.bridge == "states" or (self.ctc_frames > 0 and self.text_encoder.layers > 0),
             "model.bridge=read needs a CTC head (model.ctc_frames) and a text encoder (model.text_encoder.layers)",
@@ -331,93 +334,75 @@ class ModelConfig:
 class DataConfig:
     """Where text comes from and how it becomes training samples."""
 
-    # corpus: folder, Moses prefix, TSV or IWSLT release, or pages rendered by data_synth; "grammar" needs no file
+    # corpus: folder, Moses prefix, TSV or IWSLT release, or pages rendered by data_synth; "grammar" needs no file; of a
+    # mixture, the folder that its paths start from
     folder: str = "data/multi30k"
     train: str = "train"  # split names, as the corpus calls them
     validation: str = "val"
     test: str = "test_2016_flickr"
     source_language: str = "de"
     target_language: str = "en"
-    skip: int = 0  # leave out this many training pairs at the beginning
-    limit: int = 0  # use only this many training pairs, after those left out; 0 uses all
-    repeat: int = 1  # how often each of them is shown in an epoch, to balance what data.extra adds
+    skip: Count = 0  # leave out this many training pairs at the beginning
+    limit: Count = 0  # use only this many training pairs, after those left out; 0 uses all
+    repeat: AtLeastOne = 1  # how often each of them is shown in an epoch, to balance what data.extra adds
     extra: list[str] = field(default_factory=list)  # more corpora (folders, TSV files) whose training pairs are added
     mixture: str = ""  # YAML file of many corpora with weights (data/mixture.py), in place of folder, repeat and extra
-    root: str = "."  # folder that the mixture's paths start from
     cache: str = "runs/cache"  # folder that keeps the mixture's corpora, read and cleaned
     allow_missing: bool = False  # go on without corpora of the mixture that are not there
-    window: int = 32  # batches that are drawn from the mixture at once and sorted by length
-    terms: float = 0.1  # share of the mixture's sentences that are given the translation of some of their words
-    lower: float = 0.08  # share of the mixture's sentences whose source is in lower case, for text in capitals
-    translated: float = 1.0  # share of the training pairs whose translation may be used; SSR takes the others as well
-    validation_limit: int = 256  # pairs that an evaluation looks at
-    sort_window: int = 0  # batches of like lengths are cut from windows of this many batches; 0: no sorting
-    spans: float = 0.0  # share of samples that draw a random span of words instead of a whole sentence
-    shuffled: float = 0.0  # share of samples whose words are drawn in random order
-    curriculum_steps: int = 0  # the longest span grows to whole sentences over this many steps
-    curriculum_words: int = 3  # longest span at the first step
-    misread: float = 0.0  # share of the letters that are misread in what text mode is given, up to 0.25
-    both_languages: bool = False  # also draw pages in the other language (stages that read one language)
-    text_share: float = 0.0  # share of batches that are text only (text mode), mixed into training on pictures
+    window: AtLeastOne = 32  # batches that are drawn from the mixture at once and sorted by length
+    terms: Share = 0.1  # share of the mixture's sentences that are given the translation of some of their words
+    capitals: Share = 0.0  # share of the pages whose text is all in capitals
+    lower: Share = 0.08  # share of the mixture's sentences whose source is in lower case, for text in capitals
+    translated: Share = 1.0  # share of the training pairs whose translation may be used; SSR takes the others as well
+    validation_limit: AtLeastOne = 256  # pairs that an evaluation looks at
+    sort_window: Count = 0  # batches of like lengths are cut from windows of this many batches; 0: no sorting
+    spans: Share = 0.0  # share of samples that draw a random span of words instead of a whole sentence
+    shuffled: Share = 0.0  # share of samples whose words are drawn in random order
+    curriculum_steps: Count = 0  # the longest span grows to whole sentences over this many steps
+    curriculum_words: AtLeastOne = 3  # longest span at the first step
+    # share of the letters that are misread in what text mode is given, up to 0.25
+    misread: Annotated[float, Range(0, 0.25)] = 0.0
+    both_languages: bool = False  # half of the samples have source and target changed about, with their language tags
+    text_share: Share = 0.0  # share of batches that are text only (text mode), mixed into training on pictures
     # target languages of text-only batches, whose sentences stand once for each; empty: the target language
     text_languages: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        for name in ("skip", "limit"):
-            _require(getattr(self, name) >= 0, f"data.{name} must not be negative: {getattr(self, name)}")
-        _require(self.repeat >= 1, f"data.repeat must be at least 1, not {self.repeat}")
-        _require(0 <= self.misread <= 0.25, f"data.misread must lie in 0..0.25, not {self.misread}")
-        _require(self.window >= 1, f"data.window must be at least 1, not {self.window}")
-        for name in ("spans", "shuffled", "translated", "text_share", "terms", "lower"):
-            value = getattr(self, name)
-            _require(0 <= value <= 1, f"data.{name} is a share and must lie in 0..1, not {value}")
 
 
 @dataclass
 class LossConfig:
     """Weights of the losses; a weight of zero leaves that branch out of the step."""
 
-    image: float = 1.0  # cross-entropy of the image tokens
+    image: Weight = 1.0  # cross-entropy of the image tokens
     # share of the pages whose image tokens are masked at random and predicted from the others, for parallel decoding;
     # on the other pages each token is predicted from those before it
-    masked: float = 0.0
-    distillation: float = 1.0  # alpha: KL to the teacher's image tokens
-    temperature: float = 1.0  # T of the distillation
-    ocr: float = 1.0  # beta: cross-entropy of the OCR head
-    text: float = 1.0  # gamma: cross-entropy of the target text
-    ctc: float = 0.0  # CTC reading of the source page
+    masked: Share = 0.0
+    distillation: Weight = 1.0  # alpha: KL to the teacher's image tokens
+    temperature: Positive = 1.0  # T of the distillation
+    ocr: Weight = 1.0  # beta: cross-entropy of the OCR head
+    text: Weight = 1.0  # gamma: cross-entropy of the target text
+    ctc: Weight = 0.0  # CTC reading of the source page
     # reader: CTC by the same head from the states after an inner block of the image encoder (Lee and Watanabe 2021)
-    ctc_inner: float = 0.0
-    ctc_inner_layer: int = 2  # which block that is, from 1
-    text_mode: float = 0.0  # cross-entropy of text mode beside image mode, so that the layers they share serve both
-    text_distillation: float = 0.0  # KL to what text mode expects of the translation; no gradient through text mode
-    self_distillation: float = 0.0  # cross-entropy of the text that text mode writes by itself, in image mode
-    self_distillation_kl: float = 0.0  # KL to what text mode expects along the text that it writes by itself
+    ctc_inner: Weight = 0.0
+    ctc_inner_layer: Layers = 2  # which block that is, from 1
+    text_mode: Weight = 0.0  # cross-entropy of text mode beside image mode, so that the layers they share serve both
+    text_distillation: Weight = 0.0  # KL to what text mode expects of the translation; no gradient through text mode
+    self_distillation: Weight = 0.0  # cross-entropy of the text that text mode writes by itself, in image mode
+    self_distillation_kl: Weight = 0.0  # KL to what text mode expects along the text that it writes by itself
     # whose texts those are: text mode as it was at the "start" of the run, or by the weights of each "step"
-    self_distillation_from: str = "start"
-    transcription: float = 0.0  # cross-entropy of the source text, from the text decoder prompted with the OCR tag
-    pixels: float = 1.0  # probe: squared error of the reconstructed pixels
-    label_smoothing: float = 0.1  # of text
-    image_smoothing: float = 0.1  # label smoothing of image tokens
-    l1: float = 1.0  # tokenizer: absolute error of the pixels
-    l2: float = 2.0  # tokenizer: squared error of the pixels
-    ink: float = 4.0  # tokenizer, pixels: extra weight of pixels that carry ink
-    commitment: float = 0.25  # tokenizer: pulls the encoder to its codes
-    perceptual: float = 0.0  # tokenizer: feature distance, see ``perceptual_weights``
+    self_distillation_from: Annotated[str, OneOf(("start", "step"))] = "start"
+    transcription: Weight = 0.0  # cross-entropy of the source text, from the text decoder prompted with the OCR tag
+    pixels: Weight = 1.0  # probe: squared error of the reconstructed pixels
+    label_smoothing: BelowOne = 0.1  # of text
+    image_smoothing: BelowOne = 0.1  # label smoothing of image tokens
+    l1: Weight = 1.0  # tokenizer: absolute error of the pixels
+    l2: Weight = 2.0  # tokenizer: squared error of the pixels
+    ink: Weight = 4.0  # tokenizer, pixels: extra weight of pixels that carry ink
+    commitment: Weight = 0.25  # tokenizer: pulls the encoder to its codes
+    perceptual: Weight = 0.0  # tokenizer: feature distance, see ``perceptual_weights``
     perceptual_weights: str = "random"  # "random" features, or a safetensors file of torchvision VGG-16 weights
-    adversarial: float = 0.0  # tokenizer: hinge GAN with the adaptive weight
-    adversarial_from: float = 0.25  # share of the steps after which the adversary joins
-    quantise_from: float = 0.15  # tokenizer: share of the steps trained as a plain autoencoder first
-
-    def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            _require(isinstance(value, str) or value >= 0, f"loss.{item.name} must not be negative: {value}")
-        _require(self.masked <= 1, f"loss.masked is a share of the pages, at most 1: {self.masked}")
-        _require(
-            self.self_distillation_from in ("start", "step"),
-            f"loss.self_distillation_from must be start or step, not {self.self_distillation_from}",
-        )
+    adversarial: Weight = 0.0  # tokenizer: hinge GAN with the adaptive weight
+    adversarial_from: Share = 0.25  # share of the steps after which the adversary joins
+    quantise_from: Share = 0.15  # tokenizer: share of the steps trained as a plain autoencoder first
 
 
 @dataclass
@@ -428,67 +413,47 @@ class SsrConfig:
     reader: str = ""
     cache: str = "runs/transcripts"  # folder that keeps the transcripts; a file for each reader and set of pages
     # share of the batches of pages that those without a translation take, where data.translated leaves some
-    untranslated: float = 0.25
-
-    def __post_init__(self) -> None:
-        _require(
-            0 <= self.untranslated <= 1,
-            f"ssr.untranslated is a share and must lie in 0..1, not {self.untranslated}",
-        )
+    untranslated: Share = 0.25
 
 
 @dataclass
 class TrainerConfig:
     """The loop: how long, how fast, and what is kept."""
 
-    steps: int = 1000  # optimiser steps
-    minutes: float | None = None  # stop after this much wall-clock time over all resumes, if steps do not end first
-    batch_size: int = 32  # pages or sentences of a micro-batch
-    accumulate: int = 1  # micro-batches of one optimiser step
-    learning_rate: float = 1e-3
-    optimizer: str = "adamw"  # or "muon", for the matrices of the layers, with AdamW for all else
-    muon_learning_rate: float = 4e-3  # of Muon's matrices
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.98])
-    weight_decay: float = 0.01
-    warmup_steps: int = 100
-    decay: str = "cosine"  # "polynomial", "cosine" or "constant" after the warm-up
-    decay_power: float = 1.0  # of the polynomial
-    decay_from: float = 0.0  # share of the run after which the decay begins; until then the rate is constant
-    clip: float = 1.0  # largest gradient norm; 0: none
-    ema: float = 0.0  # decay of the moving average of the weights; 0: off
-    average: int = 0  # final weights are the mean of the last checkpoints, this many; 0: off
-    precision: str = "fp32"  # or "bf16" autocast
-    evaluate_every: int = 500
-    checkpoint_every: int = 200
-    keep: int = 1  # checkpoints kept beside those still to be averaged
-    log_every: int = 20
-    seed: int = 1
-    threads: int = 1
-    workers: int = 0  # processes that render; 0 renders in the loop
-    device: str = "auto"  # "cpu", "cuda" or "auto"
-
-    def __post_init__(self) -> None:
-        _require(self.steps > 0, f"trainer.steps must be positive, not {self.steps}")
-        _require(self.minutes is None or self.minutes > 0, "trainer.minutes must be positive")
-        for name in ("batch_size", "accumulate", "evaluate_every", "checkpoint_every", "keep", "log_every", "threads"):
-            _require(getattr(self, name) >= 1, f"trainer.{name} must be at least 1, not {getattr(self, name)}")
-        _require(len(self.betas) == 2, "trainer.betas needs two numbers")
-        _require(
-            self.decay in ("polynomial", "cosine", "constant"),
-            f"trainer.decay must be polynomial, cosine or constant, not {self.decay}",
-        )
-        _require(0 <= self.decay_from < 1, f"trainer.decay_from must lie in [0, 1), not {self.decay_from}")
-        _require(self.optimizer in ("adamw", "muon"), f"trainer.optimizer must be adamw or muon, not {self.optimizer}")
-        _require(self.precision in ("fp32", "bf16"), f"trainer.precision must be fp32 or bf16, not {self.precision}")
-        _require(0 <= self.ema < 1, f"trainer.ema must lie in [0, 1), not {self.ema}")
-        _require(self.device in ("auto", "cpu", "cuda"), f"trainer.device must be auto, cpu or cuda, not {self.device}")
+    steps: AtLeastOne = 1000  # optimiser steps
+    minutes: Positive | None = None  # stop after this much wall-clock time over all resumes, if steps do not end first
+    batch_size: AtLeastOne = 32  # pages or sentences of a micro-batch
+    accumulate: AtLeastOne = 1  # micro-batches of one optimiser step
+    learning_rate: Weight = 1e-3
+    # or "muon", for the matrices of the layers, with AdamW for all else
+    optimizer: Annotated[str, OneOf(("adamw", "muon"))] = "adamw"
+    muon_learning_rate: Weight = 4e-3  # of Muon's matrices
+    betas: Annotated[list[BelowOne], Items((2, 2))] = field(default_factory=lambda: [0.9, 0.98])
+    weight_decay: Weight = 0.01
+    warmup_steps: Count = 100
+    # "polynomial", "cosine" or "constant" after the warm-up
+    decay: Annotated[str, OneOf(("polynomial", "cosine", "constant"))] = "cosine"
+    decay_power: Weight = 1.0  # of the polynomial
+    decay_from: BelowOne = 0.0  # share of the run after which the decay begins; until then the rate is constant
+    clip: Weight = 1.0  # largest gradient norm; 0: none
+    ema: BelowOne = 0.0  # decay of the moving average of the weights; 0: off
+    average: Count = 0  # final weights are the mean of the last checkpoints, this many; 0: off
+    precision: Annotated[str, OneOf(("fp32", "bf16"))] = "fp32"  # or "bf16" autocast
+    evaluate_every: AtLeastOne = 500
+    checkpoint_every: AtLeastOne = 200
+    keep: AtLeastOne = 1  # checkpoints kept beside those still to be averaged
+    log_every: AtLeastOne = 20
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 1
+    threads: Annotated[int, Range(1, 1024)] = 1
+    workers: Annotated[int, Range(0, 1024)] = 0  # processes that render; 0 renders in the loop
+    device: Annotated[str, OneOf(("auto", "cpu", "cuda"))] = "auto"  # "cpu", "cuda" or "auto"
 
 
 @dataclass
 class Config:
     """One run: a stage, its model, data, losses and loop."""
 
-    stage: str = "translator"
+    stage: Annotated[str, OneOf(STAGES)] = "translator"
     run: str = "runs/tiny/translator"  # folder of checkpoints, logs and sample sheets
     model: ModelConfig = field(default_factory=ModelConfig)
     page: PageConfig = field(default_factory=PageConfig)
@@ -505,7 +470,21 @@ class Config:
     freeze: list[str] = field(default_factory=list)  # modules that this run does not change
 
     def __post_init__(self) -> None:
-        _require(self.stage in STAGES, f"stage must be one of {', '.join(STAGES)}, not {self.stage!r}")
+        for problem in problems(self):
+            raise ConfigError(problem)
+        for key, section in sections(self):
+            width, heads = (getattr(section, name, 1) for name in ("width", "heads"))
+            _require(width % heads == 0, f"{key}.width {width} must be a multiple of {key}.heads {heads}")
+            if key and hasattr(section, "check"):
+                section.check(key)
+        trained = LOSSES.get(self.stage)
+        _require(
+            trained is None
+            or bool(self.data.text_share)
+            or any(getattr(self.loss, name) for name in trained)
+            or bool(self.model.families),
+            f"loss: nothing to train the stage {self.stage!r} on, all of {', '.join(trained or ())} are 0; set one",
+        )
         _require(
             not self.data.text_share or self.stage in TEXT_MODE_STAGES,
             f"data.text_share: the stage {self.stage!r} has no text mode; {', '.join(TEXT_MODE_STAGES)} have",

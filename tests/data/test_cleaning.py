@@ -53,6 +53,8 @@ KEPT = [
     ("Herr/Frau/Divers", "Mr/Ms/Other"),
     ("Berlin Hauptbahnhof", "Berlin Hauptbahnhof"),
     ("Hilfe > Über", "Help > About"),
+    ("Kalbsschnitzel in feiner Zitronenbutter", "Veal schnitzel in lemon butter"),
+    ("Vertretung: Dr. Müller, Tel. 4 56 78", "Cover: Dr Müller, tel. 4 56 78"),
 ]
 
 
@@ -91,6 +93,11 @@ def test_what_pages_say_is_kept(source: str, target: str) -> None:
             cleaning.LANGUAGE,
         ),
         ("Die Tür ist offen und das Licht brennt.", "Die Tür ist auf, und alle Lichter brennen.", cleaning.LANGUAGE),
+        (
+            "Grilled salmon, boiled potatoes, fresh green salad",
+            "Grilled salmon with boiled potatoes and a fresh green salad",
+            cleaning.LANGUAGE,
+        ),
         (
             "Drzwi są otwarte, a światło pali się w całym domu przez całą długą noc.",
             "The door is open, and the light is on in all of the house all night long.",

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from translatotron_v.data.literals import complete, find_literals, mask, match, repair, restore
+from translatotron_v.data.literals import complete, find_literals, mask, match, place, repair, restore
 from translatotron_v.data.marks import LITERALS, TERM_CLOSE, TERM_IS, TERM_OPEN
 
 
@@ -102,6 +102,14 @@ def test_english_ordinals_take_the_ending_of_their_number() -> None:
     answer = f"On the {LITERALS[0]}th floor on the {LITERALS[1]}rd and {LITERALS[2]}nd day"
     assert restore(answer, literals) == "On the 3rd floor on the 21st and 12th day"
 
+    assert restore(answer.upper(), literals) == "ON THE 3RD FLOOR ON THE 21ST AND 12TH DAY"
+
+
+def test_what_nobody_can_write_is_a_literal() -> None:
+    masked, literals = mask("Hallo \U0001f600 \U0001f600 um 5, \U0001f600!", "\U0001f600")
+    assert shown(masked) == "Hallo <0> um <1>, <2>!"
+    assert [literal.kind for literal in literals] == ["foreign", "number", "foreign"]
+
 
 def test_unknown_placeholders_are_dropped() -> None:
     assert restore(f"a {LITERALS[7]}b", mask("5")[1]) == "a b"
@@ -154,3 +162,9 @@ def test_all_placeholders_are_learnt_and_some_numbers_stay() -> None:
     plain = sum(source == "Raum 5, Haus 7" for source, _ in drawn) / len(drawn)
     assert 0.07 < plain < 0.14
     assert all(sorted(set(source) & set(LITERALS)) == sorted(set(target) & set(LITERALS)) for source, target in drawn)
+
+
+def test_targets_take_the_placeholders_of_a_masked_source() -> None:
+    masked, literals = mask("3 Tage, Haus 7, Raum 5")
+    assert shown(masked) == "<0> Tage, Haus <1>, Raum <2>"
+    assert shown(place(literals, "room 5, house 7 for three days, 9 am")) == "room <2>, house <1> for three days, 9 am"

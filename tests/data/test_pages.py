@@ -157,6 +157,25 @@ def test_both_languages_take_turns():
     assert 0.3 < np.mean(shown) < 0.7
 
 
+@pytest.mark.parametrize("tagged", [False, True])
+def test_the_tags_change_places_with_the_languages(tagged: bool):
+    """A German sentence is never labelled English, whichever side of its pair it stands on."""
+    other = "fr" if tagged else "en"
+    pairs = [TaggedPair(pair.source, pair.target, "fr") for pair in PAIRS] if tagged else PAIRS
+    wanted = frozenset({pages.SOURCE_PIECES, pages.TARGET_PIECES})
+    data = dataset("data.both_languages=true", wanted=wanted, pairs=pairs)
+    sources, seen = {pair.source for pair in PAIRS}, set()
+    for index in range(8):
+        batch = data[index]
+        for read, written in zip(batch.source_input.tolist(), batch.target_input.tolist(), strict=True):
+            german = VOCABULARY.decode(read[2:]) in sources
+            own, answer = ("de", other) if german else (other, "de")
+            assert read[:2] == [VOCABULARY.tag("ocr"), VOCABULARY.tag(own)]
+            assert written[:2] == [VOCABULARY.tag("translate"), VOCABULARY.tag(answer)]
+            seen.add(german)
+    assert seen == {True, False}
+
+
 def test_fonts_are_mixed():
     data = samples("page.fonts=[DejaVuSans,DejaVuSerif]")
     shown = [sample.style.font for i in range(5) for sample in data[i]]

@@ -98,3 +98,31 @@ def test_pairs_of_text_only_batches(tmp_path: Path):
         with pytest.raises(UserError, match=named) as caught:
             pairs.read_text_pairs(settings(folder, languages, f"data.text_languages={asked}"), "train")
         assert "\n" not in str(caught.value)
+
+
+def test_public_texts_train_and_nothing_else():
+    train = pairs.read_split(settings("data.folder=public-texts", "page.lower_case=false"), "train")
+    assert TextPair("Ausgang", "Exit") in train
+    with pytest.raises(UserError, match=r"public-texts is for training only and has no split 'val'; .*data\.extra"):
+        pairs.read_split(settings("data.folder=public-texts"), "val")
+
+
+def test_a_corpus_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "x.de-en.tsv").write_text("Ein  Hund\tA  dog\nJa\tYes\n", encoding="utf-8")
+    (tmp_path / "bad.de-en.tsv").write_text("Ein Hund\tA dog\nohne\n", encoding="utf-8")
+    expected = [TextPair("Ein  Hund", "A  dog"), TextPair("Ja", "Yes")]
+    assert pairs.read_corpus("x.de-en.tsv", tmp_path, ("de", "en")) == expected
+    assert pairs.read_corpus("x.de-en.tsv", tmp_path, ("de", "en"), limit=1) == expected[:1]
+    assert TextPair("Exit", "Ausgang") in pairs.read_corpus("public-texts", tmp_path, ("en", "de"))
+    monkeypatch.setattr(pairs, "GRAMMAR_PAIRS", 30)
+    monkeypatch.setattr(pairs, "GRAMMAR_HELD_OUT", 5)
+    phrases = pairs.read_corpus("grammar", tmp_path, ("fr", "en"))
+    assert 0 < len(phrases) <= 30 and any(pair.source != pair.source.lower() for pair in phrases)
+    for path, languages, message in [
+        ("public-texts", ("cs", "en"), "public-texts is in de and en"),
+        ("grammar", ("pl", "en"), "the built-in grammar speaks"),
+        ("gone", ("de", "en"), "no text at .*gone"),
+        ("bad.de-en.tsv", ("de", "en"), r"bad\.de-en\.tsv, line 2: expected source TAB target, found no tab"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            pairs.read_corpus(path, tmp_path, languages)

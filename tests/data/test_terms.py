@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from translatotron_v.data.marks import LITERALS, LOWER, MARKS, TERM_CLOSE, TERM_IS, TERM_OPEN, strip_marks
-from translatotron_v.data.terms import TermDictionary, annotate
+from translatotron_v.data.terms import TermDictionary, annotate, annotated
+from translatotron_v.data.vocabulary import Vocabulary
 
 ENTRIES = [
     ("Bahnhof", "station"),
@@ -21,8 +22,8 @@ ENTRIES = [
 
 
 def seen(text: str) -> str:
-    """The text with marks that can be read: ``<Bahnhof|station>``."""
-    return text.replace(f"{TERM_OPEN} ", "<").replace(f"{TERM_IS} ", "|").replace(TERM_CLOSE, ">")
+    """The text with marks that can be read: ``Am < Bahnhof| station>``."""
+    return text.replace(TERM_OPEN, "<").replace(TERM_IS, "|").replace(TERM_CLOSE, ">")
 
 
 def terms(source: str, target: str, seeds: int = 40) -> set[str]:
@@ -31,7 +32,7 @@ def terms(source: str, target: str, seeds: int = 40) -> set[str]:
     found: set[str] = set()
     for seed in range(seeds):
         text = seen(annotate(source, target, dictionary, random.Random(seed)))
-        found |= {piece.split(">")[0] for piece in text.split("<")[1:]}
+        found |= {piece.split(">")[0].strip().replace("| ", "|") for piece in text.split("<")[1:]}
     return found
 
 
@@ -67,20 +68,37 @@ def test_one_to_three_terms_without_overlap() -> None:
             depth += (character == TERM_OPEN) - (character == TERM_CLOSE)
             assert depth in (0, 1)
         assert text.count(TERM_OPEN) == text.count(TERM_IS) == text.count(TERM_CLOSE)
-        parts = text.replace(TERM_CLOSE, f"{TERM_OPEN} ").split(f"{TERM_OPEN} ")
-        plain = "".join(part.split(TERM_IS)[0] for part in parts)
-        assert plain == source
+        plain = "".join(part.split(TERM_IS)[0] for part in text.replace(TERM_CLOSE, TERM_OPEN).split(TERM_OPEN))
+        assert plain.replace("  ", " ").strip() == source
     assert counts == {1, 2, 3}
 
 
 def test_marks_that_stand_already_are_left_alone() -> None:
     dictionary = TermDictionary(ENTRIES)
-    done = f"Der {TERM_OPEN} Bahnhof{TERM_IS} halt{TERM_CLOSE} ist zu"
+    done = f"Der {TERM_OPEN}Bahnhof{TERM_IS}halt{TERM_CLOSE} ist zu"
     assert annotate(done, "The station is shut", dictionary, random.Random(0)) == done
     source = f"{LOWER}frische {LITERALS[0]} Luft"
     result = annotate(source, f"fresh {LITERALS[0]} air", dictionary, random.Random(0))
-    assert seen(result) == f"{LOWER}frische {LITERALS[0]} <Luft|air>"
+    assert seen(result) == f"{LOWER}frische {LITERALS[0]} < Luft| air>"
     assert not set(strip_marks(result)) & set(MARKS)
+
+
+def test_where_marks_stand() -> None:
+    text = "Luft am Bahnhof (Straße)"
+    terms = [(0, 4, "air"), (8, 15, "railway station"), (17, 23, "Street")]
+    assert seen(annotated(text, terms)) == "< Luft| air> am < Bahnhof| railway station> (< Straße| Street>)"
+    assert annotated(text, []) == text
+
+
+def test_a_wanted_word_has_the_pieces_that_it_has_in_the_target() -> None:
+    texts = ["Bahnhof Luft", "the air at the station", "am Bahnhof ist Luft"]
+    vocabulary = Vocabulary.build(texts * 4, 120, marks=True)
+    source, target = (
+        vocabulary.encode(text) for text in (annotated("am Bahnhof", [(3, 10, "station")]), "at the station")
+    )
+    opening, is_, closing = (source.index(vocabulary.specials[mark]) for mark in (TERM_OPEN, TERM_IS, TERM_CLOSE))
+    assert source[is_ + 1 : closing] == target[-(closing - is_ - 1) :]
+    assert source[opening + 1 : is_] == vocabulary.encode("am Bahnhof")[-(is_ - opening - 1) :]
 
 
 def test_nothing_to_annotate_and_the_same_for_the_same_seed() -> None:

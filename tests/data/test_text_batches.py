@@ -41,7 +41,12 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> MixtureSource:
 
 @pytest.fixture(scope="module")
 def vocabulary(source: MixtureSource) -> Vocabulary:
-    return Vocabulary.build(source.texts(200, 1), 120, blocks=["ascii", "latin-1"], marks=True)
+    return Vocabulary.build(
+        [text for pair in source.pairs(200, 1) for text in (pair.source, pair.target)],
+        120,
+        blocks=["ascii", "latin-1"],
+        marks=True,
+    )
 
 
 def settings(*overrides: str) -> Config:

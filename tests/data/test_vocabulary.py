@@ -157,6 +157,34 @@ def test_too_few_symbols_drop_the_rarest_characters():
     assert vocabulary.encode("az") == [len(SPECIALS), UNKNOWN]
 
 
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: text.encode().replace(b'"characters"', b'"\xff\xfe"', 1), "cannot be read"),
+        (lambda text: text.encode()[:-40], "not a vocabulary"),
+        (lambda text: text.replace('"symbols": 0', '"symbols": -9').encode(), "not a vocabulary"),
+        (lambda text: text.replace('"symbols": 0', '"symbols": 1e99').encode(), "not a vocabulary"),
+        (lambda text: text.replace('"symbols": 0', '"symbols": 99999999999').encode(), "not a vocabulary"),
+        (lambda text: text.replace('\\"<eos>\\": 2', '\\"<eos>\\": -2').replace('"id\\": 2', '"id\\": x').encode(),
+         "not a vocabulary"),
+        (lambda text: text.replace('\\"<unk>\\": 3', '\\"<unk>\\": -3').encode(), "not a vocabulary"),
+        (lambda text: b"[1, 2]", "not a vocabulary"),
+        (lambda text: b"[" * 100_000, "not a vocabulary"),
+        (lambda text: b'{"characters": [1], "subwords": null, "symbols": 0}', "not a vocabulary"),
+        (lambda text: b'{"characters": ["a"], "subwords": "{}", "symbols": 0}', "not a vocabulary"),
+        (lambda text: b'{"characters": ["a"], "subwords": 7, "symbols": 0}', "not a vocabulary"),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_gets_one_line(tmp_path: Path, damage, message: str):
+    path = tmp_path / "vocabulary.json"
+    text = Vocabulary.build(["ein hund läuft", "a dog runs"] * 3, 60).to_json()
+    path.write_bytes(damage(text))
+    assert path.read_bytes() != text.encode()
+    with pytest.raises(VocabularyError, match=message) as caught:
+        Vocabulary.from_file(path)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+
+
 BLOCKS = ["ascii", "latin-1", "latin-extended-a", "romanian", "punctuation", "symbols"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data_synth.corpora import TextPair, read_pairs
+from data_synth.corpora import TextPair, read_pairs, read_texts
 from data_synth.errors import UserError
 
 XML = """<?xml version="1.0" encoding="UTF-8"?>
@@ -153,3 +153,46 @@ def test_a_tsv_line_without_a_tab_is_named(tmp_path: Path) -> None:
     (tmp_path / "pairs.tsv").write_text("a\tb\nno tab\n")
     with pytest.raises(UserError, match="line 2"):
         read_pairs(tmp_path / "pairs.tsv", "de", "en")
+
+
+def test_all_texts_of_a_corpus_whatever_corresponds(tmp_path: Path):
+    (tmp_path / "test.de").write_text("eins\n\nzwei\n", encoding="utf-8")
+    (tmp_path / "test.en.gz").write_bytes(gzip.compress(b"one\n"))
+    (tmp_path / "test2.de").write_text("nicht gemeint\n", encoding="utf-8")
+    assert read_texts(tmp_path / "test") == ["eins", "zwei", "one"]
+    assert read_texts(tmp_path / "test.de") == ["eins", "zwei"]
+    (tmp_path / "more.tsv").write_text("drei\tthree\tsource\n\nohne\n", encoding="utf-8")
+    assert read_texts(tmp_path / "more.tsv") == ["drei", "three", "ohne"]
+    assert len(read_texts(tmp_path)) == 7
+    with pytest.raises(UserError, match=r"no text at .*none: expected a text, \.tsv or \.xml file, none\.LANGUAGE"):
+        read_texts(tmp_path / "none")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_all_texts_of_a_release_are_those_of_its_sets(tmp_path: Path, packed: bool):
+    name = "IWSLT17.TED.tst2015.en-de.de.xml"
+    content = XML.format(kind="refset", name="tst2015").encode()
+    path = tmp_path / name
+    path.write_bytes(content)
+    if packed:
+        path = tmp_path / "en-de.tgz"
+        with tarfile.open(path, "w:gz") as archive:
+            archive.add(tmp_path / name, name)
+    assert read_texts(path) == ["tst2015 one & <more>", "tst2015 two"]
+
+
+def test_an_archive_without_sets_is_refused(tmp_path: Path):
+    with tarfile.open(tmp_path / "x.tgz", "w:gz"):
+        pass
+    with pytest.raises(UserError, match="no IWSLT dev or test set in it"):
+        read_texts(tmp_path / "x.tgz")
+
+
+def test_public_texts_come_with_the_program():
+    pairs = read_pairs("public-texts", "de", "en")
+    assert len(pairs) > 2500 and TextPair("Ausgang", "Exit") in pairs
+    assert len(set(pairs)) == len(pairs)
+    back = read_pairs("public-texts", "en", "de")
+    assert [(pair.target, pair.source) for pair in back] == [(pair.source, pair.target) for pair in pairs]
+    with pytest.raises(UserError, match="public-texts is in de and en, not in fr and en"):
+        read_pairs("public-texts", "fr", "en")

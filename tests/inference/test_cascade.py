@@ -35,7 +35,7 @@ from translatotron_v.inference.pipeline import Translator
 from translatotron_v.inference.whole_pages import PageTranslator, Work
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.ocr import LineDetector, Reader, TextBox, boxes_to_text
-from translatotron_v.page.compose import frame
+from translatotron_v.page.strips import frame
 from translatotron_v.shipped import find_weights, shipped_weights
 from translatotron_v.training.checkpoint import save_checkpoint
 

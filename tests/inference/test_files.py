@@ -125,6 +125,56 @@ def test_large_pictures_are_translated_a_few_at_a_time(tmp_path: Path, monkeypat
     assert [shape[0] for shape, _ in generate.calls] == [2, 1, 1, 1, 1]
 
 
+def test_a_picture_that_breaks_the_model_takes_no_other_with_it(folder: Path):
+    for index in range(3):
+        Image.new("L", (32 + index, 16), 255).save(folder / f"{index}.png")
+
+    class Fragile(FakeGenerate):
+        def __call__(self, model, vocabulary, pixels, **options):
+            answer = super().__call__(model, vocabulary, pixels, **options)
+            if any(text == "ink 1" for text in answer.texts):
+                raise RuntimeError("not enough memory: you tried to allocate 9 GB\nmore of it")
+            return answer
+
+    marked = Image.new("L", (64, 16), 255)
+    marked.putpixel((9, 9), 0)
+    marked.save(folder / "1.png")
+    outcomes = {
+        outcome.job.source.name: outcome
+        for outcome in translate_jobs(fake_translator(Fragile()), plan_jobs([str(folder)], folder.parent / "out"))
+    }
+    errors = {name for name, outcome in outcomes.items() if outcome.error}
+    assert errors == {"1.png"} and len(outcomes) == 5
+    assert outcomes["1.png"].error == (
+        f"{folder / '1.png'}: cannot be translated (RuntimeError: not enough memory: you tried to allocate 9 GB)"
+    )
+
+
+def test_places_that_take_no_file_are_named_before_any_work(folder: Path):
+    (folder / "file").write_text("")
+    generate = FakeGenerate()
+    outputs = [folder / "file" / "out.png", folder / "file" / "a" / "out.png", folder / f"{'n' * 300}.png"]
+    for output in outputs:
+        [job] = plan_jobs([str(folder / "b.png")], output)
+        [outcome] = translate_jobs(fake_translator(generate), [job])
+        assert f"{output}: cannot be written (" in str(outcome.error) and "\n" not in str(outcome.error)
+    assert not generate.calls
+
+
+def test_frames_that_are_lost_are_told(folder: Path):
+    frames = [Image.new("RGB", (64, 16), colour) for colour in ("white", "red")]
+    frames[0].save(folder / "film.webp", save_all=True, append_images=frames[1:])
+    outcomes = {
+        outcome.job.source.name: outcome
+        for outcome in translate_jobs(fake_translator(), plan_jobs([str(folder)], folder.parent / "out"))
+    }
+    assert outcomes["film.webp"].warnings == (
+        f"{folder / 'film.webp'}: only the first of 2 frames or pages is translated",
+    )
+    assert outcomes["film.webp"].translation.frames == 2
+    assert outcomes["b.png"].warnings == ()
+
+
 def test_a_comparison_shows_both(folder: Path):
     jobs = plan_jobs([str(folder / "b.png")], folder.parent / "out", compare=True)
     list(translate_jobs(fake_translator(), jobs))

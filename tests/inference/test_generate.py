@@ -136,12 +136,6 @@ def test_one_beam_of_the_search_is_greedy(model: TranslatotronV, pixels: torch.T
 
 
 @torch.no_grad()
-def test_more_beams_find_no_worse_text(model: TranslatotronV, pixels: torch.Tensor):
-    greedy, beams = text_of(model, pixels), text_of(model, pixels, beams=8)
-    assert all(b >= g - 1e-6 for b, g in zip(beams.scores, greedy.scores, strict=True))
-
-
-@torch.no_grad()
 @pytest.mark.parametrize("seed", range(4))
 def test_enough_beams_find_the_best_text_there_is(seed: int):
     """Against all texts of up to three characters over three letters."""
@@ -177,6 +171,23 @@ def test_text_does_not_depend_on_its_neighbours(model: TranslatotronV, beams: in
         alone = generate_text(decoder, VOCABULARY, one.memory, one.mask, "translate", "en", beams)
         assert alone.ids[0] == together.ids[row]
         assert alone.scores[0] == pytest.approx(together.scores[row], rel=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("seed", range(4))
+def test_a_slow_neighbour_gives_no_page_another_text(seed: int):
+    """A decoder that is sure of nothing ends its pages at very different steps; each stops by itself."""
+    vocabulary = Vocabulary(list("abcdefgh"))
+    size = TransformerConfig(width=8, layers=1, heads=2, feed_forward=16, max_length=20)
+    decoder = enliven(TextDecoder(size, len(vocabulary), 8), seed, scale=0.3)
+    memory = 3 * torch.randn(6, 2, 8, generator=torch.Generator().manual_seed(seed))
+
+    def search(pages: torch.Tensor) -> DecodedText:
+        return generate_text(decoder, vocabulary, pages, None, "translate", "en", beams=4)
+
+    together, alone = search(memory), [search(page[None]) for page in memory]
+    assert together.ids == [one.ids[0] for one in alone]
+    assert together.scores == pytest.approx([one.scores[0] for one in alone], rel=1e-4)
 
 
 @torch.no_grad()
@@ -297,6 +308,13 @@ def test_an_answer_is_split_into_what_was_read_and_what_it_means(reviewer: Trans
 
 
 @torch.no_grad()
+def test_more_beams_find_no_worse_text(reviewer: TranslatotronV, sheets: torch.Tensor):
+    """Of a decoder that knows its answers; one that does not may end on short ones (see the page's own stop)."""
+    greedy, beams = answer_of(reviewer, sheets), answer_of(reviewer, sheets, beams=8)
+    assert all(b >= g - 1e-6 for b, g in zip(beams.scores, greedy.scores, strict=True))
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("seed", [None, 1, 2, 3])
 def test_an_answer_is_that_of_one_page_and_one_piece_at_a_time(
     reviewer: TranslatotronV, sheets: torch.Tensor, seed: int | None
@@ -331,7 +349,7 @@ def test_beams_behind_transcripts_of_different_lengths(
     model = reviewer if seed is None else untrained(seed)
     source = model.see(sheets)
     greedy = answer_of(model, sheets)
-    ids, scores = _beam_search_by_length(model.text_decoder, source, greedy.prefixes, 1, True)
+    ids, scores = _beam_search_by_length(model.text_decoder, VOCABULARY, source, greedy.prefixes, 1, True)
     assert ids == greedy.ids and scores == pytest.approx(greedy.scores, rel=1e-4)
     beams = answer_of(model, sheets, beams=4)
     assert beams.prefixes == greedy.prefixes  # the transcript is greedy in any case

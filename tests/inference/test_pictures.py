@@ -4,18 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, PngImagePlugin
 
 from translatotron_v.config import CanvasConfig
 from translatotron_v.inference import pictures
 from translatotron_v.inference.pictures import (
+    SAVE_OPTIONS,
     PictureError,
-    contact_sheet,
+    check_picture,
+    count_frames,
     fit,
     fit_back,
     open_picture,
     save_picture,
-    side_by_side,
     to_plain,
 )
 
@@ -105,6 +106,56 @@ def test_what_cannot_be_read_gets_one_line(tmp_path: Path, content, message: str
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp"])
+def test_damaged_exif_is_ignored(tmp_path: Path, extension: str):
+    """Metadata say nothing about pixels: the picture is read, read again as an image, and written in every format."""
+    path = tmp_path / f"page.{extension}"
+    drawing().save(path, exif=b"Exif\0\0\x7fM\0*\0\0\0\x08\0\0\0\0")
+    plain = to_plain(open_picture(path))
+    assert np.abs(as_array(plain) - as_array(drawing())).max() <= 60
+    for other in SAVE_OPTIONS:
+        save_picture(plain, tmp_path / f"again{other}")
+    with Image.open(path) as raw:
+        assert to_plain(raw).size == drawing().size
+
+
+def test_size_and_kind_show_without_reading_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    Image.new("1", (9500, 9500)).save(tmp_path / "big.png")
+    save_picture(drawing(), tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:60])
+    (tmp_path / "text.png").write_bytes(b"text")
+    monkeypatch.setattr(Image.Image, "load", None)
+    for name, message in (
+        ("big.png", "9500 x 9500 pixels are more"),
+        ("text.png", "not a PNG"),
+        ("no", "no such file"),
+    ):
+        with pytest.raises(PictureError, match=message):
+            check_picture(tmp_path / name)
+    check_picture(tmp_path / "cut.png")  # that one shows later
+
+
+@pytest.mark.parametrize("extension", ["webp", "png", "tiff"])
+def test_frames_are_counted(tmp_path: Path, extension: str):
+    path = tmp_path / f"pages.{extension}"
+    drawing().save(path, save_all=True, append_images=[drawing(ink="red"), drawing(ink="blue")])
+    assert count_frames(open_picture(path)) == 3
+    assert count_frames(to_plain(open_picture(path))) == 3
+    assert count_frames(drawing()) == 1
+    remark = PngImagePlugin.PngInfo()
+    remark.add_text("frames", "many")
+    drawing().save(tmp_path / "remark.png", pnginfo=remark)
+    assert count_frames(open_picture(tmp_path / "remark.png")) == 1
+
+
+def test_what_cannot_be_written_gets_one_line(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file" / "page.png", tmp_path / f"{'n' * 250}.png", tmp_path / "file" / "a" / "b.png"):
+        with pytest.raises(PictureError, match="cannot be written") as caught:
+            save_picture(drawing(), path)
+        assert "\n" not in str(caught.value)
 
 
 def test_a_folder_is_no_picture(tmp_path: Path):
@@ -202,14 +253,3 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
 def test_an_unknown_extension_is_named(tmp_path: Path):
     with pytest.raises(PictureError, match=r"page\.xyz: unknown kind of picture"):
         save_picture(drawing(), tmp_path / "page.xyz")
-
-
-def test_pictures_stand_side_by_side():
-    page = side_by_side([drawing((100, 20)), drawing((50, 40))])
-    assert page.size == (100 + 50 + 3 * 8, 40 + 2 * 8)
-
-
-def test_a_contact_sheet_takes_gaps_and_sizes():
-    sheet = contact_sheet([[drawing(), None], [drawing((30, 60)), drawing()]], ("source", "reference"), column=128)
-    assert sheet.width == 2 * 128 + 3 * 8
-    assert sheet.height == 28 + 24 + 256 + 3 * 8

@@ -4,6 +4,7 @@ import math
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,9 @@ from torch import nn
 from data_synth.typeset import Face
 from tests.page.pages import TEXTS, render, tilt
 from translatotron_v.config import Config
+from translatotron_v.errors import UserError
 from translatotron_v.inference import whole_pages
+from translatotron_v.inference.certainty import Calibration
 from translatotron_v.inference.files import plan_jobs, translate_jobs
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.paragraphs import Paragraph
@@ -141,6 +144,48 @@ def test_a_block_that_was_read_with_doubt_is_left(translator: Translator, writer
     assert [block.left for block in translation.blocks] == ["unreadable", "", ""]
     assert translation.blocks[0].source_text == READ and translation.blocks[0].text == ""
     assert translation.blocks[0].scores == {"reading": pytest.approx(0.5)}
+
+
+CALIBRATION = Calibration({"reading": 4.0, "text": 1.0, "length": 0.0}, 0.8)  # of the sure and the doubtful below
+SURE, DOUBTFUL = (CALIBRATION.probability(math.log(sure), math.log(0.9), 3) for sure in (0.99, 0.89))
+
+
+def test_calibrated_weights_say_how_probable_it_is_that_they_are_right(translator: Translator, writer: Writer):
+    assert translator._pages is not None
+    writer.sure = [0.99, 0.89]
+    translator._pages.calibration = CALIBRATION
+    translation = translator(Image.fromarray(render(20).pixels))
+    assert [block.scores["right"] for block in translation.blocks] == pytest.approx([SURE, DOUBTFUL, DOUBTFUL])
+    assert list(translation.scores) == ["right", "text", "image"]
+    assert translation.scores["right"] == pytest.approx(DOUBTFUL) and translation.doubts == []
+    translator._pages.calibration = replace(CALIBRATION, bias=-0.5)
+    assert translator(Image.fromarray(render(20).pixels)).doubts == ["right"]
+
+
+def test_doubtful_blocks_are_left_where_it_is_asked_for(translator: Translator, writer: Writer):
+    assert translator._pages is not None
+    page = Image.fromarray(render(20).pixels)
+    with pytest.raises(UserError, match=r"no calibration\.json tells how probable"):
+        translator(page, min_confidence=0.5)
+    writer.sure = [0.99, 0.89]
+    translator._pages.calibration = CALIBRATION
+    translation = translator(page, min_confidence=(SURE + DOUBTFUL) / 2)
+    assert [block.left for block in translation.blocks] == ["", "doubtful", "doubtful"]
+    assert translation.text == ANSWER and translation.scores["right"] == pytest.approx(SURE)
+    assert translation.blocks[1].scores["right"] == pytest.approx(DOUBTFUL)
+    assert [block.left for block in translator(page, min_confidence=DOUBTFUL).blocks] == ["", "", ""]
+    for wrong in (-0.1, 1.1, math.nan):
+        with pytest.raises(UserError, match="minimal confidence must be a probability"):
+            translator(page, min_confidence=wrong)
+
+
+def test_a_paragraph_is_as_sure_as_its_worst_sentence():
+    paragraph = Paragraph([], translations=["one two", "three"], reading=-0.1)
+    paragraph.scores = [{"text": -0.2, "image": 0.0}, {"text": -1.0, "image": 0.0}]
+    expected = CALIBRATION.probability(-0.1, -1.0, 1)
+    assert paragraph.certainty(CALIBRATION) == expected < CALIBRATION.probability(-0.1, -0.2, 2)
+    assert Paragraph([]).certainty(CALIBRATION) is None
+    assert Paragraph([], reading=-0.1).certainty(CALIBRATION) is None
 
 
 def test_blocks_in_other_languages_and_without_words_stay(translator: Translator, writer: Writer):

@@ -32,6 +32,20 @@ def both(generated: list[TextBox], reference: list[TextBox]) -> tuple[float, flo
         (box(0, 0, 10, 10), box(20, 0, 30, 10), 0.0),
         (box(0, 0, 10, 10), box(0, 0, 0, 0), 0.0),
         (box(0, 0, 10, 10), TextBox(((5, 0), (10, 5), (5, 10), (0, 5)), "diamond"), 0.5),
+        (box(0, 0, 100, 20), box(10, 5, 60, 15), 500 / 2000),  # one inside the other
+        (box(0, 0, 10, 10), box(10, 0, 20, 10), 0.0),  # they share an edge
+        # a square turned by 45 degrees about the middle of its like: a regular octagon of 2(sqrt 2 - 1) of its area
+        (
+            box(-10, -10, 10, 10),
+            TextBox(((0, -(200**0.5)), (200**0.5, 0), (0, 200**0.5), (-(200**0.5), 0)), "turned"),
+            (2**0.5 - 1) / (2 - 2**0.5),
+        ),
+        # counter-clockwise corners, and halves of a parallelogram: 50 of 150
+        (
+            TextBox(((0, 0), (5, 10), (15, 10), (10, 0)), "leaning"),
+            TextBox(((5, 0), (10, 10), (20, 10), (15, 0)), "shifted"),
+            50 / 150,
+        ),
     ],
 )
 def test_iou(first: TextBox, second: TextBox, expected: float) -> None:

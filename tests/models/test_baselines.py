@@ -101,10 +101,10 @@ def test_two_pages_are_learnt_and_written_again():
     [
         (("model.pixels.segment=[32,8]",), "model.pixels.segment 32x8 does not divide the canvas 48x256"),
         (("model.pixels.segment=[16,7]",), "model.pixels.segment 16x7 does not divide the canvas 48x256"),
-        (("model.pixels.segment=[16]",), "model.pixels.segment needs two positive numbers"),
-        (("model.pixels.segment=[0,8]",), "model.pixels.segment needs two positive numbers"),
+        (("model.pixels.segment=[16]",), "model.pixels.segment needs 2 entries"),
+        (("model.pixels.segment=[0,8]",), "model.pixels.segment has an entry that must lie in 1"),
         (("model.pixels.segment=[16,8]", "model.pixels.heads=3"), "model.pixels.width 256 must be a multiple"),
-        (("model.pixels.segment=[16,8]", "model.pixels.decoder_layers=0"), "model.pixels: encoder_layers"),
+        (("model.pixels.segment=[16,8]", "model.pixels.decoder_layers=0"), "model.pixels.decoder_layers must lie in 1"),
         (("model.pixels.segment=[16,8]", "model.pixels.dropout=1"), "model.pixels.dropout"),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from translatotron_v.config import ImageDecoderConfig, TransformerConfig
+from translatotron_v.config import ConfigError, ImageDecoderConfig, TransformerConfig
 from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead, TextDecoder, TextEncoder
 
@@ -245,6 +245,22 @@ def test_a_decoder_that_starts_from_a_teacher_draws_what_the_teacher_draws(fusio
                 parameter.mul_(torch.sigmoid(torch.tensor(2.0)))
         as_it_was = teacher(ids, text, TEXT_MASK)
     torch.testing.assert_close(drawn, as_it_was)
+
+
+@torch.no_grad()
+def test_an_even_start_favours_neither_side():
+    """The paper's, where nothing comes from a teacher: the gate is near one half, and the image is read at once."""
+    torch.manual_seed(0)
+    config = ImageDecoderConfig(D, 2, 4, 1, 32, 0.0, fusion_start="even")
+    decoder = ImageDecoder(config, K, GRID, M, 10).eval()
+    assert decoder.gate is not None and decoder.gate.weight.abs().max() > 0
+    shares = torch.sigmoid(decoder.gate(torch.randn(B, N, 2 * D)))
+    assert shares.min() > 0.3 and shares.max() < 0.7 and abs(shares.mean() - 0.5) < 0.02  # 0.88 for a teacher's weights
+    ids, text = torch.randint(K, (B, N)), torch.randn(B, C, M)
+    one, other = (decoder(ids, text, TEXT_MASK, torch.randn(B, S, 10)) for _ in range(2))
+    assert not torch.allclose(one, other)
+    with pytest.raises(ConfigError, match="fusion_start must be text or even: left"):
+        ImageDecoderConfig(fusion_start="left")
 
 
 class Constant(nn.Module):

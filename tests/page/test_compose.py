@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from tests.page.pages import Taken, render, take_apart, tilt
+from tests.page.pages import TEXTS, Taken, render, take_apart, tilt
 from translatotron_v.metrics import cer
 from translatotron_v.ocr import LineDetector, Reader, boxes_to_text
 from translatotron_v.page.blocks import Block
-from translatotron_v.page.compose import SHRUNK, Composed, compose, frame
+from translatotron_v.page.compose import SHRUNK, Composed, compose
 from translatotron_v.page.lines import Line
 from translatotron_v.page.profile import Setting
 from translatotron_v.page.separate import separate
 from translatotron_v.page.straighten import straighten
-from translatotron_v.page.strips import usual_gap
+from translatotron_v.page.strips import frame, usual_gap
 
 
 def put(pixels: np.ndarray, taken: Taken, others: list[Taken], repeat: int = 1) -> Composed:
@@ -115,3 +115,32 @@ def test_a_word_that_sets_itself_is_asked_for_the_size_it_gets(detector: LineDet
         (left, top), (right, _), (_, bottom), _ = composed.quads[0]
         assert right - left == 30 and bottom - top == sum(frame(asked[-1]))
     assert composed.em < taken.setting.em
+
+
+def test_a_line_begins_at_a_break_where_there_is_room(detector: LineDetector) -> None:
+    page = render(20, texts=TEXTS[:1])
+    (taken,) = take_apart(page.pixels, detector)
+    words = [run.ink for run in taken.runs]
+
+    below = max(y for _, y in taken.block.quad) + 4
+    floor = [(0.0, below), (384.0, below), (384.0, 384.0), (0.0, 384.0)]
+
+    def lines(count: int, breaks: tuple[int, ...], obstacles: list[list[tuple[float, float]]]) -> list[int]:
+        composed = compose(
+            page.pixels,
+            taken.crop,
+            taken.layers,
+            taken.setting,
+            words[:count],
+            taken.block.alignment,
+            obstacles=obstacles,
+            breaks=breaks,
+        )
+        assert not composed.left and len(composed.quads) == count
+        bottoms = [max(y for _, y in quad) for quad in composed.quads]
+        return [round((bottom - bottoms[0]) / taken.setting.pitch) for bottom in bottoms]
+
+    assert lines(4, (), []) == [0, 0, 0, 0]
+    assert lines(4, (2,), []) == [0, 0, 1, 1]
+    everywhere = tuple(range(len(words)))
+    assert lines(len(words), everywhere, [floor]) == lines(len(words), (), [floor])  # no room for so many lines

@@ -12,7 +12,7 @@ from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.inference.generate import generate
 from translatotron_v.inference.loaded import load_translator
 from translatotron_v.models.translator import TranslatotronV
-from translatotron_v.training.checkpoint import CheckpointError, load_tensors, read_info, save_checkpoint
+from translatotron_v.training.checkpoint import CALIBRATION, CheckpointError, load_tensors, read_info, save_checkpoint
 from translatotron_v.training.export import compare, export_run, neutral, size_table
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "debug" / "translator.yaml"
@@ -33,6 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = {"config.yaml": to_yaml(config), "vocabulary.json": vocabulary.to_json()}
     info = {"step": 7, "steps": 7, "metrics": {"bleu": 1.5}, "cpu_seconds": 3.0, "device": "cpu", "host": PLACE}
     save_checkpoint(folder / "final", dict(model.named_children()), files, info)
+    (folder / "final" / CALIBRATION).write_text('{"what": "is not read here"}', encoding="utf-8")
     return folder
 
 
@@ -50,6 +51,11 @@ def test_every_module_has_a_file_in_half_precision(run: Path, exported: Path):
         assert all(t.dtype == torch.float16 for t in load_tensors(path).values() if t.is_floating_point())
     sizes = [sum(path.stat().st_size for path in folder.glob("*.safetensors")) for folder in (exported, run / "final")]
     assert sizes[0] < 0.56 * sizes[1]
+
+
+def test_a_calibration_goes_along(run: Path, exported: Path):
+    assert (exported / CALIBRATION).read_text(encoding="utf-8") == (run / "final" / CALIBRATION).read_text("utf-8")
+    export_run(run, exported, overwrite=True)  # what is replaced may hold one
 
 
 def test_nothing_says_where_it_was_trained(exported: Path):

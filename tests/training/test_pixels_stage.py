@@ -99,7 +99,7 @@ def test_an_evaluation_reads_what_was_drawn_from_the_sources(monkeypatch: pytest
     assert set(evaluation.metrics) == {"cer", "bleu", "mean_absolute_error"}
     assert evaluation.metrics["mean_absolute_error"] == pytest.approx((1 - targets).mean().item(), rel=1e-4)
     assert 0 < evaluation.metrics["cer"] < 1  # one of the four texts is what the reader always reads
-    assert evaluation.sheet is not None and evaluation.sheet.size == (3 * (128 + 4), 4 * (16 + 4))
+    assert evaluation.sheet is not None and evaluation.sheet.size == (4 + 3 * (128 + 4), 4 + 4 * (16 + 4))
 
 
 def test_a_perfect_page_scores_as_one(monkeypatch: pytest.MonkeyPatch):

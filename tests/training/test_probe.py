@@ -117,7 +117,7 @@ def test_an_evaluation_has_figures_and_a_sheet(probed: Path):
     pages = torch.cat([batch.source_pixels for batch in stage.validation_batches()])
     assert set(evaluation.metrics) == {"mse", "psnr", "ssim"}
     assert evaluation.metrics["mse"] == pytest.approx((1 - pages).square().mean().item(), rel=1e-5)
-    assert evaluation.sheet is not None and evaluation.sheet.size == (2 * (128 + 4), 4 * (16 + 4))
+    assert evaluation.sheet is not None and evaluation.sheet.size == (4 + 2 * (128 + 4), 4 + 4 * (16 + 4))
 
 
 def test_scores_of_known_pages():

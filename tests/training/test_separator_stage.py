@@ -123,7 +123,7 @@ def test_an_evaluation_has_figures_for_each_background_and_a_sheet():
     assert evaluation.metrics["blank_ink"] == 1
     coverage = np.concatenate([crop for _, crop in stage.held_out.samples("photo", 2)]) / 255
     assert evaluation.metrics["photo_error"] == pytest.approx(1 - coverage.mean(), abs=1e-4)
-    assert evaluation.sheet is not None and evaluation.sheet.width == 3 * (64 + 4)
+    assert evaluation.sheet is not None and evaluation.sheet.width == 4 + 3 * (64 + 4)
 
 
 def test_a_run_leaves_a_separator_that_can_be_loaded(tmp_path: Path):

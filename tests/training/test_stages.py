@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from tests.small import PAIRS, TEXTS, small, small_vocabulary, write_corpus
-from translatotron_v.config import Config
+from translatotron_v.config import Config, TrainerConfig
 from translatotron_v.data import pages
-from translatotron_v.data.pages import Batch
+from translatotron_v.data.pages import Batch, plain_samples
 from translatotron_v.data.pairs import TextPair
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
@@ -22,7 +22,8 @@ from translatotron_v.training.build import build_stage
 from translatotron_v.training.checkpoint import load_tensors, resolve
 from translatotron_v.training.reviewing import Reader
 from translatotron_v.training.stage import load_mapped
-from translatotron_v.training.stages import STAGES, Stage, TokenizerStage
+from translatotron_v.training.stages import STAGES, Stage, TextStage, TokenizerStage
+from translatotron_v.training.state import collect
 from translatotron_v.training.trainer import TrainableStage, Trainer
 from translatotron_v.training.translator_stage import TranslatorStage
 
@@ -80,6 +81,95 @@ def require_equal(one: Path, other: Path) -> None:
         first, second = load_tensors(one / path), load_tensors(other / path)
         assert first.keys() == second.keys()
         assert [f"{path}:{key}" for key in first if not torch.equal(first[key], second[key])] == []
+
+
+# --- accumulation -----------------------------------------------------------------------------------------------------
+
+
+def joined(batches: list[Batch]) -> Batch:
+    """Micro-batches as one batch."""
+    fields = {name: getattr(batches[0], name) for name in vars(batches[0])}
+    together = {
+        name: pages.pad([row for batch in batches for row in unpadded(getattr(batch, name))])
+        for name, value in fields.items()
+        if isinstance(value, torch.Tensor) and value.dtype == torch.long
+    }
+    pixels = {
+        name: torch.cat([getattr(batch, name) for batch in batches])
+        for name, value in fields.items()
+        if isinstance(value, torch.Tensor) and value.is_floating_point()
+    }
+    whole = Batch(**together, **pixels)
+    whole.translation_mask = whole.target_output != PAD
+    return whole
+
+
+def unpadded(rows: torch.Tensor) -> list[list[int]]:
+    return [row[: int((row != PAD).nonzero().max()) + 1].tolist() for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("stage", "options"),
+    [
+        ("text", ("loss.transcription=0.5",)),
+        ("reader", ("loss.ocr=1", "loss.ctc=0")),
+        (
+            "translator",
+            ("loss.distillation=0", "loss.transcription=0.5", "loss.text_mode=1", "loss.text_distillation=1"),
+        ),
+    ],
+)
+def test_micro_batches_of_other_lengths_count_by_their_pieces(tmp_path: Path, stage: str, options: tuple[str, ...]):
+    """A step of two micro-batches, of long and of short sentences, has the loss and gradients of both as one batch."""
+    model = bare(stage, *options).eval()
+    micro = [model.collator(plain_samples(part, model.config)) for part in (PAIRS[3:6], PAIRS[24:27])]
+    loss, _ = model(joined(micro), "main", 0)
+    loss.backward()
+    parameters = [p for p in model.optimised()["main"] if p.grad is not None]
+    wanted = [p.grad.clone() for p in parameters]
+    model.zero_grad()
+
+    trainer = Trainer(model, TrainerConfig(accumulate=2, device="cpu"), tmp_path)
+    losses_of_parts = []
+    for batch in trainer._balanced(micro):
+        part, _ = model(batch, "main", 0)
+        (part / 2).backward()
+        losses_of_parts.append(part.item())
+    assert sum(losses_of_parts) / 2 == pytest.approx(loss.item(), rel=1e-5)
+    assert len({round(batch.share("target"), 3) for batch in micro}) == (2 if stage != "reader" else 1)
+    for parameter, gradient in zip(parameters, wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-6)
+
+
+def test_a_step_weighs_its_micro_batches(runs: Path, monkeypatch: pytest.MonkeyPatch):
+    """Through the loop itself: what ``forward`` is given knows its share."""
+    config = settings(runs, "text", "trainer.accumulate=3", "trainer.steps=2", run="weighed")
+    stage, shares, forward = build_stage(config), [], TextStage.forward
+
+    def watched(self: Stage, batch: Batch, turn: str, step: int):
+        shares.append((batch.share("target"), float((batch.target_output != PAD).sum())))
+        return forward(self, batch, turn, step)
+
+    monkeypatch.setattr(TextStage, "forward", watched)
+    Trainer(stage, config.trainer, Path(config.run)).fit()
+    assert len(shares) == 6
+    for step in (shares[:3], shares[3:]):
+        total = sum(count for _, count in step)
+        assert [share for share, _ in step] == pytest.approx([3 * count / total for _, count in step])
+
+
+# --- what a checkpoint holds beside the modules -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", ["text", "reader", "translator", "teacher", "tokenizer"])
+def test_resuming_takes_no_frozen_helpers_and_no_unused_halves(runs: Path, stage: str):
+    """What a run reads from elsewhere or never looks at is not written into each of its checkpoints."""
+    config = translator(runs) if stage == "translator" else settings(runs, stage)
+    more = {"tokenizer": ("loss.perceptual=1",)}.get(stage, ())
+    model = build_stage(config) if stage == "translator" else bare(stage, *more)
+    optimisers = {name: torch.optim.AdamW(parameters) for name, parameters in model.optimised().items()}
+    beside = collect(model, model.modules_to_save, optimisers, None)
+    assert "stage" not in beside, list(beside["stage"])
 
 
 # --- frozen helpers ---------------------------------------------------------------------------------------------------
@@ -551,6 +641,17 @@ def test_masked_pages_are_not_distilled(runs: Path, monkeypatch: pytest.MonkeyPa
         )
         kl = losses.distillation(output.image, expected[:first], 2.0).item()
         assert float(report["distillation"]) == pytest.approx(kl, rel=1e-4)
+
+
+def test_distillation_counts_the_pages_that_it_sees(runs: Path, monkeypatch: pytest.MonkeyPatch):
+    """Like the cross-entropy beside it: two of six pages weigh a third."""
+    weights = ("loss.ocr=0", "loss.text=0", "loss.ctc=0", "loss.image=0.5", "loss.distillation=3")
+    stage = build_stage(translator(runs, *weights, "loss.masked=0.667", run="share")).eval()
+    masks(monkeypatch, 4)
+    loss, report = stage(stage.dataset[0], "main", 0)
+    parts = {name: float(value) for name, value in report.items()}
+    expected = 0.5 * (2 * parts["image"] + 4 * parts["image_masked"]) / 6 + 3 * 2 / 6 * parts["distillation"]
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("masked", [0.5, 1])

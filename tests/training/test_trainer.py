@@ -15,8 +15,10 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from tests.small import small
 from tests.training.toy import ToyDataset, ToyStage
 from translatotron_v.config import TrainerConfig
+from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training import checkpoint, reporting, state
 from translatotron_v.training.checkpoint import CheckpointError, checkpoint_folder, list_checkpoints, load_tensors
 from translatotron_v.training.reporting import read_entries
@@ -293,6 +295,26 @@ def test_weight_decay_groups():
     assert len(rest["params"]) == 4
 
 
+def test_only_maps_shrink():
+    """Positions, relative biases, class tokens and start vectors look like matrices and are none."""
+    model = TranslatotronV(small("model.image_encoder.class_token=true").model, 40, 30)
+    model.tied = nn.Linear(16, 40, bias=False)
+    model.tied.weight = model.text_decoder.embedding.weight
+    decayed, rest = state.parameter_groups(model, list(model.parameters()), 0.1)
+    names = state.parameter_names(model)
+    kept = {names[id(p)] for p in rest["params"]}
+    tables = ("positions", "pos_embed", "cls_token", "_bias", "start_vector", "embedding.weight")
+    looked_at = [name for name in names.values() if name.endswith(tables)]
+    assert {name.rpartition(".")[2] for name in looked_at} >= {
+        "cls_token", "pos_embed", "row_bias", "column_bias", "row_positions", "decoder_positions", "start_vector",
+        "weight",
+    }  # fmt: skip
+    assert kept >= set(looked_at)
+    assert all(names[id(p)].endswith("weight") and p.ndim >= 2 for p in decayed["params"])
+    maps = [part.weight for part in model.modules() if isinstance(part, nn.Linear | nn.Conv2d)]
+    assert {id(p) for p in decayed["params"]} == {id(p) for p in maps} - {id(model.tied.weight)}
+
+
 # --- averages ---------------------------------------------------------------------------------------------------------
 
 
@@ -470,6 +492,23 @@ def test_loss_that_is_not_finite(tmp_path):
     with pytest.raises(TrainingError, match=f"not finite at step 7.*{checkpoint_folder(tmp_path, 5)}"):
         Trainer(stage, settings(), tmp_path).fit()
     assert all(p.isfinite().all() for p in stage.parameters())
+
+
+def test_nothing_to_train_gets_one_line(tmp_path):
+    """All modules frozen, or losses whose weights are all zero: not an optimiser's or autograd's own complaint."""
+
+    class Frozen(ToyStage):
+        def optimised(self):
+            return {"main": []}
+
+    class Weightless(ToyStage):
+        def forward(self, batch, turn, step):
+            return torch.zeros(()), super().forward(batch, turn, step)[1]
+
+    for stage, message in ((Frozen(), "nothing to train"), (Weightless(), "the loss reaches no parameter")):
+        with pytest.raises(TrainingError, match=message) as caught:
+            Trainer(stage, settings(), tmp_path).fit()
+        assert "\n" not in str(caught.value)
 
 
 def test_full_disk_while_saving(tmp_path, monkeypatch):

@@ -72,6 +72,10 @@ class ToyStage(nn.Module):
             return {"generator": list(self.student.parameters()), "discriminator": list(self.critic.parameters())}
         return {"main": list(self.student.parameters())}
 
+    def counts(self, batch: Tensor) -> Mapping[str, float]:
+        """All batches are of one size."""
+        return {}
+
     def forward(self, batch: Tensor, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
         """Squared distance to the teacher."""
         if step == self.kill_at:

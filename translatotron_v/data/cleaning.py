@@ -33,8 +33,15 @@ TARGETS = "more targets"
 LANGUAGE = "language"
 REASONS = (EMPTY, LONG, RATIO, MARKUP, PLACEHOLDER, CODE, COPY, LEAK, DUPLICATE, TARGETS, LANGUAGE)
 
+_IDENTIFIED = 40  # characters; of shorter texts with names in them, the identifier is wrong too often
+_THIRD_LANGUAGE = 60  # characters; shorter texts are not taken for a language that neither side should be in
+
 _WORD = re.compile(r"\w+")
 _LETTER = re.compile(r"[^\W\d_]")
+# with its semicolon: html.unescape by itself also takes the first letters of "&copying" for one
+_ENTITY = re.compile(
+    r"&(?:[A-Za-z]\w{1,30}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});"
+)  # html.unescape alone sees one in "&copying"
 _TAG = re.compile(
     r"<!--.*?-->|</?(?:a|abbr|acronym|b|big|blockquote|br|center|cite|code|dd|del|div|dl|dt|em|font|h[1-6]|hr|html|i|"
     r"img|ins|kbd|li|link|nobr|ol|p|para|pre|q|qt|s|samp|section|small|span|strong|sub|sup|table|tbody|td|th|title|tr|"
@@ -67,7 +74,7 @@ def clean_text(text: str) -> str:
     never in a text from outside).
     """
     if "&" in text:
-        text = html.unescape(text)
+        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
     if "<" in text:
         text = _TAG.sub(lambda tag: " " if _BREAK.match(tag[0]) else "", text)
     if not text.isprintable():
@@ -250,14 +257,19 @@ class Cleaner:
 
     def _speaks(self, text: str, words: Sequence[str], side: int) -> bool:
         """Whether a side may be in its language; what is too short to tell may."""
-        if len(words) < 4 or len(text) < 30:
+        if len(words) < 4:
             return True
-        if not self._small[side].isdisjoint(words) and self._small[1 - side].isdisjoint(words):
+        own, other = (len(small.intersection(words)) for small in (self._small[side], self._small[1 - side]))
+        if own and not other:
+            return True
+        if other > 1 and not own:  # left untranslated, the commonest case by far
+            return False
+        if len(text) < _IDENTIFIED:
             return True
         found = identify(text, self._known)
-        if found == self._languages[1 - side]:  # left untranslated, the commonest case by far
+        if found == self._languages[1 - side]:
             return False
-        return found in ("", self._languages[side]) or len(text) < 60
+        return found in ("", self._languages[side]) or len(text) < _THIRD_LANGUAGE
 
 
 def _shape(source: str, target: str, rules: Rules) -> str:

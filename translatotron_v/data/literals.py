@@ -126,7 +126,7 @@ _LITERAL = re.compile(
 _HINT = re.compile(r"[\d@#½¼¾⅓⅔{]|://|\w\.\w|%[a-z]")
 _TERM = re.compile(f"{TERM_OPEN}[^{TERM_CLOSE}]*{TERM_CLOSE}")
 _MARK = re.compile(f"[{LITERALS[0]}-{LITERALS[-1]}]")
-_ORDINAL = re.compile(f"([{LITERALS[0]}-{LITERALS[-1]}])(st|nd|rd|th)\\b")
+_ORDINAL = re.compile(f"([{LITERALS[0]}-{LITERALS[-1]}])(st|nd|rd|th)\\b", re.IGNORECASE)
 
 
 def find_literals(text: str) -> list[Literal]:
@@ -140,13 +140,18 @@ def find_literals(text: str) -> list[Literal]:
     ]
 
 
-def mask(text: str) -> tuple[str, list[Literal]]:
+def mask(text: str, foreign: str = "") -> tuple[str, list[Literal]]:
     """The text with placeholders 0, 1, 2, .. for its literals, and the literals in that order.
 
-    The first 16 are masked, as many as there are placeholders; the others stay as they are, and so do those within an
-    annotated term (``data.marks.TERM_OPEN``), whose words are the user's.
+    ``foreign`` are characters that nobody here can write (a smiley, another script): runs of them are literals, too,
+    and so are not lost. The first 16 are masked, as many as there are placeholders; the others stay as they are, and so
+    do those within an annotated term (``data.marks.TERM_OPEN``), whose words are the user's.
     """
     found = find_literals(text)
+    if foreign and (strange := re.compile(f"[{re.escape(foreign)}]+(?: +[{re.escape(foreign)}]+)*")).search(text):
+        others = (Literal(one.start(), one.end(), "foreign", one.group()) for one in strange.finditer(text))
+        apart = (one for one in others if all(one.end <= it.start or it.end <= one.start for it in found))
+        found = sorted([*found, *apart])
     if found and TERM_OPEN in text:
         terms = [term.span() for term in _TERM.finditer(text)]
         found = [one for one in found if all(one.end <= start or end <= one.start for start, end in terms)]
@@ -155,23 +160,30 @@ def mask(text: str) -> tuple[str, list[Literal]]:
 
 
 def restore(text: str, literals: Sequence[Literal]) -> str:
-    """The text with every placeholder replaced by its literal; one that stands for none is dropped.
-
-    English ordinals take the ending of their number: the model saw a placeholder, and "3th" is not its fault.
-    """
+    """The text with every placeholder replaced by its literal; one that stands for none is dropped."""
     if not _MARK.search(text):
         return text
-
-    def ending(found: re.Match[str]) -> str:
-        index = LITERALS.index(found[1])
-        whole = index < len(literals) and literals[index].text.isdecimal()
-        return found[1] + (_ordinal_ending(int(literals[index].text)) if whole else found[2])
 
     def literal(found: re.Match[str]) -> str:
         index = LITERALS.index(found[0])
         return literals[index].text if index < len(literals) else ""
 
-    return _MARK.sub(literal, _ORDINAL.sub(ending, text))
+    return _MARK.sub(literal, right_ordinals(text, literals))
+
+
+def right_ordinals(text: str, literals: Sequence[Literal]) -> str:
+    """The text with placeholders, whose English ordinals have the ending of their number.
+
+    The model saw a placeholder and no number, so "3th" is not its fault. No character moves.
+    """
+
+    def ending(found: re.Match[str]) -> str:
+        index = LITERALS.index(found[1])
+        whole = index < len(literals) and literals[index].text.isdecimal()
+        right = _ordinal_ending(int(literals[index].text)) if whole else found[2]
+        return found[1] + (right.upper() if found[2].isupper() else right)
+
+    return _ORDINAL.sub(ending, text)
 
 
 def complete(text: str, count: int) -> bool:
@@ -238,6 +250,23 @@ def match(source: str, target: str, rng: np.random.Generator | None = None) -> t
     ours = [(one, mark) for (one, _), mark in zip(pairs, LITERALS[start:], strict=False)]
     others = [(other, mark) for (_, other), mark in zip(pairs, LITERALS[start:], strict=False)]
     return _replaced(source, ours), _replaced(target, sorted(others))
+
+
+def place(literals: Sequence[Literal], target: str) -> str:
+    """A target text with the placeholders of its masked source: ``literals`` are those that ``mask`` found there.
+
+    For training on readings, of which all literals are masked; which are the same is as of ``match``, and literals of
+    the target without a partner stay text.
+    """
+    theirs: dict[str, list[Literal]] = {}
+    for literal in find_literals(target):
+        theirs.setdefault(_key(literal), []).append(literal)
+    pairs = []
+    for literal, mark in zip(literals, LITERALS, strict=False):
+        key = _key(literal)
+        if same := theirs.get(key) or theirs.get(key.translate(_SWAPPED)):
+            pairs.append((same.pop(0), mark))
+    return _replaced(target, sorted(pairs))
 
 
 _SWAPPED = str.maketrans(".,", ",.")

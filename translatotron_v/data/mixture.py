@@ -22,7 +22,7 @@ from translatotron_v.data.cleaning import Cleaner, HeldOut, Rules, check_languag
 from translatotron_v.data.pairs import BUILT_IN, TextPair, read_corpus
 from translatotron_v.errors import UserError
 
-CACHE_VERSION = 1  # rises when cleaning or the files of the cache change their meaning
+CACHE_VERSION = 2  # rises when cleaning or the files of the cache change their meaning
 
 
 class MixtureError(UserError):
@@ -35,7 +35,7 @@ class Corpus:
 
     Attributes:
         name: for reports.
-        path: file, folder or Moses prefix, from ``data.root``; or a built-in corpus such as ``grammar``.
+        path: file, folder or Moses prefix, from ``data.folder``; or a built-in corpus such as ``grammar``.
         languages: of the source and of the target.
         domain: what it is drawn as a part of.
         license: its terms, for the model card.
@@ -66,7 +66,7 @@ class Mixture:
         corpora: see ``Corpus``.
         domains: share of the pairs drawn, by domain.
         languages: share of the pairs drawn, by source language.
-        held_out: test sets (paths from ``data.root``), no line of which may be trained on.
+        held_out: test sets (paths from ``data.folder``), no line of which may be trained on.
         held_back: share of each corpus that is never drawn and serves validation.
         validation: sets that are scored while training, as corpora.
     """

@@ -8,6 +8,7 @@ Shapes: B batch, C characters, H and W pixels, T pieces.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,6 +57,7 @@ class Batch:
         translation_mask: (B, T), true where ``target_input``'s states write a piece of the translation, or its end.
         target_characters: (B, C), what is drawn; ``owners`` (B, C) are positions in ``target_input``'s states.
         families: (B,), which of the model's families each page is set in; -1 where it is none of them.
+        shares: of a step of several micro-batches, how many even parts of its "source" and "target" pieces are here.
     """
 
     source_pixels: Tensor | None = None
@@ -70,11 +72,17 @@ class Batch:
     target_characters: Tensor | None = None
     owners: Tensor | None = None
     families: Tensor | None = None
+    shares: dict[str, float] | None = None
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
-        moved = {item.name: getattr(self, item.name) for item in fields(self)}
-        return Batch(**{name: None if value is None else value.to(device) for name, value in moved.items()})
+        moved: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        moved |= {name: value.to(device) for name, value in moved.items() if isinstance(value, Tensor)}
+        return Batch(**moved)
+
+    def share(self, side: str) -> float:
+        """What a mean over "source" or "target" pieces counts in a step: 1 unless micro-batches differ in length."""
+        return (self.shares or {}).get(side, 1.0)
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,7 @@ class Sample:
     style: PageStyle  # unless there are pictures
     pictures: tuple[bytes, bytes] | None = None  # PNG bytes of both pages, where they are stored
     language: str = ""  # of the target; empty: the run's target language
+    source_language: str = ""  # of the source; empty: the run's
     transcript: str | None = None  # in SSR, what the answer begins with
     translated: bool = True  # false: the transcript is the whole answer
     seed: int = 0  # of what befalls the source strip, where pages ask for that
@@ -170,9 +179,8 @@ class Collator:
         if SOURCE_PIECES in self.wanted:
             encoded = [self.vocabulary.encode(sample.reading or sample.source) for sample in samples]
             batch.source_pieces = pad([[*ids[: self.longest_source - 1], EOS] for ids in encoded])
-            batch.source_input, batch.source_output = self._for_decoder(
-                encoded, "ocr", self.data.source_language, self.longest_ocr
-            )
+            languages = [sample.source_language or self.data.source_language for sample in samples]
+            batch.source_input, batch.source_output = self._for_decoder(encoded, "ocr", languages, self.longest_ocr)
         if SOURCE_CHARACTERS in self.wanted:
             batch.source_characters = pad([self.vocabulary.encode_characters(sample.source) for sample in samples])
         translated = all(sample.translated for sample in samples)
@@ -244,12 +252,13 @@ class Collator:
         return _Answer(given + pieces, wanted, pieces, len(given) - 1)
 
     def _for_decoder(
-        self, encoded: Sequence[list[int]], task: str, language: str, longest: int
+        self, encoded: Sequence[list[int]], task: str, languages: Sequence[str], longest: int
     ) -> tuple[Tensor, Tensor]:
         """Input ``<task> <language> pieces`` and output ``- pieces <eos>``; a cut text keeps its end symbol."""
-        tags = [self.vocabulary.tag(task), self.vocabulary.tag(language)]
-        kept = [ids[: longest - len(tags)] for ids in encoded]
-        return pad([tags + ids for ids in kept]), pad([[PAD, *ids, EOS] for ids in kept])
+        tag = self.vocabulary.tag
+        kept = [ids[: longest - 2] for ids in encoded]
+        given = [[tag(task), tag(language), *ids] for language, ids in zip(languages, kept, strict=True)]
+        return pad(given), pad([[PAD, *ids, EOS] for ids in kept])
 
 
 def to_pixels(pages: np.ndarray) -> Tensor:
@@ -304,6 +313,11 @@ class PageDataset(Dataset[Batch]):
                 f"{' '.join(f'data.{name}=0' for name in changes)}, or {way}"
             )
         self.pairs = pairs
+        self._set_up(config, collator)
+        self.longest = max(len(pair.target.split()) for pair in pairs)
+        self._epochs: dict[int, np.ndarray] = {}
+
+    def _set_up(self, config: Config, collator: Collator) -> None:
         self.data = config.data
         self.seed = config.trainer.seed
         self.batch_size = config.trainer.batch_size
@@ -311,8 +325,6 @@ class PageDataset(Dataset[Batch]):
         self.styles = [page_style(config.page, font) for font in config.page.fonts]
         self.seeded = bool(config.page.source_sizes)
         self.collator = collator
-        self.longest = max(len(pair.target.split()) for pair in pairs)
-        self._epochs: dict[int, np.ndarray] = {}
 
     @property
     def batches_per_epoch(self) -> int:
@@ -346,8 +358,10 @@ class PageDataset(Dataset[Batch]):
     def _sample(self, pair: TextPair, rng: np.random.Generator, index: int) -> Sample:
         source, target = pair.source, pair.target
         pictures = pictures_of(pair)
-        if self.data.both_languages and rng.random() < 0.5:
+        language, source_language = pair.language if isinstance(pair, TaggedPair) else "", ""
+        if self.data.both_languages and rng.random() < 0.5:  # the tags go with the texts
             source, target = target, source
+            language, source_language = self.data.source_language, language or self.data.target_language
             pictures = pictures and (pictures[1], pictures[0])
         step = index // self.accumulate
         growing = step < self.data.curriculum_steps
@@ -360,12 +374,13 @@ class PageDataset(Dataset[Batch]):
         if rng.random() < self.data.shuffled:  # words in another order may wrap into more lines than there are
             layout = self.collator.layout
             source, target = (cut(shuffle(text, rng), layout, style) for text in (source, target))
+        if self.data.capitals and rng.random() < self.data.capitals:  # capitals are wider
+            source, target = (cut(text.upper(), self.collator.layout, style) for text in (source, target))
         if isinstance(pair, ReviewedPair):
             return Sample(source, target, style, pictures, transcript=pair.transcript, translated=pair.translated)
-        language = pair.language if isinstance(pair, TaggedPair) else ""
         seed = int(rng.integers(2**31)) if self.seeded else 0
         reading = misread(source, self.data.misread, rng) if self.data.misread else ""
-        return Sample(source, target, style, pictures, language, seed=seed, reading=reading)
+        return Sample(source, target, style, pictures, language, source_language, seed=seed, reading=reading)
 
 
 class MixedDataset(Dataset[Batch]):

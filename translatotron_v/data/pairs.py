@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from data_synth.corpora import PUBLIC_TEXTS, read_lines, read_pairs
 from data_synth.corpora import TextPair as TextPair
-from data_synth.corpora import read_lines, read_pairs
 from data_synth.corpora import read_texts as _read_texts
 from data_synth.errors import UserError as PagesError
 from data_synth.render import normalise
@@ -14,6 +14,8 @@ from translatotron_v.config import Config, DataConfig, PageConfig
 from translatotron_v.data.shards import holds_shards, read_shards
 from translatotron_v.errors import UserError
 
+GRAMMAR = "grammar"
+BUILT_IN = (GRAMMAR, PUBLIC_TEXTS)  # corpora that need no file: phrases, and short texts written for training
 GRAMMAR_PAIRS = 20_000  # training pairs that the built-in phrase grammar is asked for
 GRAMMAR_HELD_OUT = 500  # pairs of its validation and of its test split
 
@@ -72,9 +74,6 @@ def read_texts(path: str | Path) -> list[str]:
     return _read_texts(path)
 
 
-BUILT_IN = ("grammar",)  # corpora that need no file
-
-
 @one_family_of_errors()
 def read_corpus(
     path: str, root: Path, languages: tuple[str, str], split: str = "train", limit: int = 0
@@ -84,13 +83,14 @@ def read_corpus(
     ``path`` is what ``data_synth.corpora.read_pairs`` takes, from ``root``, or a built-in corpus.
 
     Raises:
-        UserError: the corpus is missing, or its sides do not correspond.
+        UserError: the corpus is missing, its sides do not correspond, a line has no tab, or a built-in corpus does not
+            have the languages.
     """
-    if path == "grammar":
+    if path == GRAMMAR:
         data = DataConfig(source_language=languages[0], target_language=languages[1])
         pairs = _grammar_split(data, split)
     else:
-        pairs = read_pairs(root / path, *languages, split)
+        pairs = read_pairs(path if path in BUILT_IN else root / path, *languages, split)
     return pairs[:limit] if limit else pairs
 
 
@@ -106,8 +106,15 @@ def read_split(config: Config, split: str) -> list[TextPair]:
             than the canvas.
     """
     data = config.data
-    if data.folder == "grammar":
+    if data.folder == GRAMMAR:
         pairs = _grammar_split(data, split)
+    elif data.folder == PUBLIC_TEXTS:
+        if split != data.train:
+            raise UserError(
+                f"data.folder: {PUBLIC_TEXTS} is for training only and has no split {split!r}; name another corpus, "
+                f"and {PUBLIC_TEXTS} in data.extra"
+            )
+        pairs = read_pairs(PUBLIC_TEXTS, data.source_language, data.target_language)
     else:
         folder = Path(data.folder)
         if not folder.exists():

@@ -1,8 +1,11 @@
 """Terms in training text: source words that carry the translation that is wanted (Dinu et al. 2019, arXiv:1906.01105).
 
-A model that saw ``Der <Bahnhof|station> ist zu.`` beside ``The station is closed.`` often enough learns to write what
-an annotation asks for, so that at inference a glossary's wish is only a matter of writing it into the source. The
+A model that saw ``Der < Bahnhof| station> ist zu.`` beside ``The station is closed.`` often enough learns to write
+what an annotation asks for, so that at inference a glossary's wish is only a matter of writing it into the source. The
 source words stay in front of the wanted ones ("append" in that paper), between marks of ``data/marks.py``.
+
+A mark cuts the text in two; the space after it lets words be cut into the same pieces as elsewhere, so that what is
+wanted has the pieces that the target has.
 
 What is annotated in training comes out right by construction: only translations which the target itself has are asked
 for, in the very form that they have there. Words that both sides share (names) are annotated with themselves, from
@@ -70,30 +73,43 @@ def annotate(source: str, target: str, dictionary: TermDictionary, rng: random.R
 
     It takes about 0.2 ms for a sentence of 20 words on one core.
     """
-    found = _matches(source, target, dictionary)
+    found = matching_terms(source, target, dictionary)
     if not found:
         return source
     # Weighted sampling without replacement (Efraimidis and Spirakis 2006), the weight being the square of the length.
     found.sort(key=lambda term: rng.random() ** (term[1] - term[0]) ** -2, reverse=True)
     chosen = sorted(found[: 1 + int(rng.random() * MOST_TERMS)])
-    pieces, done = [], 0
-    for start, end, wanted in chosen:
-        pieces.append(source[done:start])
-        pieces.append(annotation(source[start:end], wanted))
-        done = end
-    return "".join(pieces) + source[done:]
+    return annotated(source, chosen)
 
 
-def annotation(words: str, wanted: str) -> str:
-    """``words`` of a source with the translation that is ``wanted`` for them, between marks.
+def insertions(text: str, terms: Iterable[tuple[int, int, str]]) -> list[tuple[int, str]]:
+    """What annotating ``terms``, (start, end, wanted) from left to right, writes into ``text``.
 
-    A space after a mark lets words be cut into the same pieces as anywhere else.
+    Returns:
+        (place in ``text``, what comes before the character at that place), from left to right.
     """
-    return f"{TERM_OPEN} {words}{TERM_IS} {wanted}{TERM_CLOSE}"
+    inserted = []
+    for start, end, wanted in terms:
+        inserted += [(start, f"{TERM_OPEN} "), (end, f"{TERM_IS} {wanted}{TERM_CLOSE}")]
+    return inserted
 
 
-def _matches(source: str, target: str, dictionary: TermDictionary) -> list[tuple[int, int, str]]:
-    """Every term that could be annotated: (start, end) in ``source`` and the wanted text."""
+def annotated(text: str, terms: Iterable[tuple[int, int, str]]) -> str:
+    """``text`` with ``terms``, (start, end, wanted) from left to right, between marks."""
+    pieces, done = [], 0
+    for place, more in insertions(text, terms):
+        pieces += [text[done:place], more]
+        done = place
+    return "".join(pieces) + text[done:]
+
+
+def matching_terms(
+    source: str, target: str, dictionary: TermDictionary, names: bool = True
+) -> list[tuple[int, int, str]]:
+    """Every term of ``source`` whose translation ``target`` has: (start, end) in ``source``, and what ``target`` says.
+
+    Long ones first; without ``names`` only those of the dictionary.
+    """
     there = _runs(target)
     taken = [match.span() for match in _ANNOTATION.finditer(source)]
     wanted_taken: list[tuple[int, int]] = []
@@ -104,7 +120,8 @@ def _matches(source: str, target: str, dictionary: TermDictionary) -> list[tuple
         for start, end in spans:
             if not _free(start, end, taken):
                 continue
-            wanted = _wanted(source[start:end], phrase, target, there, dictionary, wanted_taken)
+            words = source[start:end] if names else None
+            wanted = _wanted(words, phrase, target, there, dictionary, wanted_taken)
             if wanted is not None:
                 taken.append((start, end))
                 wanted_taken.append(wanted)
@@ -113,14 +130,14 @@ def _matches(source: str, target: str, dictionary: TermDictionary) -> list[tuple
 
 
 def _wanted(
-    words: str,
+    words: str | None,
     phrase: str,
     target: str,
     there: dict[str, list[tuple[int, int]]],
     dictionary: TermDictionary,
     taken: list[tuple[int, int]],
 ) -> tuple[int, int] | None:
-    """Where ``target`` has a translation of ``phrase`` (``words`` case-folded), or ``words`` themselves."""
+    """Where ``target`` has ``words`` themselves, or else a translation of ``phrase``, case-folded."""
     for start, end in there.get(phrase, ()):
         if target[start:end] == words and _free(start, end, taken):
             return start, end

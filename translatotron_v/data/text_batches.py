@@ -35,10 +35,10 @@ class MixtureSource:
     mixture: Mixture
     stores: Mapping[Corpus, Store]
 
-    def texts(self, count: int, seed: int) -> list[str]:
-        """Both sides of about ``count`` pairs drawn by weight, for the vocabulary."""
+    def pairs(self, count: int, seed: int) -> list[TextPair]:
+        """About ``count`` pairs drawn by weight."""
         draws = Draws(self.mixture, self.stores, seed)
-        return [text for corpus, pair in draws.window(0, count) for text in draws.stores[corpus][pair]]
+        return [TextPair(*draws.stores[corpus][pair]) for corpus, pair in draws.window(0, count)]
 
     def held_back(self, limit: int) -> list[DomainPair]:
         """Of each domain of each source language, the first ``limit`` pairs that are never drawn."""

@@ -23,6 +23,7 @@ PAD, BOS, EOS, UNKNOWN = 0, 1, 2, 3
 SYMBOLS = ("<pad>", "<bos>", "<eos>", "<unk>")  # of every vocabulary, with these ids
 LANGUAGES = ("de", "en", "fr", "ro", "cs")  # a new vocabulary has tags for these
 TASKS = ("ocr", "translate")
+LARGEST = 10**6  # entries of a table
 _SPACE = "\u2581"  # how the byte-pair vocabulary writes a space
 
 # What a fixed character table may be made of, by name.
@@ -158,22 +159,33 @@ class Vocabulary:
         """
         try:
             fields = json.loads(text)
-            return cls(
-                fields["characters"],
-                fields["subwords"],
-                fields["symbols"],
-                fields.get("specials"),
-                fields.get("first_character"),
+            characters, subwords, symbols = (fields[name] for name in ("characters", "subwords", "symbols"))
+            specials, first = fields.get("specials"), fields.get("first_character")
+            numbers = [symbols, *([] if first is None else [first]), *(specials or {}).values()]
+            whole = (
+                all(isinstance(character, str) and len(character) == 1 for character in characters)
+                and all(type(number) is int and 0 <= number <= LARGEST for number in numbers)
+                and (specials is None or set(SYMBOLS) <= set(specials))
             )
-        except (ValueError, KeyError, TypeError) as error:
-            raise VocabularyError(f"{origin}: not a vocabulary ({error})") from None
+            if not whole:
+                raise VocabularyError(f"{origin}: not a vocabulary (a character or a number in it is damaged)")
+            return cls(characters, subwords, symbols, specials, first)
+        except VocabularyError:
+            raise
+        except Exception as error:  # the tokenizers library has no class of its own for what it cannot read
+            reason = str(error).strip().split("\n")[0]
+            raise VocabularyError(f"{origin}: not a vocabulary ({reason or type(error).__name__})") from None
 
     @classmethod
     def from_file(cls, path: Path) -> "Vocabulary":
         """Read a ``vocabulary.json``; a missing file is a ``VocabularyError``."""
         if not path.is_file():
             raise VocabularyError(f"{path}: no such file; a checkpoint folder holds its vocabulary.json")
-        return cls.from_json(path.read_text(encoding="utf-8"), str(path))
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise VocabularyError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        return cls.from_json(text, str(path))
 
     def to_json(self) -> str:
         """Everything needed to rebuild the vocabulary."""
@@ -308,7 +320,7 @@ class Vocabulary:
                 break
         return written
 
-    def encode_characters(self, text: str) -> list[int]:
+    def encode_characters(self, text: Iterable[str]) -> list[int]:
         """Ids of the characters of a text; one that is not in the table is ``UNKNOWN``."""
         return [self._character_ids.get(character, UNKNOWN) for character in text]
 

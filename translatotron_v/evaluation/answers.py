@@ -11,12 +11,16 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.pages import to_pixels
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.reading import progress
 from translatotron_v.inference import generate
 from translatotron_v.inference.generate import DecodedText
+from translatotron_v.inference.glossary import Glossary, Term, asked_terms, require_terms
 from translatotron_v.inference.loaded import LoadedTranslator, known_language
+from translatotron_v.inference.source import look_and_read, masks_readings
+from translatotron_v.inference.text_units import Answer, Prepared, as_it_is, translate_texts
 from translatotron_v.models.translator import SourceStates
 
 Page = np.ndarray  # (H, W, C) uint8
@@ -32,12 +36,20 @@ class Answers:
         transcripts: what a model trained by self-review (SSR) wrote of each source first; empty list for others.
         scores: mean log-probability (nats) of a piece, the end included; minus infinity where there is no page.
         lengths: pieces of each translation, without tags and end.
+        certainties: mean log-probability (nats) of the letters that the CTC head read on each page, as of ``scores``;
+            empty list for texts, and for models without one.
+        terms: what a glossary asked of each; empty list where there is none.
+        unwritable: characters of each source text that the vocabulary cannot write; with marks they stand in the
+            translation nevertheless, as a number does. Of text mode only.
     """
 
     texts: list[str]
     transcripts: list[str] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
+    certainties: list[float] = field(default_factory=list)
+    terms: list[list[Term]] = field(default_factory=list)
+    unwritable: list[list[str]] = field(default_factory=list)
 
 
 def image_answers(
@@ -69,9 +81,11 @@ def image_answers(
         transcripts=[""] * len(pages) if loaded.transcribes else [],
         scores=[float("-inf")] * len(pages),
         lengths=[0] * len(pages),
+        certainties=[float("-inf")] * len(pages) if loaded.model.ctc_head is not None else [],
     )
+    masked = masks_readings(loaded.model, loaded.vocabulary)
     with _inference(loaded):
-        for places, source in _seen(loaded, pages, batch_size, title, quiet):
+        for places, source, sentences in _seen(loaded, pages, batch_size, title, quiet, source_tag):
             decoded = generate.generate_answer(
                 loaded.model,
                 loaded.vocabulary,
@@ -80,8 +94,15 @@ def image_answers(
                 source_language=source_tag,
                 transcribe=loaded.transcribes,
                 beams=beams,
+                accepts=[sentence.accepts for sentence in sentences] if masked else None,
             )
+            if masked:
+                generate.finish_answers(loaded.vocabulary, decoded, sentences)
             _fill(answers, places, decoded)
+            if answers.certainties:
+                sure = generate.reading_scores(loaded.model.ctc_logits(source))
+                for place, certainty in zip(places, sure, strict=True):
+                    answers.certainties[place] = certainty
             if loaded.transcribes:
                 for place, transcript in zip(places, decoded.transcripts, strict=True):
                     answers.transcripts[place] = transcript
@@ -93,31 +114,63 @@ def text_answers(
     sources: Sequence[str],
     target_language: str = "",
     *,
+    source_language: str = "",
     batch_size: int = 64,
     beams: int = 1,
     title: str = "translating texts",
     quiet: bool = False,
+    glossary: Glossary | None = None,
 ) -> Answers:
-    """Translate texts in text mode; texts of like length share a batch.
+    """Translate texts in text mode; sentences of like length share a batch.
+
+    With a vocabulary that knows marks each sentence is folded and masked (``inference.text_units``); with an older one
+    texts go through as they are.
 
     Args:
-        sources: folded as pages show them (``data.pairs.fold``); cut to the longest text of training.
-        target_language: the one that the checkpoint was trained for where none is given.
+        sources: folded as pages show them (``data.pairs.fold``); sentences are cut to the longest text of training.
+        target_language, source_language: those that the checkpoint was trained for where none is given.
+        glossary: terms to translate as it says; texts that have terms annotated already (``data.terms``) need none.
 
     Raises:
-        UserError: the checkpoint has no text mode; otherwise as ``image_answers``.
+        UserError: the checkpoint has no text mode, or takes no glossary; otherwise as ``image_answers``.
     """
     require_text_mode(loaded)
     target = known_language(loaded, target_language or loaded.config.data.target_language)
-    pieces = [loaded.vocabulary.encode(source) for source in sources]
-    answers = Answers([""] * len(pieces), scores=[float("-inf")] * len(pieces), lengths=[0] * len(pieces))
-    order = sorted(range(len(pieces)), key=lambda place: len(pieces[place]))
-    with _inference(loaded):
-        for places in _batches(order, batch_size, title, quiet):
-            batch = [pieces[place] for place in places]
-            decoded = generate.translate_pieces(loaded.model, loaded.vocabulary, batch, target, beams)
-            _fill(answers, places, decoded)
-    return answers
+    if glossary is not None:
+        require_terms(loaded)
+    vocabulary = loaded.vocabulary
+    language = source_language or loaded.config.data.source_language
+
+    def translate(sentences: Sequence[Prepared]) -> list[Answer]:
+        pieces = [vocabulary.encode(sentence.text) for sentence in sentences]
+        order = sorted(range(len(pieces)), key=lambda place: len(pieces[place]))
+        found = [Answer("")] * len(pieces)
+        with _inference(loaded):
+            for places in _batches(order, batch_size, title, quiet):
+                accepts = [sentences[place].accepts for place in places] if marked else None
+                batch = [pieces[place] for place in places]
+                decoded = generate.translate_pieces(loaded.model, vocabulary, batch, target, beams, accepts)
+                for place, text, score, ids in zip(places, decoded.texts, decoded.scores, decoded.ids, strict=True):
+                    found[place] = Answer(text, score, len(ids))
+        return found
+
+    if marked := vocabulary.knows(LITERALS[0]):
+        answers = translate_texts(
+            sources, translate, language, vocabulary.unwritable, None if glossary is None else glossary.insertions
+        )
+    else:
+        answers = translate([as_it_is(source) for source in sources])
+    return Answers(
+        [answer.text for answer in answers],
+        scores=[answer.score for answer in answers],
+        lengths=[answer.length for answer in answers],
+        terms=[
+            asked_terms(glossary.annotate(source), answer.text) for source, answer in zip(sources, answers, strict=True)
+        ]
+        if glossary is not None
+        else [],
+        unwritable=[vocabulary.unwritable(source) for source in sources],
+    )
 
 
 def transcripts(
@@ -135,7 +188,7 @@ def transcripts(
     read = [""] * len(pages)
     decoder = loaded.model.text_decoder
     with _inference(loaded):
-        for places, source in _seen(loaded, pages, batch_size, title, quiet):
+        for places, source, _ in _seen(loaded, pages, batch_size, title, quiet, ""):
             decoded = generate.generate_text(
                 decoder, loaded.vocabulary, source.memory, source.mask, "ocr", language, beams
             )
@@ -157,7 +210,7 @@ def ctc_readings(
     language = known_language(loaded, source_language or loaded.config.data.source_language)
     read = [""] * len(pages)
     with _inference(loaded):
-        for places, source in _seen(loaded, pages, batch_size, title, quiet):
+        for places, source, _ in _seen(loaded, pages, batch_size, title, quiet, ""):
             texts = generate.read_source(loaded.model, loaded.vocabulary, source, language)
             for place, text in zip(places, texts, strict=True):
                 read[place] = text
@@ -173,13 +226,16 @@ def require_text_mode(loaded: LoadedTranslator) -> None:
 
 
 def _seen(
-    loaded: LoadedTranslator, pages: Sequence[Page | None], batch_size: int, title: str, quiet: bool
-) -> Iterator[tuple[list[int], SourceStates]]:
-    """The pages that exist, in batches: their places, and what the model sees on them; run it under `_inference`."""
+    loaded: LoadedTranslator, pages: Sequence[Page | None], batch_size: int, title: str, quiet: bool, language: str
+) -> Iterator[tuple[list[int], SourceStates, list[Prepared]]]:
+    """The pages that exist, in batches: their places, what the model sees on them, and what it reads before it does.
+
+    Run it under `_inference`; ``language`` as of ``look_and_read``.
+    """
     present = [place for place, page in enumerate(pages) if page is not None]
     for places in _batches(present, batch_size, title, quiet):
         pixels = to_pixels(np.stack([page for place in places if (page := pages[place]) is not None]))
-        yield places, generate.look(loaded.model, loaded.vocabulary, pixels.to(loaded.device))
+        yield places, *look_and_read(loaded.model, loaded.vocabulary, pixels.to(loaded.device), language)
 
 
 def _batches(items: Sequence[Item], batch_size: int, title: str, quiet: bool) -> Iterator[list[Item]]:

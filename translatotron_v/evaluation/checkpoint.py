@@ -18,7 +18,7 @@ from translatotron_v.evaluation.reading import Boxes, PageReader
 from translatotron_v.evaluation.regions import answered, in_reading_order, texts_in
 from translatotron_v.evaluation.rendering import Drawing, TestPage, redrawn
 from translatotron_v.evaluation.rendering import render_split as render_split
-from translatotron_v.evaluation.report import Line, Report
+from translatotron_v.evaluation.report import Line, Report, Row, worst_of
 from translatotron_v.evaluation.scoring import Scorer, TextPairs, similarity, similarity_lines
 from translatotron_v.inference.pictures import open_picture
 from translatotron_v.metrics import Score
@@ -149,7 +149,6 @@ def score_checkpoint(
         _cost_line(generations, options),
     ]
     rows = _rows(scorer, found, alike)
-    by_error = sorted(rows, key=lambda row: (-float(row["CER"] or 0), str(row["name"])))
     return Report(
         title=_title(model, options, found),
         settings={
@@ -165,8 +164,8 @@ def score_checkpoint(
         },
         lines=lines,
         notes=_notes(pages),
-        rows=list(rows),
-        worst=[str(row["name"]) for row in by_error[: options.worst]],
+        rows=rows,
+        worst=worst_of(rows, options.worst),
     )
 
 
@@ -242,11 +241,9 @@ def _reconstruct(model: PageModel, pages: Sequence[TestPage], batch_size: int) -
     return rebuilt
 
 
-def _rows(
-    scorer: Scorer, found: _Found, alike: Sequence[dict[str, float] | None]
-) -> list[dict[str, str | float | None]]:
+def _rows(scorer: Scorer, found: _Found, alike: Sequence[dict[str, float] | None]) -> list[Row]:
     """One for each page, its blocks one after the other; BLEU and CER are those of the picture."""
-    rows: list[dict[str, str | float | None]] = []
+    rows: list[Row] = []
     for index, (page, answer, values) in enumerate(zip(found.pages, found.answers, alike, strict=True)):
         read, own = texts_in(page.regions, found.readings[index]), found.own_on(index)
         written = [text for text, _ in own]

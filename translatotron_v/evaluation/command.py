@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translatotron_v.arguments import PRECISIONS, SYSTEMS, not_negative, positive
-from translatotron_v.errors import UserError
-from translatotron_v.evaluation import modality_gap, r_probe, reader, texts
+from translatotron_v.evaluation import calibration, literals, modality_gap, r_probe, reader, terms, texts
 from translatotron_v.evaluation.options import OUT, add_checkpoint, add_drawing, add_results, out_folder
 from translatotron_v.ocr import make_reader
+from translatotron_v.terminal import guarded
 
 if TYPE_CHECKING:  # torch takes seconds: `--help` does not wait for it
     from translatotron_v.evaluation.checkpoint import Options
@@ -21,17 +21,14 @@ if TYPE_CHECKING:  # torch takes seconds: `--help` does not wait for it
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one evaluation; returns the exit status (0 done, 2 bad input, 130 interrupted)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    options = build_parser().parse_args(arguments)
-    options.command = shlex.join(["python", "evaluate.py", *arguments])
-    try:
+
+    def run() -> int:
+        options = build_parser().parse_args(arguments)
+        options.command = shlex.join(["python", "evaluate.py", *arguments])
         options.run(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+        return 0
+
+    return guarded(run, "interrupted: the same command goes on from here")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -82,14 +79,13 @@ def build_parser() -> argparse.ArgumentParser:
             "--languages", default="en,de", metavar="LIST", help="of the pictures, for tesserocr only (en,de)"
         )
         command.add_argument("--worst", type=positive, default=12, metavar="N", help="samples on the sheet (12)")
-    for module in (texts, reader, modality_gap, r_probe):
+    for module in (texts, reader, literals, terms, calibration, modality_gap, r_probe):
         module.add_command(commands)
     return parser
 
 
 def _pictures(options: argparse.Namespace) -> None:
     from translatotron_v.evaluation.pictures import TITLES, PictureFolder, score_pictures
-    from translatotron_v.evaluation.report import finish
 
     hypotheses, references = PictureFolder(options.hypotheses), PictureFolder(options.references)
     options.out = options.out or OUT / options.hypotheses.resolve().name
@@ -101,14 +97,13 @@ def _pictures(options: argparse.Namespace) -> None:
     def sheet(name: str) -> list[Any]:
         return [hypotheses.find(name), references.open(name)]
 
-    finish(report, options.out, options.command, sheet, TITLES)
+    report.finish(options.out, options.command, sheet, TITLES)
 
 
 def _checkpoint(options: argparse.Namespace) -> None:
     from translatotron_v.evaluation.checkpoint import TITLES, Options, score_checkpoint, sheet_pictures
     from translatotron_v.evaluation.loading import TranslatorModel
     from translatotron_v.evaluation.rendering import Drawing, render_split
-    from translatotron_v.evaluation.report import finish
     from translatotron_v.inference.pipeline import Translator
 
     drawing = Drawing(options.pages, options.fonts, options.photographs, options.seed, options.backgrounds)
@@ -135,7 +130,7 @@ def _checkpoint(options: argparse.Namespace) -> None:
     options.out = out_folder(options, _name(chosen, options.system))
     pages = render_split(model.config, chosen.split, chosen.limit, chosen.blank_source, drawing)
     report = score_checkpoint(model, pages, _reader(options), options.out, chosen)
-    finish(report, options.out, options.command, sheet_pictures(pages, options.out), TITLES)
+    report.finish(options.out, options.command, sheet_pictures(pages, options.out), TITLES)
 
 
 def _name(chosen: "Options", system: str) -> str:

@@ -12,30 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation.gap_report import Cell, GapReport, heat_map, table, write
-from translatotron_v.evaluation.options import add_checkpoint, add_results, out_folder
+from translatotron_v.evaluation.gap_report import Cell, GapReport
+from translatotron_v.evaluation.options import add_checkpoint, add_results, name_list, number_list, out_folder
 
 if TYPE_CHECKING:  # torch takes seconds: `--help` does not wait for it
-    from tqdm import tqdm
-
     from data_synth.corpora import TextPair
     from data_synth.style import PageStyle
     from translatotron_v.config import Config, PageConfig
     from translatotron_v.evaluation.generation import Page
     from translatotron_v.inference.loaded import LoadedTranslator
-
-__all__ = [
-    "Cell",
-    "Condition",
-    "GapReport",
-    "add_command",
-    "heat_map",
-    "measure_gap",
-    "render_cell",
-    "run",
-    "table",
-    "write",
-]
 
 SIZES = (9, 10, 12)  # pixels per em
 BLUR = 1.0  # radius, pixels
@@ -82,7 +67,7 @@ def measure_gap(
         UserError: no text mode, an unknown font, a size at which nothing fits, or no such corpus or split.
     """
     from translatotron_v.data.pairs import read_split
-    from translatotron_v.evaluation.answers import require_text_mode, text_answers
+    from translatotron_v.evaluation.answers import ctc_readings, image_answers, require_text_mode, text_answers
     from translatotron_v.evaluation.loading import weights_digest
     from translatotron_v.evaluation.reading import progress
     from translatotron_v.metrics import bleu, cer
@@ -102,11 +87,12 @@ def measure_gap(
     text_score = bleu(texts, references)
     cells = []
     seen = {_plain_name(font) for font in config.page.fonts}
-    with progress(len(rows) * len(columns) * len(kept), "image mode", quiet) as bar:
+    with progress(len(rows) * len(columns), "image mode, cells", quiet) as bar:
         for font in rows:
             for condition in columns:
                 pages = render_cell(sources, config, font, condition)
-                answers, readings = _read_and_translate(loaded, pages, batch_size, bar)
+                answers = image_answers(loaded, pages, batch_size=batch_size, quiet=True).texts
+                readings = ctc_readings(loaded, pages, batch_size=batch_size, quiet=True)
                 score = bleu(answers, references).value
                 cells.append(
                     Cell(
@@ -121,6 +107,7 @@ def measure_gap(
                         cer=cer(readings, sources).value,
                     )
                 )
+                bar.update()
     return GapReport(
         settings={
             "checkpoint": str(loaded.folder),
@@ -244,36 +231,6 @@ def _fitting(
     return kept, passed_over + waiting
 
 
-def _read_and_translate(
-    loaded: "LoadedTranslator", pages: "Sequence[Page]", batch_size: int, bar: "tqdm"
-) -> tuple[list[str], list[str]]:
-    """Translations, and what the reading head reads, from one look at each page."""
-    import numpy as np
-    import torch
-
-    from translatotron_v.data.pages import to_pixels
-    from translatotron_v.inference import generate
-
-    languages = loaded.config.data
-    answers: list[str] = []
-    readings: list[str] = []
-    for start in range(0, len(pages), batch_size):
-        batch = pages[start : start + batch_size]
-        with torch.inference_mode(), loaded.arithmetic():
-            source = generate.look(loaded.model, loaded.vocabulary, to_pixels(np.stack(batch)).to(loaded.device))
-            answers += generate.generate_answer(
-                loaded.model,
-                loaded.vocabulary,
-                source,
-                languages.target_language,
-                source_language=languages.source_language,
-                transcribe=bool(loaded.config.ssr.reader),
-            ).texts
-            readings += generate.read_source(loaded.model, loaded.vocabulary, source, languages.source_language)
-        bar.update(len(batch))
-    return answers, readings
-
-
 def _words(texts: Sequence[str]) -> int:
     return sum(len(text.split()) for text in texts)
 
@@ -296,16 +253,15 @@ def add_command(commands: Any) -> None:
     )
     add_checkpoint(parser, limit=LIMIT, limited="sentences", batch_size=32, batch="sentences at a time")
     parser.add_argument(
-        "--fonts", default="", metavar="LIST", help="names or paths (those of training and all bundled)"
+        "--fonts", type=name_list, default=(), metavar="LIST", help="names or paths (those of training and all bundled)"
     )
-    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), metavar="LIST", help="in pixels (%(default)s)")
     parser.add_argument(
-        "--blur",
-        type=float,
-        default=BLUR,
-        metavar="PIXELS",
-        help=f"radius, at the size of training; 0: none ({BLUR:g})",
+        "--sizes", type=number_list, default=SIZES, metavar="LIST", help=f"in pixels ({','.join(map(str, SIZES))})"
     )
+    parser.add_argument(
+        "--blur", type=float, default=BLUR, metavar="PIXELS",
+        help=f"radius, at the size of training; 0: none ({BLUR:g})",
+    )  # fmt: skip
     parser.add_argument(
         "--noise", type=float, default=NOISE, metavar="LEVELS",
         help=f"standard deviation in grey levels, at the size of training; 0: none ({NOISE:g})",
@@ -316,35 +272,12 @@ def add_command(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure, write, and print the table and where everything went."""
-    sizes = [_size(text) for text in _listed(options.sizes)]
     from translatotron_v.evaluation.report import origin
     from translatotron_v.inference.pipeline import Translator
 
     loaded = Translator.from_pretrained(options.checkpoint, device=options.device, threads=options.threads).loaded
-    report = measure_gap(
-        loaded,
-        data=options.data,
-        split=options.split,
-        limit=options.limit,
-        fonts=_listed(options.fonts),
-        sizes=sizes,
-        blur=options.blur,
-        noise=options.noise,
-        batch_size=options.batch_size,
-    )
+    names = ("data", "split", "limit", "fonts", "sizes", "blur", "noise", "batch_size")
+    report = measure_gap(loaded, **{name: getattr(options, name) for name in names})
     report.settings |= {"checkpoint": options.checkpoint} | origin(options.command)
-    folder = out_folder(options, "modality-gap")
-    paths = write(report, folder)
-    print(table(report))
-    print(f"\nWritten to {folder}: {', '.join(path.name for path in paths)}")
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _size(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise UserError(f"--sizes: {text!r} is no whole number of pixels; write a list such as 9,10,12") from None
+    written = report.write(out_folder(options, "modality-gap"))
+    print(f"{report.screen()}\n\n{written}")

@@ -77,6 +77,14 @@ def name_list(text: str) -> tuple[str, ...]:
     return names
 
 
+def number_list(text: str) -> tuple[int, ...]:
+    """Whole numbers with commas between them; at least one."""
+    for part in name_list(text):
+        if not part.isdecimal():
+            raise argparse.ArgumentTypeError(f"{part!r} is no whole number; write a list such as 9,10,12")
+    return tuple(map(int, name_list(text)))
+
+
 def add_results(parser: argparse.ArgumentParser, *, cased: bool = False, ocr: bool = False) -> None:
     """Where the results go; on request the case of letters, and the OCR that reads the pictures."""
     parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="results (out/evaluate/ and a name)")

@@ -7,9 +7,9 @@ from PIL import Image
 
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.reading import PageReader, progress
-from translatotron_v.evaluation.report import Report, named
+from translatotron_v.evaluation.report import Report, Row, named, worst_of
 from translatotron_v.evaluation.scoring import Scorer, TextPairs, similarity, similarity_lines, texts_of
-from translatotron_v.inference.pictures import SAVE_OPTIONS, PictureError, open_picture
+from translatotron_v.inference.pictures import SAVE_OPTIONS, PictureError, count_frames, open_picture
 
 TITLES = ("generated", "reference")  # columns of the sheet
 _PAIRS = "pictures against reference texts"
@@ -28,6 +28,7 @@ class PictureFolder:
         self.folder = folder
         self.paths: dict[str, Path] = {}
         self.broken: dict[str, str] = {}  # name -> what is wrong with its file, once `find` has met it
+        self.several: dict[str, int] = {}  # name -> frames or pages of its file, once it was opened
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() in SAVE_OPTIONS and not path.name.startswith(".") and path.is_file():
                 other = self.paths.setdefault(path.stem, path)
@@ -38,7 +39,10 @@ class PictureFolder:
 
     def open(self, name: str) -> Image.Image:
         """The picture; a PictureError where it is missing or broken."""
-        return open_picture(self.paths.get(name, self.folder / f"{name}.png"))
+        picture = open_picture(self.paths.get(name, self.folder / f"{name}.png"))
+        if (frames := count_frames(picture)) > 1:
+            self.several[name] = frames
+        return picture
 
     def find(self, name: str) -> Image.Image | None:
         """The picture, or None where it is missing or broken."""
@@ -90,11 +94,10 @@ def score_pictures(
         *scorer.structure(readings, originals, "paragraphs of both pictures", known),
         *similarity_lines(alike, "pictures against references"),
     ]
-    rows: list[dict[str, str | float | None]] = [
+    rows: list[Row] = [
         {"name": name, **scorer.sample(answer, text), **values, "read": answer, "reference": text}
         for name, answer, text, values in zip(names, read, wanted, alike, strict=True)
     ]
-    by_error = sorted(rows, key=lambda row: (-float(row["CER"] or 0), str(row["name"])))
     settings = {
         "pictures": str(hypotheses.folder),
         "references": str(references.folder),
@@ -103,7 +106,7 @@ def score_pictures(
     }
     title = f"{hypotheses.folder.name} against {references.folder.name}: {len(names):,} pictures"
     notes = _notes(hypotheses, references, resized, known is not None)
-    return Report(title, settings, lines, notes, list(rows), [str(row["name"]) for row in by_error[:worst]])
+    return Report(title, settings, lines, notes, rows, worst_of(rows, worst))
 
 
 def read_texts(path: Path) -> dict[str, str]:
@@ -180,6 +183,10 @@ def _notes(hypotheses: PictureFolder, references: PictureFolder, resized: list[s
         )
     if lossy:
         notes.append(f"JPEG, so that its losses count as theirs ({len(lossy)}): {named(lossy)}.")
+    for folder in (hypotheses, references):
+        if folder.several:
+            count, names = len(folder.several), named([folder.paths[name].name for name in folder.several])
+            notes.append(f"Of several frames or pages in {folder.folder}, only the first counts ({count}): {names}.")
     if not with_ceiling:
         notes.append(
             "Reference texts were read by OCR as well, so there is no ceiling; --texts FILE gives the true ones."

@@ -6,6 +6,7 @@ then it draws the pages of another split. OCR on its pages is to be held against
 
 import argparse
 import functools
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from translatotron_v.arguments import positive
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.options import add_checkpoint, add_results, out_folder
+from translatotron_v.evaluation.report import Line, Report, origin, write_files
 from translatotron_v.ocr import make_reader
 
 if TYPE_CHECKING:  # torch and timm take seconds to import: only a command that runs pays for them
@@ -24,11 +26,9 @@ if TYPE_CHECKING:  # torch and timm take seconds to import: only a command that 
     from translatotron_v.config import Config
     from translatotron_v.data.pages import Sample
     from translatotron_v.evaluation.reading import PageReader
-    from translatotron_v.evaluation.report import Report
     from translatotron_v.training.probe import ProbeStage
 
 SHEET_PAGES = 12  # on pages.png
-IDENTITY_FILE = "probe.json"  # in the run folder: what its probe was trained on, and how
 _BATCH = 32  # pages that the probe draws at a time
 
 # What the lines of the report compare; the names by which `Report.value` finds them.
@@ -57,7 +57,7 @@ class ProbeOptions:
 class Probed:
     """The scores, and original pages each above its reconstruction."""
 
-    report: "Report"
+    report: Report
     sheet: "Image.Image"
 
     @property
@@ -67,6 +67,11 @@ class Probed:
         reading = next(line for line in self.report.lines if line.what == TEXT)
         assert reading.ceiling is not None
         return values | {"cer": reading.score.value, "cer_ceiling": reading.ceiling.value}
+
+    def write(self, folder: Path) -> str:
+        """Write `scores.json`, `scores.md` and `pages.png`, and say so; a UserError where that fails."""
+        scores = {"scores.json": self.report.as_json(), "scores.md": self.report.markdown()}
+        return write_files(folder, {**scores, "pages.png": self.sheet})
 
 
 def add_command(commands: Any) -> None:
@@ -91,56 +96,30 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=int, default=defaults.seed, metavar="N", help="of the probe and its batches (1)")
     add_results(parser, ocr=True)
-    parser.add_argument("--run", type=Path, metavar="DIR", dest="run_folder", help="of the training (DIR of --out/run)")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """What the command does: train, score, write, and print one table."""
-    from translatotron_v.evaluation.report import origin, table
-
-    chosen = ProbeOptions(**{name: getattr(options, name) for name in asdict(ProbeOptions()) if name != "quiet"})
-    out = out_folder(options, f"r-probe-{chosen.split}" if chosen.split else "r-probe")
-    probed = measure(options.checkpoint, out, options.run_folder or out / "run", chosen)
+    chosen = {name: getattr(options, name) for name in asdict(ProbeOptions()) if name != "quiet"}
+    out = out_folder(options, f"r-probe-{options.split}" if options.split else "r-probe")
+    probed = probe_checkpoint(options.checkpoint, out, **chosen)
     probed.report.settings |= origin(options.command)
-    paths = write(probed, out)
-    print(table(probed.report))
-    print(f"\nWritten to {out}: {', '.join(path.name for path in paths)}")
+    written = probed.write(out)
+    print(f"{probed.report.screen()}\n\n{written}")
 
 
-def probe_checkpoint(
-    checkpoint: str | Path, *, folder: Path, run: Path | None = None, **options: Any
-) -> dict[str, float]:
+def probe_checkpoint(checkpoint: str | Path, folder: Path, **chosen: Any) -> Probed:
     """Train a probe of a checkpoint and score it; the same call goes on where an interrupted one stopped.
 
     Args:
         checkpoint: shipped weights by name, a checkpoint or a run.
-        folder: gets `scores.json`, `scores.md` and `pages.png`.
-        run: folder of the training; `folder/run` if it is not given.
-        options: of `ProbeOptions`: data, split, steps, batch_size, learning_rate, limit, seed, engine, workers, quiet.
-
-    Returns:
-        See `Probed.scores`.
+        folder: gets `scores.json`, `scores.md` and `pages.png`, and keeps the training and what OCR has read.
+        chosen: see `ProbeOptions`.
 
     Raises:
-        UserError: see `measure`.
-    """
-    folder = Path(folder)
-    probed = measure(checkpoint, folder, run or folder / "run", ProbeOptions(**options))
-    write(probed, folder)
-    return probed.scores
-
-
-def measure(checkpoint: str | Path, folder: Path, run: Path, options: ProbeOptions) -> Probed:
-    """Train a probe of a checkpoint and score it.
-
-    Args:
-        folder: keeps what OCR has read.
-        run: folder of the training, which a later call continues.
-
-    Raises:
-        UserError: no such checkpoint, or one without an image encoder or text decoder; a missing corpus or split; a run
-            folder that belongs to another probe; an OCR engine that is not installed.
+        UserError: no such checkpoint, or one without an image encoder or text decoder; a missing corpus or split;
+            an OCR engine that is not installed.
     """
     from translatotron_v.data.pages import fitting, plain_samples
     from translatotron_v.data.pairs import read_split
@@ -149,10 +128,11 @@ def measure(checkpoint: str | Path, folder: Path, run: Path, options: ProbeOptio
     from translatotron_v.training.checkpoint import load_module, resolve, weights_digest
     from translatotron_v.training.trainer import Trainer
 
+    options = ProbeOptions(**chosen)
     if options.learning_rate <= 0:
         raise UserError(f"the learning rate must be positive, not {options.learning_rate:g}")
     source = find_probed(checkpoint)
-    config = probe_config(source, run, options)
+    config = probe_config(source, options)
     split = options.split or config.data.validation
     pairs = read_split(config, split)
     samples = plain_samples(fitting(pairs, config)[: options.limit], config)
@@ -173,7 +153,9 @@ def measure(checkpoint: str | Path, folder: Path, run: Path, options: ProbeOptio
         "learning rate": options.learning_rate,
         "seed": options.seed,
     }
-    claim(run, identity)
+    # a folder for each identity: no other probe is continued or scored by mistake
+    run = folder / f"run-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:8]}"
+    config.run = str(run)
     stage: Any = build_stage(config)
     Trainer(stage, config.trainer, run).fit()
     for name, module in stage.modules_to_save.items():  # a run that was finished before has not been loaded
@@ -191,7 +173,9 @@ def measure(checkpoint: str | Path, folder: Path, run: Path, options: ProbeOptio
         "fused blocks": ", ".join(map(str, encoder.fuse)) or "none",
         "detached blocks": ", ".join(map(str, encoder.detach)) or "none",
     }
-    return Probed(report, sheet)
+    probed = Probed(report, sheet)
+    probed.write(folder)
+    return probed
 
 
 def find_probed(checkpoint: str | Path) -> Path:
@@ -214,13 +198,8 @@ def find_probed(checkpoint: str | Path) -> Path:
     return folder
 
 
-def probe_config(source: Path, run: Path, options: ProbeOptions) -> "Config":
-    """Settings of the run that trains the probe: the checkpoint's model and pages, whole texts, and a loop of its own.
-
-    Args:
-        source: folder of the checkpoint.
-        run: folder of the run.
-    """
+def probe_config(source: Path, options: ProbeOptions) -> "Config":
+    """Settings that train the probe of a checkpoint's folder: its model and pages, whole texts, a loop of its own."""
     from translatotron_v.config import LossConfig, SsrConfig, TrainerConfig, load_config
 
     config = load_config(source / "config.yaml")
@@ -248,7 +227,6 @@ def probe_config(source: Path, run: Path, options: ProbeOptions) -> "Config":
     return replace(
         config,
         stage="probe",
-        run=str(run),
         data=data,
         loss=LossConfig(),
         ssr=SsrConfig(),
@@ -259,34 +237,7 @@ def probe_config(source: Path, run: Path, options: ProbeOptions) -> "Config":
     )
 
 
-def claim(run: Path, identity: dict[str, Any]) -> None:
-    """Mark a run folder as that of one probe, so that no other one is continued or scored by mistake.
-
-    Raises:
-        UserError: the folder holds a run of another kind, or the probe of other weights or settings.
-    """
-    path = run / IDENTITY_FILE
-    if path.is_file():
-        try:
-            theirs = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            theirs = {}
-        changed = [name for name, value in identity.items() if theirs.get(name) != value]
-        if changed:
-            raise UserError(
-                f"{run}: holds a probe of other {', '.join(changed)}; remove it, or name another folder with --run"
-            )
-        return
-    if (run / "checkpoints").exists() or (run / "final").exists():
-        raise UserError(f"{run}: holds a run that is no probe; name another folder with --run")
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
-
-
-def score(stage: "ProbeStage", samples: Sequence["Sample"], reader: "PageReader") -> tuple["Report", "Image.Image"]:
+def score(stage: "ProbeStage", samples: Sequence["Sample"], reader: "PageReader") -> tuple[Report, "Image.Image"]:
     """Compare the source pages of samples with what the probe makes of them, pixel by pixel and as OCR reads them.
 
     Returns:
@@ -295,7 +246,6 @@ def score(stage: "ProbeStage", samples: Sequence["Sample"], reader: "PageReader"
     import torch
     from torch.nn import functional as F
 
-    from translatotron_v.evaluation.report import Line, Report
     from translatotron_v.evaluation.scoring import Scorer, TextPairs, similarity, similarity_lines, texts_of
     from translatotron_v.metrics import Score
     from translatotron_v.training.sheets import as_picture, contact_sheet
@@ -321,23 +271,3 @@ def score(stage: "ProbeStage", samples: Sequence["Sample"], reader: "PageReader"
     ]
     shown = torch.stack((originals[:SHEET_PAGES], answers[:SHEET_PAGES]), dim=1).flatten(0, 1)
     return Report("", {}, lines), contact_sheet([shown])
-
-
-def write(probed: Probed, folder: Path) -> list[Path]:
-    """Write `scores.json`, `scores.md` and `pages.png`.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
-    from translatotron_v.evaluation.report import as_json, markdown
-    from translatotron_v.inference.pictures import save_picture
-
-    paths = [folder / "scores.json", folder / "scores.md", folder / "pages.png"]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        paths[0].write_text(as_json(probed.report), encoding="utf-8")
-        paths[1].write_text(markdown(probed.report), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
-    save_picture(probed.sheet, paths[2])
-    return paths

@@ -102,10 +102,10 @@ class PageReader:
                 raise UserError(f"{self._file}: cannot be written ({error.strerror or error})") from None
 
 
-def progress(total: int, label: str, quiet: bool = False, initial: int = 0) -> tqdm:
+def progress(total: int, label: str, quiet: bool = False, initial: int = 0, unit: str = "picture") -> tqdm:
     """A bar with the time that is left; without a terminal a line every half minute."""
     interval = 0.1 if sys.stderr.isatty() else 30.0
-    return tqdm(total=total, desc=label, unit="picture", disable=quiet, initial=initial, mininterval=interval)
+    return tqdm(total=total, desc=label, unit=unit, disable=quiet, initial=initial, mininterval=interval)
 
 
 def _start_worker(make: Callable[[], Reader]) -> None:

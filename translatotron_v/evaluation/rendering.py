@@ -12,7 +12,7 @@ import numpy as np
 
 from data_synth.backgrounds import pictures_in
 from data_synth.photographs import bundled_photographs
-from data_synth.render import PageLayout, PagePair, StyleOptions, render_sample
+from data_synth.render import PageLayout, PagePair, PageStyle, StyleOptions, render_page, render_sample
 from data_synth.typeset import load_face
 from translatotron_v.config import Config, PageConfig
 from translatotron_v.data import pages as data_pages
@@ -164,11 +164,18 @@ def render_split(
     Raises:
         UserError: the corpus or the split is missing; fonts for pages that are stored.
     """
-    drawing = drawing or Drawing()
     pairs = read_split(config, split)
     pairs = pairs[:limit] if limit else pairs
     if not pairs:
         raise UserError(f"{config.data.folder}: split {split!r} is empty")
+    return render_pairs(pairs, config, blank_source, drawing)
+
+
+def render_pairs(
+    pairs: Sequence[TextPair], config: Config, blank_source: bool = False, drawing: Drawing | None = None
+) -> list[TestPage]:
+    """Render pairs as `render_split` does."""
+    drawing = drawing or Drawing()
     draw = {"strips": _strips, "mix": _mix, "blocks": _blocks}[drawing.pages]
     with one_family_of_errors():
         rendered = draw(pairs, config, drawing)
@@ -269,3 +276,20 @@ def _files_of(photographs: Sequence[str]) -> tuple[str, ...]:
     raise UserError(
         f"photograph {unknown!r}: neither a folder of pictures nor a bundled photograph ({', '.join(bundled)})"
     )
+
+
+@one_family_of_errors()
+def draw_paragraph(text: str, size: tuple[int, int], font: str, largest: int, smallest: int) -> Page | None:
+    """One text, dark on light, as large as fits: (H, W, 3) uint8; None where it does not even fit at the smallest size.
+
+    Args:
+        size: width and height of the page, pixels.
+        font: bundled name or file.
+        largest, smallest: pixels per em.
+    """
+    layout = PageLayout(size[1], size[0], 3, "paragraph")
+    for em in range(largest, smallest - 1, -1):
+        style = PageStyle(font=font, font_size=em, line_height=0, margin=_MARGIN, top=_MARGIN)
+        if (page := render_page(text, layout, style)) is not None:
+            return page.pixels
+    return None

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from translatotron_v.arguments import positive
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation.options import add_checkpoint, add_results, out_folder
+from translatotron_v.evaluation.options import add_checkpoint, add_results, name_list, out_folder
+from translatotron_v.evaluation.report import Cell, Line, Report, Row, shown
 from translatotron_v.metrics.score import Score
 
 if TYPE_CHECKING:  # torch and the models take seconds: only an evaluation pays for them
     from translatotron_v.evaluation.answers import Answers
     from translatotron_v.evaluation.checkpoint import TestPage
-    from translatotron_v.evaluation.report import Line, Report
     from translatotron_v.inference.loaded import LoadedTranslator
 
 MODES = ("image", "text", "ocr")
@@ -32,6 +32,25 @@ CTC = "source text as the CTC head reads it, for comparison"
 OCR_HEAD = "source text as the OCR head reads it, for comparison"  # in its place in a model without a CTC head
 
 _COLUMNS = {DECODER: "text decoder", TRANSCRIPT: "self-review", CTC: "CTC head", OCR_HEAD: "OCR head"}  # in the CSV
+
+
+class TextReport(Report):
+    """Scores of texts, of which there are too many for a line each on one screen."""
+
+    def screen(self) -> str:
+        """One line of scores for each thing that was scored."""
+        groups: dict[str, list[Line]] = {}
+        for line in self.lines:
+            groups.setdefault(line.what, []).append(line)
+        text, head = [self.title], ""
+        for what, lines in groups.items():
+            names = [f"{line.score.name:>8}" for line in lines]
+            if (above := "  ".join(names)) != head:
+                head = above
+                text += ["", f"{head}  of"]
+            cells = [shown(line.score).rjust(len(name)) for name, line in zip(names, lines, strict=True)]
+            text.append(f"{'  '.join(cells)}  {what} ({lines[0].count:,})")
+        return "\n".join([*text, "", *self.notes]).rstrip()
 
 
 def score_translations(
@@ -165,20 +184,8 @@ class TextTest:
         return score_readings([text for text, _ in pairs], [text for _, text in pairs], self.lower_case)
 
 
-def score_texts(
-    loaded: "LoadedTranslator",
-    *,
-    data: str = "",
-    split: str = "",
-    limit: int = 0,
-    mode: str = "image",
-    target: str = "",
-    source: str = "",
-    batch_size: int = 32,
-    beams: int = 1,
-    quiet: bool = False,
-) -> dict[str, float]:
-    """Score one mode of a model on a split, for experiments; empty arguments take the checkpoint's own.
+def score_texts(loaded: "LoadedTranslator", mode: str = "image", target: str = "", **options: Any) -> dict[str, float]:
+    """Score one mode of a model on a split, for experiments; ``options`` are those of `TextTest`.
 
     Returns:
         Of image and text mode ``bleu``, ``chrf``, ``lf``, ``lf_plus`` (percent) and ``length_ratio``; in image mode of
@@ -188,7 +195,7 @@ def score_texts(
     Raises:
         UserError: an unknown mode or language, no text mode, or a corpus that is missing.
     """
-    test = TextTest(loaded, data, split, limit, source, batch_size, beams, quiet=quiet)
+    test = TextTest(loaded, **options)
     target = target or loaded.config.data.target_language
     test.check(mode, target)
     if mode == "ocr":
@@ -208,15 +215,13 @@ def known_mode(mode: str) -> str:
     return mode
 
 
-def make_report(test: TextTest, name: str, modes: Sequence[str], targets: Sequence[str]) -> "Report":
+def make_report(test: TextTest, name: str, modes: Sequence[str], targets: Sequence[str]) -> Report:
     """Score every mode in every target language; readings once, on the pairs of the first of them.
 
     Args:
         test: whose ``check`` has passed for all of them.
         name: of the checkpoint.
     """
-    from translatotron_v.evaluation.report import Report
-
     translating = [mode for mode in modes if mode != "ocr"]
     targets = targets if translating else targets[:1]
     lines = [line for mode in translating for target in targets for line in _translation_lines(test, mode, target)]
@@ -227,7 +232,7 @@ def make_report(test: TextTest, name: str, modes: Sequence[str], targets: Sequen
         for target in targets
         for row in _rows(test, translating, target, read if target == targets[0] else dict.fromkeys(read))
     ]
-    return Report(
+    return TextReport(
         title=f"{name} on {test.data} {test.split}: text answers to {len(test.pages(targets[0])):,} pairs",
         settings=_settings(test, name, modes, targets),
         lines=lines,
@@ -237,27 +242,7 @@ def make_report(test: TextTest, name: str, modes: Sequence[str], targets: Sequen
     )
 
 
-def screen(report: "Report") -> str:
-    """One line of scores for each thing that was scored."""
-    from translatotron_v.evaluation.report import shown
-
-    groups: dict[str, list[Line]] = {}
-    for line in report.lines:
-        groups.setdefault(line.what, []).append(line)
-    text, head = [report.title], ""
-    for what, lines in groups.items():
-        names = [f"{line.score.name:>8}" for line in lines]
-        if (above := "  ".join(names)) != head:
-            head = above
-            text += ["", f"{head}  of"]
-        cells = [shown(line.score).rjust(len(name)) for name, line in zip(names, lines, strict=True)]
-        text.append(f"{'  '.join(cells)}  {what} ({lines[0].count:,})")
-    return "\n".join([*text, "", *report.notes]).rstrip()
-
-
-def _translation_lines(test: TextTest, mode: str, target: str) -> "list[Line]":
-    from translatotron_v.evaluation.report import Line
-
+def _translation_lines(test: TextTest, mode: str, target: str) -> list[Line]:
     what, count = f"{mode} mode, {test.source} to {target}", len(test.pages(target))
     return [Line(score, what, count=count) for score in test.translations(mode, target).values()]
 
@@ -271,22 +256,20 @@ def _read(test: TextTest, target: str) -> dict[str, list[str]]:
     return found
 
 
-def _reading_lines(test: TextTest, reader: str, texts: Sequence[str], target: str) -> "list[Line]":
-    from translatotron_v.evaluation.report import Line
-
+def _reading_lines(test: TextTest, reader: str, texts: Sequence[str], target: str) -> list[Line]:
     count = sum(page.source_page is not None for page in test.pages(target))
     return [Line(score, reader, count=count) for score in test.readings(texts, target).values()]
 
 
 def _rows(
     test: TextTest, modes: Sequence[str], target: str, read: Mapping[str, Sequence[str] | None]
-) -> list[dict[str, str | float | None]]:
+) -> list[dict[str, Cell]]:
     """One for each pair; texts that were not asked for stay empty."""
     from translatotron_v.metrics import cer, chrf
 
-    rows: list[dict[str, str | float | None]] = []
+    rows: list[dict[str, Cell]] = []
     for index, page in enumerate(test.pages(target)):
-        row: dict[str, str | float | None] = {"name": f"{index:05d}-{target}"}
+        row: dict[str, Cell] = {"name": f"{index:05d}-{target}"}
         row |= {"source": page.source, "reference": page.reference}
         for mode in modes:
             answers = test.answers(mode, target)
@@ -305,7 +288,7 @@ def _rows(
     return rows
 
 
-def _quality(row: Mapping[str, str | float | None]) -> tuple[float, str]:
+def _quality(row: Row) -> tuple[float, str]:
     """For sorting, the worst first: by chrF of the first mode, or by CER of the text decoder where none translates."""
     value = next((float(row[key] or 0) for key in row if key.endswith(" chrF")), None)
     if value is None:
@@ -355,8 +338,12 @@ def add_command(commands: Any) -> None:
         description="Score a translator's texts by language: in image mode, in text mode, and its reading of the page.",
     )
     add_checkpoint(parser, batch_size=32, batch="pages or texts at a time")
-    parser.add_argument("--mode", default="image", metavar="LIST", help=f"of {', '.join(MODES)} (image)")
-    parser.add_argument("--targets", metavar="LIST", help="target languages, such as en,fr,cs (the checkpoint's)")
+    parser.add_argument(
+        "--mode", type=name_list, default=("image",), metavar="LIST", help=f"of {', '.join(MODES)} (image)"
+    )
+    parser.add_argument(
+        "--targets", type=name_list, metavar="LIST", help="target languages, such as en,fr,cs (the checkpoint's)"
+    )
     parser.add_argument("--beams", type=positive, default=1, metavar="N", help="beams of translations (1: greedy)")
     add_results(parser, cased=True)
     parser.set_defaults(run=run)
@@ -364,9 +351,8 @@ def add_command(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Score, write everything, and print the scores and where they went."""
-    modes = [known_mode(mode) for mode in _names(options.mode)]
+    modes = [known_mode(mode) for mode in dict.fromkeys(options.mode)]
     from translatotron_v.evaluation.generation import to_image
-    from translatotron_v.evaluation.report import finish
     from translatotron_v.inference.pipeline import Translator
 
     loaded = Translator.from_pretrained(options.checkpoint, device=options.device, threads=options.threads).loaded
@@ -379,7 +365,7 @@ def run(options: argparse.Namespace) -> None:
         beams=options.beams,
         lower_case=not options.cased,
     )
-    targets = _names(options.targets or loaded.config.data.target_language)
+    targets = list(dict.fromkeys(options.targets or [loaded.config.data.target_language]))
     for mode in modes:
         for target in targets:
             test.check(mode, target)
@@ -390,9 +376,4 @@ def run(options: argparse.Namespace) -> None:
         page = test.pages(target)[int(index)].source_page
         return [None if page is None else to_image(page)]
 
-    finish(report, out_folder(options, f"{test.split}-texts"), options.command, source_page, ("source",), screen)
-
-
-def _names(text: str) -> list[str]:
-    """The parts of a comma-separated list, each once."""
-    return list(dict.fromkeys(part.strip() for part in text.split(",")))
+    report.finish(out_folder(options, f"{test.split}-texts"), options.command, source_page, ("source",))

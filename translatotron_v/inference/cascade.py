@@ -34,8 +34,7 @@ from translatotron_v.models.baselines import PixelToPixel
 from translatotron_v.models.image_tokenizer import make_tokenizer
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.ocr import Reader, TextBox, box_from_bounds, boxes_to_text, make_reader
-from translatotron_v.page.compose import frame
-from translatotron_v.page.strips import EM, LINE, LINES, MARGIN, WIDTH, Run, Strip, cut_lines, pack, words_of
+from translatotron_v.page.strips import EM, LINE, LINES, MARGIN, WIDTH, Run, Strip, cut_lines, frame, pack, words_of
 from translatotron_v.training.checkpoint import load_module, read_info, resolve
 
 TEXT_TO_IMAGE = "runs/small/text_to_image"  # where `make text-to-image` leaves what draws,

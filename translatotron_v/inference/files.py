@@ -1,6 +1,7 @@
 """From picture files to picture files: which are read, where each answer goes, and what became of each."""
 
 import glob
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from translatotron_v.errors import UserError
-from translatotron_v.inference.pictures import SAVE_OPTIONS, open_picture, save_picture, side_by_side
+from translatotron_v.inference.pictures import SAVE_OPTIONS, check_picture, open_picture, save_picture
+from translatotron_v.sheets import contact_sheet
 
 if TYPE_CHECKING:
     from translatotron_v.inference.loaded import Translation
@@ -39,6 +41,7 @@ class Outcome:
     job: Job
     translation: "Translation | None" = None
     error: str | None = None
+    warnings: tuple[str, ...] = ()  # one line each, which name the file
 
 
 def plan_jobs(inputs: Sequence[str], output: str | Path, compare: bool = False) -> list[Job]:
@@ -61,7 +64,7 @@ def plan_jobs(inputs: Sequence[str], output: str | Path, compare: bool = False) 
         if len(sources) > 1:
             raise UserError(f"{output}: one file cannot take {len(sources)} pictures; name a folder")
         return [_job(sources[0], target, compare)]
-    if target.exists() and not target.is_dir():
+    if os.path.exists(target) and not os.path.isdir(target):  # false for a name that no file can bear
         raise UserError(f"{output}: a file, where a folder is needed")
     stems = [source.stem for source in sources]
     names = [source.stem if stems.count(source.stem) == 1 else source.name for source in sources]
@@ -73,6 +76,25 @@ def plan_jobs(inputs: Sequence[str], output: str | Path, compare: bool = False) 
             if other != job.source:
                 raise UserError(f"{job.source} and {other} would both be written to {path}; translate them apart")
     return jobs
+
+
+def refused(job: Job, force: bool = False) -> Outcome | None:
+    """Why a job cannot be done, as far as that shows without reading its pixels; else None."""
+    try:
+        for path in job.outputs:
+            if path.exists() and not force:
+                return Outcome(job, error=f"{path}: exists already; --force overwrites it")
+        place = next(folder for folder in job.target.absolute().parents if folder.exists())
+        if not place.is_dir():
+            return Outcome(job, error=f"{job.target}: cannot be written ({place} is a file, not a folder)")
+        if not os.access(place, os.W_OK):
+            return Outcome(job, error=f"{job.target}: cannot be written ({place} is read-only)")
+        check_picture(job.source)
+    except UserError as error:
+        return Outcome(job, error=str(error))
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        return Outcome(job, error=f"{job.target}: cannot be written ({error.strerror or error})")
+    return None
 
 
 def translate_jobs(
@@ -101,9 +123,8 @@ def translate_jobs(
         batch: list[tuple[Job, Image.Image]] = []
         pixels = 0
         for job in jobs[start : start + batch_size]:
-            existing = [path for path in job.outputs if path.exists()]
-            if existing and not force:
-                yield Outcome(job, error=f"{existing[0]}: exists already; --force overwrites it")
+            if (outcome := refused(job, force)) is not None:
+                yield outcome
                 continue
             try:
                 picture = open_picture(job.source)
@@ -127,19 +148,36 @@ def _translate_batch(
     debug: Path | None = None,
 ) -> Iterator[Outcome]:
     """Translate pictures together, then write them one by one."""
-    translations = translator.translate([picture for _, picture in batch], batch_size=len(batch), **options)
+    try:
+        translations = translator.translate([picture for _, picture in batch], batch_size=len(batch), **options)
+    except UserError:  # of the settings, which are those of all pictures
+        raise
+    except Exception as error:  # one bad picture takes no others with it
+        if len(batch) > 1:
+            for one in batch:
+                yield from _translate_batch(translator, [one], options, debug)
+        else:
+            reason = f"{type(error).__name__}: {str(error).strip()}".split("\n")[0]
+            yield Outcome(batch[0][0], error=f"{batch[0][0].source}: cannot be translated ({reason})")
+        return
     for (job, picture), translation in zip(batch, translations, strict=True):
         try:
             save_picture(translation.image, job.target)
             if job.comparison is not None:
-                save_picture(side_by_side([picture, translation.image]), job.comparison)
+                save_picture(contact_sheet([[picture, translation.image]]), job.comparison)
             if debug is not None:
                 for name, seen in translation.debug.items():
                     save_picture(seen, debug / job.target.stem / f"{name}.png")
         except UserError as error:
             yield Outcome(job, error=str(error))
         else:
-            yield Outcome(job, translation)
+            yield Outcome(job, translation, warnings=_warnings(job, translation))
+
+
+def _warnings(job: Job, translation: "Translation") -> tuple[str, ...]:
+    if translation.frames == 1:
+        return ()
+    return (f"{job.source}: only the first of {translation.frames} frames or pages is translated",)
 
 
 def _job(source: Path, target: Path, compare: bool) -> Job:
@@ -149,12 +187,12 @@ def _job(source: Path, target: Path, compare: bool) -> Job:
 def _expand(item: str) -> list[Path]:
     """The pictures behind one argument; a file that is named is taken whatever its extension, and existing or not."""
     path = Path(item)
-    if path.is_dir():
+    if os.path.isdir(path):
         found = [file for file in sorted(path.iterdir()) if _is_picture(file)]
         if not found:
             raise UserError(f"{item}: no pictures in this folder ({', '.join(SAVE_OPTIONS)})")
         return found
-    if glob.has_magic(item) and not path.exists():
+    if glob.has_magic(item) and not os.path.exists(path):
         found = [file for match in sorted(glob.glob(item, recursive=True)) if _is_picture(file := Path(match))]
         if not found:
             raise UserError(f"{item}: matches no picture")
@@ -163,12 +201,17 @@ def _expand(item: str) -> list[Path]:
 
 
 def _is_picture(file: Path) -> bool:
-    return file.suffix.lower() in SAVE_OPTIONS and not file.name.startswith(".") and file.is_file()
+    if file.suffix.lower() not in SAVE_OPTIONS or file.name.startswith("."):
+        return False
+    try:
+        return file.is_file()
+    except OSError:  # behind a folder that may not be entered: it is named when it is read
+        return True
 
 
 def _names_file(output: str | Path, pictures: int) -> bool:
     """Whether an output names a file: by its extension, unless it is a folder already or ends with a slash."""
     target = Path(output)
-    if str(output).endswith(("/", "\\")) or target.is_dir() or not target.suffix:
+    if str(output).endswith(("/", "\\")) or os.path.isdir(target) or not target.suffix:
         return False
     return target.suffix.lower() in SAVE_OPTIONS or pictures == 1

@@ -3,19 +3,31 @@
 Shapes: B batch, E beams, T pieces, C characters, N image tokens, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from translatotron_v.data.literals import repair
 from translatotron_v.data.pages import drawing_ids, longest_transcript, pad
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.inference.drawing import fill_image, generate_image
+from translatotron_v.inference.source import Prepare, look_and_read, masks_readings
+from translatotron_v.inference.source import look as look
+from translatotron_v.inference.source import read_ctc as read_ctc
+from translatotron_v.inference.source import read_ctc_frames as read_ctc_frames
+from translatotron_v.inference.source import reading_scores as reading_scores
+from translatotron_v.inference.spelling import Spelling, spell
+from translatotron_v.inference.text_units import Insertions, Prepared
 from translatotron_v.models.text_decoder import TextDecoder
 from translatotron_v.models.translator import SourceStates, TranslatotronV
+
+Hypothesis = tuple[float, list[int]]  # mean log-probability (nats) of a piece, and pieces without tags and end
+Accepts = Callable[[str], bool]  # whether a text will do, such as one that holds each placeholder of its source once
+SECOND_BEAMS = 4  # of the search for an answer that is accepted, where the greedy one is not
 
 
 @dataclass
@@ -47,6 +59,7 @@ class Generated:
         image_ids: (B, N).
         pixels: (B, channels, H, W) in [0, 1].
         text_scores, image_scores: mean log-probability (nats) of a piece and of an image token.
+        spellings: how each translation was drawn, where literals go through as placeholders.
     """
 
     texts: list[str]
@@ -55,6 +68,7 @@ class Generated:
     pixels: Tensor
     text_scores: list[float] = field(default_factory=list)
     image_scores: list[float] = field(default_factory=list)
+    spellings: list[Spelling] = field(default_factory=list)
 
 
 @torch.inference_mode()
@@ -74,8 +88,14 @@ def generate(
     transcribe: bool = False,
     image_steps: int = 0,
     families: Tensor | None = None,
+    prepared: Prepare | None = None,
+    inked: Callable[[int], Collection[int]] = lambda number: (),
+    insertions: Insertions | None = None,
 ) -> Generated:
     """Translate pages: read, write the text, draw the picture.
+
+    With a vocabulary of marks and a model that reads first, literals of the reading go through as placeholders, every
+    one of which stands in the answer exactly once.
 
     Args:
         model: in evaluation mode.
@@ -88,11 +108,15 @@ def generate(
         transcribe: the model was trained by SSR: it writes its transcript first (see ``generate_answer``).
         image_steps: passes of parallel decoding (see ``fill_image``); 0 writes one token after the other.
         families: (B,), the fonts to draw in; by default those that the pages are set in.
+        prepared: what becomes of each reading before it is understood, by default ``text_units.prepare``.
+        inked: given a page's number, the placeholders whose literals are not drawn, since their ink is to be had.
+        insertions: what to write into each reading, such as the terms of a glossary, unless ``prepared`` does.
 
     Raises:
         UserError: an unknown language, or parallel decoding with ``top_k`` above 1.
     """
-    source = look(model, vocabulary, pixels)
+    source, sentences = look_and_read(model, vocabulary, pixels, source_language, prepared, insertions)
+    spellings: list[Spelling] | None = None
     if texts is None:
         decoded = generate_answer(
             model,
@@ -103,12 +127,15 @@ def generate(
             transcribe=transcribe,
             beams=beams,
             cached=cached,
+            accepts=[sentence.accepts for sentence in sentences] if masks_readings(model, vocabulary) else None,
         )
+        if masks_readings(model, vocabulary):
+            spellings = finish_answers(vocabulary, decoded, sentences, inked, model.text_decoder.max_length)
     else:
         encoded = [vocabulary.encode(text)[: model.text_decoder.max_length - 2] for text in texts]
         tags = [vocabulary.tag("translate"), vocabulary.tag(target_language)]
         decoded = DecodedText(encoded, list(texts), [0.0] * len(texts), prefixes=[tags] * len(texts))
-    drawn, mask = drawing_states(model, vocabulary, source, decoded, families)
+    drawn, mask = drawing_states(model, vocabulary, source, decoded, families, spellings)
     if image_steps:
         if top_k > 1:
             raise UserError(f"parallel decoding (image steps {image_steps}) is greedy; take image steps 0 with top_k")
@@ -131,7 +158,33 @@ def generate(
         pixels=model.image_tokenizer.decode_from_ids(ids),
         text_scores=decoded.scores,
         image_scores=scores,
+        spellings=spellings or [],
     )
+
+
+def finish_answers(
+    vocabulary: Vocabulary,
+    decoded: DecodedText,
+    sentences: Sequence[Prepared],
+    inked: Callable[[int], Collection[int]] = lambda number: (),
+    longest: int = 0,
+) -> list[Spelling]:
+    """Repair answers with placeholders and put case and literals back, in place; how each is to be drawn.
+
+    Args:
+        inked: given an answer's number, the placeholders whose literals are not drawn.
+        longest: pieces that the decoder takes, tags included; an answer that repair makes longer loses its end.
+    """
+    spellings = []
+    for number, (sentence, ids) in enumerate(zip(sentences, decoded.ids, strict=True)):
+        answer = vocabulary.decode(ids)
+        if not sentence.accepts(answer):
+            ids = vocabulary.encode(repair(answer, len(sentence.literals)))
+            room = longest - len(decoded.prefixes[number])
+            decoded.ids[number] = ids[:room] if longest else ids
+        spellings.append(spell(vocabulary.spell(decoded.ids[number]), sentence, inked(number)))
+        decoded.texts[number] = sentence.finish(answer)
+    return spellings
 
 
 def drawing_states(
@@ -140,11 +193,12 @@ def drawing_states(
     source: SourceStates,
     decoded: DecodedText,
     families: Tensor | None = None,
+    spellings: Sequence[Spelling] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Text states of decoded pieces for the image decoder, exactly as training makes them: (B, C, D) and (B, C).
 
     The states of the translation's pieces, not of a transcript before them. ``families`` (B,) are the fonts to draw in,
-    by default those that the pages are set in.
+    by default those that the pages are set in. ``spellings`` say what is drawn, by default what the pieces write.
     """
     device = source.memory.device
     rows = [[*prefix, *ids] for prefix, ids in zip(decoded.prefixes, decoded.ids, strict=True)]
@@ -154,7 +208,16 @@ def drawing_states(
     lengths = torch.tensor([len(row) for row in rows])
     text_mask = (place >= first[:, None]) & (place < lengths[:, None])
     _, states = model.text_decoder(target_input, source.memory, source.mask)
-    characters, owners = drawing_ids(vocabulary, decoded.ids, drawing_length(model), first.tolist())
+    longest = drawing_length(model)
+    if spellings is None:
+        characters, owners = drawing_ids(vocabulary, decoded.ids, longest, first.tolist())
+    else:
+        written = [spelling.characters[:longest] for spelling in spellings]
+        characters = pad([vocabulary.encode_characters(sign for sign, _ in row) or [PAD] for row in written])
+        starts = first.tolist()
+        owners = pad(
+            [[start + owner for _, owner in row] or [start] for row, start in zip(written, starts, strict=True)]
+        )
     characters, owners = characters.to(device), owners.to(device)
     if families is None and model.family_head is not None:
         families = model.family_logits(source).argmax(1)
@@ -181,61 +244,6 @@ def read_source(model: TranslatotronV, vocabulary: Vocabulary, source: SourceSta
     return generate_text(model.ocr_head, vocabulary, source.reading, None, "ocr", language).texts
 
 
-def read_ctc(logits: Tensor, vocabulary: Vocabulary) -> list[str]:
-    """Best path of CTC logits (B, frames, characters): repeats merged, blanks dropped, spaces made single."""
-    return [text for text, _ in read_ctc_frames(logits, vocabulary)]
-
-
-def read_ctc_frames(logits: Tensor, vocabulary: Vocabulary) -> list[tuple[str, list[int]]]:
-    """As ``read_ctc``, with the frame at which each character was read."""
-    read = []
-    for row in logits.argmax(-1).cpu():
-        merged, counts = torch.unique_consecutive(row, return_counts=True)
-        starts = counts.cumsum(0) - counts
-        text, frames = "", []
-        for index, frame in zip(merged.tolist(), starts.tolist(), strict=True):
-            character = vocabulary.decode_characters([index])
-            if character.strip() or (character and text and text[-1] != " "):
-                text += character
-                frames.append(frame)
-        if text.endswith(" "):
-            text, frames = text[:-1], frames[:-1]
-        read.append((text, frames))
-    return read
-
-
-def reading_scores(logits: Tensor) -> list[float]:
-    """How sure the best path of CTC logits (B, frames, characters) is: mean log-probability (nats) of its letters.
-
-    Minus infinity where nothing is read.
-    """
-    best, index = F.log_softmax(logits.float(), dim=-1).max(-1)
-    read = index != PAD
-    count = read.sum(1)
-    means = (best * read).sum(1) / count.clamp(min=1)
-    return means.masked_fill(count == 0, float("-inf")).tolist()
-
-
-def look(model: TranslatotronV, vocabulary: Vocabulary, pixels: Tensor) -> SourceStates:
-    """Image mode: what the decoders and heads see of pages (B, channels, H, W) in [0, 1].
-
-    With ``model.bridge=read`` the text encoder gets the pieces that the CTC head reads, with the places where it did.
-    """
-    source = model.see(pixels)
-    if model.config.bridge != "read":
-        return source
-    with torch.no_grad():
-        read = read_ctc_frames(model.ctc_logits(source), vocabulary)
-    longest = model.config.text_encoder.max_length
-    rows = []
-    for text, frames in read:
-        places = [frame // model.config.ctc_frames for frame in frames]
-        spans = vocabulary.encode_spans(text)[: longest - 1]
-        rows.append([*((piece, places[start], places[end - 1]) for piece, start, end in spans), (EOS, 1, 0)])
-    pieces, first, last = (pad([[span[part] for span in row] for row in rows]).to(pixels.device) for part in range(3))
-    return model.understand(source, pieces, pieces != PAD, first, last)
-
-
 @torch.inference_mode()
 def generate_text(
     decoder: TextDecoder,
@@ -246,30 +254,66 @@ def generate_text(
     language: str,
     beams: int = 1,
     cached: bool = True,
+    accepts: Sequence[Accepts] | None = None,
 ) -> DecodedText:
     """Write text from a memory (B, S, D); ``task`` and ``language`` are the tags that the decoder starts from.
 
-    A transcript (task ``ocr``) also ends where the decoder would go on to translate.
+    A transcript (task ``ocr``) also ends where the decoder would go on to translate. With ``accepts``, one for each
+    row, the best hypothesis that is accepted is the answer, and the best of all only where none is; rows whose greedy
+    answer is not accepted are searched again with ``SECOND_BEAMS``.
     """
     _check_beams(beams)
     tags = [vocabulary.tag(task), vocabulary.tag(language)]
-    prompts = torch.tensor([tags] * memory.shape[0], device=memory.device)
-    scorer = _PieceScorer(decoder, vocabulary, memory, mask, beams, cached, transcribes=task == "ocr")
-    search = _greedy if beams == 1 else _beam_search
-    ids, scores = search(scorer, prompts, decoder.max_length - len(tags), beams)
+    longest = decoder.max_length - len(tags)
+    found: dict[int, list[Hypothesis]] = {}
+    rows = list(range(memory.shape[0]))
+    for width in dict.fromkeys((beams, max(beams, SECOND_BEAMS)) if accepts is not None else (beams,)):
+        seen = (memory, mask) if not found else (memory[rows], None if mask is None else mask[rows])
+        prompts = torch.tensor([tags] * len(rows), device=memory.device)
+        scorer = _PieceScorer(decoder, vocabulary, *seen, width, cached, transcribes=task == "ocr")
+        if width == 1:
+            hypotheses = [[one] for one in zip(*reversed(_greedy(scorer, prompts, longest, width)), strict=True)]
+        else:
+            hypotheses = _beam_hypotheses(scorer, prompts, longest, width)
+        found |= dict(zip(rows, hypotheses, strict=True))
+        if accepts is None:
+            break
+        spelled = {row: [vocabulary.decode(ids) for _, ids in found[row]] for row in rows}
+        rows = [row for row in rows if not any(map(accepts[row], spelled[row]))]
+        if not rows or beams > 1:
+            break
+    ids, scores = [], []
+    for row, ranked in sorted(found.items()):
+        best = ranked[0]
+        if accepts is not None:
+            best = next((one for one in ranked if accepts[row](vocabulary.decode(one[1]))), best)
+        scores.append(best[0])
+        ids.append(best[1])
     return DecodedText(ids, [vocabulary.decode(row) for row in ids], scores, prefixes=[tags] * len(ids))
 
 
 @torch.inference_mode()
 def translate_pieces(
-    model: TranslatotronV, vocabulary: Vocabulary, pieces: Sequence[Sequence[int]], target_language: str, beams: int = 1
+    model: TranslatotronV,
+    vocabulary: Vocabulary,
+    pieces: Sequence[Sequence[int]],
+    target_language: str,
+    beams: int = 1,
+    accepts: Sequence[Accepts] | None = None,
 ) -> DecodedText:
-    """Text mode: translate source texts given as pieces, cut to the longest that it takes."""
+    """Text mode: translate source texts given as pieces, cut to the longest that it takes; see ``generate_text``."""
     longest = model.config.text_encoder.max_length - 1
     ids = pad([[*row[:longest], EOS] for row in pieces]).to(next(model.parameters()).device)
     source = model.read(ids, ids != PAD)
     return generate_text(
-        model.text_decoder, vocabulary, source.memory, source.mask, "translate", target_language, beams
+        model.text_decoder,
+        vocabulary,
+        source.memory,
+        source.mask,
+        "translate",
+        target_language,
+        beams,
+        accepts=accepts,
     )
 
 
@@ -284,6 +328,7 @@ def generate_answer(
     transcribe: bool = False,
     beams: int = 1,
     cached: bool = True,
+    accepts: Sequence[Accepts] | None = None,
 ) -> DecodedText:
     """Translate what was seen or read and, with ``transcribe``, write down the source first (SSR, arXiv 2507.08309).
 
@@ -293,7 +338,7 @@ def generate_answer(
     decoder = model.text_decoder
     if not transcribe:
         return generate_text(
-            decoder, vocabulary, source.memory, source.mask, "translate", target_language, beams, cached
+            decoder, vocabulary, source.memory, source.mask, "translate", target_language, beams, cached, accepts
         )
     _check_beams(beams)
     opening = [vocabulary.tag("ocr"), vocabulary.tag(source_language)]
@@ -452,7 +497,17 @@ def _beam_search_by_length(
 def _beam_search(
     scorer: _PieceScorer, prompts: Tensor, longest: int, beams: int
 ) -> tuple[list[list[int]], list[float]]:
-    """Beam search that ranks by the mean log-probability of a piece; a page ends when its beams cannot improve."""
+    """The best of ``_beam_hypotheses`` for each page: pieces, and mean log-probability."""
+    best = [ranked[0] for ranked in _beam_hypotheses(scorer, prompts, longest, beams)]
+    return [row for _, row in best], [score for score, _ in best]
+
+
+def _beam_hypotheses(scorer: _PieceScorer, prompts: Tensor, longest: int, beams: int) -> list[list[Hypothesis]]:
+    """Beam search that ranks by the mean log-probability of a piece; a page ends with its ``beams``-th hypothesis.
+
+    Returns:
+        The finished hypotheses of each page, the best first; where none is finished, the best that is not.
+    """
     device = prompts.device
     batch, given = prompts.shape
     prefix = prompts.repeat_interleave(beams, 0)
@@ -465,8 +520,10 @@ def _beam_search(
         best, flat = scores.flatten(1).topk(2 * beams)  # enough that E unfinished ones remain
         beam, piece = flat // scores.shape[-1], flat % scores.shape[-1]
         ended = piece == EOS
+        # A page that has its hypotheses takes no more, however long its neighbours in the batch go on.
+        done = [len(found) >= beams for found in finished]
         for page, rank in ended.nonzero().tolist():
-            if rank < beams:
+            if rank < beams and not done[page]:
                 row = prefix[page * beams + int(beam[page, rank]), given:].tolist()
                 finished[page].append((float(best[page, rank]) / length, row))
         order = ended.int().argsort(dim=1, stable=True)[:, :beams]
@@ -479,5 +536,5 @@ def _beam_search(
     results = []
     for page, found in enumerate(finished):
         row = prefix[page * beams, given:].tolist()
-        results.append(max(found) if found else (float(total[page, 0]) / len(row), row))
-    return [row for _, row in results], [score for score, _ in results]
+        results.append(sorted(found, reverse=True) if found else [(float(total[page, 0]) / len(row), row)])
+    return results

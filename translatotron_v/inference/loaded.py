@@ -9,7 +9,9 @@ from PIL import Image
 
 from translatotron_v.arguments import PRECISIONS
 from translatotron_v.config import Config, load_config
-from translatotron_v.errors import UserError
+from translatotron_v.errors import UserError, building_a_model
+from translatotron_v.inference.certainty import RIGHT
+from translatotron_v.inference.glossary import Term
 
 if TYPE_CHECKING:  # the models import timm, which takes seconds: only loading one pays for it
     from translatotron_v.data.vocabulary import Vocabulary
@@ -17,7 +19,8 @@ if TYPE_CHECKING:  # the models import timm, which takes seconds: only loading o
 
 # Geometric means of the token probabilities below which an answer is doubted. Of 128 validation pages, 5 % score under
 # .25 in text and 1 % under .97 in image; gibberish and other languages mostly stay under .25, other sizes under .9.
-LOW_CONFIDENCE = {"text": 0.25, "image": 0.9}
+# Where calibration tells how probable it is that the text is right, what is more likely wrong is doubted instead.
+LOW_CONFIDENCE = {RIGHT: 0.5, "text": 0.25, "image": 0.9}
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def load_translator(
     if precision == "int8" and not can_quantise():
         raise UserError("precision int8: this build of PyTorch has no kernels for bytes on this CPU; take fp32")
     vocabulary = Vocabulary.from_file(folder / "vocabulary.json")
-    with Unfilled():
+    with building_a_model(), Unfilled():
         model = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
     for name, module in model.named_children():
         if name in TEXT_MODE or not text_only:
@@ -114,6 +117,8 @@ class BlockTranslation:
     angle: float = 0.0  # degrees, positive where lines fall towards the right
     language: str = ""  # that it was taken for; empty where nothing tells
     left: str = ""  # why it was left as it was; empty where it was translated
+    terms: tuple[Term, ...] = ()  # what a glossary asked for
+    unwritable: tuple[str, ...] = ()  # characters of the translation that the model cannot draw
 
 
 @dataclass(frozen=True)
@@ -123,11 +128,16 @@ class Translation:
     image: Image.Image  # translated, of the source's size
     text: str  # what the picture is meant to say
     source_text: str  # what the model read in the source
-    scores: dict[str, float]  # "text" and "image": geometric mean of the token probabilities, in [0, 1]
+    # "text" and "image": geometric mean of the token probabilities, in [0, 1]; of calibrated weights also "right": how
+    # probable it is that the text is right. Of several blocks, that of the worst.
+    scores: dict[str, float]
     blocks: tuple[BlockTranslation, ...] = ()  # in reading order, of weights that translate whole pages
     debug: dict[str, Image.Image] = field(default_factory=dict)  # name -> what the pipeline saw, where it was asked
+    terms: tuple[Term, ...] = ()  # what a glossary asked for, and whether `text` has it
+    frames: int = 1  # or pages that the source has; the first is translated
 
     @property
     def doubts(self) -> list[str]:
         """The scores that are low enough to warn about; empty for an answer to trust."""
-        return [name for name, limit in LOW_CONFIDENCE.items() if self.scores.get(name, 1.0) < limit]
+        low = [name for name, limit in LOW_CONFIDENCE.items() if self.scores.get(name, 1.0) < limit]
+        return [name for name in low if name != "text" or RIGHT not in self.scores]

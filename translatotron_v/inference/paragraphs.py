@@ -15,10 +15,18 @@ import torch
 from torch import Tensor
 
 from translatotron_v.config import ModelConfig
-from translatotron_v.inference.generate import generate, read_ctc_frames, reading_scores
+from translatotron_v.data.casing import align
+from translatotron_v.data.sentences import join_lines, split_parts
+from translatotron_v.inference.certainty import Calibration
+from translatotron_v.inference.generate import generate
+from translatotron_v.inference.glossary import Glossary, Term, asked_terms
+from translatotron_v.inference.literal_inks import LiteralInks, kept_words, lines_of, place_of
 from translatotron_v.inference.loaded import LoadedTranslator
+from translatotron_v.inference.source import masks_readings, read_ctc_frames, reading_scores
+from translatotron_v.inference.spelling import assemble
+from translatotron_v.inference.text_units import prepare
 from translatotron_v.page.compose import Word
-from translatotron_v.page.strips import LINE, Run, Strip, pack, words_of
+from translatotron_v.page.strips import BlockInk, Run, Strip, pack, words_of
 
 Item = TypeVar("Item")
 
@@ -26,12 +34,29 @@ _END = re.compile(r"[.!?…][\"'”“’»)\]]*$")  # how the last word of a se
 _BEGIN = re.compile(r"[\"'„“‚‘«(\[]*[A-ZÄÖÜÀ-ÝČĎĚŇŘŠŤŮŽ0-9]")  # how the first word of the next one begins
 
 
+@dataclass(eq=False)
+class Piece:
+    """A part of a paragraph: a strip that is translated, or what stays as it is.
+
+    Attributes:
+        strip: a sentence, or part of one that fits; None for what is kept.
+        runs: its ink.
+        kept: what was read of what is kept.
+        begins: whether a line begins with it, as with an entry of a list.
+    """
+
+    strip: Strip | None
+    runs: list[Run]
+    kept: str = ""
+    begins: bool = False
+
+
 @dataclass
 class Paragraph:
     """A block of text on its way through the model.
 
     Attributes:
-        runs: its ink at the strips' size, in reading order.
+        runs: its ink at the strips' size, in reading order; ``ink`` is what they were cut from, at its own size.
         text: what was read; ``family`` is the font it is set in, "" where the model knows one only.
         sentences: strips that are translated, one for each sentence or part of one that fits a strip.
         translations: of the sentences.
@@ -39,9 +64,15 @@ class Paragraph:
         drawn: the strips (96, 512) that the model wrote, ink in [0, 1].
         scores: "text" and "image" of each sentence or part of one, mean log-probability (nats).
         reading: mean log-probability (nats) of the letters that were read; None: unread.
+        terms: what a glossary asked for.
+        pieces: what it consists of, in order, where sentences are masked; empty otherwise.
+        breaks: numbers of the words with which a line begins: entries of a list.
+        wordless: nothing but literals and symbols was read.
+        unwritable: characters of the translation that the vocabulary cannot write.
     """
 
     runs: list[Run]
+    ink: BlockInk | None = None
     text: str = ""
     family: str = ""
     sentences: list[Strip] = field(default_factory=list)
@@ -50,11 +81,18 @@ class Paragraph:
     drawn: list[np.ndarray] = field(default_factory=list)
     scores: list[dict[str, float]] = field(default_factory=list)
     reading: float | None = None
+    terms: list[Term] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
+    breaks: list[int] = field(default_factory=list)
+    wordless: bool = False
+    unwritable: list[str] = field(default_factory=list)
 
     @property
     def translation(self) -> str:
         """The whole of it."""
-        return " ".join(text for text in self.translations if text)
+        texts = iter(self.translations)
+        parts = [piece.kept if piece.strip is None else next(texts, "") for piece in self.pieces] or texts
+        return " ".join(text for text in parts if text)
 
     @property
     def confidence(self) -> dict[str, float]:
@@ -64,6 +102,17 @@ class Paragraph:
         if self.reading is not None:
             worst["reading"] = self.reading
         return {name: math.exp(value) for name, value in worst.items()}
+
+    def certainty(self, calibration: Calibration) -> float | None:
+        """How probable it is that its translation is right: as that of its worst sentence; None without any."""
+        if self.reading is None:
+            return None
+        known = [
+            calibration.probability(self.reading, scores["text"], len(text.split()))
+            for text, scores in zip(self.translations, self.scores, strict=True)
+            if "text" in scores
+        ]
+        return min(known, default=None)
 
 
 @dataclass
@@ -108,32 +157,67 @@ def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], b
         paragraph.text = " ".join(text.strip() for text in of.texts if text.strip())
         if of.families:
             paragraph.family = model.config.families[int(torch.stack(of.families).mean(0).argmax())]
-        paragraph.sentences = [strip for runs in sentences(paragraph.runs, of.texts) for strip in fitting(runs)]
+        if masks_readings(model, vocabulary):
+            language = loaded.config.data.source_language
+            paragraph.pieces = pieces_of(paragraph.runs, of.texts, language)
+            paragraph.sentences = [piece.strip for piece in paragraph.pieces if piece.strip is not None]
+            paragraph.wordless = not paragraph.sentences
+        else:
+            paragraph.sentences = [strip for runs in sentences(paragraph.runs, of.texts) for strip in fitting(runs)]
 
 
 @torch.inference_mode()
 def translate_paragraphs(
-    loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], batch_size: int, **options: Any
+    loaded: LoadedTranslator,
+    paragraphs: Sequence[Paragraph],
+    batch_size: int,
+    *,
+    glossary: Glossary | None = None,
+    **options: Any,
 ) -> None:
     """Translate and draw the sentences of paragraphs that were read, in place.
 
     Args:
         batch_size: strips at a time.
+        glossary: terms to translate as it says.
         options: what ``generate`` takes.
     """
     model, vocabulary = loaded.model, loaded.vocabulary
-    asked = [(paragraph, strip) for paragraph in paragraphs for strip in paragraph.sentences]
+    asked = [
+        (paragraph, piece)
+        for paragraph in paragraphs
+        for piece in paragraph.pieces or [Piece(strip, []) for strip in paragraph.sentences]
+        if piece.strip is not None
+    ]
+    language = options.get("source_language", loaded.config.data.source_language)
+    words: dict[int, list[Word]] = {}
     for part in batches(asked, batch_size):
         families = [model.config.families.index(paragraph.family) for paragraph, _ in part if paragraph.family]
         known = torch.tensor(families).to(loaded.device) if families else None
-        pixels = pixels_of([strip for _, strip in part]).to(loaded.device)
+        pixels = pixels_of([piece.strip for _, piece in part if piece.strip is not None]).to(loaded.device)
+        literals = LiteralInks(part, model.config, language, None if glossary is None else glossary.insertions)
+        if masks_readings(model, vocabulary):
+            options |= {"prepared": literals.prepare, "inked": literals.inked}
         made = generate(model, vocabulary, pixels, families=known, **options)
         drawn = 1 - made.pixels.float().mean(1).cpu().numpy()
-        for place, (paragraph, _) in enumerate(part):
+        for place, (paragraph, piece) in enumerate(part):
             paragraph.translations.append(made.texts[place])
             paragraph.drawn.append(drawn[place])
-            paragraph.words += words_of(drawn[place], len(made.texts[place].split()))
+            if made.spellings:
+                spelling = made.spellings[place]
+                pictures = words_of(drawn[place], len(spelling.words))
+                words[id(piece)] = assemble(spelling, pictures, literals.inks[place])
+            else:
+                paragraph.words += words_of(drawn[place], len(made.texts[place].split()))
             paragraph.scores.append({"text": made.text_scores[place], "image": made.image_scores[place]})
+            if glossary is not None:
+                paragraph.terms += asked_terms(glossary.annotate(literals.readings[place]), made.texts[place])
+    for paragraph in paragraphs:
+        paragraph.unwritable = vocabulary.unwritable(paragraph.translation)
+        for piece in paragraph.pieces:
+            if piece.begins and paragraph.words:
+                paragraph.breaks.append(len(paragraph.words))
+            paragraph.words += words[id(piece)] if piece.strip is not None else kept_words(piece.runs, paragraph.ink)
 
 
 def assign(texts: list[str], strip: Strip, read: str, frames: Sequence[int], config: ModelConfig) -> None:
@@ -141,13 +225,9 @@ def assign(texts: list[str], strip: Strip, read: str, frames: Sequence[int], con
 
     Characters are read a few columns before or after they stand; the median of a word is surely on it.
     """
-    rows, width = config.image_encoder.patch
-    columns = config.canvas.width // width
     for match in re.finditer(r"\S+", read):
-        frame = frames[(match.start() + match.end() - 1) // 2]
-        state, part = divmod(frame, config.ctc_frames)
-        row, column = divmod(state, columns)
-        run = strip.run_at(row * rows // LINE, (column + (part + 0.5) / config.ctc_frames) * width)
+        row, column = place_of(frames[(match.start() + match.end() - 1) // 2], config)
+        run = strip.run_at(row, column)
         if run is not None:
             texts[run] = f"{texts[run]} {match.group()}".strip()
 
@@ -165,11 +245,65 @@ def sentences(runs: Sequence[Item], texts: Sequence[str]) -> list[list[Item]]:
 
 def fitting(runs: Sequence[Run]) -> list[Strip]:
     """One strip for a sentence or, where it is longer than a strip, one for each of as few parts as are needed."""
+    return [strip for strip, _ in fitted(runs)]
+
+
+def fitted(runs: Sequence[Run]) -> list[tuple[Strip, list[Run]]]:
+    """Strips as of ``fitting``, each with the runs that its places count."""
     strips = pack(runs)
     if len(strips) == 1 or len(runs) < 2:
-        return strips
+        return [(strip, list(runs)) for strip in strips]
     middle = len(runs) // 2
-    return [*fitting(runs[:middle]), *fitting(runs[middle:])]
+    return [*fitted(runs[:middle]), *fitted(runs[middle:])]
+
+
+def pieces_of(runs: Sequence[Run], texts: Sequence[str], language: str) -> list[Piece]:
+    """What a paragraph consists of: its sentences, and between them list markers and what holds no words.
+
+    Args:
+        runs: in reading order, with what was read on each in ``texts``; one on which nothing was read goes with what
+            follows it.
+        language: of the text.
+    """
+    words = [(number, word) for number, text in enumerate(texts) for word in text.split()]
+    raw = " ".join(word for _, word in words)
+    owners = [number for number, word in words for _ in f"{word} "][:-1]
+    text = join_lines(lines_of(runs, texts), language)
+    before = align(raw, text)
+    owner_of = [owners[start] for start, _ in before]
+    parts = split_parts(text, language)
+    sentence_of: dict[int, int] = {}  # of a run: the part in which it begins, or -1 - part: what stands before that
+    for number, part in enumerate(parts):
+        for place in range(part.start, part.end):
+            sentence_of.setdefault(owner_of[place], number)
+    groups: list[tuple[int, list[Run]]] = []
+    waiting: list[Run] = []
+    for number, run in enumerate(runs):
+        key = sentence_of.get(number)
+        if key is None and not texts[number].strip():
+            waiting.append(run)
+            continue
+        if key is None:  # a marker or a separator: before the part that follows
+            key = -1 - next(
+                (sentence_of[later] for later in range(number, len(runs)) if later in sentence_of), len(parts)
+            )
+        if not groups or groups[-1][0] != key:
+            groups.append((key, []))
+        groups[-1][1].extend([*waiting, run])
+        waiting = []
+    if waiting:
+        groups = groups or [(0, [])]
+        groups[-1][1].extend(waiting)
+    numbers = {id(run): number for number, run in enumerate(runs)}
+    pieces = []
+    for key, members in groups:
+        read = " ".join(texts[numbers[id(run)]] for run in members).strip()
+        begins = key < 0 and -1 - key < len(parts) and bool(parts[-1 - key].marker)
+        if key < 0 or (read and prepare(read, language).wordless):
+            pieces.append(Piece(None, members, read, begins))
+        else:
+            pieces += [Piece(strip, kept) for strip, kept in fitted(members)]
+    return pieces
 
 
 def _mean(values: Sequence[tuple[float, int]]) -> float | None:

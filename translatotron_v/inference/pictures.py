@@ -5,12 +5,13 @@ Shape letters: H, W, C are the height, width and channels of a model's canvas.
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageOps
 
 from translatotron_v.config import CanvasConfig
 from translatotron_v.errors import UserError
@@ -29,6 +30,7 @@ SAVE_OPTIONS: dict[str, dict] = {  # extension -> what Pillow is given; lossless
 READABLE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # Pillow knows more, some of which start other programs
 MAX_PIXELS = 89_478_485  # Pillow's own threshold of suspicion; a small file can unpack to any size
 
+_FRAMES = "frames"  # key of a picture's `info`
 _BLACK: Colour = (0.0, 0.0, 0.0)
 _WHITE: Colour = (1.0, 1.0, 1.0)
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow's mode L
@@ -61,13 +63,39 @@ class Fitted:
 def open_picture(path: str | Path) -> Image.Image:
     """Read a picture in mode L or RGB, upright, with transparency laid on white (on black where the ink is light).
 
+    Of an animation or of several pages it is the first; `count_frames` says of how many.
+
     Raises:
         PictureError: the file is missing, no picture, broken, or unpacks to more than `MAX_PIXELS`.
     """
+    with _opened(path) as image:
+        return to_plain(image)
+
+
+def check_picture(path: str | Path) -> None:
+    """Raise what `open_picture` would, as far as a file's first bytes tell: they say its kind and its size."""
+    with _opened(path):
+        pass
+
+
+def count_frames(image: Image.Image) -> int:
+    """How many frames or pages a picture has, or had when it was opened.
+
+    The small copies that cameras hide in a JPEG (MPO) are none.
+    """
+    noted = image.info.get(_FRAMES)
+    if isinstance(noted, int):  # a PNG's own remarks are text
+        return noted
+    return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    """A file as Pillow opens it; whatever is wrong with it, within the context too, is a `PictureError`."""
     path = Path(path)
-    if path.is_dir():
-        raise PictureError(f"{path}: a folder, not a picture")
     try:
+        if path.is_dir():
+            raise PictureError(f"{path}: a folder, not a picture")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; the size is checked below
             with Image.open(path, formats=READABLE_FORMATS) as image:
@@ -76,7 +104,7 @@ def open_picture(path: str | Path) -> Image.Image:
                     raise PictureError(
                         f"{path}: {width} x {height} pixels are more than {MAX_PIXELS:,}; shrink it first"
                     )
-                return to_plain(image)
+                yield image
     except PictureError:
         raise
     except FileNotFoundError:
@@ -91,8 +119,14 @@ def open_picture(path: str | Path) -> Image.Image:
 
 
 def to_plain(image: Image.Image) -> Image.Image:
-    """The picture as seen, in mode L or RGB: upright, first frame, eight bits, opaque."""
-    image = ImageOps.exif_transpose(image)
+    """The picture as seen, in mode L or RGB: upright, first frame (see `open_picture`), eight bits, opaque."""
+    frames = count_frames(image)
+    plain = _opaque(_upright(image))
+    plain.info[_FRAMES] = frames
+    return plain
+
+
+def _opaque(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_to_eight_bits(np.asarray(image, dtype=np.float64)))
     if image.mode in ("1", "L") and "transparency" not in image.info:
@@ -100,6 +134,17 @@ def to_plain(image: Image.Image) -> Image.Image:
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         return _flatten(image.convert("RGBA"))
     return image.convert("RGB")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF data say; data that are damaged say nothing, and are dropped so that nobody trips on them."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # what parsers raise on garbage has no common type; broken pixels raise again below
+        plain = image.copy()
+        for name in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
+            plain.info.pop(name, None)
+        return plain
 
 
 def _to_eight_bits(values: np.ndarray) -> np.ndarray:
@@ -215,43 +260,7 @@ def save_picture(image: Image.Image, path: str | Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         image.save(aside, **options)
         os.replace(aside, path)
-    except (OSError, ValueError) as error:  # ValueError: too large for the format
-        aside.unlink(missing_ok=True)
+    except Exception as error:  # a disk, a size that the format cannot hold, metadata that an encoder chokes on
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise PictureError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
-
-
-def side_by_side(pictures: Sequence[Image.Image], gap: int = 8) -> Image.Image:
-    """Pictures in a row, each at its own size, on grey."""
-    width = sum(picture.width for picture in pictures) + gap * (len(pictures) + 1)
-    page = Image.new("RGB", (width, max(picture.height for picture in pictures) + 2 * gap), (208, 208, 208))
-    left = gap
-    for picture in pictures:
-        page.paste(picture.convert("RGB"), (left, gap))
-        left += picture.width + gap
-    return page
-
-
-def contact_sheet(
-    rows: Sequence[Sequence[Image.Image | None]], titles: Sequence[str], column: int = 512
-) -> Image.Image:
-    """A table of pictures under column titles; each is scaled to `column` pixels of width, None leaves a gap."""
-    gap, head = 8, 28
-    scaled = [[picture and _to_width(picture, column) for picture in row] for row in rows]
-    heights = [max((picture.height for picture in row if picture), default=0) for row in scaled]
-    size = (gap + (column + gap) * len(titles), head + sum(heights) + gap * (len(rows) + 1))
-    page = Image.new("RGB", size, (208, 208, 208))
-    draw = ImageDraw.Draw(page)
-    for index, title in enumerate(titles):
-        draw.text((gap + (column + gap) * index, gap), title, fill=(0, 0, 0), font=ImageFont.load_default(18))
-    top = head + gap
-    for row, height in zip(scaled, heights, strict=True):
-        for index, picture in enumerate(row):
-            if picture:
-                page.paste(picture.convert("RGB"), (gap + (column + gap) * index, top))
-        top += height + gap
-    return page
-
-
-def _to_width(picture: Image.Image, width: int) -> Image.Image:
-    height = max(1, round(picture.height * width / picture.width))
-    return picture if picture.width == width else picture.resize((width, height), Image.Resampling.LANCZOS)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -12,8 +13,10 @@ from PIL import Image
 
 from translatotron_v.arguments import SYSTEMS
 from translatotron_v.errors import UserError
+from translatotron_v.inference.certainty import CALIBRATION
+from translatotron_v.inference.glossary import Glossary, asked_terms, require_terms
 from translatotron_v.inference.loaded import SEPARATOR, LoadedTranslator, Translation, known_language, load_translator
-from translatotron_v.inference.pictures import Fitted, fit, fit_back, open_picture, to_plain
+from translatotron_v.inference.pictures import Fitted, count_frames, fit, fit_back, open_picture, to_plain
 from translatotron_v.shipped import DEFAULT_WEIGHTS, find_weights
 
 if TYPE_CHECKING:  # these import timm, which takes seconds: only loading a model pays for it
@@ -142,6 +145,8 @@ class Translator:
         temperature: float = 1.0,
         seed: int | None = None,
         debug: bool = False,
+        glossary: Glossary | str | Path | None = None,
+        min_confidence: float = 0.0,
     ) -> list[Translation]:
         """Translate pictures in batches, in their order.
 
@@ -154,10 +159,15 @@ class Translator:
                 token. As the weights' config says where it is not given, token by token when sampling.
             top_k, temperature, seed: sampling of the image tokens; top_k 1 is greedy.
             debug: keep what the pipeline saw in `Translation.debug`, of weights that translate whole pages.
+            glossary: terms and their translations, or the file that holds them; see `Translation.terms`.
+            min_confidence: blocks whose translation is right with a smaller probability (score "right") stay as they
+                are and say "doubtful"; of calibrated weights that translate whole pages.
 
         Raises:
             UserError: a picture that cannot be read, a language the model has no tag for, a batch size below 1, image
-                steps for weights not trained for them, or more of them than there are tokens.
+                steps for weights not trained for them, or more of them than there are tokens; a glossary that cannot
+                be read, or for weights that take none; a minimal confidence outside [0, 1], or for weights without
+                calibration.
         """
         if batch_size is None:
             batch_size = self.batch_size
@@ -177,6 +187,12 @@ class Translator:
             )
         if image_steps and self.system != SYSTEMS[0]:
             raise UserError(f"image steps are for the end-to-end model; the system {self.system} draws token by token")
+        if glossary is not None:
+            if self.system != SYSTEMS[0]:
+                raise UserError(f"a glossary is for the end-to-end model; the system {self.system} takes none")
+            require_terms(self.loaded, pictures=True)
+            glossary = _as_glossary(glossary)
+        self._check_confidence(min_confidence)
         options: dict[str, Any] = {
             **languages,
             "beams": self.loaded.config.model.text_decoder.beams if beams is None else beams,
@@ -184,6 +200,8 @@ class Translator:
             "top_k": top_k,
             "temperature": temperature,
             "seed": seed,
+            **({} if glossary is None else {"glossary": glossary}),
+            **({"min_confidence": min_confidence} if min_confidence else {}),
         }
         answers: list[Translation] = []
         for start in range(0, len(images), batch_size):
@@ -194,10 +212,67 @@ class Translator:
             else:
                 canvas = self.loaded.config.model.canvas
                 answers += self._translate_batch([fit(picture, canvas) for picture in pictures], **options)
+            for place, picture in enumerate(pictures, start):
+                if (frames := count_frames(picture)) > 1:
+                    answers[place] = replace(answers[place], frames=frames)
         return answers
 
+    def _check_confidence(self, least: float) -> None:
+        """Raises UserError for a minimal confidence that is none, or that nothing tells of."""
+        if not 0 <= least <= 1:
+            raise UserError(f"minimal confidence must be a probability from 0 to 1, not {least:g}")
+        if least and (self._pages is None or self._pages.calibration is None):
+            raise UserError(
+                f"{self.loaded.folder}: no {CALIBRATION} tells how probable it is that an answer is right, which a "
+                "minimal confidence goes by; python evaluate.py calibration makes one for weights that translate whole "
+                "pages"
+            )
+
+    def translate_texts(
+        self,
+        texts: Sequence[str],
+        *,
+        source_language: str | None = None,
+        target_language: str | None = None,
+        batch_size: int = 64,
+        beams: int | None = None,
+        glossary: Glossary | str | Path | None = None,
+    ) -> list[str]:
+        """Translate texts in text mode: sentence by sentence, literals and list markers in place.
+
+        Args:
+            texts: lines or paragraphs; lines of a list are parted by line ends.
+            source_language, target_language, beams, glossary: as of `translate`.
+            batch_size: sentences at a time.
+
+        Raises:
+            UserError: weights without text mode, a language the model has no tag for, a number below 1, or a glossary
+                that cannot be read, or for weights that take none.
+        """
+        from translatotron_v.data.marks import strip_marks
+        from translatotron_v.data.pairs import fold
+        from translatotron_v.evaluation.answers import text_answers
+
+        settings = self.loaded.config
+        given = ["\n".join(fold(strip_marks(line), settings.page) for line in text.splitlines()) for text in texts]
+        answers = text_answers(
+            self.loaded,
+            given,
+            target_language or "",
+            source_language=source_language or "",
+            batch_size=batch_size,
+            beams=settings.model.text_decoder.beams if beams is None else beams,
+            quiet=True,
+            glossary=_as_glossary(glossary),
+        )
+        return answers.texts
+
     @torch.inference_mode()
-    def _translate_batch(self, batch: list[Fitted], **options: Any) -> list[Translation]:
+    def _translate_batch(
+        self, batch: list[Fitted], glossary: Glossary | None = None, **options: Any
+    ) -> list[Translation]:
+        if glossary is not None:
+            options["insertions"] = glossary.insertions
         pixels = torch.from_numpy(np.stack([fitted.pixels for fitted in batch]))  # (B, H, W, C)
         pixels = rearrange(pixels, "b h w c -> b c h w").to(self.loaded.device)
         with self.loaded.arithmetic():
@@ -214,6 +289,9 @@ class Translator:
                     "text": math.exp(generated.text_scores[index]),
                     "image": math.exp(generated.image_scores[index]),
                 },
+                terms=()
+                if glossary is None
+                else tuple(asked_terms(glossary.annotate(generated.sources[index]), generated.texts[index])),
             )
             for index, fitted in enumerate(batch)
         ]
@@ -229,6 +307,10 @@ def choose_device(name: Literal["auto"] | str = "auto") -> str:
         reason = str(error).split("\n")[0].split(". ")[0]
         raise UserError(f"device {name!r} cannot be used here: {reason}") from None
     return name
+
+
+def _as_glossary(glossary: Glossary | str | Path | None) -> Glossary | None:
+    return Glossary.from_file(glossary) if isinstance(glossary, (str, Path)) else glossary
 
 
 def _as_picture(image: Picture) -> Image.Image:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from PIL import Image, ImageDraw
 
+from translatotron_v.inference.certainty import RIGHT, Calibration
 from translatotron_v.inference.loaded import BlockTranslation, LoadedTranslator, Translation
 from translatotron_v.inference.paragraphs import Paragraph, read_paragraphs, translate_paragraphs
 from translatotron_v.metrics.language import identify
@@ -23,7 +24,7 @@ from translatotron_v.page.lines import Line, Point, find_lines
 from translatotron_v.page.profile import Setting, measure
 from translatotron_v.page.separate import Layers, load_separator, separate
 from translatotron_v.page.straighten import Crop, straighten
-from translatotron_v.page.strips import cut_lines, normalise
+from translatotron_v.page.strips import BlockInk, cut_lines
 
 UNREADABLE = 0.7  # how well ink must agree with the profile of text; less is no text, or handwriting
 # Geometric mean of the probabilities of what was read; less is other writing, or none. Of 211 blocks of validation
@@ -46,6 +47,7 @@ class Work:
     paragraph: Paragraph
     left: str = ""
     language: str = ""
+    right: float | None = None  # how probable it is that its translation is right
 
 
 class System(Protocol):
@@ -97,15 +99,24 @@ class PageTranslator:
         system: reads, translates and draws; the model itself where none is given.
         separator: takes ink off its background; None: without a network, which sees ink in photographs.
         detector: finds lines of text.
+        calibration: what the scores of the system's answers mean; None: nobody has found out.
     """
 
-    def __init__(self, system: System, separator: Separator | None, detector: LineDetector) -> None:
+    def __init__(
+        self,
+        system: System,
+        separator: Separator | None,
+        detector: LineDetector,
+        calibration: Calibration | None = None,
+    ) -> None:
         self.system, self.separator, self.detector = system, separator, detector
+        self.calibration = calibration
 
     @classmethod
     def from_folder(cls, loaded: LoadedTranslator, system: System | None = None) -> "PageTranslator":
-        """With the separator that lies beside the model's weights."""
-        return cls(system or EndToEnd(loaded), load_separator(loaded.folder), LineDetector())
+        """With the separator that lies beside the model's weights, and the calibration of the model itself."""
+        calibration = Calibration.from_folder(loaded.folder) if system is None else None
+        return cls(system or EndToEnd(loaded), load_separator(loaded.folder), LineDetector(), calibration)
 
     def translate(
         self,
@@ -114,6 +125,7 @@ class PageTranslator:
         debug: bool = False,
         *,
         source_language: str,
+        min_confidence: float = 0.0,
         **options: Any,
     ) -> list[Translation]:
         """Translate pictures of mode L or RGB; strips of all of them share batches.
@@ -122,6 +134,8 @@ class PageTranslator:
             batch_size: strips at a time, where it is more than `STRIPS`.
             debug: keep pictures of what was seen on the way in `Translation.debug`.
             source_language: blocks that are read as another language stay as they are.
+            min_confidence: blocks whose translation is right with a smaller probability stay as they are; it takes a
+                calibration.
             options: what `generate` takes besides.
         """
         batch_size = max(batch_size, STRIPS)
@@ -135,6 +149,11 @@ class PageTranslator:
                 _judge(work, source_language)
         wanted = [work for page in asked for work in page if not work.left]
         self.system.translate(wanted, batch_size, source_language=source_language, **options)
+        if self.calibration is not None:
+            for work in wanted:
+                work.right = work.paragraph.certainty(self.calibration)
+                if work.right is not None and work.right < min_confidence:
+                    work.left = "doubtful"
         return [
             self._finish(picture, page, lines, work, debug)
             for picture, page, lines, work in zip(pictures, pages, found, works, strict=True)
@@ -147,11 +166,12 @@ class PageTranslator:
             crop = straighten(page, block)
             layers = separate(crop.pixels.astype(np.float32) / 255, self.separator, crop.where())
             setting = measure(layers.ink, crop.rows)
-            runs = cut_lines(normalise(layers.ink, crop.rows, setting))
+            ink = BlockInk(layers.ink, crop.rows, setting)
+            runs = cut_lines(ink.lines)
             left = "large" if setting.em > LARGEST else ""
             if not left and (not runs or setting.fit < UNREADABLE):
                 left = "unreadable"
-            works.append(Work(block, crop, layers, setting, Paragraph(runs), left))
+            works.append(Work(block, crop, layers, setting, Paragraph(runs, ink), left))
         return works
 
     def _finish(
@@ -174,18 +194,20 @@ class PageTranslator:
                 work.paragraph.words,
                 work.block.alignment,
                 obstacles=obstacles,
+                breaks=work.paragraph.breaks,
             )
             answer, work.left, new[number] = composed.pixels, composed.left, composed.quads
         blocks = [_report(work) for work in works]
         blocks += [BlockTranslation(line.quad, left=line.left) for line in lines if line.left]
         done = [block for block in blocks if not block.left]
-        names = [name for name in ("text", "image") if all(name in block.scores for block in done)]
+        names = [name for name in (RIGHT, "text", "image") if all(name in block.scores for block in done)]
         return Translation(
             image=Image.fromarray(answer).convert(picture.mode),
             text="\n".join(block.text for block in done),
             source_text="\n".join(block.source_text for block in blocks if block.source_text),
             scores={name: min(block.scores[name] for block in done) for name in names} if done else {},
             blocks=tuple(blocks),
+            terms=tuple(term for block in done for term in block.terms),
             debug=_debug(page, lines, works) if debug else {},
         )
 
@@ -196,6 +218,8 @@ def _judge(work: Work, source_language: str) -> None:
     work.language = identify(paragraph.text, tuple(sorted({*SPOKEN, source_language})))
     if not paragraph.text or (paragraph.reading or 0.0) < math.log(UNSURE):
         work.left = "unreadable"
+    elif paragraph.wordless:
+        work.left = "numbers and symbols"
     elif not work.language:
         work.left = "no words"
     elif work.language != source_language:
@@ -209,13 +233,15 @@ def _report(work: Work) -> BlockTranslation:
         quad=work.block.quad,
         source_text=paragraph.text,
         text="" if work.left else paragraph.translation,
-        scores=paragraph.confidence,
+        scores=({} if work.right is None else {RIGHT: work.right}) | paragraph.confidence,
         family=paragraph.family,
         size=round(work.setting.em, 1),
         colour=(red, green, blue),
         angle=round(work.block.angle, 1),
         language=work.language,
         left=work.left,
+        terms=() if work.left else tuple(paragraph.terms),
+        unwritable=() if work.left else tuple(paragraph.unwritable),
     )
 
 

@@ -57,7 +57,7 @@ def structure_bleu(
             surplus.append(_joined([box.text for box in unmatched]))
     score = bleu(hypotheses + surplus, targets + [""] * len(surplus), lower_case=lower_case)
     match = "one-to-one,surplus:wrong" if one_to_one else "best,surplus:free"
-    signature = f"match:{match}|iou:>{threshold:g}|{score.signature}|shapely:{version('shapely')}"
+    signature = f"match:{match}|iou:>{threshold:g}|{score.signature}|opencv:{version('opencv-python-headless')}"
     return Score("Structure-BLEU 1:1" if one_to_one else "Structure-BLEU", score.value, signature)
 
 
@@ -82,12 +82,13 @@ def match_boxes(
 
 
 def iou(first: TextBox, second: TextBox) -> float:
-    """Intersection over union of two polygons, 0..1; 0 for one without an area."""
-    from shapely.geometry import Polygon
+    """Intersection over union of the hulls of two polygons, 0..1; 0 for one without an area."""
+    import cv2
 
-    one, other = (Polygon(box.polygon).buffer(0) for box in (first, second))
-    union = one.union(other).area
-    return float(one.intersection(other).area / union) if union > 0 else 0.0
+    one, other = (cv2.convexHull(np.array(box.polygon, dtype=np.float32)) for box in (first, second))
+    shared, _ = cv2.intersectConvexConvex(one, other)
+    union = cv2.contourArea(one) + cv2.contourArea(other) - shared
+    return float(shared / union) if union > 0 else 0.0
 
 
 def merge_lines(lines: Boxes) -> list[TextBox]:

@@ -98,19 +98,22 @@ class ImageDecoder(nn.Module):
         self.merge = Linear(2 * config.width, config.width) if config.fusion == "concat" else None
         self.norm = nn.LayerNorm(config.width)
         self.out = Linear(config.width, codes, bias=False)
-        self.initialise()
+        self.initialise(config.fusion_start)
 
-    def initialise(self) -> None:
+    def initialise(self, fusion_start: str = "text") -> None:
         """Normal start of maps, tables and positions.
 
-        The gate starts on the side of the text and what is read from the image starts at zero, so that a decoder whose
-        other weights come from a text-to-image teacher begins by drawing what the teacher draws; so do the other ways
-        of joining the two.
+        With ``fusion_start`` "text" the gate starts on the side of the text and what is read from the image starts at
+        zero, so that a decoder whose other weights come from a text-to-image teacher begins by drawing what the teacher
+        draws; so do the other ways of joining the two. With "even", the paper's, they start like any other map: the
+        gate near one half, its bias at zero.
         """
         initialise(self)
         nn.init.normal_(self.embedding.weight, std=0.5)  # inputs are pre-normed: tokens must outweigh positions
         for vector in (self.start_vector, self.row_positions, self.column_positions):
             nn.init.normal_(vector, std=0.2)
+        if fusion_start == "even":
+            return
         if self.gate is not None:
             nn.init.zeros_(self.gate.weight)
             nn.init.constant_(self.gate.bias, 2.0)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from translatotron_v.config import Config
+from translatotron_v.errors import building_a_model
 from translatotron_v.models.baselines import PixelToPixel
 from translatotron_v.models.discriminator import PatchDiscriminator
 from translatotron_v.models.teacher import TextToImage
@@ -30,6 +31,11 @@ def module_sizes(config: Config, pieces: int | None = None, characters: int | No
     Args:
         pieces, characters: sizes of the two vocabulary tables; by default what the settings ask for, and `CHARACTERS`.
     """
+    with building_a_model():
+        return _module_sizes(config, pieces, characters)
+
+
+def _module_sizes(config: Config, pieces: int | None, characters: int | None) -> list[ModuleSize]:
     model = config.model
     if config.stage == "pixels":
         with torch.device("meta"):

@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from translatotron_v.config import ModelConfig
+from translatotron_v.config import ConfigError, ModelConfig
 from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.text_decoder import CharacterEncoder
 
@@ -23,6 +23,8 @@ class LayoutEncoder(nn.Module):
 
     def __init__(self, name: str, channels: int, width: int):
         super().__init__()
+        if not timm.is_model(name):  # nor is one fetched from elsewhere
+            raise ConfigError(f"model.teacher.layout: timm has no model {name!r}; none leaves the layout out")
         self.network = timm.create_model(name, pretrained=False, in_chans=channels, num_classes=0)
         self.project = nn.Linear(int(self.network.num_features), width)  # type: ignore[arg-type]
 

@@ -1,7 +1,7 @@
 """Words of a translation put back where a block of text was: laid out in its room, in its colour, on its background."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -12,7 +12,7 @@ from translatotron_v.page.lines import Point, move_points, warp
 from translatotron_v.page.profile import Bounds, Setting
 from translatotron_v.page.separate import Layers
 from translatotron_v.page.straighten import Crop
-from translatotron_v.page.strips import BASELINE, EM, LINE, resample
+from translatotron_v.page.strips import BASELINE, EM, frame, resample
 
 # The coverage of a word at a strip's size (32, w); or what sets the word at another size, given the scale to that size,
 # in the rows of `frame(scale)`.
@@ -83,6 +83,7 @@ def compose(
     alignment: Alignment = "left",
     obstacles: Sequence[Sequence[Point]] = (),
     gap: float = 0.33,
+    breaks: Collection[int] = (),
 ) -> Composed:
     """Put words in the place of a block's text.
 
@@ -95,21 +96,25 @@ def compose(
         words: of the text, in reading order.
         obstacles: corners of what must not be covered, such as the other blocks' quads.
         gap: between the ink of two words, ems; `strips.usual_gap` tells the block's own.
+        breaks: numbers of the words that begin a line, such as the entries of a list; ignored where there is no room.
     """
-    words = [word for word in words if callable(word) or word.shape[1]]
-    if not words:
+    kept = [number for number, word in enumerate(words) if callable(word) or word.shape[1]]
+    if not kept:
         return Composed(pixels, left="no words")
+    lines = frozenset(place for place, number in enumerate(kept) if number in breaks)
+    words = [words[number] for number in kept]
     barriers = [crop.to_crop(quad) for quad in obstacles]
-    share = 1.0
-    while share >= SHRUNK and (share == 1.0 or setting.em * share >= LEAST):
-        for room in _rooms(crop, setting, barriers, alignment):
-            placed = _lay_out(words, setting, share, room, alignment, gap)
-            if placed is not None and _is_free(placed, crop, setting, barriers):
-                new = _paint(pixels, crop, layers, placed)
-                back = crop.back
-                quads = tuple(_quad(back, word.bounds) for word in placed)
-                return Composed(new, setting.em * share, quads)
-        share *= _STEP
+    for starts in dict.fromkeys((lines, frozenset[int]())):
+        share = 1.0
+        while share >= SHRUNK and (share == 1.0 or setting.em * share >= LEAST):
+            for room in _rooms(crop, setting, barriers, alignment):
+                placed = _lay_out(words, setting, share, room, alignment, gap, starts)
+                if placed is not None and _is_free(placed, crop, setting, barriers):
+                    new = _paint(pixels, crop, layers, placed)
+                    back = crop.back
+                    quads = tuple(_quad(back, word.bounds) for word in placed)
+                    return Composed(new, setting.em * share, quads)
+            share *= _STEP
     return Composed(pixels, left="no room")
 
 
@@ -154,7 +159,13 @@ def _page_edges(crop: Crop) -> tuple[float, float, float]:
 
 
 def _lay_out(
-    words: Sequence[Word], setting: Setting, share: float, room: _Room, alignment: Alignment, gap: float
+    words: Sequence[Word],
+    setting: Setting,
+    share: float,
+    room: _Room,
+    alignment: Alignment,
+    gap: float,
+    breaks: Collection[int],
 ) -> list[_Word] | None:
     """Words at a share of the block's size in the lines of a room; None where it holds too few."""
     em = setting.em * share
@@ -164,9 +175,9 @@ def _lay_out(
     baseline = setting.baselines[0] - raised
     lines = 1 + max(0, math.floor((room.bottom + 1 - baseline - _DESCENT * em) / pitch))
     scale = 1.0 if abs(em / EM - 1) < _EXACT else em / EM
-    inks = [word(scale) if callable(word) else _at_size(word, scale) for word in words]
+    inks = [word(scale) if callable(word) else at_size(word, scale) for word in words]
     space = max(1, round(gap * em))
-    rows = _wrap([ink.shape[1] for ink in inks], room.right - room.left + _SLACK * em, space)
+    rows = _wrap([ink.shape[1] for ink in inks], room.right - room.left + _SLACK * em, space, breaks)
     if rows is None or len(rows) > lines:
         return None
     placed = []
@@ -186,14 +197,14 @@ def _lay_out(
     return placed
 
 
-def _wrap(widths: Sequence[int], room: float, gap: int) -> list[list[int]] | None:
-    """Numbers of the words of each line, filled greedily; None where a word is too wide."""
+def _wrap(widths: Sequence[int], room: float, gap: int, breaks: Collection[int] = ()) -> list[list[int]] | None:
+    """Numbers of the words of each line, filled greedily, one begun at each break; None where a word is too wide."""
     rows: list[list[int]] = []
     pen = math.inf
     for number, width in enumerate(widths):
         if width > room:
             return None
-        if pen + gap + width > room:
+        if pen + gap + width > room or number in breaks:
             rows.append([])
             pen = -gap
         rows[-1].append(number)
@@ -201,12 +212,7 @@ def _wrap(widths: Sequence[int], room: float, gap: int) -> list[list[int]] | Non
     return rows
 
 
-def frame(scale: float) -> tuple[int, int]:
-    """How many rows of a word's array lie above its baseline and below, at a scale from a strip's size."""
-    return math.ceil(BASELINE * scale), math.ceil((LINE - BASELINE) * scale)
-
-
-def _at_size(word: np.ndarray, scale: float) -> np.ndarray:
+def at_size(word: np.ndarray, scale: float) -> np.ndarray:
     """A word (32, w) at another size with its baseline between two rows; enlarged letters get sharp outlines again."""
     if scale == 1:
         return word

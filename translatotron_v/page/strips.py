@@ -5,8 +5,9 @@ coverage in [0, 1], float32: 1 where a strip is black.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -115,25 +116,86 @@ def normalise(ink: np.ndarray, rows: Sequence[Bounds], setting: Setting) -> list
         rows: the box of each line in the crop.
         setting: what `measure` found.
     """
+    return [line for line, _ in _normalised(ink, rows, setting)]
+
+
+def _normalised(ink: np.ndarray, rows: Sequence[Bounds], setting: Setting) -> list[tuple[np.ndarray, float]]:
+    """Lines as of `normalise`, each with the column of the crop at which it begins."""
     scale = EM / setting.em
     if abs(scale - 1) < _EXACT:
         scale = 1.0
     lines = []
-    for index, ((left, _, right, _), base) in enumerate(zip(rows, setting.baselines, strict=True)):
+    for index, (left, _, right, _) in enumerate(rows):
+        base = setting.baselines[index]
         base = float(round(base)) if scale == 1 else base
-        # Ink beyond halfway to a neighbour's letters is the neighbour's.
-        above = setting.baselines[index - 1] + 0.28 * setting.em if index else 0.0
-        below = math.inf if index + 1 == len(rows) else setting.baselines[index + 1] - 0.8 * setting.em
-        top = max(math.floor(min(above, base - 0.6 * setting.em)), 0)
-        bottom = min(math.ceil(max(below, base + 0.25 * setting.em)), len(ink)) if below < math.inf else len(ink)
         slack = 0.3 * setting.em
         first, last = max(math.floor(left - slack), 0), min(math.ceil(right + slack), ink.shape[1])
         alone = np.zeros((len(ink), max(last - first, 1)), dtype=np.float32)
+        top, bottom = _own_rows(len(ink), setting, index)
         alone[top:bottom] = ink[top:bottom, first:last]
         size = (LINE, max(1, math.ceil((last - first) * scale)))
         line = resample(alone, scale, (0.0, base - BASELINE / scale), size)
-        lines.append(_trim(line))
+        columns = np.flatnonzero(_filled(line))
+        start = int(columns[0]) if len(columns) else 0
+        lines.append((_trim(line), first + start / scale))
     return lines
+
+
+def _own_rows(height: int, setting: Setting, index: int) -> tuple[int, int]:
+    """First row of a line's ink, and one past the last: halfway to a neighbour's letters begins the neighbour's."""
+    base, count = setting.baselines[index], len(setting.baselines)
+    above = setting.baselines[index - 1] + 0.28 * setting.em if index else 0.0
+    top = max(math.floor(min(above, base - 0.6 * setting.em)), 0)
+    if index + 1 == count:
+        return top, height
+    below = setting.baselines[index + 1] - 0.8 * setting.em
+    return top, min(math.ceil(max(below, base + 0.25 * setting.em)), height)
+
+
+class BlockInk:
+    """A block's ink at its own size: what stands there can be taken up again as it is.
+
+    Args:
+        ink, rows, setting: as of `normalise`.
+    """
+
+    def __init__(self, ink: np.ndarray, rows: Sequence[Bounds], setting: Setting) -> None:
+        self._ink, self._setting = ink, setting
+        found = _normalised(ink, rows, setting)
+        self.lines = [line for line, _ in found]  # as of `normalise`
+        self._starts = [start for _, start in found]
+
+    def word(self, line: int, left: float, right: float) -> Callable[[float], np.ndarray]:
+        """What stands between two columns of a line (of ``lines``), as something that sets itself at any size.
+
+        Returns:
+            Given the scale from a strip's size to the wanted one, coverage in the rows of `frame`. At the block's own
+            size it is the block's own pixels; otherwise they are resampled.
+        """
+        return partial(self._set, line, left, right)
+
+    def _set(self, line: int, left: float, right: float, scale: float) -> np.ndarray:
+        em = self._setting.em
+        ratio = scale * EM / em
+        if abs(ratio - 1) < _EXACT:
+            ratio = 1.0
+        own = EM / em if abs(EM / em - 1) >= _EXACT else 1.0  # strip columns for each of the crop's
+        first, last = self._starts[line] + left / own, self._starts[line] + right / own
+        base = self._setting.baselines[line]
+        if ratio == 1:
+            first, last, base = math.floor(first + 1e-6), math.ceil(last - 1e-6), float(round(base))
+        top, bottom = _own_rows(len(self._ink), self._setting, line)
+        start, end = max(math.floor(first), 0), min(math.ceil(last), self._ink.shape[1])
+        alone = np.zeros((len(self._ink), max(end - start, 1)), dtype=np.float32)
+        alone[top:bottom, : end - start] = self._ink[top:bottom, start:end]
+        above, below = frame(scale)
+        size = (above + below, max(1, math.ceil((last - first) * ratio)))
+        return resample(alone, ratio, (first - start, base - above / ratio), size)
+
+
+def frame(scale: float) -> tuple[int, int]:
+    """How many rows of a word's array lie above its baseline and below, at a scale from a strip's size."""
+    return math.ceil(BASELINE * scale), math.ceil((LINE - BASELINE) * scale)
 
 
 def _filled(line: np.ndarray) -> np.ndarray:
@@ -210,6 +272,28 @@ def usual_gap(runs: Sequence[Run]) -> float:
     """The middle distance between the ink of neighbouring words, in ems; a third where nothing tells, two at most."""
     gaps = [run.gap for run in runs if run.gap]
     return min(float(np.median(gaps)) / EM, 2.0) if gaps else 0.33
+
+
+def cut_between(ink: np.ndarray, before: float, after: float, which: int, count: int) -> int:
+    """The column of a run's ink (32, w) that parts two neighbouring characters.
+
+    Where each character stands apart from the next the gaps are counted; otherwise the gap is taken that is nearest to
+    the middle between the places where the two were read, or, without any, the emptiest column about there.
+
+    Args:
+        before, after: columns at which they were read.
+        which: number of the second of them in the run.
+        count: how many characters the run has.
+    """
+    gaps = _gaps(ink)
+    middles = [(first + last) // 2 for first, last in gaps]
+    if len(gaps) == count - 1:
+        return middles[which - 1]
+    place = min(max((before + after) / 2, 1.0), ink.shape[1] - 1.0)
+    if middles:
+        return min(middles, key=lambda middle: abs(middle - place))
+    start, end = max(int(place) - 3, 0), min(int(place) + 4, ink.shape[1])
+    return start + int(np.argmin(ink[:, start:end].sum(axis=0)))
 
 
 def pack(runs: Sequence[Run]) -> list[Strip]:

@@ -14,6 +14,7 @@ from translatotron_v.data.cleaning import clean_text
 from translatotron_v.data.mixture import load_mixture, prepare
 from translatotron_v.data.pages import fitting
 from translatotron_v.data.pairs import (
+    GRAMMAR_PAIRS,
     ReviewedPair,
     TaggedPair,
     TextPair,
@@ -25,7 +26,7 @@ from translatotron_v.data.pairs import (
 )
 from translatotron_v.data.text_batches import DomainPair, MixtureSource
 from translatotron_v.data.vocabulary import Vocabulary
-from translatotron_v.errors import UserError
+from translatotron_v.errors import UserError, building_a_model
 from translatotron_v.training.checkpoint import latest_checkpoint, resolve
 from translatotron_v.training.codebook import fit_run
 from translatotron_v.training.pixels_stage import PixelsStage
@@ -63,7 +64,9 @@ def build_stage(config: Config) -> Stage:
         texts = [text for pair in [*corpus.whole, *others] for text in (pair.source, pair.target)]
         if isinstance(corpus.train, MixtureSource):
             print(f"{config.stage}: building the vocabulary", file=sys.stderr, flush=True)
-            texts = corpus.train.texts(VOCABULARY_PAIRS, config.trainer.seed)
+            most = sum(map(len, corpus.train.stores.values()))
+            drawn = corpus.train.pairs(min(VOCABULARY_PAIRS, most), config.trainer.seed)
+            texts = [text for pair in drawn for text in (pair.source, pair.target)]
         settings = config.model.vocabulary
         vocabulary = Vocabulary.build(
             texts,
@@ -77,7 +80,8 @@ def build_stage(config: Config) -> Stage:
         f"{config.stage}: {corpus.summary}; {len(vocabulary)} pieces, {vocabulary.character_count} characters",
         file=sys.stderr,
     )
-    stage = _STAGES[config.stage](config, vocabulary, corpus.train, corpus.validation)
+    with building_a_model():
+        stage = _STAGES[config.stage](config, vocabulary, corpus.train, corpus.validation)
     if corpus.untranslated:
         stage.mix_in_untranslated(corpus.untranslated)
     if config.data.text_share:
@@ -90,13 +94,14 @@ def build_stage(config: Config) -> Stage:
     return stage
 
 
+FEW_PAIRS = ("separator", "pixels", "probe")  # stages that learn no words: some pairs of a mixture are enough
 VOCABULARY_PAIRS = 400_000  # of a mixture, drawn by weight, that a vocabulary is built from
 
 
 def _read_mixture(config: Config) -> "_Corpus":
     """Prepare a mixture's corpora; its validation sets and what it holds back are watched by domain."""
     data = config.data
-    mixture, root = load_mixture(data.mixture), Path(data.root)
+    mixture, root = load_mixture(data.mixture), Path(data.folder)
     source = MixtureSource(mixture, prepare(mixture, root, Path(data.cache), data.allow_missing))
     validation: list[TextPair] = []
     for corpus in mixture.validation:
@@ -104,9 +109,15 @@ def _read_mixture(config: Config) -> "_Corpus":
         validation += [DomainPair(clean_text(pair.source), clean_text(pair.target), corpus.name) for pair in pairs]
     validation += source.held_back(data.validation_limit)
     count = sum(len(store) for store in source.stores.values())
+    train: list[TextPair] | MixtureSource = source
+    if config.stage in FEW_PAIRS:
+        train = fitting(source.pairs(data.limit or GRAMMAR_PAIRS, config.trainer.seed), config)
+    if config.stage != "text":  # pages: what fits, of all domains from the start
+        order = np.random.default_rng(0).permutation(len(validation))
+        validation = fitting([validation[index] for index in order], config)
     return _Corpus(
         [],
-        source,
+        train,
         validation,
         [],
         [],

@@ -25,6 +25,7 @@ from translatotron_v.errors import UserError
 
 FORMAT_VERSION = 1
 INFO_FILE = "checkpoint.json"
+CALIBRATION = "calibration.json"  # of a checkpoint whose answers were calibrated: how probable it is that one is right
 _STEP_FOLDER = re.compile(r"step-(\d+)")
 # What initialisation comes down to, as a TorchFunctionMode sees it; erfinv_ is a step of the truncated normal.
 _RANDOM_FILLS = (

@@ -1,12 +1,11 @@
 """What ``python train.py`` does: settings to a stage, a stage to the loop."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from translatotron_v.config import STAGES, Config, ConfigError, load_config
-from translatotron_v.errors import UserError
+from translatotron_v.terminal import guarded
 
 EPILOG = """\
 The stages, in the order of the whole recipe:
@@ -40,23 +39,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file with the settings of the stage")
     parser.add_argument("--data", metavar="FOLDER", help="the corpus; the same as data.folder=FOLDER")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="settings laid over the file's")
-    options = parser.parse_intermixed_args(arguments)
+    return guarded(lambda: _train(parser.parse_intermixed_args(arguments)), "interrupted before training began")
+
+
+def _train(options: argparse.Namespace) -> int:
     settings = list(options.settings)
     if options.data:
         settings.append(f"data.folder={options.data}")
-    try:
-        if options.stage in STAGES:
-            config = load_stage(options.stage, options.config, settings)
-            from translatotron_v.training import build  # torch and timm take seconds to import
+    if options.stage in STAGES:
+        config = load_stage(options.stage, options.config, settings)
+        from translatotron_v.training import build  # torch and timm take seconds to import
 
-            build.train(config)
-        else:
-            from translatotron_v.training.recipe import run_recipe
+        build.train(config)
+    else:
+        from translatotron_v.training.recipe import run_recipe
 
-            run_recipe(options.stage, settings)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        run_recipe(options.stage, settings)
     return 0
 
 

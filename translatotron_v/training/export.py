@@ -14,6 +14,7 @@ from translatotron_v.models.image_tokenizer import ImageTokenizer, PatchTokenize
 from translatotron_v.models.separator import Separator
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training.checkpoint import (
+    CALIBRATION,
     INFO_FILE,
     CheckpointError,
     load_module,
@@ -69,6 +70,8 @@ def export_run(run: Path, folder: Path, overwrite: bool = False, separator: Path
         key: _without_place(str(info[key])) if key in MERGED_FROM else info[key] for key in KEPT_INFO if key in info
     }
     files = texts | {"config.yaml": to_yaml(neutral(config)), "vocabulary.json": vocabulary.to_json()}
+    if (origin / CALIBRATION).is_file():
+        files[CALIBRATION] = (origin / CALIBRATION).read_text(encoding="utf-8")
     save_checkpoint(folder, modules, files, kept | {"weights": "float16"}, half=True)
     _check_written(folder, modules)
     return {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
@@ -184,7 +187,7 @@ def _texts_that_stay(folder: Path, overwrite: bool) -> dict[str, str]:
         raise CheckpointError(f"{folder}: is a file; name a folder to export to")
     found = list(folder.iterdir()) if folder.is_dir() else []
     texts = [path for path in found if path.suffix == ".md" or path.name.startswith("LICENSE")]
-    written = {INFO_FILE, "config.yaml", "vocabulary.json"}
+    written = {INFO_FILE, CALIBRATION, "config.yaml", "vocabulary.json"}
     others = [
         path for path in found if path not in texts and path.name not in written and path.suffix != ".safetensors"
     ]

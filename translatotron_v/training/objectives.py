@@ -39,7 +39,7 @@ def text_only_loss(
     assert batch.source_pieces is not None
     source = translator.read(batch.source_pieces, batch.source_pieces != PAD)
     loss = translation_loss(translator, source, batch, label_smoothing)
-    return loss, {"text_only": loss.detach()}
+    return batch.share("target") * loss, {"text_only": loss.detach()}
 
 
 def reading_loss(
@@ -58,7 +58,7 @@ def reading_loss(
         assert batch.source_input is not None and batch.source_output is not None
         logits, _ = translator.ocr_head(batch.source_input, states)
         part = losses.text_cross_entropy(logits, batch.source_output, label_smoothing)
-        loss = loss + ocr * part
+        loss = loss + ocr * batch.share("source") * part
         report["ocr"] = part.detach()
     if translator.family_head is not None and batch.families is not None and bool((batch.families >= 0).any()):
         part = F.cross_entropy(translator.family_head(states), batch.families, ignore_index=-1)

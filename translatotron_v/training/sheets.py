@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from translatotron_v import sheets
 from translatotron_v.metrics.text import cer
 from translatotron_v.ocr import boxes_to_text, make_reader
 
@@ -16,17 +16,7 @@ PICTURES = 24  # generated pictures that an evaluation reads by OCR
 
 def contact_sheet(columns: Sequence[Tensor]) -> Image.Image:
     """Columns of pages (B, channels, H, W) in [0, 1] as one picture, B rows from the top."""
-    rows = []
-    for pages in zip(*columns, strict=True):
-        cells = [
-            np.pad(
-                (page.clamp(0, 1) * 255).round().byte().cpu().numpy(), ((0, 0), (0, GAP), (0, GAP)), constant_values=128
-            )
-            for page in pages
-        ]
-        rows.append(np.concatenate(cells, axis=2))
-    sheet = np.concatenate(rows, axis=1)
-    return Image.fromarray(sheet[0] if sheet.shape[0] == 1 else sheet.transpose(1, 2, 0))
+    return sheets.contact_sheet([[as_picture(page) for page in row] for row in zip(*columns, strict=True)], gap=GAP)
 
 
 def picture_error_rate(pictures: list[Tensor], texts: list[str]) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +12,11 @@ from torch.utils.data import Dataset
 
 from translatotron_v.config import Config, to_yaml
 from translatotron_v.data import pages
+from translatotron_v.data.mixture_pages import MixturePages
 from translatotron_v.data.pages import Batch, Collator, MixedDataset, PageDataset
 from translatotron_v.data.pairs import TextPair
 from translatotron_v.data.text_batches import MixtureSource
-from translatotron_v.data.vocabulary import Vocabulary
+from translatotron_v.data.vocabulary import PAD, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead
@@ -52,9 +54,9 @@ class Stage(nn.Module):
         self.validation = pages.plain_samples(validation[: config.data.validation_limit], config)
 
     def make_dataset(self, train: Sequence[TextPair] | MixtureSource) -> Dataset[Batch]:
-        """What is trained on; a stage that can take a mixture of corpora says so by overriding this."""
+        """What is trained on: pages of pairs, or of those drawn from a mixture."""
         if isinstance(train, MixtureSource):
-            raise UserError(f"data.mixture: the stage {self.config.stage!r} takes data.folder, not a mixture")
+            return MixturePages(train, self.config, self.collator)
         return PageDataset(train, self.config, self.collator)
 
     def mix_in_text(self, pairs: Sequence[TextPair]) -> None:
@@ -77,6 +79,11 @@ class Stage(nn.Module):
     def optimised(self) -> Mapping[str, list[nn.Parameter]]:
         """Optimiser name -> parameters; one optimiser over all that is not frozen, unless a stage says otherwise."""
         return {"main": trainable(self.parameters())}
+
+    def counts(self, batch: Any) -> Mapping[str, float]:
+        """Pieces of source and target, which the losses of text average over; pages are as many in every batch."""
+        sides = {"source": getattr(batch, "source_output", None), "target": getattr(batch, "target_output", None)}
+        return {name: 0.0 if wanted is None else float((wanted != PAD).sum()) for name, wanted in sides.items()}
 
     def after_step(self, step: int) -> None:
         """Nothing to do between steps."""

@@ -165,10 +165,12 @@ class TextStage(Stage):
         source = self.translator.read(batch.source_pieces, batch.source_pieces != PAD)
         weights = self.config.loss
         text = translation_loss(self.translator, source, batch, weights.label_smoothing)
+        loss = batch.share("target") * text
         if not weights.transcription:
-            return text, {}
+            return loss, {}
         copy = transcription_loss(self.translator, source, batch, weights.label_smoothing)
-        return text + weights.transcription * copy, {"text": text.detach(), "transcription": copy.detach()}
+        loss = loss + weights.transcription * batch.share("source") * copy
+        return loss, {"text": text.detach(), "transcription": copy.detach()}
 
     @torch.no_grad()
     def evaluate(self, step: int) -> Evaluation:

@@ -22,7 +22,7 @@ def collect(
 ) -> dict[str, Any]:
     """All that a run needs to go on beside its modules' weights: what ``save_checkpoint`` takes as ``resume``."""
     names = parameter_names(stage)
-    found: dict[str, Any] = {"stage": uncovered_state(stage, modules)}
+    found: dict[str, Any] = {"stage": uncovered_state(stage, modules, optimisers)}
     found["random-torch"], found["random"] = random_state()
     for name, optimiser in optimisers.items():
         found[f"optimiser-{name}"] = optimiser_tensors(optimiser, names)
@@ -40,7 +40,7 @@ def restore(
 ) -> None:
     """Put back what ``collect`` has found, from the ``resume`` folder of a checkpoint."""
     names = parameter_names(stage)
-    own = uncovered_state(stage, modules)
+    own = uncovered_state(stage, modules, optimisers)
     if own:
         stored = load_tensors(folder / "stage.safetensors")
         with torch.no_grad():
@@ -120,16 +120,41 @@ def restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor], names
 
 
 def parameter_groups(root: nn.Module, parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices only: not for biases, norms and scales (one dimension or none), nor for embeddings."""
+    """Weight decay for the matrices of linear maps and convolutions, unless they are tied to an embedding.
+
+    Nothing else shrinks: no biases, norms and scales, no embeddings, and none of the tables that look like matrices:
+    positions, relative biases, class tokens, start vectors.
+    """
+    maps = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
     embeddings = {id(module.weight) for module in root.modules() if isinstance(module, nn.Embedding)}
-    decayed = [p for p in parameters if p.ndim >= 2 and id(p) not in embeddings]
+    matrices = {id(module.weight) for module in root.modules() if isinstance(module, maps)} - embeddings
+    decayed = [p for p in parameters if id(p) in matrices]
     kept = {id(p) for p in decayed}
     rest = [p for p in parameters if id(p) not in kept]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
 
 
-def uncovered_state(root: nn.Module, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    """Tensors of ``root.state_dict()`` that belong to none of the modules, such as a buffer of the stage itself."""
+def uncovered_state(
+    root: nn.Module, modules: Mapping[str, nn.Module], optimisers: Mapping[str, Optimizer]
+) -> dict[str, Tensor]:
+    """What training may change and none of the modules holds, such as a buffer of the stage itself, by its name.
+
+    Frozen helpers (teachers, perceptual features) are loaded anew by each life of a run, and nobody looks at what
+    beside the saved modules is built and not trained (a model's other half): neither is part of it.
+    """
     covered = {id(value) for module in modules.values() for value in module.state_dict(keep_vars=True).values()}
-    return {name: value for name, value in root.state_dict(keep_vars=True).items() if id(value) not in covered}
+    trained = {id(p) for optimiser in optimisers.values() for group in optimiser.param_groups for p in group["params"]}
+    changing = {
+        name
+        for name, part in root.named_children()
+        if not any(id(value) in covered for value in part.state_dict(keep_vars=True).values())
+        and (any(id(p) in trained for p in part.parameters()) or not any(True for _ in part.parameters()))
+    }
+    found: dict[str, Tensor] = {}
+    for name, value in root.state_dict(keep_vars=True).items():
+        place, below, _ = name.partition(".")
+        changes = id(value) in trained if isinstance(value, nn.Parameter) else not below or place in changing
+        if changes and id(value) not in covered:
+            found[name] = value
+    return found

@@ -54,6 +54,13 @@ class TrainableStage(Protocol):
     def optimised(self) -> Mapping[str, list[nn.Parameter]]:
         """Optimiser name -> its parameters; within a step they take turns in this order."""
 
+    def counts(self, batch: Any) -> Mapping[str, float]:
+        """How much of what its losses average over a micro-batch holds, under the same names for every batch.
+
+        Where a step has several, each is told its ``shares`` before ``forward``: what it holds of each name, in even
+        parts of the step. A stage that multiplies its means by them gets the mean over all of the step.
+        """
+
     def forward(self, batch: Any, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
         """The loss of a turn, and what to report."""
 
@@ -125,6 +132,9 @@ class Trainer:
         state.seed_everything(config.seed)
         self.model = self.accelerator.prepare(self.stage)
         self.turns = {turn: list(parameters) for turn, parameters in self.stage.optimised().items()}
+        for turn, parameters in self.turns.items():
+            if not parameters:
+                raise TrainingError(f"{self.folder}: nothing to train ({turn}): all modules are frozen; see freeze")
         self.optimisers = {
             turn: self.accelerator.prepare(
                 make_optimizer(
@@ -240,7 +250,20 @@ class Trainer:
         )
         micro_batches = iter(loader)
         while True:
-            yield [next(micro_batches).to(self.device) for _ in range(config.accumulate)]
+            yield self._balanced([next(micro_batches).to(self.device) for _ in range(config.accumulate)])
+
+    def _balanced(self, batches: list[Any]) -> list[Any]:
+        """Tell the micro-batches of a step, over all processes, their shares of what the step's losses average over."""
+        parts = len(batches) * self.accelerator.num_processes
+        if parts == 1:
+            return batches
+        counts = [self.stage.counts(batch) for batch in batches]
+        for name in counts[0]:
+            total = self._summed(sum(count[name] for count in counts))
+            if total:
+                for batch, count in zip(batches, counts, strict=True):
+                    batch.shares = (batch.shares or {}) | {name: count[name] * parts / total}
+        return batches
 
     def _one_step(self, batches: Sequence[Any], factor: float) -> dict[str, Tensor | float]:
         """All turns of one optimiser step; returns the means over its micro-batches."""
@@ -256,6 +279,11 @@ class Trainer:
                     state.seed_everything(config.seed, self.step, index, micro, rank)
                     with self.accelerator.accumulate(self.model):
                         loss, metrics = self.model(batch, turn, self.step)
+                        if not loss.requires_grad:
+                            raise TrainingError(
+                                f"{self.folder}: the loss reaches no parameter ({turn}): its weights under loss are 0, "
+                                "or what they weigh is frozen or left out of the model"
+                            )
                         self.accelerator.backward(loss)
                     losses.append(loss.detach().float())
                     report.add({label: losses[-1], **metrics})
@@ -318,6 +346,12 @@ class Trainer:
         if self.accelerator.num_processes == 1:
             return value
         return float(self.accelerator.gather(torch.tensor([value], device=self.device)).max())
+
+    def _summed(self, value: float) -> float:
+        """The sum of the processes' values."""
+        if self.accelerator.num_processes == 1:
+            return value
+        return float(self.accelerator.gather(torch.tensor([value], device=self.device)).sum())
 
     # --- evaluation, saving, the end ----------------------------------------------------------------------------
 

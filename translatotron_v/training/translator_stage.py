@@ -142,10 +142,10 @@ class TranslatorStage(Stage):
             )
             if weights.text:
                 text = losses.text_cross_entropy(output.text, batch.target_output, weights.label_smoothing)
-                parts.append(("text", weights.text, text))
+                parts.append(("text", weights.text * batch.share("target"), text))
         if weights.transcription:
             copied = transcription_loss(self.translator, source, batch, weights.label_smoothing)
-            parts.append(("transcription", weights.transcription, copied))
+            parts.append(("transcription", weights.transcription * batch.share("source"), copied))
         parts += self._text_mode_parts(batch, None if output is None else output.text)
         if weights.self_distillation or weights.self_distillation_kl:
             parts += self._self_distillation_parts(batch, source)
@@ -169,7 +169,7 @@ class TranslatorStage(Stage):
             parts.append(("image", weights.image * count / len(ids), image))
             if self.teacher is not None:
                 kl = self._distillation(batch, ids[:count], output.image)
-                parts.append(("distillation", weights.distillation, kl))
+                parts.append(("distillation", weights.distillation * count / len(ids), kl))
         if output.filled is not None:
             assert known is not None
             masked = losses.masked_cross_entropy(output.filled, ids[-len(known) :], known, weights.image_smoothing)
@@ -200,11 +200,11 @@ class TranslatorStage(Stage):
         assert expected is not None
         if weights.text_mode:
             own = losses.text_cross_entropy(expected, batch.target_output, weights.label_smoothing)
-            parts.append(("text_mode", weights.text_mode, own))
+            parts.append(("text_mode", weights.text_mode * batch.share("target"), own))
         if weights.text_distillation:
             assert logits is not None
             kl = losses.distillation(logits, expected.detach(), mask=batch.target_output != PAD)
-            parts.append(("text_distillation", weights.text_distillation, kl))
+            parts.append(("text_distillation", weights.text_distillation * batch.share("target"), kl))
         return parts
 
     def _self_distillation_parts(self, batch: Batch, source: SourceStates) -> list[tuple[str, float, Tensor]]:
