@@ -9,7 +9,7 @@ import pytest
 from data_synth.style import PageLayout
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation import command
-from translatotron_v.evaluation.reader import DrawnStrip, draw_strips, held_back_texts, reading_report, screen
+from translatotron_v.evaluation.reader import DrawnStrip, draw_strips, held_back_texts, reading_report
 
 TEXTS = {"captions": ["Ein Hund läuft über die Wiese."], "everyday": ["Möchtest du (heute) Tee, oder nicht?"]}
 LAYOUT = PageLayout(96, 512, 1)
@@ -45,7 +45,7 @@ def test_the_table_counts_by_face_and_by_kind():
     assert report.value("degraded: all", "CER") == 0
     beside = {line.what: line.ceiling.value for line in report.lines if line.ceiling}
     assert beside["clean: all"] == pytest.approx(8 / 12) and beside["degraded: kind captions"] == pytest.approx(2 / 4)
-    shown = screen(report).splitlines()
+    shown = report.screen().splitlines()
     assert next(row for row in shown if row.startswith("face Two")).split() == ["face", "Two", "25.00", "100.00"]
     assert next(row for row in shown if row.startswith("all")).split() == ["all", "25.00", "66.67", "0.00", "50.00"]
 

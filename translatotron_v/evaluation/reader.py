@@ -14,11 +14,11 @@ import numpy as np
 from translatotron_v.arguments import positive
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.options import add_results, out_folder
+from translatotron_v.evaluation.report import Line, Report
 from translatotron_v.ocr import ENGINES
 
 if TYPE_CHECKING:  # torch and the models take seconds: only an evaluation pays for them
     from translatotron_v.data.vocabulary import Vocabulary
-    from translatotron_v.evaluation.report import Line, Report
     from translatotron_v.models.translator import TranslatotronV
 
 STATES = ("clean", "degraded")
@@ -43,6 +43,25 @@ class DrawnStrip:
     face: str
     kind: str
     state: str
+
+
+class ReadingReport(Report):
+    """Error rates by face, kind of text and state."""
+
+    def screen(self) -> str:
+        """A row for each face and kind of text: percent, clean and degraded, each beside the OCR engine's."""
+        found = {line.what: line for line in self.lines}
+        names = [what.partition(": ")[2] for what in found if what.startswith(STATES[0])]
+        rows = [f"{'CER, %':<34}" + "".join(f"{state:>10}{'OCR':>8}" for state in STATES)]
+        for name in names:
+            cells = f"{name:<34}"
+            for state in STATES:
+                line = found.get(f"{state}: {name}")
+                own = "" if line is None else f"{100 * line.score.value:.2f}"
+                beside = "" if line is None or line.ceiling is None else f"{100 * line.ceiling.value:.2f}"
+                cells += f"{own:>10}{beside:>8}"
+            rows.append(cells)
+        return "\n".join([self.title, "", *rows])
 
 
 def draw_strips(texts: dict[str, list[str]], faces: Sequence[str], layout: Any, count: int) -> list[DrawnStrip]:
@@ -153,9 +172,8 @@ def reading_report(
     strips: Sequence[DrawnStrip],
     read: Sequence[str],
     other: Sequence[str] | None,
-) -> "Report":
+) -> "ReadingReport":
     """CER by state: over all strips, by face and by kind; beside the OCR engine's, where there is one."""
-    from translatotron_v.evaluation.report import Report
     from translatotron_v.metrics.text import cer
 
     lines: list[Line] = []
@@ -176,7 +194,7 @@ def reading_report(
         rows.append(row)
     worst = sorted(rows, key=lambda row: -float(row["CER"] or 0))[:_WORST]
     notes = [] if other is None else ["The OCR column is the OCR engine's CER on the same strips."]
-    return Report(title, settings, lines, notes, list(rows), [str(row["name"]) for row in worst])
+    return ReadingReport(title, settings, lines, notes, list(rows), [str(row["name"]) for row in worst])
 
 
 def _line(
@@ -189,22 +207,6 @@ def _line(
     score = cer([read[place] for place in places], texts, lower_case=False)
     beside = None if other is None else cer([other[place] for place in places], texts, lower_case=False)
     return Line(score, name, beside, len(places))
-
-
-def screen(report: "Report") -> str:
-    """A row for each face and kind of text: percent, clean and degraded, each beside the OCR engine's."""
-    found = {line.what: line for line in report.lines}
-    names = [what.partition(": ")[2] for what in found if what.startswith(STATES[0])]
-    rows = [f"{'CER, %':<34}" + "".join(f"{state:>10}{'OCR':>8}" for state in STATES)]
-    for name in names:
-        cells = f"{name:<34}"
-        for state in STATES:
-            line = found.get(f"{state}: {name}")
-            own = "" if line is None else f"{100 * line.score.value:.2f}"
-            beside = "" if line is None or line.ceiling is None else f"{100 * line.ceiling.value:.2f}"
-            cells += f"{own:>10}{beside:>8}"
-        rows.append(cells)
-    return "\n".join([report.title, "", *rows])
 
 
 def add_command(commands: Any) -> None:
@@ -250,7 +252,6 @@ def run(options: argparse.Namespace) -> None:
 
     from translatotron_v.data.pages import page_layout
     from translatotron_v.evaluation.reading import PageReader
-    from translatotron_v.evaluation.report import finish
     from translatotron_v.ocr import boxes_to_text, make_reader
     from translatotron_v.shipped import find_weights
     from translatotron_v.training.checkpoint import resolve, weights_digest
@@ -280,7 +281,7 @@ def run(options: argparse.Namespace) -> None:
     title = f"{options.checkpoint}: reading of {len(strips):,} strips in {len(faces)} faces"
     report = reading_report(title, settings, strips, read, other)
     pictures = {strip.name: Image.fromarray(strip.pixels.squeeze(-1)) for strip in strips}
-    finish(report, options.out, options.command, lambda name: [pictures[name]], ("strip",), screen)
+    report.finish(options.out, options.command, lambda name: [pictures[name]], ("strip",))
 
 
 def _faces(given: str) -> list[str]:
