@@ -365,7 +365,8 @@ def plain(module: nn.Module) -> Any:
     """
     own = {name: value for name, value in vars(module).items() if not name.startswith("_")}
     parts = {name: None if part is None else plain(part) for name, part in module._modules.items()}
-    return _plain_class(type(module))(**own, **module._parameters, **module._buffers, **parts, _modules=parts)
+    kind: Any = type(module)  # to mypy the hash of the class is that of its instances
+    return _plain_class(kind)(**own, **module._parameters, **module._buffers, **parts, _modules=parts)
 
 
 @cache
