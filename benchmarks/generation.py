@@ -22,7 +22,7 @@ from benchmarks.process import Memory, clock, say
 from benchmarks.results import Measure, Settings
 from translatotron_v.arguments import PRECISIONS
 from translatotron_v.data.vocabulary import Vocabulary
-from translatotron_v.inference import generate
+from translatotron_v.decoding import text as generate
 from translatotron_v.models.translator import TranslatotronV
 
 CHARACTERS = 150
@@ -32,7 +32,7 @@ REFERENCE = {1: "925 to 1,043", 4: "1,022"}  # CPU-s a picture, of the paper's p
 TARGETS = {1: 25.0, 4: 12.0}  # CPU-s a picture
 MEMORY_TARGET = 0.85  # GB above the imports, at batch 1
 
-# Phase -> the function of translatotron_v.inference.generate that does it, or the method of the model.
+# Phase -> the function of translatotron_v.decoding.text that does it, or the method of the model.
 _FUNCTIONS = {
     "text": "generate_answer",
     "drawing states": "drawing_states",

@@ -118,8 +118,8 @@ def own_weights(system: str) -> Path:
     Raises:
         UserError: it has not been trained to the end.
     """
-    from translatotron_v.inference.cascade import PIXELS, TEXT_TO_IMAGE
-    from translatotron_v.training.checkpoint import INFO_FILE
+    from translatotron_v.baselines.cascade import PIXELS, TEXT_TO_IMAGE
+    from translatotron_v.checkpoint import INFO_FILE
 
     drawer = system.rpartition("-")[2]
     folder = Path({"draw": TEXT_TO_IMAGE, "pixels": PIXELS}.get(drawer, MAIN))
@@ -209,9 +209,9 @@ def significance(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, 
 
 def own_parameters(system: str, own: Path) -> int:
     """Parameters of a system with the sizes of its own model."""
+    from translatotron_v.checkpoint import resolve
     from translatotron_v.config import load_config
     from translatotron_v.data.vocabulary import Vocabulary
-    from translatotron_v.training.checkpoint import resolve
 
     config, vocabulary = load_config(MAIN / "config.yaml"), Vocabulary.from_file(MAIN / "vocabulary.json")
     model = load_config(resolve(own) / "config.yaml").model
@@ -287,8 +287,8 @@ def verdict(results: Results) -> str:
 
 def make_page(experiment: Experiment, results: Results) -> Page:
     """The whole page, not yet written, and its pictures, which are."""
+    from translatotron_v.checkpoint import resolve
     from translatotron_v.config import load_config
-    from translatotron_v.training.checkpoint import resolve
 
     counted = len(next(iter(results.sets.values()))[END_TO_END]["references"])
     data = (

@@ -26,7 +26,7 @@ def measure_all(tasks: Sequence[Task], folder: Path, jobs: int = 2) -> dict[str,
     Raises:
         UserError: weights are missing, a file cannot be written, or a process was killed.
     """
-    from translatotron_v.training.checkpoint import resolve, weights_digest
+    from translatotron_v.checkpoint import resolve, weights_digest
 
     values: dict[str, Any] = {}
     missing: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {}

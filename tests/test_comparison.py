@@ -11,11 +11,11 @@ from PIL import Image
 from experiments import comparison, harness
 from experiments.comparison import END_TO_END, SETS, Results, inference_parameters, verdict
 from translatotron_v.arguments import SYSTEMS
+from translatotron_v.baselines import cascade
+from translatotron_v.checkpoint import save_checkpoint
 from translatotron_v.config import load_config, to_yaml
 from translatotron_v.evaluation.rendering import Drawing
-from translatotron_v.inference import cascade
 from translatotron_v.models.parameters import module_sizes
-from translatotron_v.training.checkpoint import save_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = load_config(ROOT / "weights" / "small" / "config.yaml")

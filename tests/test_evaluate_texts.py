@@ -17,13 +17,14 @@ import torch
 from data_synth.corpora import TextPair
 from tests.small import PAIRS, enliven, save_small, small, small_vocabulary, write_corpus
 from translatotron_v.data.vocabulary import EOS, PAD
+from translatotron_v.decoding import text as generate
+from translatotron_v.decoding.text import DecodedText
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation import answers, texts
-from translatotron_v.evaluation.answers import ctc_readings, image_answers, text_answers, transcripts
+from translatotron_v.evaluation import texts
 from translatotron_v.evaluation.checkpoint import render_split
 from translatotron_v.evaluation.texts import CTC, DECODER, TRANSCRIPT, TextTest, make_report, score_texts
-from translatotron_v.inference import generate
-from translatotron_v.inference.generate import DecodedText
+from translatotron_v.inference import answers
+from translatotron_v.inference.answers import ctc_readings, image_answers, text_answers, transcripts
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.models.translator import TranslatotronV
 

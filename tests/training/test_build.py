@@ -7,16 +7,16 @@ import torch
 
 from data_synth.corpora import TextPair
 from tests.small import NOUNS, PAIRS, TEXTS, VERBS, enliven, small, small_vocabulary, write_corpus
+from translatotron_v.checkpoint import resolve, save_checkpoint
 from translatotron_v.config import Config, to_yaml
 from translatotron_v.data.pages import Batch, MixedDataset, PageDataset
 from translatotron_v.data.pairs import ReviewedPair, TaggedPair
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
+from translatotron_v.decoding.text import DecodedText
 from translatotron_v.errors import UserError
-from translatotron_v.inference.generate import DecodedText
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training import stages
 from translatotron_v.training.build import build_stage, split_translated
-from translatotron_v.training.checkpoint import resolve, save_checkpoint
 from translatotron_v.training.reviewing import Reader
 from translatotron_v.training.stages import Stage, TextStage
 from translatotron_v.training.trainer import Trainer

@@ -15,12 +15,12 @@ from data_synth.grammar import grammar_pairs
 from translatotron_v.config import Config, load_config
 from translatotron_v.data.pages import Batch, fitting
 from translatotron_v.data.pairs import fold
-from translatotron_v.inference.generate import Generated, generate
+from translatotron_v.decoding.text import Generated, generate
 from translatotron_v.metrics.text import cer
 from translatotron_v.training import stages
 from translatotron_v.training.build import build_stage
+from translatotron_v.training.stages.translator import TranslatorStage
 from translatotron_v.training.trainer import Evaluation, Trainer
-from translatotron_v.training.translator_stage import TranslatorStage
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "debug"
 WORDS, PHRASES, HELD_OUT = 60, 720, 64

@@ -8,9 +8,10 @@ import torch
 
 from tests.small import write_corpus
 from translatotron_v.config import Config, load_config
-from translatotron_v.inference.generate import generate
-from translatotron_v.training import stages, translator_stage
+from translatotron_v.decoding.text import generate
+from translatotron_v.training import stages
 from translatotron_v.training.build import build_stage
+from translatotron_v.training.stages import translator as translator_stage
 from translatotron_v.training.trainer import Trainer
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"

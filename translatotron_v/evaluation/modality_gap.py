@@ -67,9 +67,9 @@ def measure_gap(
         UserError: no text mode, an unknown font, a size at which nothing fits, or no such corpus or split.
     """
     from translatotron_v.data.pairs import read_split
-    from translatotron_v.evaluation.answers import ctc_readings, image_answers, require_text_mode, text_answers
     from translatotron_v.evaluation.loading import weights_digest
     from translatotron_v.evaluation.reading import progress
+    from translatotron_v.inference.answers import ctc_readings, image_answers, require_text_mode, text_answers
     from translatotron_v.metrics import bleu, cer
 
     require_text_mode(loaded)

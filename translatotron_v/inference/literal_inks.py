@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from translatotron_v.config import ModelConfig
 from translatotron_v.data.casing import align
 from translatotron_v.data.sentences import join_lines
-from translatotron_v.inference.text_units import Insertions, Prepared, prepare
+from translatotron_v.decoding.text_mode import Insertions, Prepared, prepare
 from translatotron_v.page.compose import Word
 from translatotron_v.page.strips import EM, LINE, BlockInk, Run, Strip, cut_between
 

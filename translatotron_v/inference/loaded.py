@@ -68,7 +68,7 @@ def load_translator(
         raise UserError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision}")
     if precision == "int8" and torch.device(device).type != "cpu":
         raise UserError(f"precision int8 is for the CPU; on {device} take bf16")
-    from translatotron_v.training.checkpoint import Unfilled, load_module, read_info, resolve
+    from translatotron_v.checkpoint import Unfilled, load_module, read_info, resolve
 
     folder = resolve(folder)
     read_info(folder)

@@ -17,14 +17,14 @@ from torch import Tensor
 from translatotron_v.config import ModelConfig
 from translatotron_v.data.casing import align
 from translatotron_v.data.sentences import join_lines, split_parts
+from translatotron_v.decoding.source import masks_readings, read_ctc_frames, reading_scores
+from translatotron_v.decoding.spelling import assemble
+from translatotron_v.decoding.text import generate
+from translatotron_v.decoding.text_mode import prepare
 from translatotron_v.inference.certainty import Calibration
-from translatotron_v.inference.generate import generate
 from translatotron_v.inference.glossary import Glossary, Term, asked_terms
 from translatotron_v.inference.literal_inks import LiteralInks, kept_words, lines_of, place_of
 from translatotron_v.inference.loaded import LoadedTranslator
-from translatotron_v.inference.source import masks_readings, read_ctc_frames, reading_scores
-from translatotron_v.inference.spelling import assemble
-from translatotron_v.inference.text_units import prepare
 from translatotron_v.page.compose import Word
 from translatotron_v.page.strips import BlockInk, Run, Strip, pack, words_of
 

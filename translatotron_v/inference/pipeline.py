@@ -20,7 +20,7 @@ from translatotron_v.inference.pictures import Fitted, count_frames, fit, fit_ba
 from translatotron_v.shipped import DEFAULT_WEIGHTS, find_weights
 
 if TYPE_CHECKING:  # these import timm, which takes seconds: only loading a model pays for it
-    from translatotron_v.inference.generate import Generated
+    from translatotron_v.decoding.text import Generated
     from translatotron_v.inference.whole_pages import PageTranslator
 
 Picture = Image.Image | np.ndarray | str | Path
@@ -36,13 +36,13 @@ class Translator:
         pages: "PageTranslator | None" = None,
         system: str = "end-to-end",
     ) -> None:
-        """`generate` stands in for `translatotron_v.inference.generate.generate` (tests, other decoders).
+        """`generate` stands in for `translatotron_v.decoding.text.generate` (tests, other decoders).
 
         With `pages` pictures go through it: their blocks are found, translated and put back. Without, a picture is one
         strip, fitted to the model's canvas. `system` names what the pages go through.
         """
         if generate is None:
-            from translatotron_v.inference.generate import generate as cached_generate
+            from translatotron_v.decoding.text import generate as cached_generate
 
             generate = cached_generate
         self.loaded, self.system = loaded, system
@@ -87,7 +87,7 @@ class Translator:
         if system != SYSTEMS[0]:
             if not has_pages:
                 raise UserError(f"system {system} takes weights that translate whole pages, which {folder} do not")
-            from translatotron_v.inference.cascade import make_system
+            from translatotron_v.baselines.cascade import make_system
 
             opponent = make_system(system, loaded, system_weights)
         if not has_pages:
@@ -251,7 +251,7 @@ class Translator:
         """
         from translatotron_v.data.marks import strip_marks
         from translatotron_v.data.pairs import fold
-        from translatotron_v.evaluation.answers import text_answers
+        from translatotron_v.inference.answers import text_answers
 
         settings = self.loaded.config
         given = ["\n".join(fold(strip_marks(line), settings.page) for line in text.splitlines()) for text in texts]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from translatotron_v.config import ImageDecoderConfig
-from translatotron_v.models.image_steps import ImageSteps, join
+from translatotron_v.decoding.steps import ImageSteps, join
 from translatotron_v.models.layers import (
     Attention,
     Dropout,

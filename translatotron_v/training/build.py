@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from translatotron_v.checkpoint import latest_checkpoint, resolve
 from translatotron_v.config import Config
 from translatotron_v.data.cleaning import clean_text
 from translatotron_v.data.mixture import load_mixture, prepare
@@ -27,12 +28,11 @@ from translatotron_v.data.pairs import (
 from translatotron_v.data.text_batches import DomainPair, MixtureSource
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError, building_a_model
-from translatotron_v.training.checkpoint import latest_checkpoint, resolve
-from translatotron_v.training.codebook import fit_run
-from translatotron_v.training.pixels_stage import PixelsStage
-from translatotron_v.training.probe import ProbeStage
-from translatotron_v.training.separator_stage import SeparatorStage
 from translatotron_v.training.stages import STAGES, Stage, TokenizerStage
+from translatotron_v.training.stages.codebook import fit_run
+from translatotron_v.training.stages.pixels import PixelsStage
+from translatotron_v.training.stages.probe import ProbeStage
+from translatotron_v.training.stages.separator import SeparatorStage
 from translatotron_v.training.trainer import Trainer
 
 _STAGES: dict[str, type[Stage]] = STAGES | {

@@ -137,7 +137,7 @@ def _settings_of_steps(names: Sequence[str], settings: Sequence[str]) -> dict[st
 
 def is_finished(step: Step) -> bool:
     """Whether the step's run has come to its end under its present settings."""
-    from translatotron_v.training.checkpoint import INFO_FILE, read_info
+    from translatotron_v.checkpoint import INFO_FILE, read_info
     from translatotron_v.training.schedule import progress
 
     final = step.run / "final"
@@ -150,7 +150,7 @@ def is_finished(step: Step) -> bool:
 
 def summary(steps: Sequence[Step], budget: float = 0.0) -> str:
     """A table of what each step took and reached, and of all against the budget (CPU-seconds)."""
-    from translatotron_v.training.checkpoint import read_info, resolve
+    from translatotron_v.checkpoint import read_info, resolve
 
     width = max(len("in all"), *(len(step.name) for step in steps))
     lines = [f"{'step':<{width}}  {'steps':>7}  {'CPU-s':>8}  scores"]

@@ -12,9 +12,8 @@ from translatotron_v.config import TransformerConfig
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch, Collator, Sample, longest_transcript, page_style, plain_samples
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary, tag_specials
-from translatotron_v.errors import UserError
-from translatotron_v.inference.drawing import generate_image
-from translatotron_v.inference.generate import (
+from translatotron_v.decoding.image import generate_image
+from translatotron_v.decoding.text import (
     DecodedText,
     _beam_search,
     _beam_search_by_length,
@@ -27,6 +26,7 @@ from translatotron_v.inference.generate import (
     generate_text,
     read_ctc,
 )
+from translatotron_v.errors import UserError
 from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.text_decoder import TextDecoder
 from translatotron_v.models.translator import TranslatotronV

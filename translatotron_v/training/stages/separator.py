@@ -23,7 +23,7 @@ from translatotron_v.errors import UserError
 from translatotron_v.models.separator import Separator
 from translatotron_v.training import losses
 from translatotron_v.training.sheets import SHEET_PAGES, contact_sheet
-from translatotron_v.training.stage import Stage
+from translatotron_v.training.stages.base import Stage
 from translatotron_v.training.trainer import Evaluation
 
 KINDS = ("plain", "gradient", "photo")  # of backgrounds

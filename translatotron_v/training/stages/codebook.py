@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from translatotron_v.checkpoint import INFO_FILE, read_info, save_checkpoint
 from translatotron_v.config import Config
 from translatotron_v.models.image_tokenizer import PatchTokenizer
-from translatotron_v.training.checkpoint import INFO_FILE, read_info, save_checkpoint
 from translatotron_v.training.stages import TokenizerStage
 
 ROUNDS = 8  # of k-means

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.pages import pad
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
-from translatotron_v.inference.text_units import Insertions, Prepared, as_it_is, prepare
+from translatotron_v.decoding.text_mode import Insertions, Prepared, as_it_is, prepare
 from translatotron_v.models.translator import SourceStates, TranslatotronV
 
 # What is to become of the reading of a page, given its number in the batch, the text, and the frame at which each

@@ -11,11 +11,8 @@ import torch
 from torch import nn
 
 from tests.small import assert_same, small
-from translatotron_v.models.image_encoder import ImageEncoder
-from translatotron_v.models.text_decoder import TextDecoder
-from translatotron_v.training import checkpoint
-from translatotron_v.training.averaging import mean_of_checkpoints
-from translatotron_v.training.checkpoint import (
+from translatotron_v import checkpoint
+from translatotron_v.checkpoint import (
     CheckpointError,
     Unfilled,
     checkpoint_folder,
@@ -26,8 +23,11 @@ from translatotron_v.training.checkpoint import (
     resolve,
     save_checkpoint,
 )
+from translatotron_v.models.image_encoder import ImageEncoder
+from translatotron_v.models.text_decoder import TextDecoder
+from translatotron_v.training.averaging import mean_of_checkpoints
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 FILES = {"config.yaml": "width: 4\n", "vocabulary.json": '["ä"]\n'}
 
 

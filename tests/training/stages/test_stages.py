@@ -9,23 +9,24 @@ import torch
 from torch import nn
 
 from tests.small import PAIRS, TEXTS, small, small_vocabulary, write_corpus
+from translatotron_v.checkpoint import load_tensors, resolve
 from translatotron_v.config import Config, TrainerConfig
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch, plain_samples
 from translatotron_v.data.pairs import TextPair
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
+from translatotron_v.decoding.text import generate_text
 from translatotron_v.errors import UserError
-from translatotron_v.inference.generate import generate_text
 from translatotron_v.models.text_decoder import CtcHead
-from translatotron_v.training import losses, stages, translator_stage
+from translatotron_v.training import losses, stages
 from translatotron_v.training.build import build_stage
-from translatotron_v.training.checkpoint import load_tensors, resolve
 from translatotron_v.training.reviewing import Reader
-from translatotron_v.training.stage import load_mapped
 from translatotron_v.training.stages import STAGES, Stage, TextStage, TokenizerStage
+from translatotron_v.training.stages import translator as translator_stage
+from translatotron_v.training.stages.base import load_mapped
+from translatotron_v.training.stages.translator import TranslatorStage
 from translatotron_v.training.state import collect
 from translatotron_v.training.trainer import TrainableStage, Trainer
-from translatotron_v.training.translator_stage import TranslatorStage
 
 MADE_OF = ("loss.label_smoothing=0", "loss.image_smoothing=0", "loss.ctc=1")
 

@@ -13,14 +13,14 @@ import torch
 
 from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.pages import to_pixels
+from translatotron_v.decoding import text as generate
+from translatotron_v.decoding.source import look_and_read, masks_readings
+from translatotron_v.decoding.text import DecodedText
+from translatotron_v.decoding.text_mode import Answer, Prepared, as_it_is, translate_texts
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.reading import progress
-from translatotron_v.inference import generate
-from translatotron_v.inference.generate import DecodedText
 from translatotron_v.inference.glossary import Glossary, Term, asked_terms, require_terms
 from translatotron_v.inference.loaded import LoadedTranslator, known_language
-from translatotron_v.inference.source import look_and_read, masks_readings
-from translatotron_v.inference.text_units import Answer, Prepared, as_it_is, translate_texts
 from translatotron_v.models.translator import SourceStates
 
 Page = np.ndarray  # (H, W, C) uint8

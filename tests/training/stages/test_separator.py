@@ -11,9 +11,10 @@ from tests.small import PAIRS, assert_same, small, small_vocabulary, write_corpu
 from translatotron_v.config import Config, load_config
 from translatotron_v.errors import UserError
 from translatotron_v.page.separate import load_separator
-from translatotron_v.training import losses, separator_stage
+from translatotron_v.training import losses
 from translatotron_v.training.build import build_stage
-from translatotron_v.training.separator_stage import KINDS, InkBatch, SeparatorStage, faces, iou
+from translatotron_v.training.stages import separator as separator_stage
+from translatotron_v.training.stages.separator import KINDS, InkBatch, SeparatorStage, faces, iou
 from translatotron_v.training.trainer import TrainableStage, Trainer
 
 CROP = ("model.canvas.height=32", "model.canvas.width=64", "model.canvas.channels=3", "model.separator.widths=[8,12]")
@@ -145,5 +146,5 @@ def test_grey_pages_are_refused():
 
 
 def test_the_shipped_settings_are_those_of_the_stage():
-    config = load_config(Path(__file__).resolve().parents[2] / "configs" / "small" / "separator.yaml")
+    config = load_config(Path(__file__).resolve().parents[3] / "configs" / "small" / "separator.yaml")
     assert config.stage == "separator" and config.model.canvas.channels == 3

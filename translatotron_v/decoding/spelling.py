@@ -15,7 +15,7 @@ import numpy as np
 from translatotron_v.data.casing import restore_case
 from translatotron_v.data.literals import right_ordinals
 from translatotron_v.data.marks import LITERALS
-from translatotron_v.inference.text_units import Prepared
+from translatotron_v.decoding.text_mode import Prepared
 from translatotron_v.page.compose import Word, at_size
 from translatotron_v.page.strips import cut_between
 

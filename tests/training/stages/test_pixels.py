@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from tests.small import PAIRS, assert_same, small, small_vocabulary, write_corpus
+from translatotron_v.checkpoint import load_module, resolve
 from translatotron_v.config import Config, load_config
 from translatotron_v.models.baselines import PixelToPixel
 from translatotron_v.ocr import TextBox
-from translatotron_v.training import pixels_stage
 from translatotron_v.training.build import build_stage
-from translatotron_v.training.checkpoint import load_module, resolve
-from translatotron_v.training.pixels_stage import PixelsStage, darkness_cross_entropy
+from translatotron_v.training.stages import pixels as pixels_stage
+from translatotron_v.training.stages.pixels import PixelsStage, darkness_cross_entropy
 from translatotron_v.training.trainer import TrainableStage, Trainer
 
 SIZE = ("segment=[16,8]", "width=32", "encoder_layers=1", "decoder_layers=1", "heads=2", "feed_forward=64")
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 
 
 def settings(*overrides: str) -> Config:

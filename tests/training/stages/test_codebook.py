@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from tests.small import PAIRS, small, write_corpus
+from translatotron_v.checkpoint import load_module
 from translatotron_v.data.pages import TARGET_PIXELS, Collator, plain_samples
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.models.image_tokenizer import PatchTokenizer
 from translatotron_v.training import stages
 from translatotron_v.training.build import train
-from translatotron_v.training.checkpoint import load_module
-from translatotron_v.training.codebook import fit_codebook
+from translatotron_v.training.stages.codebook import fit_codebook
 
 
 def config_of(folder: Path, codes: int):

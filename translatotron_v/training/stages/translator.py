@@ -12,9 +12,8 @@ from translatotron_v.config import Config
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
-from translatotron_v.errors import UserError
-from translatotron_v.inference.drawing import generate_image
-from translatotron_v.inference.generate import (
+from translatotron_v.decoding.image import generate_image
+from translatotron_v.decoding.text import (
     drawing_mask,
     drawing_states,
     generate_answer,
@@ -22,14 +21,15 @@ from translatotron_v.inference.generate import (
     look,
     read_source,
 )
+from translatotron_v.errors import UserError
 from translatotron_v.metrics.text import bleu, cer
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.models.text_decoder import TextDecoder, TextEncoder
 from translatotron_v.models.translator import SourceStates, TranslatorOutput, TranslatotronV
 from translatotron_v.training import losses
-from translatotron_v.training.objectives import reading_loss, text_only_loss, transcription_loss
 from translatotron_v.training.sheets import PICTURES, SHEET_PAGES, contact_sheet, picture_error_rate
-from translatotron_v.training.stage import Stage, start_module, trainable
+from translatotron_v.training.stages.base import Stage, start_module, trainable
+from translatotron_v.training.stages.objectives import reading_loss, text_only_loss, transcription_loss
 from translatotron_v.training.trainer import Evaluation
 
 

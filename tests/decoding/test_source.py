@@ -9,7 +9,7 @@ import torch
 from tests.small import PAIRS, TEXTS, enliven, small
 from translatotron_v.config import ConfigError, load_config
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
-from translatotron_v.inference.generate import (
+from translatotron_v.decoding.text import (
     drawing_states,
     generate,
     generate_answer,

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from translatotron_v.decoding.graphs import StaticSteps
+from translatotron_v.decoding.steps import ImageSteps
 from translatotron_v.errors import UserError
-from translatotron_v.inference.graphs import StaticSteps
 from translatotron_v.models.image_decoder import ImageDecoder
-from translatotron_v.models.image_steps import ImageSteps
 
 
 @torch.inference_mode()

@@ -20,13 +20,14 @@ from torch import Tensor
 
 from data_synth.typeset import Face, load_face
 from translatotron_v.arguments import SYSTEMS
+from translatotron_v.checkpoint import load_module, read_info, resolve
 from translatotron_v.config import Config, load_config
 from translatotron_v.data.pages import pad
 from translatotron_v.data.pairs import fold
 from translatotron_v.data.vocabulary import Vocabulary
+from translatotron_v.decoding.image import generate_image
+from translatotron_v.decoding.text import DecodedText, drawing_mask, generate_answer, look, translate_pieces
 from translatotron_v.errors import UserError
-from translatotron_v.inference.drawing import generate_image
-from translatotron_v.inference.generate import DecodedText, drawing_mask, generate_answer, look, translate_pieces
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.paragraphs import Item, batches, pixels_of, read_paragraphs, sentences
 from translatotron_v.inference.whole_pages import System, Work
@@ -35,7 +36,6 @@ from translatotron_v.models.image_tokenizer import make_tokenizer
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.ocr import Reader, TextBox, box_from_bounds, boxes_to_text, make_reader
 from translatotron_v.page.strips import EM, LINE, LINES, MARGIN, WIDTH, Run, Strip, cut_lines, frame, pack, words_of
-from translatotron_v.training.checkpoint import load_module, read_info, resolve
 
 TEXT_TO_IMAGE = "runs/small/text_to_image"  # where `make text-to-image` leaves what draws,
 PIXELS = "runs/small/pixels"  # and `make pixels` the baseline

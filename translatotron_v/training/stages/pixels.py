@@ -15,7 +15,7 @@ from translatotron_v.metrics.text import bleu, cer
 from translatotron_v.models.baselines import PixelToPixel
 from translatotron_v.ocr import boxes_to_text, make_reader
 from translatotron_v.training.sheets import PICTURES, SHEET_PAGES, as_picture, contact_sheet
-from translatotron_v.training.stage import Stage
+from translatotron_v.training.stages.base import Stage
 from translatotron_v.training.trainer import Evaluation
 
 

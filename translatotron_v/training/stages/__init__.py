@@ -16,8 +16,8 @@ from translatotron_v.data.pages import Batch
 from translatotron_v.data.pairs import TextPair
 from translatotron_v.data.text_batches import DomainPair, MixtureSource, MixtureText, PairEncoder, collate
 from translatotron_v.data.vocabulary import PAD, Vocabulary
-from translatotron_v.inference.drawing import generate_image
-from translatotron_v.inference.generate import drawing_mask, read_ctc, translate_pieces
+from translatotron_v.decoding.image import generate_image
+from translatotron_v.decoding.text import drawing_mask, read_ctc, translate_pieces
 from translatotron_v.metrics.text import bleu, cer, chrf
 from translatotron_v.models.discriminator import PatchDiscriminator, PerceptualDistance
 from translatotron_v.models.image_tokenizer import ImageTokenizer, make_tokenizer
@@ -25,11 +25,16 @@ from translatotron_v.models.teacher import TextToImage
 from translatotron_v.models.text_decoder import TextEncoder
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training import losses
-from translatotron_v.training.objectives import reading_loss, text_only_loss, transcription_loss, translation_loss
 from translatotron_v.training.sheets import PICTURES, SHEET_PAGES, contact_sheet, picture_error_rate
-from translatotron_v.training.stage import Stage, trainable
+from translatotron_v.training.stages.base import Stage, trainable
+from translatotron_v.training.stages.objectives import (
+    reading_loss,
+    text_only_loss,
+    transcription_loss,
+    translation_loss,
+)
+from translatotron_v.training.stages.translator import TranslatorStage
 from translatotron_v.training.trainer import Evaluation
-from translatotron_v.training.translator_stage import TranslatorStage
 
 
 class TokenizerStage(Stage):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from translatotron_v.checkpoint import load_module, load_tensors, read_info, resolve
 from translatotron_v.config import Config, to_yaml
 from translatotron_v.data import pages
 from translatotron_v.data.mixture_pages import MixturePages
@@ -20,7 +21,6 @@ from translatotron_v.data.vocabulary import PAD, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead
-from translatotron_v.training.checkpoint import load_module, load_tensors, read_info, resolve
 from translatotron_v.training.trainer import Evaluation
 
 TEXT_ONLY = frozenset({pages.SOURCE_PIECES, pages.TARGET_PIECES})  # what a text-only batch holds

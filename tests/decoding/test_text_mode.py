@@ -11,10 +11,10 @@ import torch
 from tests.small import TEXTS, small
 from translatotron_v.data.marks import LITERALS, TERM_CLOSE, TERM_IS, TERM_OPEN
 from translatotron_v.data.vocabulary import Vocabulary
-from translatotron_v.evaluation.answers import text_answers
-from translatotron_v.inference.generate import translate_pieces
+from translatotron_v.decoding.text import translate_pieces
+from translatotron_v.decoding.text_mode import Answer, Prepared, prepare, translate_texts
+from translatotron_v.inference.answers import text_answers
 from translatotron_v.inference.loaded import LoadedTranslator
-from translatotron_v.inference.text_units import Answer, Prepared, prepare, translate_texts
 from translatotron_v.models.translator import TranslatotronV
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from translatotron_v.checkpoint import load_module, read_info, resolve
 from translatotron_v.config import Config
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
@@ -17,9 +18,8 @@ from translatotron_v.errors import UserError
 from translatotron_v.metrics.image import psnr, ssim
 from translatotron_v.models.image_encoder import ImageEncoder
 from translatotron_v.models.probe import ReconstructionProbe
-from translatotron_v.training.checkpoint import load_module, read_info, resolve
 from translatotron_v.training.sheets import SHEET_PAGES, as_picture, contact_sheet
-from translatotron_v.training.stage import Stage
+from translatotron_v.training.stages.base import Stage
 from translatotron_v.training.trainer import Evaluation
 
 

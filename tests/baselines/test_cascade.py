@@ -14,11 +14,8 @@ from tests.page.pages import TEXTS, render, take_apart
 from tests.small import small
 from translatotron_v import cli
 from translatotron_v.arguments import SYSTEMS
-from translatotron_v.config import Config, load_config, to_yaml
-from translatotron_v.data.vocabulary import Vocabulary
-from translatotron_v.errors import UserError
-from translatotron_v.inference import cascade
-from translatotron_v.inference.cascade import (
+from translatotron_v.baselines import cascade
+from translatotron_v.baselines.cascade import (
     Cascade,
     Pixels,
     TextToImageDrawer,
@@ -29,6 +26,10 @@ from translatotron_v.inference.cascade import (
     sentences_of,
     set_word,
 )
+from translatotron_v.checkpoint import save_checkpoint
+from translatotron_v.config import Config, load_config, to_yaml
+from translatotron_v.data.vocabulary import Vocabulary
+from translatotron_v.errors import UserError
 from translatotron_v.inference.loaded import LoadedTranslator, load_translator
 from translatotron_v.inference.paragraphs import Paragraph
 from translatotron_v.inference.pipeline import Translator
@@ -37,7 +38,6 @@ from translatotron_v.models.teacher import TextToImage
 from translatotron_v.ocr import LineDetector, Reader, TextBox, boxes_to_text
 from translatotron_v.page.strips import frame
 from translatotron_v.shipped import find_weights, shipped_weights
-from translatotron_v.training.checkpoint import save_checkpoint
 
 FAMILIES = ["DejaVuSans", "DejaVuSerif", "DejaVuSansMono", "FiraGO-Regular", "Ubuntu-Regular"]
 SMALL = pytest.mark.skipif("small" not in shipped_weights(), reason="no weights of whole pages in this checkout")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from translatotron_v.models.image_steps import ImageSteps
+from translatotron_v.decoding.steps import ImageSteps
 
 WARM_UP = 3  # steps before the capture, in which libraries choose kernels and allocate what they need
 
