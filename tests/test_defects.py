@@ -23,8 +23,9 @@ from translatotron_v.models.teacher import TextToImage
 from translatotron_v.models.text_decoder import CharacterEncoder, TextDecoder, TextEncoder
 from translatotron_v.training.averaging import mean_of_checkpoints
 from translatotron_v.training.sheets import as_picture
-from translatotron_v.training.stages import STAGES, Stage
+from translatotron_v.training.stages import stage_class
 from translatotron_v.training.stages import translator as translator_stage
+from translatotron_v.training.stages.base import Stage
 from translatotron_v.training.stages.translator import TranslatorStage
 
 CONFIG, VOCABULARY = small(), small_vocabulary()
@@ -32,7 +33,7 @@ CONFIG, VOCABULARY = small(), small_vocabulary()
 
 def stage_of(name: str, *overrides: str) -> Stage:
     torch.manual_seed(0)
-    return STAGES[name](small(f"stage={name}", *overrides), VOCABULARY, PAIRS, PAIRS[:4])
+    return stage_class(name)(small(f"stage={name}", *overrides), VOCABULARY, PAIRS, PAIRS[:4])
 
 
 @pytest.fixture

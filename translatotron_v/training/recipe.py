@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from translatotron_v.config import Config, ConfigError, load_config
 from translatotron_v.shipped import shipped_folder
+from translatotron_v.training.stages import check_stage
 
 RECIPE_FILE = "recipe.yaml"
 
@@ -110,6 +111,7 @@ def load_recipe(folder: Path, settings: Sequence[str] = ()) -> tuple[Recipe, lis
     steps = [Step(name, files[name], load_config(files[name], chosen[name])) for name in recipe.steps]
     runs: dict[Path, str] = {}
     for step in steps:
+        check_stage(step.config)
         if step.run in runs:
             raise ConfigError(f"{step.path}: run {step.run} is also that of the step {runs[step.run]!r}")
         runs[step.run] = step.name

@@ -10,8 +10,8 @@ from translatotron_v.checkpoint import load_module
 from translatotron_v.data.pages import TARGET_PIXELS, Collator, plain_samples
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.models.image_tokenizer import PatchTokenizer
-from translatotron_v.training import stages
 from translatotron_v.training.build import train
+from translatotron_v.training.stages import tokenizer as tokenizer_stage
 from translatotron_v.training.stages.codebook import fit_codebook
 
 
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("codebooks")
     write_corpus(folder / "corpus")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "picture_error_rate", lambda pictures, texts: 0.0)
+        patch.setattr(tokenizer_stage, "picture_error_rate", lambda pictures, texts: 0.0)
         for codes in (400, 24):
             metrics = train(config_of(folder, codes))
             assert metrics["distinct_patches"] > 24

@@ -14,7 +14,7 @@ from translatotron_v.data.mixture_pages import MixturePages
 from translatotron_v.data.vocabulary import PAD
 from translatotron_v.errors import UserError
 from translatotron_v.training.build import build_stage, train
-from translatotron_v.training.stages import TextStage
+from translatotron_v.training.stages.text import TextStage
 
 
 @pytest.fixture(scope="module")

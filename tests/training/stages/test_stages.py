@@ -18,12 +18,16 @@ from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.decoding.text import generate_text
 from translatotron_v.errors import UserError
 from translatotron_v.models.text_decoder import CtcHead
-from translatotron_v.training import losses, stages
+from translatotron_v.training import losses
 from translatotron_v.training.build import build_stage
 from translatotron_v.training.reviewing import Reader
-from translatotron_v.training.stages import STAGES, Stage, TextStage, TokenizerStage
+from translatotron_v.training.stages import STAGES, stage_class
+from translatotron_v.training.stages import teacher as teacher_stage
+from translatotron_v.training.stages import tokenizer as tokenizer_stage
 from translatotron_v.training.stages import translator as translator_stage
-from translatotron_v.training.stages.base import load_mapped
+from translatotron_v.training.stages.base import Stage, load_mapped
+from translatotron_v.training.stages.text import TextStage
+from translatotron_v.training.stages.tokenizer import TokenizerStage
 from translatotron_v.training.stages.translator import TranslatorStage
 from translatotron_v.training.state import collect
 from translatotron_v.training.trainer import TrainableStage, Trainer
@@ -34,7 +38,7 @@ MADE_OF = ("loss.label_smoothing=0", "loss.image_smoothing=0", "loss.ctc=1")
 @pytest.fixture(autouse=True)
 def no_reader(monkeypatch: pytest.MonkeyPatch):
     """OCR takes seconds to load and is tested elsewhere."""
-    for module in (stages, translator_stage):
+    for module in (tokenizer_stage, teacher_stage, translator_stage):
         monkeypatch.setattr(module, "picture_error_rate", lambda pictures, texts: 1.0)
 
 
@@ -44,7 +48,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     write_corpus(folder / "corpus")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "picture_error_rate", lambda pictures, texts: 1.0)
+        for module in (tokenizer_stage, teacher_stage):
+            patch.setattr(module, "picture_error_rate", lambda pictures, texts: 1.0)
         for stage in ("text", "tokenizer", "teacher"):
             more = (f"start.image_tokenizer={folder / 'tokenizer'}",) if stage == "teacher" else ()
             train(settings(folder, stage, f"vocabulary={folder / 'text'}" if stage != "text" else "run=", *more))
@@ -71,7 +76,7 @@ def translator(folder: Path, *overrides: str, run: str = "translator") -> Config
 def bare(stage: str, *overrides: str) -> Stage:
     """A stage without files behind it."""
     torch.manual_seed(0)
-    return STAGES[stage](small(f"stage={stage}", *overrides), small_vocabulary(), PAIRS, PAIRS[:4])
+    return stage_class(stage)(small(f"stage={stage}", *overrides), small_vocabulary(), PAIRS, PAIRS[:4])
 
 
 def require_equal(one: Path, other: Path) -> None:

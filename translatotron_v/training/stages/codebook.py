@@ -16,7 +16,7 @@ from tqdm import tqdm
 from translatotron_v.checkpoint import INFO_FILE, read_info, save_checkpoint
 from translatotron_v.config import Config
 from translatotron_v.models.image_tokenizer import PatchTokenizer
-from translatotron_v.training.stages import TokenizerStage
+from translatotron_v.training.stages.tokenizer import TokenizerStage
 
 ROUNDS = 8  # of k-means
 

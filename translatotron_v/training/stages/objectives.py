@@ -3,11 +3,12 @@
 Shapes: B batch, S source states, M width of the ViT.
 """
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translatotron_v.data.pages import Batch
 from translatotron_v.data.vocabulary import PAD
+from translatotron_v.models.text_decoder import TextEncoder
 from translatotron_v.models.translator import SourceStates, TranslatotronV
 from translatotron_v.training import losses
 
@@ -65,3 +66,13 @@ def reading_loss(
         loss = loss + FAMILY_WEIGHT * part
         report["family"] = part.detach()
     return loss, report
+
+
+def text_mode_parameters(translator: TranslatotronV) -> list[nn.Parameter]:
+    """The text encoder's and decoder's parameters that text mode passes through."""
+    encoder = [
+        parameter
+        for name, parameter in translator.text_encoder.named_parameters()
+        if not name.startswith(TextEncoder.IMAGE_MODE_ONLY)
+    ]
+    return [*encoder, *translator.text_decoder.parameters()]
