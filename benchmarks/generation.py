@@ -22,7 +22,7 @@ from benchmarks.process import Memory, clock, say
 from benchmarks.results import Measure, Settings
 from translatotron_v.arguments import PRECISIONS
 from translatotron_v.data.vocabulary import Vocabulary
-from translatotron_v.decoding import text as generate
+from translatotron_v.decoding import text as decoding
 from translatotron_v.models.translator import TranslatotronV
 
 CHARACTERS = 150
@@ -97,11 +97,11 @@ def traced(model: TranslatotronV, vocabulary: Vocabulary, pixels: Tensor, device
     trace = Trace()
     with contextlib.ExitStack() as stack:
         for phase, name in (_PARALLEL if passes else _FUNCTIONS).items():
-            stack.enter_context(_timed(generate, name, phase, trace, now))
+            stack.enter_context(_timed(decoding, name, phase, trace, now))
         stack.enter_context(_timed(model, "see", "see", trace, now))
         stack.enter_context(_timed(model.image_tokenizer, "decode_from_ids", "pixels", trace, now))
         started = now()
-        generate.generate(model, vocabulary, pixels, image_steps=passes)
+        decoding.generate(model, vocabulary, pixels, image_steps=passes)
         trace.total = now() - started
     trace.seconds["other"] = trace.total - sum(trace.seconds.values())
     return trace

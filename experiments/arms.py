@@ -21,8 +21,8 @@ from omegaconf import OmegaConf
 
 from translatotron_v.config import Config, config_from_text, to_yaml
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation.reading import progress
 from translatotron_v.evaluation.report import write_whole
+from translatotron_v.terminal import progress
 from translatotron_v.training.recipe import Step, is_finished
 
 ROOT = Path(__file__).resolve().parent.parent

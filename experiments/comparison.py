@@ -118,7 +118,7 @@ def own_weights(system: str) -> Path:
     Raises:
         UserError: it has not been trained to the end.
     """
-    from translatotron_v.baselines.cascade import PIXELS, TEXT_TO_IMAGE
+    from translatotron_v.baselines import PIXELS, TEXT_TO_IMAGE
     from translatotron_v.checkpoint import INFO_FILE
 
     drawer = system.rpartition("-")[2]
@@ -160,13 +160,14 @@ def score(
     Returns:
         What `scores.figures` returns, and "read" on the pictures and "references" page by page, and "notes".
     """
+    from translatotron_v.baselines import baseline
     from translatotron_v.evaluation import checkpoint
     from translatotron_v.evaluation.loading import TranslatorModel
     from translatotron_v.evaluation.rendering import Drawing
     from translatotron_v.inference.pipeline import Translator
 
     other = "" if own == main else own
-    translator = Translator.from_pretrained(main, device="cpu", threads=1, system=system, system_weights=other)
+    translator = Translator.from_pretrained(main, device="cpu", threads=1, system=baseline(system, other))
     model, out = TranslatorModel(translator, main.name), Path(folder) / system
     model.config.data.folder = data
     options = checkpoint.Options(split, limit, batch_size=BATCH, lower_case=False, quiet=True, drawing=Drawing(**look))

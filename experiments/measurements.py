@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation.reading import progress
 from translatotron_v.evaluation.report import write_whole
+from translatotron_v.terminal import progress
 from translatotron_v.training.memory import keep_freed_memory
 
 Task = tuple[Any, ...]  # (weights, key, function, *arguments), as `harness.Experiment.measure` takes them

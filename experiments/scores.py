@@ -106,7 +106,8 @@ def tokens(folder: Path, data: str, limit: int) -> dict[str, float]:
 
     from translatotron_v.data import pages
     from translatotron_v.data.pairs import read_split
-    from translatotron_v.decoding.text import drawing_mask, look
+    from translatotron_v.decoding.source import look
+    from translatotron_v.decoding.text import drawing_mask
     from translatotron_v.inference.loaded import load_translator
     from translatotron_v.training.losses import image_cross_entropy
 

@@ -329,11 +329,12 @@ def _demo(options: argparse.Namespace) -> int:
 
 @_loading()
 def _load(options: argparse.Namespace) -> "Translator":
+    from translatotron_v.baselines import baseline
     from translatotron_v.inference.pipeline import Translator
 
     return Translator.from_pretrained(
         options.weights, device=options.device, threads=options.threads, precision=options.precision,
-        system=options.system, system_weights=options.system_weights,
+        system=baseline(options.system, options.system_weights),
     )  # fmt: skip
 
 

@@ -14,24 +14,17 @@ from tests.page.pages import TEXTS, render, take_apart
 from tests.small import small
 from translatotron_v import cli
 from translatotron_v.arguments import SYSTEMS
-from translatotron_v.baselines import cascade
-from translatotron_v.baselines.cascade import (
-    Cascade,
-    Pixels,
-    TextToImageDrawer,
-    Typesetter,
-    assign_boxes,
-    nearest_family,
-    parts_of,
-    sentences_of,
-    set_word,
-)
+from translatotron_v.baselines import baseline, cascade, drawers
+from translatotron_v.baselines.cascade import Cascade, assign_boxes, sentences_of
+from translatotron_v.baselines.drawers import TextToImageDrawer, parts_of
+from translatotron_v.baselines.pixels import Pixels
+from translatotron_v.baselines.typesetter import Typesetter, nearest_family, set_word
 from translatotron_v.checkpoint import save_checkpoint
 from translatotron_v.config import Config, load_config, to_yaml
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.inference.loaded import LoadedTranslator, load_translator
-from translatotron_v.inference.paragraphs import Paragraph
+from translatotron_v.inference.pieces import Paragraph
 from translatotron_v.inference.pipeline import Translator
 from translatotron_v.inference.whole_pages import PageTranslator, Work
 from translatotron_v.models.teacher import TextToImage
@@ -223,7 +216,7 @@ def drawer(tmp_path: Path) -> tuple[TextToImageDrawer, LoadedTranslator]:
     config = small(*SHAPE)
     vocabulary = Vocabulary.build(["Zwei Hunde rennen.", "Two dogs run."], 30)
     teacher = TextToImage(config.model, vocabulary.character_count)
-    tokenizer = cascade.make_tokenizer(config.model.tokenizer, config.model.canvas)
+    tokenizer = drawers.make_tokenizer(config.model.tokenizer, config.model.canvas)
     modules = {"teacher_encoder": teacher.encoder, "teacher_decoder": teacher.decoder, "image_tokenizer": tokenizer}
     files = {"config.yaml": to_yaml(config), "vocabulary.json": vocabulary.to_json()}
     save_checkpoint(tmp_path / "run" / "final", modules, files, {"step": 1})
@@ -242,7 +235,7 @@ def test_the_drawer_draws_each_translation_as_its_model_does(drawer):
     mask = torch.ones_like(characters, dtype=torch.bool)
     with torch.inference_mode():
         states = drawer.model.states(characters, mask, None, None)
-        ids, scores = cascade.generate_image(drawer.model.decoder, states, mask)
+        ids, scores = drawers.generate_image(drawer.model.decoder, states, mask)
         drawn = 1 - drawer.tokenizer.decode_from_ids(ids).mean(1).numpy()
     np.testing.assert_allclose(blocks[1].paragraph.drawn[0], drawn[0], atol=1e-5)
     assert blocks[1].paragraph.scores == [{"image": pytest.approx(scores[0], abs=1e-5)}]
@@ -293,7 +286,7 @@ def test_only_weights_of_whole_pages_have_opponents():
     with pytest.raises(
         UserError, match=r"cascade-tit-render takes weights that translate whole pages, which .*tiny do not"
     ):
-        Translator.from_pretrained("tiny", system="cascade-tit-render")
+        Translator.from_pretrained("tiny", system=baseline("cascade-tit-render"))
 
 
 @SMALL
@@ -301,13 +294,13 @@ def test_an_unknown_system_and_a_missing_model_are_errors_of_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     with pytest.raises(UserError, match=r"system 'best': choose one of end-to-end, "):
-        Translator.from_pretrained("small", system="best")
+        Translator.from_pretrained("small", system=baseline("best"))
     monkeypatch.chdir(tmp_path)
     for system, command in (("cascade-reader-draw", "make text-to-image"), ("pixels", "make pixels")):
         assert cli.main(["translate", "a.png", "-o", "b.png", "--system", system]) == 2
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert command in error and "--system-weights" in error
     with pytest.raises(UserError, match="image steps are for the end-to-end model"):
-        translator = Translator.from_pretrained("small", system=SYSTEMS[-2])
+        translator = Translator.from_pretrained("small", system=baseline(SYSTEMS[-2]))
         translator.loaded.config.loss.masked = 0.5
         translator(np.zeros((8, 8), dtype=np.uint8), image_steps=2)

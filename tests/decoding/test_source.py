@@ -9,14 +9,8 @@ import torch
 from tests.small import PAIRS, TEXTS, enliven, small
 from translatotron_v.config import ConfigError, load_config
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
-from translatotron_v.decoding.text import (
-    drawing_states,
-    generate,
-    generate_answer,
-    look,
-    read_ctc_frames,
-    reading_scores,
-)
+from translatotron_v.decoding.source import look, read_ctc_frames, reading_scores
+from translatotron_v.decoding.text import drawing_states, generate, generate_answer
 from translatotron_v.models.text_decoder import mean_of_spans
 from translatotron_v.models.translator import SourceStates, TranslatotronV
 

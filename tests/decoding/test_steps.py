@@ -47,7 +47,7 @@ def distance(one: torch.Tensor, other: torch.Tensor) -> float:
 def test_every_batch_size_equals_the_full_pass(batch: int, static: bool, kv_heads: int):
     """Two to four pages are multiplied in another way than one or five."""
     decoder, (ids, text, image) = image_decoder(kv_heads=kv_heads), inputs(batch)
-    steps = decoder.start(text, text_mask(batch), image, static)
+    steps = ImageSteps(decoder, text, text_mask(batch), image, static)
     logits = all_steps(steps, ids)
     assert logits.shape == (batch, N, K) and steps.length == N
     assert distance(logits, decoder(ids, text, text_mask(batch), image)) < 1e-5
@@ -59,7 +59,7 @@ def test_every_batch_size_equals_the_full_pass(batch: int, static: bool, kv_head
 def test_a_mask_that_masks_nothing_is_no_mask(static: bool, batch: int):
     decoder, (ids, text, image) = image_decoder(), inputs(batch)
     everything = torch.ones(batch, C, dtype=torch.bool)
-    masked, plain = (all_steps(decoder.start(text, mask, image, static), ids) for mask in (everything, None))
+    masked, plain = (all_steps(ImageSteps(decoder, text, mask, image, static), ids) for mask in (everything, None))
     assert torch.equal(masked, plain)
     assert distance(masked, decoder(ids, text, None, image)) < 1e-5
 
@@ -72,7 +72,7 @@ def test_text_behind_the_mask_is_not_read(static: bool, fusion: str):
     mask = text_mask(4)
     other = torch.where(mask[..., None], text, torch.randn_like(text))
     given, noisy, unmasked = (
-        all_steps(decoder.start(states, chosen, image, static), ids)
+        all_steps(ImageSteps(decoder, states, chosen, image, static), ids)
         for states, chosen in ((text, mask), (other, mask), (other, None))
     )
     torch.testing.assert_close(noisy, given)
@@ -83,10 +83,10 @@ def test_text_behind_the_mask_is_not_read(static: bool, fusion: str):
 @torch.no_grad()
 def test_pages_do_not_depend_on_their_neighbours():
     decoder, (ids, text, image) = image_decoder(), inputs(3)
-    together = all_steps(decoder.start(text, text_mask(3), image), ids)
+    together = all_steps(ImageSteps(decoder, text, text_mask(3), image), ids)
     for row in range(3):
         one = slice(row, row + 1)
-        alone = all_steps(decoder.start(text[one], text_mask(3)[one], image[one]), ids[one])
+        alone = all_steps(ImageSteps(decoder, text[one], text_mask(3)[one], image[one]), ids[one])
         assert distance(alone, together[one]) < 1e-5
 
 
@@ -99,7 +99,7 @@ def test_arithmetic_of_half_precision_runs_and_is_close(batch: int, static: bool
     mask = text_mask(batch) if masked else None
     expected = decoder(ids, text, mask, image)
     with torch.autocast("cpu", torch.bfloat16):
-        steps = decoder.start(text, mask, image, static)
+        steps = ImageSteps(decoder, text, mask, image, static)
         logits = all_steps(steps, ids)
         full = decoder(ids, text, mask, image)
     assert logits.dtype == full.dtype == torch.bfloat16

@@ -13,6 +13,7 @@ from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch, Collator, Sample, longest_transcript, page_style, plain_samples
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary, tag_specials
 from translatotron_v.decoding.image import generate_image
+from translatotron_v.decoding.source import read_ctc
 from translatotron_v.decoding.text import (
     DecodedText,
     _beam_search,
@@ -24,7 +25,6 @@ from translatotron_v.decoding.text import (
     generate,
     generate_answer,
     generate_text,
-    read_ctc,
 )
 from translatotron_v.errors import UserError
 from translatotron_v.models.image_decoder import ImageDecoder

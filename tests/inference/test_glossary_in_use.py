@@ -19,8 +19,8 @@ from translatotron_v.decoding.text_mode import insert, prepare
 from translatotron_v.errors import UserError
 from translatotron_v.inference.answers import text_answers
 from translatotron_v.inference.files import Job, Outcome
-from translatotron_v.inference.glossary import Glossary, Term, require_terms
-from translatotron_v.inference.loaded import BlockTranslation, LoadedTranslator, Translation
+from translatotron_v.inference.glossary import Glossary, Term
+from translatotron_v.inference.loaded import BlockTranslation, LoadedTranslator, Translation, require_terms
 from translatotron_v.inference.pipeline import Translator
 from translatotron_v.inference.text_files import translate_file
 from translatotron_v.models.translator import TranslatotronV

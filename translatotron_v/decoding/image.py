@@ -54,7 +54,7 @@ def generate_image(
         static = text.is_cuda
     steps: StaticSteps | ImageSteps | None = None
     if cached:
-        steps = decoder.start(text, text_mask, image, static)
+        steps = ImageSteps(decoder, text, text_mask, image, static)
         steps = StaticSteps(steps) if static else steps
     for position in range(decoder.length):
         if steps is not None:

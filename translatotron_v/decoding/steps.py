@@ -9,16 +9,14 @@ Shapes: B batch, H heads, G key/value heads, D width, C width of one head, N ima
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translatotron_v.models.image_decoder import ImageDecoder, join
 from translatotron_v.models.layers import Attention, Linear, Memory
-
-if TYPE_CHECKING:
-    from translatotron_v.models.image_decoder import ImageDecoder
 
 Map = Callable[[Tensor], Tensor]
 
@@ -56,17 +54,22 @@ class ImageSteps:
 
     Args:
         decoder: in evaluation mode.
-        memories: from ``ImageDecoder.remember``, of a batch of B pages.
-        batch: B.
+        text, text_mask, image: what it reads, as in ``ImageDecoder.forward``.
         static: keep every shape the same at all steps, as CUDA graphs need: attention then reads the whole cache, what
             is not filled yet masked out, and the place is a tensor on the device.
     """
 
     def __init__(
-        self, decoder: "ImageDecoder", memories: list[tuple[Memory, ...]], batch: int, static: bool = False
+        self,
+        decoder: ImageDecoder,
+        text: Tensor,
+        text_mask: Tensor | None,
+        image: Tensor | None = None,
+        static: bool = False,
     ) -> None:
+        memories = decoder.remember(text, text_mask, image)
         self.static = static
-        self.batch = batch
+        self.batch = batch = text.shape[0]
         self.size = decoder.length
         device = decoder.start_vector.device
         first: Any = decoder.layers[0].attention
@@ -166,16 +169,6 @@ class ImageSteps:
         if self.static:
             bias = bias.masked_fill(self.places > place, float("-inf"))
         return bias[None, :, None]
-
-
-def join(text: Tensor, image: Tensor, gate: Map | None, merge: Map | None) -> Tensor:
-    """What a layer has read of text and image, (..., D) each, as one: mapped together, gated, or else added."""
-    if merge is not None:
-        return merge(torch.cat((text, image), dim=-1))
-    if gate is None:
-        return text + image
-    g = torch.sigmoid(gate(torch.cat((text, image), dim=-1)))
-    return g * text + (1 - g) * image
 
 
 def _linear(module: nn.Module, rows: int) -> Map:

@@ -14,11 +14,7 @@ from translatotron_v.data.literals import repair
 from translatotron_v.data.pages import drawing_ids, longest_transcript, pad
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.decoding.image import fill_image, generate_image
-from translatotron_v.decoding.source import Prepare, look_and_read, masks_readings
-from translatotron_v.decoding.source import look as look
-from translatotron_v.decoding.source import read_ctc as read_ctc
-from translatotron_v.decoding.source import read_ctc_frames as read_ctc_frames
-from translatotron_v.decoding.source import reading_scores as reading_scores
+from translatotron_v.decoding.source import Prepare, look_and_read, masks_readings, read_ctc
 from translatotron_v.decoding.spelling import Spelling, spell
 from translatotron_v.decoding.text_mode import Insertions, Prepared
 from translatotron_v.errors import UserError

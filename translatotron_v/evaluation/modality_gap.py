@@ -68,9 +68,10 @@ def measure_gap(
     """
     from translatotron_v.data.pairs import read_split
     from translatotron_v.evaluation.loading import weights_digest
-    from translatotron_v.evaluation.reading import progress
-    from translatotron_v.inference.answers import ctc_readings, image_answers, require_text_mode, text_answers
+    from translatotron_v.inference.answers import ctc_readings, image_answers, text_answers
+    from translatotron_v.inference.loaded import require_text_mode
     from translatotron_v.metrics import bleu, cer
+    from translatotron_v.terminal import progress
 
     require_text_mode(loaded)
     config = dataclasses.replace(

@@ -73,8 +73,9 @@ def score_terms(
     """
     from translatotron_v.evaluation.report import Line, Row
     from translatotron_v.evaluation.texts import TextReport
-    from translatotron_v.inference.answers import require_text_mode, text_answers
-    from translatotron_v.inference.glossary import asked_terms, require_terms
+    from translatotron_v.inference.answers import text_answers
+    from translatotron_v.inference.glossary import asked_terms
+    from translatotron_v.inference.loaded import require_terms, require_text_mode
     from translatotron_v.metrics import bleu, chrf
 
     require_text_mode(loaded)

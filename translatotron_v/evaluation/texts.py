@@ -111,8 +111,7 @@ class TextTest:
 
     def check(self, mode: str, target: str) -> None:
         """Raises UserError for what this model or corpus cannot do; renders the pages."""
-        from translatotron_v.inference.answers import require_text_mode
-        from translatotron_v.inference.loaded import known_language
+        from translatotron_v.inference.loaded import known_language, require_text_mode
 
         known_mode(mode)
         known_language(self.loaded, self.source)

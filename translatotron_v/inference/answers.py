@@ -13,15 +13,16 @@ import torch
 
 from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.pages import to_pixels
-from translatotron_v.decoding import text as generate
+from translatotron_v.decoding import source as reading
+from translatotron_v.decoding import text as decoding
 from translatotron_v.decoding.source import look_and_read, masks_readings
 from translatotron_v.decoding.text import DecodedText
 from translatotron_v.decoding.text_mode import Answer, Prepared, as_it_is, translate_texts
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation.reading import progress
-from translatotron_v.inference.glossary import Glossary, Term, asked_terms, require_terms
-from translatotron_v.inference.loaded import LoadedTranslator, known_language
+from translatotron_v.inference.glossary import Glossary, Term, asked_terms
+from translatotron_v.inference.loaded import LoadedTranslator, known_language, require_terms, require_text_mode
 from translatotron_v.models.translator import SourceStates
+from translatotron_v.terminal import progress
 
 Page = np.ndarray  # (H, W, C) uint8
 Item = TypeVar("Item")
@@ -86,7 +87,7 @@ def image_answers(
     masked = masks_readings(loaded.model, loaded.vocabulary)
     with _inference(loaded):
         for places, source, sentences in _seen(loaded, pages, batch_size, title, quiet, source_tag):
-            decoded = generate.generate_answer(
+            decoded = decoding.generate_answer(
                 loaded.model,
                 loaded.vocabulary,
                 source,
@@ -97,10 +98,10 @@ def image_answers(
                 accepts=[sentence.accepts for sentence in sentences] if masked else None,
             )
             if masked:
-                generate.finish_answers(loaded.vocabulary, decoded, sentences)
+                decoding.finish_answers(loaded.vocabulary, decoded, sentences)
             _fill(answers, places, decoded)
             if answers.certainties:
-                sure = generate.reading_scores(loaded.model.ctc_logits(source))
+                sure = reading.reading_scores(loaded.model.ctc_logits(source))
                 for place, certainty in zip(places, sure, strict=True):
                     answers.certainties[place] = certainty
             if loaded.transcribes:
@@ -149,7 +150,7 @@ def text_answers(
             for places in _batches(order, batch_size, title, quiet):
                 accepts = [sentences[place].accepts for place in places] if marked else None
                 batch = [pieces[place] for place in places]
-                decoded = generate.translate_pieces(loaded.model, vocabulary, batch, target, beams, accepts)
+                decoded = decoding.translate_pieces(loaded.model, vocabulary, batch, target, beams, accepts)
                 for place, text, score, ids in zip(places, decoded.texts, decoded.scores, decoded.ids, strict=True):
                     found[place] = Answer(text, score, len(ids))
         return found
@@ -189,7 +190,7 @@ def transcripts(
     decoder = loaded.model.text_decoder
     with _inference(loaded):
         for places, source, _ in _seen(loaded, pages, batch_size, title, quiet, ""):
-            decoded = generate.generate_text(
+            decoded = decoding.generate_text(
                 decoder, loaded.vocabulary, source.memory, source.mask, "ocr", language, beams
             )
             for place, text in zip(places, decoded.texts, strict=True):
@@ -211,18 +212,10 @@ def ctc_readings(
     read = [""] * len(pages)
     with _inference(loaded):
         for places, source, _ in _seen(loaded, pages, batch_size, title, quiet, ""):
-            texts = generate.read_source(loaded.model, loaded.vocabulary, source, language)
+            texts = decoding.read_source(loaded.model, loaded.vocabulary, source, language)
             for place, text in zip(places, texts, strict=True):
                 read[place] = text
     return read
-
-
-def require_text_mode(loaded: LoadedTranslator) -> None:
-    """Raises UserError for a checkpoint without a source-text encoder (the paper's size)."""
-    if not loaded.config.model.text_encoder.layers:
-        raise UserError(
-            f"{loaded.folder}: no text mode: model.text_encoder.layers is 0; take a checkpoint trained with 1 or more"
-        )
 
 
 def _seen(

@@ -6,10 +6,10 @@ from typing import NamedTuple
 from translatotron_v.data.marks import strip_marks
 from translatotron_v.data.pairs import fold, read_text_lines
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation.reading import progress
 from translatotron_v.inference.answers import text_answers
 from translatotron_v.inference.glossary import Glossary, Term
 from translatotron_v.inference.loaded import LoadedTranslator
+from translatotron_v.terminal import progress
 
 CHUNK = 1024  # lines that are translated and written together; within them like lengths share a batch
 

@@ -9,7 +9,7 @@ from translatotron_v.config import Config
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
 from translatotron_v.data.vocabulary import Vocabulary
-from translatotron_v.decoding.text import read_ctc
+from translatotron_v.decoding.source import read_ctc
 from translatotron_v.metrics.text import cer
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training.stages.base import Stage, trainable

@@ -13,14 +13,8 @@ from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.decoding.image import generate_image
-from translatotron_v.decoding.text import (
-    drawing_mask,
-    drawing_states,
-    generate_answer,
-    generate_text,
-    look,
-    read_source,
-)
+from translatotron_v.decoding.source import look
+from translatotron_v.decoding.text import drawing_mask, drawing_states, generate_answer, generate_text, read_source
 from translatotron_v.errors import UserError
 from translatotron_v.metrics.text import bleu, cer
 from translatotron_v.models.teacher import TextToImage
