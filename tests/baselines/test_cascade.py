@@ -190,7 +190,7 @@ def test_a_cascade_translates_what_its_reader_read_and_nothing_else(loaded: Load
 @pytest.mark.parametrize("name", ["cascade-reader-render", "cascade-rapidocr-render", "cascade-tit-render"])
 def test_cascades_go_from_picture_to_picture(name: str, reader: Reader):
     page = render(20, "DejaVuSerif", texts=["Ein Hund rennt über eine grüne Wiese."], side=400)
-    translator = Translator.from_pretrained("small", system=name)
+    translator = Translator.from_pretrained("small", system=baseline(name))
     translation = translator(page.pixels)
     (block,) = translation.blocks
     assert translator.system == name and translator.system_folder is None

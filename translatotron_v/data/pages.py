@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data_synth.fonts import default_fonts as default_fonts
-from data_synth.render import PageLayout, PageStyle, fits, render_page
+from data_synth.render import PageLayout, fits, render_page
+from data_synth.render import PageStyle as PageStyle
 from data_synth.strips import render_strip
 from translatotron_v.config import CanvasConfig, Config, PageConfig
 from translatotron_v.data.misread import misread

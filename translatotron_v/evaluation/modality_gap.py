@@ -16,9 +16,9 @@ from translatotron_v.evaluation.gap_report import Cell, GapReport
 from translatotron_v.evaluation.options import add_checkpoint, add_results, name_list, number_list, out_folder
 
 if TYPE_CHECKING:  # torch takes seconds: `--help` does not wait for it
-    from data_synth.corpora import TextPair
-    from data_synth.style import PageStyle
     from translatotron_v.config import Config, PageConfig
+    from translatotron_v.data.pages import PageStyle
+    from translatotron_v.data.pairs import TextPair
     from translatotron_v.evaluation.generation import Page
     from translatotron_v.inference.loaded import LoadedTranslator
 
