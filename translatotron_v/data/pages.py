@@ -15,9 +15,21 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from data_synth.cutouts import LINE as LINE
+from data_synth.cutouts import SIZES as SIZES
+from data_synth.cutouts import draw_cutout as draw_cutout
+from data_synth.faces import Family as Family
+from data_synth.faces import draw_face as draw_face
+from data_synth.faces import has_all as has_all
+from data_synth.faces import installed as installed
+from data_synth.faces import read_faces as read_faces
+from data_synth.faces import require_all as require_all
 from data_synth.fonts import default_fonts as default_fonts
+from data_synth.fonts import find_font as find_font
+from data_synth.kinds import TextsByKind as TextsByKind
 from data_synth.render import PageLayout, fits, render_page
 from data_synth.render import PageStyle as PageStyle
+from data_synth.snippets import draw_snippet as draw_snippet
 from data_synth.strips import render_strip
 from translatotron_v.config import CanvasConfig, Config, PageConfig
 from translatotron_v.data.misread import misread
@@ -45,7 +57,7 @@ class Batch:
             of the page and the translation after it.
         translation_mask: (B, T), true where ``target_input``'s states write a piece of the translation, or its end.
         target_characters: (B, C), what is drawn; ``owners`` (B, C) are positions in ``target_input``'s states.
-        families: (B,), which of the model's families each page is set in.
+        families: (B,), which of the model's families each page is set in; -1 where it is none of them.
         shares: of a step of several micro-batches, how many even parts of its "source" and "target" pieces are here.
     """
 

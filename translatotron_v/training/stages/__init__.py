@@ -105,5 +105,7 @@ def check_stage(config: Config) -> None:
         raise ConfigError(f"data.text_share: the stage {config.stage!r} has no text mode; {having} have")
     if config.ssr.reader and config.stage != "translator":
         raise ConfigError(f"ssr.reader: the stage {config.stage!r} writes no answer; only 'translator' does")
+    if config.page.faces and (config.stage != "reader" or config.loss.ocr or data.text_share):
+        raise ConfigError("page.faces: is for the stage 'reader' and its CTC head; set loss.ocr=0 data.text_share=0")
     if config.stage == "pixels":
         config.model.pixels.grid(config.model.canvas)
