@@ -104,7 +104,7 @@ def generate(
         transcribe: the model was trained by SSR: it writes its transcript first (see ``generate_answer``).
         image_steps: passes of parallel decoding (see ``fill_image``); 0 writes one token after the other.
         families: (B,), the fonts to draw in; by default those that the pages are set in.
-        prepared: what becomes of each reading before it is understood, by default ``text_units.prepare``.
+        prepared: what becomes of each reading before it is understood, by default ``text_mode.prepare``.
         inked: given a page's number, the placeholders whose literals are not drawn, since their ink is to be had.
         insertions: what to write into each reading, such as the terms of a glossary, unless ``prepared`` does.
 

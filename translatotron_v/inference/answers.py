@@ -124,7 +124,7 @@ def text_answers(
 ) -> Answers:
     """Translate texts in text mode; sentences of like length share a batch.
 
-    With a vocabulary that knows marks each sentence is folded and masked (``inference.text_units``); with an older one
+    With a vocabulary that knows marks each sentence is folded and masked (``decoding.text_mode``); with an older one
     texts go through as they are.
 
     Args:
