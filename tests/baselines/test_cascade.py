@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from data_synth.fonts import find_font
 from data_synth.typeset import load_face
@@ -296,6 +297,7 @@ def test_an_unknown_system_and_a_missing_model_are_errors_of_one_line(
     with pytest.raises(UserError, match=r"system 'best': choose one of end-to-end, "):
         Translator.from_pretrained("small", system=baseline("best"))
     monkeypatch.chdir(tmp_path)
+    Image.new("L", (8, 8)).save("a.png")
     for system, command in (("cascade-reader-draw", "make text-to-image"), ("pixels", "make pixels")):
         assert cli.main(["translate", "a.png", "-o", "b.png", "--system", system]) == 2
         error = capsys.readouterr().err.strip().splitlines()[-1]
