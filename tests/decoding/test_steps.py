@@ -5,8 +5,8 @@ import torch
 
 from tests.small import enliven
 from translatotron_v.config import ImageDecoderConfig
-from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.decoding.steps import ImageSteps
+from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.layers import FeedForward
 
 S, C, D, M, K = 5, 7, 16, 12, 11

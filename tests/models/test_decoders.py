@@ -7,7 +7,6 @@ from torch import nn
 from translatotron_v.config import ImageDecoderConfig, TransformerConfig
 from translatotron_v.decoding.steps import ImageSteps
 from translatotron_v.models.image_decoder import ImageDecoder
-from translatotron_v.decoding.steps import ImageSteps
 from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead, TextDecoder, TextEncoder
 
 B, T, S, C, D, M, V, K = 3, 6, 5, 7, 16, 12, 20, 11
