@@ -9,6 +9,7 @@ typesetting on the erased background. Image-to-text translation (TIT) takes the 
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -25,6 +26,7 @@ from translatotron_v.data.pages import pad
 from translatotron_v.data.pairs import fold
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
+from translatotron_v.generation_config import AS_TRAINED, GenerationConfig
 from translatotron_v.inference.drawing import generate_image
 from translatotron_v.inference.generate import DecodedText, drawing_mask, generate_answer, look, translate_pieces
 from translatotron_v.inference.loaded import LoadedTranslator
@@ -59,7 +61,7 @@ class Drawer(Protocol):
         """Of its weights, where it has any."""
         ...
 
-    def draw(self, works: Sequence[Work], batch_size: int, **sampling: Any) -> None:
+    def draw(self, works: Sequence[Work], batch_size: int, generation: GenerationConfig = AS_TRAINED) -> None:
         """Fill words and image scores from the translations of paragraphs, in place."""
         ...
 
@@ -119,24 +121,17 @@ class Cascade:
         self,
         works: Sequence[Work],
         batch_size: int,
-        *,
-        source_language: str,
-        target_language: str,
-        beams: int = 1,
-        image_steps: int = 0,
-        **sampling: Any,
+        generation: GenerationConfig,
     ) -> None:
         """See `System.translate`; ``image_steps`` are for the end-to-end model alone."""
         step = self._from_text if self.through_text else self._from_strips
-        for work, translated in zip(
-            works, step(works, batch_size, source_language, target_language, beams), strict=True
-        ):
+        for work, translated in zip(works, step(works, batch_size, generation), strict=True):
             work.paragraph.translations = [sentence.text for sentence in translated]
             work.paragraph.scores = [{"text": sentence.score} for sentence in translated]
-        self.drawer.draw(works, batch_size, **sampling)
+        self.drawer.draw(works, batch_size, generation)
 
     def _from_text(
-        self, works: Sequence[Work], batch_size: int, source: str, target: str, beams: int
+        self, works: Sequence[Work], batch_size: int, generation: GenerationConfig
     ) -> list[list[Translated]]:
         """Text mode on what was read, sentence by sentence."""
         model, vocabulary = self.loaded.model, self.loaded.vocabulary
@@ -147,11 +142,17 @@ class Cascade:
             for sentence in sentences_of(work.paragraph.text)
             for pieces in _short_enough(sentence, vocabulary, longest)
         ]
-        answer = partial(translate_pieces, model, vocabulary, target_language=target, beams=beams)
+        answer = partial(
+            translate_pieces,
+            model,
+            vocabulary,
+            target_language=generation.target_language,
+            beams=generation.beams,
+        )
         return _in_batches(answer, asked, len(works), batch_size)
 
     def _from_strips(
-        self, works: Sequence[Work], batch_size: int, source: str, target: str, beams: int
+        self, works: Sequence[Work], batch_size: int, generation: GenerationConfig
     ) -> list[list[Translated]]:
         """Image to text: what the model writes before it would draw."""
         model, vocabulary = self.loaded.model, self.loaded.vocabulary
@@ -159,7 +160,7 @@ class Cascade:
         def answer(strips: Sequence[Strip]) -> DecodedText:
             with torch.inference_mode():
                 seen = look(model, vocabulary, pixels_of(strips).to(self.loaded.device))
-            return generate_answer(model, vocabulary, seen, target, source_language=source, beams=beams)
+            return generate_answer(model, vocabulary, seen, replace(generation, transcribe=False))
 
         asked = [(number, strip) for number, work in enumerate(works) for strip in work.paragraph.sentences]
         return _in_batches(answer, asked, len(works), batch_size)
@@ -199,7 +200,7 @@ class TextToImageDrawer:
         return cls(model, tokenizer, config, vocabulary, path)
 
     @torch.inference_mode()
-    def draw(self, works: Sequence[Work], batch_size: int, **sampling: Any) -> None:
+    def draw(self, works: Sequence[Work], batch_size: int, generation: GenerationConfig = AS_TRAINED) -> None:
         """See `Drawer.draw`."""
         asked = [
             (work, part)
@@ -208,14 +209,14 @@ class TextToImageDrawer:
             for part in parts_of(text, work.paragraph.family, self.config)
         ]
         for batch in batches(asked, batch_size):
-            ids, scores = self._tokens(batch, **sampling)
+            ids, scores = self._tokens(batch, generation)
             drawn = 1 - self.tokenizer.decode_from_ids(ids).float().mean(1).cpu().numpy()  # (B, H, W)
             for (work, part), ink, score in zip(batch, drawn, scores, strict=True):
                 work.paragraph.drawn.append(ink)
                 work.paragraph.words += words_of(ink, len(part.split()))
                 work.paragraph.scores.append({"image": score})
 
-    def _tokens(self, batch: Sequence[tuple[Work, str]], **sampling: Any) -> tuple[Tensor, list[float]]:
+    def _tokens(self, batch: Sequence[tuple[Work, str]], generation: GenerationConfig) -> tuple[Tensor, list[float]]:
         """Image tokens (B, N) of texts, and their mean log-probability (nats)."""
         device = next(self.model.parameters()).device
         longest = self.config.model.teacher_encoder.max_length
@@ -227,7 +228,7 @@ class TextToImageDrawer:
             pixels = pixels_of([pack(work.paragraph.runs)[0] for work, _ in batch]).to(device)
         mask = drawing_mask(characters)
         states = self.model.states(characters, mask, pixels, families)
-        return generate_image(self.model.decoder, states, mask, **sampling)
+        return generate_image(self.model.decoder, states, mask, generation=generation)
 
 
 class Typesetter:
@@ -241,7 +242,7 @@ class Typesetter:
     def __init__(self, loaded: LoadedTranslator) -> None:
         self.config = loaded.config
 
-    def draw(self, works: Sequence[Work], batch_size: int, **sampling: Any) -> None:
+    def draw(self, works: Sequence[Work], batch_size: int, generation: GenerationConfig = AS_TRAINED) -> None:
         """See `Drawer.draw`; sampling means nothing here."""
         for work in works:
             paragraph = work.paragraph
@@ -270,7 +271,7 @@ class Pixels:
         """Nothing is read."""
 
     @torch.inference_mode()
-    def translate(self, works: Sequence[Work], batch_size: int, **options: Any) -> None:
+    def translate(self, works: Sequence[Work], batch_size: int, generation: GenerationConfig) -> None:
         """See `System.translate`; languages are those of training, and nothing is sampled."""
         asked = [(work, strip) for work in works for strip in pack(work.paragraph.runs)]
         device = next(self.model.parameters()).device

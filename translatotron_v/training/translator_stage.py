@@ -13,6 +13,7 @@ from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.drawing import generate_image
 from translatotron_v.inference.generate import (
     drawing_mask,
@@ -264,9 +265,7 @@ class TranslatorStage(Stage):
                 self.translator,
                 self.vocabulary,
                 source,
-                data.target_language,
-                source_language=data.source_language,
-                transcribe=transcribes,
+                GenerationConfig(data.source_language, data.target_language, transcribe=transcribes),
             )
             hypotheses += decoded.texts
             if self.config.loss.transcription:
