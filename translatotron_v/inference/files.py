@@ -149,7 +149,7 @@ def _translate_batch(
     """Translate pictures together, then write them one by one."""
     try:
         translations = translator.translate(
-            [picture for _, picture in batch], generation, batch_size=len(batch), debug=debug is not None
+            [picture for _, picture in batch], generation=generation, batch_size=len(batch), debug=debug is not None
         )
     except UserError:  # of the settings, which are those of all pictures
         raise
