@@ -1,4 +1,4 @@
-"""Find font files: DejaVu from the matplotlib wheel, a condensed one carried here, pymupdf-fonts, and the user's own.
+"""Find font files: DejaVu of the matplotlib wheel, a condensed one carried here, pymupdf-fonts, the system's, paths.
 
 Neither matplotlib nor PyMuPDF is imported: the first only lends its folder, and `pymupdf_fonts` holds each font as a
 compressed string that is unpacked once into a cache folder.
@@ -78,9 +78,48 @@ def bundled_names() -> list[str]:
     return sorted(_bundled())
 
 
-@lru_cache(maxsize=256)
+def _system_folders() -> list[Path]:
+    """Where Linux, macOS and Windows keep fonts, and where users do."""
+    data = os.environ.get("XDG_DATA_HOME")
+    home = Path.home()
+    user = Path(data) if data else home / ".local" / "share"
+    named = [
+        "/usr/share/fonts",
+        "/usr/share/texmf/fonts",
+        "/usr/local/share/fonts",
+        "/Library/Fonts",
+        "/System/Library/Fonts",
+    ]
+    windows = os.environ.get("WINDIR")
+    return [
+        *map(Path, named), user / "fonts", home / ".fonts", home / "Library" / "Fonts",
+        *([Path(windows) / "Fonts"] if windows else []),
+    ]  # fmt: skip
+
+
+def _folded(name: str) -> str:
+    """A face's name without case, spaces and hyphens: "Liberation Sans Bold" is "LiberationSans-Bold"."""
+    return "".join(letter for letter in name.lower() if letter not in " -_")
+
+
+@lru_cache(maxsize=1)
+def _system() -> dict[str, Path]:
+    """Folded name of the file, which says family and style -> its path, for every font that the system has."""
+    found: dict[str, Path] = {}
+    for folder in _system_folders():
+        for place, _, files in sorted(os.walk(folder)):
+            for file in sorted(files):
+                path = Path(place, file)
+                if path.suffix.lower() in FONT_SUFFIXES:
+                    found.setdefault(_folded(path.stem), path)
+    return found
+
+
+@lru_cache(maxsize=1024)
 def find_font(name: str) -> Path:
-    """The file of a font given by bundled name ("DejaVuSans", "FiraGO-Regular") or by path.
+    """The file of a font given by bundled name ("DejaVuSans", "FiraGO-Regular"), by path, or as the system has it.
+
+    A font of the system is called by family and style, as its file is: "LiberationSans-Bold", "Liberation Sans Bold".
 
     Raises:
         UserError: nothing of that name; the message lists the nearest bundled names.
@@ -93,6 +132,10 @@ def find_font(name: str) -> Path:
     path = Path(name).expanduser()
     if path.suffix.lower() in FONT_SUFFIXES and path.is_file():
         return path
+    installed = _system()
+    for wanted in (_folded(name), _folded(f"{name}-Regular")):
+        if wanted in installed:
+            return installed[wanted]
     near = difflib.get_close_matches(name, bundled, n=3, cutoff=0.4) or sorted(bundled)[:3]
     raise UserError(f"no font {name!r}: give the path of a .ttf or .otf file, or a name such as {', '.join(near)}")
 
@@ -107,7 +150,7 @@ def _families() -> tuple[str, ...]:
     return (*_DEJAVU_FAMILIES, *_PYMUPDF_FAMILIES)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def covered(name: str) -> frozenset[int]:
     """Code points a font has glyphs for."""
     from fontTools.ttLib import TTFont, TTLibError

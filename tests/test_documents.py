@@ -27,7 +27,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT /
 YAML = sorted((ROOT / "configs").rglob("*.yaml"))
 RECIPES = [path for path in YAML if path.name == "recipe.yaml"]
 MIXTURES = [path for path in YAML if path.stem.startswith("mixture")]
-CONFIGS = [path for path in YAML if path not in RECIPES + MIXTURES]
+CONFIGS = [path for path in YAML if path not in RECIPES + MIXTURES and path.name != "faces.yaml"]
 
 
 def commands(document: Path) -> list[str]:

@@ -87,6 +87,15 @@ class PageConfig:
     # smallest and largest font size that text had on the pages that source strips are cut from (see
     # data_synth/strips.py); empty: source pages are drawn like target pages
     source_sizes: Annotated[list[Pixels], Items((0, 2))] = field(default_factory=list)
+    # file of faces (configs/faces.yaml) that the reader's strips are drawn in, in any size and state (data/reading.py);
+    # empty: in ``fonts``, as ``source_sizes`` says
+    faces: str = ""
+    allow_missing: bool = False  # go on without faces of that file that are not on this machine
+    # share of degraded strips, at first and later
+    degraded: Annotated[list[Share], Items((2, 2))] = field(default_factory=lambda: [0.34, 0.67])
+    degraded_steps: Count = (
+        20_000  # over which the share and the strength of degradation grow from the one to the other
+    )
 
     def check(self, key: str) -> None:
         """What the ranges of single fields do not say."""
@@ -116,6 +125,8 @@ class ImageEncoderConfig:
     patch: Pair = field(default_factory=lambda: [16, 8])  # rows and columns of pixels
     # kernel of an overlapping stem; empty: the patch itself
     stem: Annotated[list[Pixels], Items((0, 2))] = field(default_factory=list)
+    # channels of 3x3 convolutions of stride 2 before the patches are taken from what they give; empty: none
+    stem_channels: Annotated[list[Width], Items((0,))] = field(default_factory=list)
     class_token: bool = False
     ocr_layer: Layers = 4  # states after this block feed the OCR head and the CTC head
     dropout: BelowOne = 0.0
@@ -124,6 +135,16 @@ class ImageEncoderConfig:
 
     def check(self, key: str) -> None:
         """What the ranges of single fields do not say."""
+        _require(
+            not (self.stem and self.stem_channels),
+            "model.image_encoder: stem and stem_channels are two kinds of stem; set one of them to []",
+        )
+        stride = 2 ** len(self.stem_channels)
+        _require(
+            all(channels > 0 for channels in self.stem_channels) and not any(size % stride for size in self.patch),
+            f"model.image_encoder.stem_channels {self.stem_channels}: patch {self.patch} must be divisible by "
+            f"{stride}, two for each convolution",
+        )
         _require(
             1 <= self.ocr_layer <= self.layers,
             f"model.image_encoder.ocr_layer must be 1 to {self.layers} (layers), not {self.ocr_layer}",
@@ -360,6 +381,9 @@ class LossConfig:
     ocr: Weight = 1.0  # beta: cross-entropy of the OCR head
     text: Weight = 1.0  # gamma: cross-entropy of the target text
     ctc: Weight = 0.0  # CTC reading of the source page
+    # reader: CTC by the same head from the states after an inner block of the image encoder (Lee and Watanabe 2021)
+    ctc_inner: Weight = 0.0
+    ctc_inner_layer: Layers = 2  # which block that is, from 1
     text_mode: Weight = 0.0  # cross-entropy of text mode beside image mode, so that the layers they share serve both
     text_distillation: Weight = 0.0  # KL to what text mode expects of the translation; no gradient through text mode
     self_distillation: Weight = 0.0  # cross-entropy of the text that text mode writes by itself, in image mode
@@ -477,6 +501,15 @@ class Config:
             "data.text_share and loss.self_distillation need a text mode: model.text_encoder.layers is 0",
         )
         self._check_ssr(own)
+        _require(
+            not self.page.faces or (self.stage == "reader" and not self.loss.ocr and not self.data.text_share),
+            "page.faces: is for the stage 'reader' and its CTC head; set loss.ocr=0 data.text_share=0",
+        )
+        _require(
+            not self.loss.ctc_inner or 1 <= self.loss.ctc_inner_layer <= self.model.image_encoder.layers,
+            f"loss.ctc_inner_layer must be 1 to {self.model.image_encoder.layers} (model.image_encoder.layers), not "
+            f"{self.loss.ctc_inner_layer}",
+        )
         if self.stage == "pixels":
             self.model.pixels.grid(self.model.canvas)
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from translatotron_v.data.literals import complete, find_literals, mask, match, place, repair, restore
+from translatotron_v.data.literals import complete, find_literals, localize, mask, match, place, repair, restore
 from translatotron_v.data.marks import LITERALS, TERM_CLOSE, TERM_IS, TERM_OPEN
 
 
@@ -168,3 +168,26 @@ def test_targets_take_the_placeholders_of_a_masked_source() -> None:
     masked, literals = mask("3 Tage, Haus 7, Raum 5")
     assert shown(masked) == "<0> Tage, Haus <1>, Raum <2>"
     assert shown(place(literals, "room 5, house 7 for three days, 9 am")) == "room <2>, house <1> for three days, 9 am"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "text", "expected"),
+    [
+        ("de", "en", "12,5", "12.5"),
+        ("de", "en", "1.234,56 €", "1,234.56 €"),
+        ("de", "en", "1 234,5 km", "1,234.5 km"),
+        ("de", "en", "1.234", "1,234"),
+        ("de", "en", "12.5", "12.5"),
+        ("de", "en", "1,234.5", "1,234.5"),
+        ("de", "en", "12,-", "12,-"),
+        ("de", "en", "14.30–16.00", "14:30–16:00"),
+        ("de", "en", "24.12.2026", "24.12.2026"),
+        ("en", "de", "1,234.5", "1.234,5"),
+        ("en", "de", "12.5 km", "12,5 km"),
+        ("en", "fr", "0.5", "0,5"),
+        ("de", "fr", "1.234,5", "1.234,5"),
+    ],
+)
+def test_numbers_as_the_target_language_writes_them(source: str, target: str, text: str, expected: str):
+    (literal,) = find_literals(text)
+    assert localize(literal, source, target) == expected

@@ -140,6 +140,36 @@ def find_literals(text: str) -> list[Literal]:
     ]
 
 
+def localize(literal: Literal, source: str, target: str) -> str:
+    """A literal as texts of the target language write it: decimal signs and groups of digits, and points in times.
+
+    Only between English and the others, which agree among themselves; currencies stay where they stand, and dates,
+    whose order would be a guess, stay as they are.
+    """
+    if (source == "en") == (target == "en"):
+        return literal.text
+    if literal.kind == "time":
+        return re.sub(r"(?<=\d)[.](?=\d)", ":", literal.text) if target == "en" else literal.text
+    if literal.kind not in _NUMERIC:
+        return literal.text
+    return _DIGITS.sub(lambda found: _rewritten(found.group(), target == "en"), literal.text)
+
+
+_NUMERIC = ("number", "price", "percent", "measure", "size")
+_DIGITS = re.compile(_NUMBER)
+_OURS = re.compile(rf"(\d{{1,3}}(?:(?:[.'’]|{_SPACE})\d{{3}})+|\d+)(?:,(\d+))?")  # decimal comma
+_ENGLISH = re.compile(r"(\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d+))?")
+
+
+def _rewritten(number: str, english: bool) -> str:
+    """A number as English texts write it, or as the others do; one that is written so already stays."""
+    found = (_OURS if english else _ENGLISH).fullmatch(number)
+    if found is None:
+        return number
+    whole = re.sub(r"\D", "," if english else ".", found[1])
+    return whole + (f"{'.' if english else ','}{found[2]}" if found[2] else "")
+
+
 def mask(text: str, foreign: str = "") -> tuple[str, list[Literal]]:
     """The text with placeholders 0, 1, 2, .. for its literals, and the literals in that order.
 

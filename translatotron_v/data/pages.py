@@ -15,10 +15,23 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from data_synth.cutouts import LINE as LINE
+from data_synth.cutouts import SIZES as SIZES
+from data_synth.cutouts import draw_cutout as draw_cutout
+from data_synth.faces import Family as Family
+from data_synth.faces import draw_face as draw_face
+from data_synth.faces import has_all as has_all
+from data_synth.faces import installed as installed
+from data_synth.faces import read_faces as read_faces
+from data_synth.faces import require_all as require_all
 from data_synth.fonts import default_fonts as default_fonts
+from data_synth.fonts import find_font as find_font
+from data_synth.kinds import TextsByKind as TextsByKind
 from data_synth.render import PageLayout, PageStyle, fits, render_page
+from data_synth.snippets import draw_snippet as draw_snippet
 from data_synth.strips import render_strip
 from translatotron_v.config import CanvasConfig, Config, PageConfig
+from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.misread import misread
 from translatotron_v.data.pairs import ReviewedPair, TaggedPair, TextPair, one_family_of_errors, pictures_of
 from translatotron_v.data.shards import decode
@@ -44,7 +57,9 @@ class Batch:
             of the page and the translation after it.
         translation_mask: (B, T), true where ``target_input``'s states write a piece of the translation, or its end.
         target_characters: (B, C), what is drawn; ``owners`` (B, C) are positions in ``target_input``'s states.
-        families: (B,), which of the model's families each page is set in.
+        families: (B,), which of the model's families each page is set in; -1 where it is none of them.
+        texts: of each page, the answer in its own case and unmasked, and what the target page shows of it; for models
+            that read with placeholders (``training/masked_answers.py``).
         shares: of a step of several micro-batches, how many even parts of its "source" and "target" pieces are here.
     """
 
@@ -60,6 +75,7 @@ class Batch:
     target_characters: Tensor | None = None
     owners: Tensor | None = None
     families: Tensor | None = None
+    texts: list[tuple[str, str]] | None = None
     shares: dict[str, float] | None = None
 
     def to(self, device: torch.device | str) -> "Batch":
@@ -86,6 +102,7 @@ class Sample:
     transcript: str | None = None  # in SSR, what the answer begins with
     translated: bool = True  # false: the transcript is the whole answer
     seed: int = 0  # of what befalls the source strip, where pages ask for that
+    answer: str = ""  # the target in its own case, where the page shows it in capitals
     reading: str = ""  # what text mode is given in place of the source, where that is misread
 
 
@@ -181,6 +198,9 @@ class Collator:
             place = torch.arange(batch.target_input.shape[1])
             first = torch.tensor([answer.first for answer in answers])
             batch.translation_mask = (place >= first[:, None]) & (batch.target_output != PAD)
+            reviewed = any(sample.transcript is not None for sample in samples)
+            if SOURCE_PIXELS in self.wanted and not reviewed and self.vocabulary.knows(LITERALS[0]):
+                batch.texts = [(sample.answer or sample.target, sample.target) for sample in samples]
             if TARGET_CHARACTERS in self.wanted and translated:
                 batch.target_characters, batch.owners = drawing_ids(
                     self.vocabulary, [answer.pieces for answer in answers], self.longest_drawing, first.tolist()
@@ -362,13 +382,18 @@ class PageDataset(Dataset[Batch]):
         if rng.random() < self.data.shuffled:  # words in another order may wrap into more lines than there are
             layout = self.collator.layout
             source, target = (cut(shuffle(text, rng), layout, style) for text in (source, target))
-        if self.data.capitals and rng.random() < self.data.capitals:  # capitals are wider
-            source, target = (cut(text.upper(), self.collator.layout, style) for text in (source, target))
+        answer = ""
+        if self.data.capitals and rng.random() < self.data.capitals:
+            shouted = [text.upper() for text in (source, target)]
+            if all(fits(text, self.collator.layout, style) for text in shouted):  # capitals are wider
+                answer, (source, target) = target, shouted
         if isinstance(pair, ReviewedPair):
             return Sample(source, target, style, pictures, transcript=pair.transcript, translated=pair.translated)
         seed = int(rng.integers(2**31)) if self.seeded else 0
         reading = misread(source, self.data.misread, rng) if self.data.misread else ""
-        return Sample(source, target, style, pictures, language, source_language, seed=seed, reading=reading)
+        return Sample(
+            source, target, style, pictures, language, source_language, seed=seed, answer=answer, reading=reading
+        )
 
 
 class MixedDataset(Dataset[Batch]):

@@ -10,6 +10,7 @@ from typing import Any
 import timm
 import torch
 from einops import rearrange
+from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
 from translatotron_v.config import CanvasConfig, ImageEncoderConfig
@@ -25,10 +26,12 @@ class ImageStates:
             any; both decoders read them.
         reading: (B, S, D), layer-normed states after block ``ocr_layer``; the OCR and CTC heads read them. The same as
             ``final`` where that is the last block.
+        inner: (B, S, D), layer-normed states after an inner block, where one was asked for.
     """
 
     final: Tensor
     reading: Tensor
+    inner: Tensor | None = None
 
 
 class OverlappingPatchEmbedding(nn.Module):
@@ -48,6 +51,33 @@ class OverlappingPatchEmbedding(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, S, D)."""
         return rearrange(self.proj(pixels), "b d rows columns -> b (rows columns) d")
+
+
+class ConvolutionalStem(nn.Module):
+    """3x3 convolutions of stride 2, then patches of what they give (Xiao et al. 2021): a small ViT reads sooner by it.
+
+    timm calls it with ``img_size``, ``patch_size``, ``in_chans`` and ``embed_dim``; ``channels`` is bound beforehand.
+    Each convolution's output is layer-normed at every place for itself, so that a strip's empty lines do not matter to
+    its others. The last kernel overlaps its neighbours by a column at either side.
+    """
+
+    def __init__(self, channels: list[int], img_size, patch_size, in_chans: int, embed_dim: int, **_: object):
+        super().__init__()
+        self.grid_size = (img_size[0] // patch_size[0], img_size[1] // patch_size[1])
+        self.num_patches = self.grid_size[0] * self.grid_size[1]
+        before = [in_chans, *channels]
+        self.convolutions = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv2d(given, made, 3, stride=2, padding=1), LayerNorm2d(made), nn.GELU())
+                for given, made in zip(before, channels, strict=False)
+            )
+        )
+        rows, columns = (size // 2 ** len(channels) for size in patch_size)
+        self.proj = nn.Conv2d(before[-1], embed_dim, (rows, columns + 2), (rows, columns), padding=(0, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, S, D)."""
+        return rearrange(self.proj(self.convolutions(pixels)), "b d rows columns -> b (rows columns) d")
 
 
 class SkipFusion(nn.Module):
@@ -94,6 +124,8 @@ class ImageEncoder(nn.Module):
         self.layers = config.layers
         self.has_class_token = config.class_token
         options: dict[str, Any] = {}
+        if config.stem_channels:
+            options["embed_layer"] = lambda **given: ConvolutionalStem(config.stem_channels, **given)
         if config.stem:
             options["embed_layer"] = lambda **given: OverlappingPatchEmbedding(config.stem, **given)
         self.vit = timm.models.VisionTransformer(
@@ -115,8 +147,8 @@ class ImageEncoder(nn.Module):
             self.reading_norm = nn.LayerNorm(config.width, eps=1e-6)
         self.fusion = SkipFusion(config.width, config.fuse, config.detach) if config.fuse else None
 
-    def forward(self, pixels: Tensor) -> ImageStates:
-        """(B, C, H, W) in [0, 1] -> states (B, S, D)."""
+    def forward(self, pixels: Tensor, inner: int = 0) -> ImageStates:
+        """(B, C, H, W) in [0, 1] -> states (B, S, D); ``inner`` names a block whose states are wanted too (0: none)."""
         x = self.vit.patch_embed(pixels * 2 - 1)  # (B, S, D)
         x = self.vit.norm_pre(self.vit._pos_embed(x))
         after: dict[int, Tensor] = {}  # block number -> its states
@@ -125,4 +157,5 @@ class ImageEncoder(nn.Module):
         final = self.vit.norm(x)
         if self.fusion is not None:
             final = self.fusion(final, after)
-        return ImageStates(final, final if self.ocr_layer == self.layers else self.reading_norm(after[self.ocr_layer]))
+        reading = final if self.ocr_layer == self.layers else self.reading_norm(after[self.ocr_layer])
+        return ImageStates(final, reading, self.vit.norm(after[inner]) if inner else None)

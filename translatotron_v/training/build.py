@@ -155,6 +155,10 @@ def _read_corpus(config: Config) -> _Corpus:
         )
     whole = read_training_pairs(config)
     validation = read_split(config, data.validation)
+    if config.page.faces:  # strips take as much of a text as fits
+        return _Corpus(
+            whole, whole, validation, [], [], f"{len(whole)} training and {len(validation)} validation pairs"
+        )
     kept, kept_validation = fitting(whole, config), fitting(validation, config)
     if not kept_validation:
         raise UserError(f"{data.folder}: no pair of {data.validation!r} fits the page")

@@ -60,8 +60,8 @@ def reading_loss(
         part = losses.text_cross_entropy(logits, batch.source_output, label_smoothing)
         loss = loss + ocr * batch.share("source") * part
         report["ocr"] = part.detach()
-    if translator.family_head is not None and batch.families is not None:
-        part = F.cross_entropy(translator.family_head(states), batch.families)
+    if translator.family_head is not None and batch.families is not None and bool((batch.families >= 0).any()):
+        part = F.cross_entropy(translator.family_head(states), batch.families, ignore_index=-1)
         loss = loss + FAMILY_WEIGHT * part
         report["family"] = part.detach()
     return loss, report

@@ -5,6 +5,7 @@ The translator's, the largest, is in ``translator_stage.py``; ``STAGES`` names t
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -14,6 +15,7 @@ from translatotron_v.data import literals, pages
 from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.pages import Batch
 from translatotron_v.data.pairs import TextPair
+from translatotron_v.data.reading import ReadingDataset, Strip, collate_strips, validation_strips
 from translatotron_v.data.text_batches import DomainPair, MixtureSource, MixtureText, PairEncoder, collate
 from translatotron_v.data.vocabulary import PAD, Vocabulary
 from translatotron_v.inference.drawing import generate_image
@@ -220,11 +222,20 @@ class TextStage(Stage):
 
 
 class ReaderStage(Stage):
-    """Optional pre-training: read the source page, with the CTC head and the OCR head."""
+    """Optional pre-training: read the source page, with the CTC head and the OCR head.
+
+    Where ``page.faces`` names faces, pages are strips of any text in any of them (``data/reading.py``).
+    """
 
     wanted = frozenset({pages.SOURCE_PIXELS, pages.SOURCE_PIECES, pages.SOURCE_CHARACTERS})
 
-    def __init__(self, config: Config, vocabulary: Vocabulary, train: list, validation: list):
+    def __init__(
+        self,
+        config: Config,
+        vocabulary: Vocabulary,
+        train: Sequence[TextPair] | MixtureSource,
+        validation: list[TextPair],
+    ):
         super().__init__(config, vocabulary, train, validation)
         self.translator = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
         self.modules_to_save = {
@@ -235,6 +246,20 @@ class ReaderStage(Stage):
         if config.data.text_share:
             self.modules_to_save |= {name: getattr(self.translator, name) for name in ("text_encoder", "text_decoder")}
         self.freeze(*config.freeze)
+        self.watched: dict[str, list[Strip]] = {}
+        if config.page.faces:
+            texts = _mixed([pair.source for pair in validation])
+            for part, suffix in (("training", ""), ("unseen", "_unseen")):
+                for degraded, state in ((False, "clean"), (True, "degraded")):
+                    self.watched[f"cer_{state}{suffix}"] = validation_strips(
+                        texts, config, vocabulary, part, degraded, config.data.validation_limit
+                    )
+
+    def make_dataset(self, train: Sequence[TextPair] | MixtureSource) -> Dataset[Batch]:
+        """Strips of any text in any face, where the faces are named; pages of the pairs otherwise."""
+        if self.config.page.faces:
+            return ReadingDataset(train, self.config, self.vocabulary)
+        return super().make_dataset(train)
 
     def optimised(self) -> Mapping[str, list[nn.Parameter]]:
         """The image encoder and the heads that read; text mode where it trains beside them."""
@@ -249,12 +274,23 @@ class ReaderStage(Stage):
         weights = self.config.loss
         if batch.source_pixels is None:
             return text_only_loss(self.translator, batch, weights.label_smoothing)
-        states = self.translator.image_encoder(batch.source_pixels)
-        return reading_loss(self.translator, states.reading, batch, weights.ctc, weights.ocr, weights.label_smoothing)
+        states = self.translator.image_encoder(batch.source_pixels, weights.ctc_inner_layer if weights.ctc_inner else 0)
+        loss, report = reading_loss(
+            self.translator, states.reading, batch, weights.ctc, weights.ocr, weights.label_smoothing
+        )
+        if states.inner is not None and self.translator.ctc_head is not None:
+            assert batch.source_characters is not None
+            first = int(self.config.model.image_encoder.class_token)
+            inner = losses.ctc(self.translator.ctc_head(states.inner[:, first:]), batch.source_characters)
+            loss = loss + weights.ctc_inner * inner
+            report["ctc_inner"] = inner.detach()
+        return loss, report
 
     @torch.no_grad()
     def evaluate(self, step: int) -> Evaluation:
-        """CER of the CTC head's reading, and how often the font is told."""
+        """CER of the CTC head's reading, and how often the font is told; by faces and state where faces are named."""
+        if self.watched:
+            return self._evaluate_strips()
         read: list[str] = []
         known: list[bool] = []
         for batch in self.validation_batches():
@@ -267,6 +303,31 @@ class ReaderStage(Stage):
         if known:
             metrics["family_accuracy"] = sum(known) / len(known)
         return Evaluation(metrics)
+
+    def _evaluate_strips(self) -> Evaluation:
+        """CER, true case, of the strips that are watched, and how often the nearest family is told."""
+        metrics: dict[str, float] = {}
+        known: list[bool] = []
+        device = next(self.parameters()).device
+        for name, strips in self.watched.items():
+            read: list[str] = []
+            for start in range(0, len(strips), 32):
+                batch = collate_strips(strips[start : start + 32], self.vocabulary, True).to(device)
+                assert batch.source_pixels is not None and batch.families is not None
+                source = self.translator.see(batch.source_pixels)
+                read += read_ctc(self.translator.ctc_logits(source), self.vocabulary)
+                if self.translator.family_head is not None:
+                    right = self.translator.family_logits(source).argmax(1) == batch.families
+                    known += right[batch.families >= 0].tolist()
+            metrics[name] = cer(read, [strip.text for strip in strips], lower_case=False).value
+        if known:
+            metrics["family_accuracy"] = sum(known) / len(known)
+        return Evaluation(metrics)
+
+
+def _mixed(texts: Sequence[str]) -> list[str]:
+    """Texts in an order that takes no corpus first; the same in every run."""
+    return [texts[index] for index in np.random.default_rng(0).permutation(len(texts))]
 
 
 class TeacherStage(Stage):

@@ -16,18 +16,21 @@ from translatotron_v.errors import UserError
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.drawing import generate_image
 from translatotron_v.inference.generate import (
+    drawing_length,
     drawing_mask,
     drawing_states,
+    finish_answers,
     generate_answer,
     generate_text,
-    look,
     read_source,
 )
+from translatotron_v.inference.source import look, look_and_read, masks_readings
 from translatotron_v.metrics.text import bleu, cer
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.models.text_decoder import TextDecoder, TextEncoder
 from translatotron_v.models.translator import SourceStates, TranslatorOutput, TranslatotronV
 from translatotron_v.training import losses
+from translatotron_v.training.masked_answers import masked_answers
 from translatotron_v.training.objectives import reading_loss, text_only_loss, transcription_loss
 from translatotron_v.training.sheets import PICTURES, SHEET_PAGES, contact_sheet, picture_error_rate
 from translatotron_v.training.stage import Stage, start_module, trainable
@@ -116,8 +119,8 @@ class TranslatorStage(Stage):
         if batch.source_pixels is None:
             return text_only_loss(self.translator, batch, weights.label_smoothing)
         assert batch.target_output is not None
-        source = look(self.translator, self.vocabulary, batch.source_pixels)
-        assert source.reading is not None
+        source, batch = self._look(batch)
+        assert source.reading is not None and batch.target_output is not None
         loss, report = reading_loss(
             self.translator, source.reading, batch, weights.ctc, weights.ocr, weights.label_smoothing
         )
@@ -157,6 +160,17 @@ class TranslatorStage(Stage):
             loss = loss + weight * part
             report[name] = part.detach()
         return loss, report
+
+    def _look(self, batch: Batch) -> tuple[SourceStates, Batch]:
+        """What is seen of a batch's pages, and the batch with answers that fit what was read on them."""
+        assert batch.source_pixels is not None
+        if batch.texts is None or not masks_readings(self.translator, self.vocabulary):
+            return look(self.translator, self.vocabulary, batch.source_pixels), batch
+        language = self.config.data.source_language
+        source, sentences = look_and_read(self.translator, self.vocabulary, batch.source_pixels, language)
+        model = self.config.model
+        longest = min(model.text_encoder.max_length, model.text_decoder.max_length)
+        return source, masked_answers(batch, sentences, self.vocabulary, longest, drawing_length(self.translator))
 
     def _image_parts(
         self, batch: Batch, ids: Tensor, known: Tensor | None, output: TranslatorOutput
@@ -260,13 +274,19 @@ class TranslatorStage(Stage):
         sheet = None
         for batch in self.validation_batches():
             assert batch.source_pixels is not None
-            source = look(self.translator, self.vocabulary, batch.source_pixels)
+            masks = masks_readings(self.translator, self.vocabulary)
+            source, sentences = look_and_read(
+                self.translator, self.vocabulary, batch.source_pixels, data.source_language if masks else ""
+            )
             decoded = generate_answer(
                 self.translator,
                 self.vocabulary,
                 source,
                 GenerationConfig(data.source_language, data.target_language, transcribe=transcribes),
+                accepts=[sentence.accepts for sentence in sentences] if masks else None,
             )
+            longest = self.config.model.text_decoder.max_length
+            spellings = finish_answers(self.vocabulary, decoded, sentences, longest=longest) if masks else None
             hypotheses += decoded.texts
             if self.config.loss.transcription:
                 transcribed += generate_text(
@@ -281,7 +301,7 @@ class TranslatorStage(Stage):
                 transcribed += decoded.transcripts
             read += read_source(self.translator, self.vocabulary, source, data.source_language)
             if self.draws and len(pictures) < PICTURES:
-                drawn, mask = drawing_states(self.translator, self.vocabulary, source, decoded)
+                drawn, mask = drawing_states(self.translator, self.vocabulary, source, decoded, spellings=spellings)
                 ids, _ = generate_image(self.translator.image_decoder, drawn, mask, source.image_memory)
                 pixels = self.translator.image_tokenizer.decode_from_ids(ids)
                 pictures += pixels
