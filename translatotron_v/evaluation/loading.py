@@ -11,7 +11,7 @@ from translatotron_v.data.pages import to_pixels
 from translatotron_v.evaluation.generation import GeneratedBlock, GeneratedPage, Page, to_image, to_page
 from translatotron_v.inference.loaded import BlockTranslation
 from translatotron_v.inference.pipeline import Translator
-from translatotron_v.training.checkpoint import weights_digest
+from translatotron_v.training.checkpoint import weights_digest as weights_digest
 
 
 class TranslatorModel:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -69,7 +70,7 @@ class PageReader:
                 boxes += self._read_chunk(chunk, executor, bar)
         return boxes
 
-    def _read_chunk(self, chunk: list[Picture | None], executor: Executor | None, bar: tqdm) -> list[Boxes]:
+    def _read_chunk(self, chunk: list[Picture | None], executor: Executor | None, bar: "tqdm[Any]") -> list[Boxes]:
         pixels = [None if picture is None else _pixels(picture) for picture in chunk]
         keys = [None if page is None else _key(page, self.signature) for page in pixels]
         missing = {key: page for key, page in zip(keys, pixels, strict=True) if key and key not in self._known}
@@ -102,7 +103,7 @@ class PageReader:
                 raise UserError(f"{self._file}: cannot be written ({error.strerror or error})") from None
 
 
-def progress(total: int, label: str, quiet: bool = False, initial: int = 0, unit: str = "picture") -> tqdm:
+def progress(total: int, label: str, quiet: bool = False, initial: int = 0, unit: str = "picture") -> "tqdm[Any]":
     """A bar with the time that is left; without a terminal a line every half minute."""
     interval = 0.1 if sys.stderr.isatty() else 30.0
     return tqdm(total=total, desc=label, unit=unit, disable=quiet, initial=initial, mininterval=interval)

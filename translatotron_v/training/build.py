@@ -32,7 +32,8 @@ from translatotron_v.training.codebook import fit_run
 from translatotron_v.training.pixels_stage import PixelsStage
 from translatotron_v.training.probe import ProbeStage
 from translatotron_v.training.separator_stage import SeparatorStage
-from translatotron_v.training.stages import STAGES, Stage, TokenizerStage
+from translatotron_v.training.stage import Stage
+from translatotron_v.training.stages import STAGES, TokenizerStage
 from translatotron_v.training.trainer import Trainer
 
 _STAGES: dict[str, type[Stage]] = STAGES | {

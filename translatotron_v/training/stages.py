@@ -4,6 +4,7 @@ The translator's, the largest, is in ``translator_stage.py``; ``STAGES`` names t
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ class TokenizerStage(Stage):
 
     wanted = frozenset({pages.TARGET_PIXELS})
 
-    def __init__(self, config: Config, vocabulary: Vocabulary, train: list, validation: list):
+    def __init__(self, config: Config, vocabulary: Vocabulary, train: list[Any], validation: list[Any]):
         super().__init__(config, vocabulary, train, validation)
         self.image_tokenizer = make_tokenizer(config.model.tokenizer, config.model.canvas)
         self.modules_to_save = {"image_tokenizer": self.image_tokenizer}
@@ -335,7 +336,7 @@ class TeacherStage(Stage):
 
     wanted = frozenset({pages.TARGET_PIXELS, pages.TARGET_CHARACTERS})
 
-    def __init__(self, config: Config, vocabulary: Vocabulary, train: list, validation: list):
+    def __init__(self, config: Config, vocabulary: Vocabulary, train: list[Any], validation: list[Any]):
         if config.model.teacher.layout != "none":
             self.wanted = self.wanted | {pages.SOURCE_PIXELS}
         super().__init__(config, vocabulary, train, validation)

@@ -4,6 +4,7 @@ Shapes: B batch, T pieces, N image tokens.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ class TranslatorStage(Stage):
         "image_tokenizer",
     )
 
-    def __init__(self, config: Config, vocabulary: Vocabulary, train: list, validation: list):
+    def __init__(self, config: Config, vocabulary: Vocabulary, train: list[Any], validation: list[Any]):
         self.draws = bool(config.loss.image or config.loss.distillation)
         if self.draws:
             self.wanted = self.wanted | {pages.TARGET_PIXELS, pages.TARGET_CHARACTERS}
