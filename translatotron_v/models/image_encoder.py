@@ -3,7 +3,7 @@
 Shapes: B batch, C channels, S states (class token first, where there is one), D width.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,8 +43,8 @@ class OverlappingPatchEmbedding(nn.Module):
     def __init__(
         self,
         kernel: list[int],
-        img_size: Sequence[int],
-        patch_size: Sequence[int],
+        img_size: tuple[int, int],
+        patch_size: tuple[int, int],
         in_chans: int,
         embed_dim: int,
         **_: object,
@@ -72,8 +72,8 @@ class ConvolutionalStem(nn.Module):
     def __init__(
         self,
         channels: list[int],
-        img_size: Sequence[int],
-        patch_size: Sequence[int],
+        img_size: tuple[int, int],
+        patch_size: tuple[int, int],
         in_chans: int,
         embed_dim: int,
         **_: object,

@@ -230,7 +230,7 @@ class FeedForward(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
         if not (self.saves_memory and torch.is_grad_enabled()):
-            return super().forward(x)
+            return super().forward(x)  # type: ignore[no-untyped-call]  # torch has no types there
         into, gelu, out = self
         return checkpoint(lambda h: out(gelu(h)), into(x), use_reentrant=False, preserve_rng_state=False)
 
