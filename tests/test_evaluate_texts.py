@@ -267,7 +267,7 @@ def test_languages_have_lines_of_their_own(loaded: LoadedTranslator, monkeypatch
     monkeypatch.setattr(generate, "generate_answer", told)
     monkeypatch.setattr(texts, "_settings", lambda *_: {})
     report = make_report(TextTest(loaded, quiet=True), "small", ["image"], ["en", "fr"])
-    assert [arguments[3] for arguments, _ in told.calls] == ["en", "fr"]
+    assert [arguments[3].target_language for arguments, _ in told.calls] == ["en", "fr"]
     assert report.value("image mode, de to en", "LF") == report.value("image mode, de to fr", "LF") == 75  # 3 of 4
     assert len({row["name"] for row in report.rows}) == 8
     assert any("1 source texts do not fit" in note for note in report.notes)

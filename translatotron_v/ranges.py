@@ -117,7 +117,7 @@ def _refusals(hint: Any, value: Any) -> Iterator[str]:
             yield from (f"has an entry that {refusal}" for refusal in _refusals(get_args(hint)[-1], entry))
     elif getattr(hint, "_is_protocol", False):
         if not isinstance(value, hint):
-            yield f"must have what a {hint.__name__} has, not be {value!r}"
+            yield f"must be of the type {hint.__name__}, not {value!r}"
         return
     elif type(value) is not hint and not (hint is float and type(value) is int):
         yield f"must be of the type {hint.__name__}, not {value!r}"
