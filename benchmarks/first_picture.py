@@ -12,8 +12,8 @@ import time
 def main(picture: str) -> int:
     """Time each part; the interpreter's own start counts with the imports."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
-    import translatotron_v.inference.generate
-    import translatotron_v.training.checkpoint  # noqa: F401  # what loading and translating import
+    import translatotron_v.checkpoint  # what loading and translating import
+    import translatotron_v.decoding.text  # noqa: F401
     from translatotron_v.inference.pictures import open_picture
     from translatotron_v.inference.pipeline import Translator
 

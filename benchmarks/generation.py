@@ -22,8 +22,8 @@ from benchmarks.process import Memory, clock, say
 from benchmarks.results import Measure, Settings
 from translatotron_v.arguments import PRECISIONS
 from translatotron_v.data.vocabulary import Vocabulary
+from translatotron_v.decoding import text as decoding
 from translatotron_v.generation_config import GenerationConfig
-from translatotron_v.inference import generate
 from translatotron_v.models.translator import TranslatotronV
 
 CHARACTERS = 150
@@ -33,7 +33,7 @@ REFERENCE = {1: "925 to 1,043", 4: "1,022"}  # CPU-s a picture, of the paper's p
 TARGETS = {1: 25.0, 4: 12.0}  # CPU-s a picture
 MEMORY_TARGET = 0.85  # GB above the imports, at batch 1
 
-# Phase -> the function of translatotron_v.inference.generate that does it, or the method of the model.
+# Phase -> the function of translatotron_v.decoding.text that does it, or the method of the model.
 _FUNCTIONS = {
     "text": "generate_answer",
     "drawing states": "drawing_states",
@@ -98,11 +98,11 @@ def traced(model: TranslatotronV, vocabulary: Vocabulary, pixels: Tensor, device
     trace = Trace()
     with contextlib.ExitStack() as stack:
         for phase, name in (_PARALLEL if passes else _FUNCTIONS).items():
-            stack.enter_context(_timed(generate, name, phase, trace, now))
+            stack.enter_context(_timed(decoding, name, phase, trace, now))
         stack.enter_context(_timed(model, "see", "see", trace, now))
         stack.enter_context(_timed(model.image_tokenizer, "decode_from_ids", "pixels", trace, now))
         started = now()
-        generate.generate(model, vocabulary, pixels, GenerationConfig("de", "en", image_steps=passes))
+        decoding.generate(model, vocabulary, pixels, GenerationConfig("de", "en", image_steps=passes))
         trace.total = now() - started
     trace.seconds["other"] = trace.total - sum(trace.seconds.values())
     return trace

@@ -17,7 +17,8 @@ from translatotron_v.config import Config
 from translatotron_v.data.pages import fitting
 from translatotron_v.data.pairs import TextPair, fold
 from translatotron_v.data.vocabulary import Vocabulary
-from translatotron_v.training.stages import STAGES, Stage
+from translatotron_v.training.stages import stage_class
+from translatotron_v.training.stages.base import Stage
 from translatotron_v.training.trainer import Trainer
 
 RATE = 1e-4  # learning rate; small, so that a step changes nothing about the next one's cost
@@ -60,7 +61,7 @@ def build_stage(config: Config, pairs: Sequence[TextPair], vocabulary: Vocabular
         texts = [text for pair in pairs for text in (pair.source, pair.target)]
         settings = config.model.vocabulary
         vocabulary = Vocabulary.build(texts, settings.subwords, settings.symbols)
-    return STAGES[config.stage](config, vocabulary, list(pairs), list(pairs[:1]))
+    return stage_class(config.stage)(config, vocabulary, list(pairs), list(pairs[:1]))
 
 
 @contextlib.contextmanager

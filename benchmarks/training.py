@@ -16,8 +16,8 @@ from benchmarks.steps import StepTimes, build_stage, grammar_texts, one_step, tr
 from translatotron_v.config import Config, load_config
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.training.memory import keep_freed_memory
-from translatotron_v.training.stages import Stage
-from translatotron_v.training.translator_stage import TranslatorStage
+from translatotron_v.training.stages.base import Stage
+from translatotron_v.training.stages.translator import TranslatorStage
 
 CHARACTERS = 150
 CASES = ("stage 2, fp32", "stage 2, bf16", "tokenizer, fp32")

@@ -7,12 +7,12 @@ import argparse
 import datetime
 from pathlib import Path
 
+from translatotron_v.checkpoint import weights_digest
 from translatotron_v.inference.loaded import Translation
 from translatotron_v.inference.pictures import open_picture, save_picture
 from translatotron_v.inference.pipeline import Translator
 from translatotron_v.sheets import contact_sheet
 from translatotron_v.shipped import DEFAULT_WEIGHTS
-from translatotron_v.training.checkpoint import weights_digest
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

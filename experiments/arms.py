@@ -21,8 +21,8 @@ from omegaconf import OmegaConf
 
 from translatotron_v.config import Config, config_from_text, to_yaml
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation.reading import progress
 from translatotron_v.evaluation.report import write_whole
+from translatotron_v.terminal import progress
 from translatotron_v.training.recipe import Step, is_finished
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,7 +64,7 @@ def origins(config: Config) -> list[Path]:
 
 def cpu_seconds(steps: Sequence[Step]) -> float:
     """CPU seconds that the arms' trainings took, over all their resumes."""
-    from translatotron_v.training.checkpoint import read_info, resolve
+    from translatotron_v.checkpoint import read_info, resolve
 
     return sum(float(read_info(resolve(step.run))["cpu_seconds"]) for step in steps)
 
@@ -145,7 +145,7 @@ def log_file(step: Step) -> Path:
 
 def _begin(step: Step) -> "subprocess.Popen[bytes]":
     """Launch an arm, or go on with it, and note the weights that it begins with."""
-    from translatotron_v.training.checkpoint import latest_checkpoint
+    from translatotron_v.checkpoint import latest_checkpoint
 
     if latest_checkpoint(step.run) is None:
         write_whole(_origins_file(step), (json.dumps(_digests(step), indent=1) + "\n").encode())
@@ -192,7 +192,7 @@ def _owners(steps: Sequence[Step]) -> dict[Path, set[Path]]:
 
 def _require_same_settings(step: Step) -> None:
     """What a run has learnt under other settings must not pass for this arm."""
-    from translatotron_v.training.checkpoint import CheckpointError, resolve
+    from translatotron_v.checkpoint import CheckpointError, resolve
 
     try:
         stored = resolve(step.run) / "config.yaml"
@@ -225,7 +225,7 @@ def _origins_file(step: Step) -> Path:
 
 
 def _digests(step: Step) -> dict[str, str]:
-    from translatotron_v.training.checkpoint import resolve, weights_digest
+    from translatotron_v.checkpoint import resolve, weights_digest
 
     return {str(origin): weights_digest(resolve(origin)) for origin in origins(step.config)}
 

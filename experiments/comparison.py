@@ -118,8 +118,8 @@ def own_weights(system: str) -> Path:
     Raises:
         UserError: it has not been trained to the end.
     """
-    from translatotron_v.inference.cascade import PIXELS, TEXT_TO_IMAGE
-    from translatotron_v.training.checkpoint import INFO_FILE
+    from translatotron_v.baselines import PIXELS, TEXT_TO_IMAGE
+    from translatotron_v.checkpoint import INFO_FILE
 
     drawer = system.rpartition("-")[2]
     folder = Path({"draw": TEXT_TO_IMAGE, "pixels": PIXELS}.get(drawer, MAIN))
@@ -160,13 +160,14 @@ def score(
     Returns:
         What `scores.figures` returns, and "read" on the pictures and "references" page by page, and "notes".
     """
+    from translatotron_v.baselines import baseline
     from translatotron_v.evaluation import checkpoint
     from translatotron_v.evaluation.loading import TranslatorModel
     from translatotron_v.evaluation.rendering import Drawing
     from translatotron_v.inference.pipeline import Translator
 
     other = "" if own == main else own
-    translator = Translator.from_pretrained(main, device="cpu", threads=1, system=system, system_weights=other)
+    translator = Translator.from_pretrained(main, device="cpu", threads=1, system=baseline(system, other))
     model, out = TranslatorModel(translator, main.name), Path(folder) / system
     model.config.data.folder = data
     options = checkpoint.Options(split, limit, batch_size=BATCH, lower_case=False, quiet=True, drawing=Drawing(**look))
@@ -209,9 +210,9 @@ def significance(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, 
 
 def own_parameters(system: str, own: Path) -> int:
     """Parameters of a system with the sizes of its own model."""
+    from translatotron_v.checkpoint import resolve
     from translatotron_v.config import load_config
     from translatotron_v.data.vocabulary import Vocabulary
-    from translatotron_v.training.checkpoint import resolve
 
     config, vocabulary = load_config(MAIN / "config.yaml"), Vocabulary.from_file(MAIN / "vocabulary.json")
     model = load_config(resolve(own) / "config.yaml").model
@@ -287,8 +288,8 @@ def verdict(results: Results) -> str:
 
 def make_page(experiment: Experiment, results: Results) -> Page:
     """The whole page, not yet written, and its pictures, which are."""
+    from translatotron_v.checkpoint import resolve
     from translatotron_v.config import load_config
-    from translatotron_v.training.checkpoint import resolve
 
     counted = len(next(iter(results.sets.values()))[END_TO_END]["references"])
     data = (

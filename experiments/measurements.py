@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation.reading import progress
 from translatotron_v.evaluation.report import write_whole
+from translatotron_v.terminal import progress
 from translatotron_v.training.memory import keep_freed_memory
 
 Task = tuple[Any, ...]  # (weights, key, function, *arguments), as `harness.Experiment.measure` takes them
@@ -26,7 +26,7 @@ def measure_all(tasks: Sequence[Task], folder: Path, jobs: int = 2) -> dict[str,
     Raises:
         UserError: weights are missing, a file cannot be written, or a process was killed.
     """
-    from translatotron_v.training.checkpoint import resolve, weights_digest
+    from translatotron_v.checkpoint import resolve, weights_digest
 
     values: dict[str, Any] = {}
     missing: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {}

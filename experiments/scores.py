@@ -23,8 +23,8 @@ def reader(folder: Path, data: str, limit: int) -> dict[str, float]:
 
     The accuracy is 1 - CER over the pages that exist, with no text decoder in it.
     """
-    from translatotron_v.evaluation.answers import ctc_readings
     from translatotron_v.evaluation.checkpoint import render_split
+    from translatotron_v.inference.answers import ctc_readings
     from translatotron_v.inference.loaded import load_translator
     from translatotron_v.metrics import cer
 
@@ -106,7 +106,8 @@ def tokens(folder: Path, data: str, limit: int) -> dict[str, float]:
 
     from translatotron_v.data import pages
     from translatotron_v.data.pairs import read_split
-    from translatotron_v.inference.generate import drawing_mask, look
+    from translatotron_v.decoding.source import look
+    from translatotron_v.decoding.text import drawing_mask
     from translatotron_v.inference.loaded import load_translator
     from translatotron_v.training.losses import image_cross_entropy
 

@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from data_synth.corpora import TextPair
+from translatotron_v.checkpoint import save_checkpoint
 from translatotron_v.config import Config, load_config, to_yaml
 from translatotron_v.data import pages
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.models.translator import TranslatotronV
-from translatotron_v.training.checkpoint import save_checkpoint
 
 # Everything that a batch can hold.
 ALL = frozenset(

@@ -8,7 +8,7 @@ from benchmarks import machine
 from benchmarks.models import random_translator
 from benchmarks.results import Measure, Settings, as_json, read_measures, table
 from translatotron_v.data.vocabulary import EOS
-from translatotron_v.inference.generate import generate_text
+from translatotron_v.decoding.text import generate_text
 
 
 def test_a_random_translator_writes_to_the_end():

@@ -10,12 +10,12 @@ from PIL import Image
 
 from experiments import comparison, harness
 from experiments.comparison import END_TO_END, SETS, Results, inference_parameters, verdict
+from translatotron_v import baselines
 from translatotron_v.arguments import SYSTEMS
+from translatotron_v.checkpoint import save_checkpoint
 from translatotron_v.config import load_config, to_yaml
 from translatotron_v.evaluation.rendering import Drawing
-from translatotron_v.inference import cascade
 from translatotron_v.models.parameters import module_sizes
-from translatotron_v.training.checkpoint import save_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = load_config(ROOT / "weights" / "small" / "config.yaml")
@@ -179,7 +179,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Measured:
         run = Path("runs") / stage
         config = load_config(ROOT / "weights" / "small" / "config.yaml", [f"stage={stage}", f"run={run}"])
         save_checkpoint(run / "final", {}, {"config.yaml": to_yaml(config), "vocabulary.json": ""}, info)
-        monkeypatch.setattr(cascade, name, str(run))
+        monkeypatch.setattr(baselines, name, str(run))
     monkeypatch.setattr(comparison, "RESAMPLES", 200)  # their p is 1 in 201 at the least
     stand_in = Measured()
     monkeypatch.setattr(comparison, "score", stand_in.score)
@@ -229,7 +229,7 @@ def test_missing_weights_name_the_command_that_trains_them(
     measured: Measured, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, target: str
 ):
     Path("runs/nowhere/checkpoints/step-0000005").mkdir(parents=True)  # it has begun
-    monkeypatch.setattr(cascade, name, "runs/nowhere")
+    monkeypatch.setattr(baselines, name, "runs/nowhere")
     assert command() == 2
     printed = capsys.readouterr().err
     assert printed.startswith("error: runs/nowhere: ") and target in printed and len(printed.splitlines()) == 1

@@ -5,7 +5,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from translatotron_v.config import LOSSES, Config, ConfigError, ModelConfig, config_from_text, load_config, to_yaml
+from translatotron_v.config import Config, ConfigError, ModelConfig, config_from_text, load_config, to_yaml
 from translatotron_v.ranges import sections
 
 
@@ -52,7 +52,6 @@ def test_a_value_of_the_wrong_type_names_its_key(setting: str, named: str):
 @pytest.mark.parametrize(
     ("setting", "named"),
     [
-        ("stage=painter", "tokenizer, reader, text, teacher, translator"),
         ("model.canvas.channels=2", "model.canvas.channels"),
         ("model.canvas.height=0", "model.canvas.height must lie in 1..16,384, not 0"),
         ("model.image_encoder.ocr_layer=5", "ocr_layer must be 1 to 4"),
@@ -140,18 +139,7 @@ def test_every_number_has_a_range():
             assert bounds_of(hint) or not numbers or full in open_ended, full
 
 
-@pytest.mark.parametrize("stage", sorted(LOSSES))
-def test_a_stage_with_nothing_to_learn_is_refused(stage: str):
-    zero = [f"loss.{name}=0" for name in LOSSES[stage]]
-    message = refusal(f"stage={stage}", *zero)
-    assert message.startswith(f"loss: nothing to train the stage '{stage}' on") and LOSSES[stage][0] in message
-    load_config(None, [f"stage={stage}", f"loss.{LOSSES[stage][0]}=1", *zero[1:]])
-
-
 def test_settings_that_do_not_go_together_are_refused():
-    assert "data.text_share: the stage 'tokenizer' has no text mode" in refusal("stage=tokenizer", "data.text_share=.1")
-    assert "data.text_share: the stage 'teacher'" in refusal("data.text_share=.1", "stage=teacher")
-    assert "ssr.reader: the stage 'text' writes no answer" in refusal("stage=text", "ssr.reader=runs/reader")
     assert "block 3 is not fused" in refusal("model.image_encoder.fuse=[1,2]", "model.image_encoder.detach=[1,3]")
     assert "data.text_languages: 'fr' is not in" in refusal("stage=text", "data.text_languages=[en,fr]")
     review, no_text = ("stage=translator", "ssr.reader=runs/reader"), "model.text_encoder.layers=0"

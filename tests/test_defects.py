@@ -9,6 +9,7 @@ from PIL import Image
 
 from data_synth.corpora import TextPair
 from tests.small import PAIRS, enliven, small, small_vocabulary
+from translatotron_v.checkpoint import save_checkpoint
 from translatotron_v.config import CanvasConfig, TokenizerConfig
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Collator, plain_samples
@@ -20,19 +21,19 @@ from translatotron_v.models.discriminator import PerceptualDistance
 from translatotron_v.models.image_tokenizer import ImageTokenizer
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.models.text_decoder import CharacterEncoder, TextDecoder, TextEncoder
-from translatotron_v.training import translator_stage
 from translatotron_v.training.averaging import mean_of_checkpoints
-from translatotron_v.training.checkpoint import save_checkpoint
 from translatotron_v.training.sheets import as_picture
-from translatotron_v.training.stages import STAGES, Stage
-from translatotron_v.training.translator_stage import TranslatorStage
+from translatotron_v.training.stages import stage_class
+from translatotron_v.training.stages import translator as translator_stage
+from translatotron_v.training.stages.base import Stage
+from translatotron_v.training.stages.translator import TranslatorStage
 
 CONFIG, VOCABULARY = small(), small_vocabulary()
 
 
 def stage_of(name: str, *overrides: str) -> Stage:
     torch.manual_seed(0)
-    return STAGES[name](small(f"stage={name}", *overrides), VOCABULARY, PAIRS, PAIRS[:4])
+    return stage_class(name)(small(f"stage={name}", *overrides), VOCABULARY, PAIRS, PAIRS[:4])
 
 
 @pytest.fixture

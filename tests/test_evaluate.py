@@ -337,9 +337,9 @@ def test_bad_input_is_one_line(arguments: list[str], message: str) -> None:
 
 def make_checkpoint(folder: Path) -> Path:
     """A translator of random weights, as small as it gets."""
+    from translatotron_v.checkpoint import save_checkpoint
     from translatotron_v.data.vocabulary import Vocabulary
     from translatotron_v.models.translator import TranslatotronV
-    from translatotron_v.training.checkpoint import save_checkpoint
 
     config = Config()
     model = config.model

@@ -10,16 +10,17 @@ import torch
 
 from data_synth.corpora import TextPair
 from tests.small import PAIRS, enliven, small, small_vocabulary, write_corpus
+from translatotron_v.checkpoint import save_checkpoint
 from translatotron_v.config import to_yaml
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation import answers, calibration
-from translatotron_v.evaluation.answers import Answers, image_answers
+from translatotron_v.evaluation import calibration
 from translatotron_v.evaluation.calibration import CALIBRATED, RAW, Judged, calibrate, is_right, judge, named_domain
 from translatotron_v.evaluation.command import build_parser
+from translatotron_v.inference import answers
+from translatotron_v.inference.answers import Answers, image_answers
 from translatotron_v.inference.certainty import CALIBRATION, Calibration
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.models.translator import TranslatotronV
-from translatotron_v.training.checkpoint import save_checkpoint
 
 LONG = "ein baum " * 40  # fits no strip
 

@@ -10,17 +10,18 @@ import torch
 
 from data_synth.corpora import TextPair
 from tests.small import TEXTS, small, write_corpus
+from translatotron_v.checkpoint import save_checkpoint
 from translatotron_v.config import to_yaml
 from translatotron_v.data.marks import TERM_OPEN
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation import answers, terms
-from translatotron_v.evaluation.answers import Answers
+from translatotron_v.evaluation import terms
 from translatotron_v.evaluation.command import build_parser
 from translatotron_v.evaluation.terms import WITH, WITHOUT, Asked, as_glossary, matching, score_terms
+from translatotron_v.inference import answers
+from translatotron_v.inference.answers import Answers
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.models.translator import TranslatotronV
-from translatotron_v.training.checkpoint import save_checkpoint
 
 PAIRS = [
     TextPair("Der Hund schläft am Zaun", "The hound sleeps at the fence"),

@@ -17,14 +17,15 @@ import torch
 from data_synth.corpora import TextPair
 from tests.small import PAIRS, enliven, save_small, small, small_vocabulary, write_corpus
 from translatotron_v.data.vocabulary import EOS, PAD
+from translatotron_v.decoding import text as decoding
+from translatotron_v.decoding.text import DecodedText
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation import answers, texts
-from translatotron_v.evaluation.answers import ctc_readings, image_answers, text_answers, transcripts
+from translatotron_v.evaluation import texts
 from translatotron_v.evaluation.checkpoint import render_split
 from translatotron_v.evaluation.texts import CTC, DECODER, TRANSCRIPT, TextTest, make_report, score_texts
 from translatotron_v.generation_config import GenerationConfig
-from translatotron_v.inference import generate
-from translatotron_v.inference.generate import DecodedText
+from translatotron_v.inference import answers
+from translatotron_v.inference.answers import ctc_readings, image_answers, text_answers, transcripts
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.models.translator import TranslatotronV
 
@@ -116,7 +117,7 @@ def test_image_answers_leave_a_place_for_pages_that_do_not_exist(
     loaded: LoadedTranslator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = Told("one", "two words", "three")
-    monkeypatch.setattr(generate, "generate_answer", told)
+    monkeypatch.setattr(decoding, "generate_answer", told)
     shown = source_pages(loaded)
     assert [page is None for page in shown] == [False, True, False, False]
     found = image_answers(loaded, shown, GenerationConfig(target_language="fr", beams=3), batch_size=2, quiet=True)
@@ -132,7 +133,7 @@ def test_image_answers_leave_a_place_for_pages_that_do_not_exist(
 def test_a_model_trained_by_self_review_transcribes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = translator(folder, "ssr.reader=runs/reader")
     told = Told("a", "b", "c", transcripts=["ein", "zwei", "drei"])
-    monkeypatch.setattr(generate, "generate_answer", told)
+    monkeypatch.setattr(decoding, "generate_answer", told)
     found = image_answers(loaded, source_pages(loaded), GenerationConfig("fr"), quiet=True)
     assert found.transcripts == ["ein", "", "zwei", "drei"] and found.texts == ["a", "", "b", "c"]
     # the checkpoint's own target where none is given
@@ -149,7 +150,7 @@ def test_text_mode_reads_pieces_as_training_does(loaded: LoadedTranslator, monke
 
     monkeypatch.setattr(loaded.model, "read", watched)
     told = Told("shortest", "short", "longest")
-    monkeypatch.setattr(generate, "generate_text", told)
+    monkeypatch.setattr(decoding, "generate_text", told)
     found = text_answers(
         loaded, ["ein hund", LONG, "hund"], GenerationConfig(target_language="fr", beams=2), quiet=True
     )
@@ -164,13 +165,13 @@ def test_text_mode_reads_pieces_as_training_does(loaded: LoadedTranslator, monke
 
 def test_reading_is_asked_of_the_text_decoder(loaded: LoadedTranslator, monkeypatch: pytest.MonkeyPatch) -> None:
     told = Told("eins", "zwei", "drei")
-    monkeypatch.setattr(generate, "generate_text", told)
-    monkeypatch.setattr(generate, "read_ctc", lambda *_: pytest.fail("the CTC head was asked"))
+    monkeypatch.setattr(decoding, "generate_text", told)
+    monkeypatch.setattr(decoding, "read_ctc", lambda *_: pytest.fail("the CTC head was asked"))
     shown = source_pages(loaded)
     assert transcripts(loaded, shown, quiet=True) == ["eins", "", "zwei", "drei"]
     arguments, _ = told.calls[0]
     assert arguments[0] is loaded.model.text_decoder and arguments[4:6] == ("ocr", "de")
-    monkeypatch.setattr(generate, "read_ctc", lambda logits, _: ["von ctc"] * len(logits))
+    monkeypatch.setattr(decoding, "read_ctc", lambda logits, _: ["von ctc"] * len(logits))
     assert ctc_readings(loaded, shown, quiet=True) == ["von ctc", "", "von ctc", "von ctc"]
     assert len(told.calls) == 1  # and that the CTC head reads takes no decoder
 
@@ -229,12 +230,12 @@ def test_nothing_to_read(folder: Path, loaded: LoadedTranslator) -> None:
 
 def test_every_pair_counts(loaded: LoadedTranslator, monkeypatch: pytest.MonkeyPatch) -> None:
     targets = [pair.target for pair in CORPUS]
-    monkeypatch.setattr(generate, "generate_answer", Told(targets[0], targets[2], targets[3]))
+    monkeypatch.setattr(decoding, "generate_answer", Told(targets[0], targets[2], targets[3]))
     shown = score_texts(loaded, mode="image", quiet=True)
     words = [len(target.split()) for target in targets]
     assert shown["length_ratio"] == pytest.approx(1 - words[1] / sum(words))
     by_length = sorted(range(4), key=lambda i: len(loaded.vocabulary.encode(CORPUS[i].source)))
-    monkeypatch.setattr(generate, "generate_text", Told(*(targets[i] for i in by_length)))
+    monkeypatch.setattr(decoding, "generate_text", Told(*(targets[i] for i in by_length)))
     read = score_texts(loaded, mode="text", quiet=True)
     assert (read["bleu"], read["chrf"], read["length_ratio"]) == pytest.approx((100, 100, 1))
     assert shown["chrf"] < 100
@@ -242,7 +243,7 @@ def test_every_pair_counts(loaded: LoadedTranslator, monkeypatch: pytest.MonkeyP
 
 def test_reading_counts_pages_that_exist(loaded: LoadedTranslator, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = [pair.source for pair in CORPUS]
-    monkeypatch.setattr(generate, "generate_text", Told(sources[0], sources[2], ""))
+    monkeypatch.setattr(decoding, "generate_text", Told(sources[0], sources[2], ""))
     scores = score_texts(loaded, mode="ocr", quiet=True)
     rate = len(sources[3]) / sum(len(sources[i]) for i in (0, 2, 3))
     assert scores == pytest.approx({"ocr_accuracy": 1 - rate, "cer": rate})
@@ -251,10 +252,10 @@ def test_reading_counts_pages_that_exist(loaded: LoadedTranslator, monkeypatch: 
 def test_transcripts_of_self_review_are_scored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = translator(folder, "ssr.reader=runs/reader")
     sources = [pair.source for i, pair in enumerate(CORPUS) if i != 1]
-    monkeypatch.setattr(generate, "generate_answer", Told("a", "b", "c", transcripts=sources))
+    monkeypatch.setattr(decoding, "generate_answer", Told("a", "b", "c", transcripts=sources))
     assert score_texts(loaded, mode="image", quiet=True)["transcript_accuracy"] == 1
-    monkeypatch.setattr(generate, "generate_answer", Told("a", "b", "c", transcripts=sources))
-    monkeypatch.setattr(generate, "generate_text", Told("", "", ""))
+    monkeypatch.setattr(decoding, "generate_answer", Told("a", "b", "c", transcripts=sources))
+    monkeypatch.setattr(decoding, "generate_text", Told("", "", ""))
     monkeypatch.setattr(texts, "_settings", lambda *_: {})
     report = make_report(TextTest(loaded, quiet=True), "small", ["ocr"], ["en", "fr"])
     assert report.value(TRANSCRIPT, "accuracy") == 1 and report.value(DECODER, "accuracy") == 0
@@ -264,7 +265,7 @@ def test_transcripts_of_self_review_are_scored(folder: Path, monkeypatch: pytest
 
 def test_languages_have_lines_of_their_own(loaded: LoadedTranslator, monkeypatch: pytest.MonkeyPatch) -> None:
     told = Told(*["the dog is in the house"] * 3, *["le chien est dans la maison"] * 3)
-    monkeypatch.setattr(generate, "generate_answer", told)
+    monkeypatch.setattr(decoding, "generate_answer", told)
     monkeypatch.setattr(texts, "_settings", lambda *_: {})
     report = make_report(TextTest(loaded, quiet=True), "small", ["image"], ["en", "fr"])
     assert [arguments[3].target_language for arguments, _ in told.calls] == ["en", "fr"]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from experiments import arms, comparison, harness, measurements, skip_links, ssr
+from translatotron_v.checkpoint import resolve, save_checkpoint
 from translatotron_v.config import load_config, to_yaml
 from translatotron_v.errors import UserError
-from translatotron_v.training.checkpoint import resolve, save_checkpoint
 from translatotron_v.training.recipe import Step
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -19,11 +19,11 @@ from tests.small import PAIRS, save_small, small, write_corpus
 from translatotron_v.config import Config
 from translatotron_v.data.pages import page_layout
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation import answers as answering
 from translatotron_v.evaluation import modality_gap
-from translatotron_v.evaluation.answers import Answers
 from translatotron_v.evaluation.gap_report import Cell, GapReport
 from translatotron_v.evaluation.modality_gap import Condition, add_command, measure_gap, render_cell
+from translatotron_v.inference import answers as answering
+from translatotron_v.inference.answers import Answers
 
 FONTS = ("FiraGO", "DejaVuSans", "DejaVuSansMono")  # the first is held out
 TOO_LONG = TextPair("wort" + " wort" * 60, "many words")

@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 
 from tests.small import PAIRS, save_small, small, small_vocabulary, write_corpus
+from translatotron_v.checkpoint import load_tensors, resolve
 from translatotron_v.config import config_from_text
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation import r_probe
 from translatotron_v.evaluation.reading import PageReader
 from translatotron_v.ocr import TextBox, box_from_bounds
-from translatotron_v.training.checkpoint import load_tensors, resolve
-from translatotron_v.training.probe import ProbeStage
+from translatotron_v.training.stages.probe import ProbeStage
 
 TRICKS = ("data.spans=0.5", "data.shuffled=0.5", "data.text_share=0.5", "freeze=[image_encoder]", "data.limit=20")
 

@@ -278,7 +278,7 @@ def _load_text_mode(options: argparse.Namespace) -> "LoadedTranslator":
 
 
 def _text(options: argparse.Namespace) -> int:
-    from translatotron_v.evaluation.lines import translate_file
+    from translatotron_v.inference.text_files import translate_file
 
     glossary = _read_glossary(options)
     loaded, source, target = _load_text_mode(options), Path(options.input), Path(options.output)
@@ -338,11 +338,12 @@ def _demo(options: argparse.Namespace) -> int:
 
 @_loading()
 def _load(options: argparse.Namespace) -> "Translator":
+    from translatotron_v.baselines import baseline
     from translatotron_v.inference.pipeline import Translator
 
     return Translator.from_pretrained(
         options.weights, device=options.device, threads=options.threads, precision=options.precision,
-        system=options.system, system_weights=options.system_weights,
+        system=baseline(options.system, options.system_weights),
     )  # fmt: skip
 
 
@@ -488,8 +489,8 @@ def _info(options: argparse.Namespace) -> int:
     sizes: dict[str, int] = {}
     path = Path(options.what)
     if path.is_dir() or options.what in shipped_weights():
+        from translatotron_v.checkpoint import read_info, resolve
         from translatotron_v.data.vocabulary import Vocabulary
-        from translatotron_v.training.checkpoint import read_info, resolve
 
         folder = resolve(find_weights(options.what))
         details = read_info(folder)

@@ -36,19 +36,6 @@ from translatotron_v.ranges import (
     sections,
 )
 
-STAGES = ("separator", "tokenizer", "reader", "text", "teacher", "translator", "pixels", "probe")
-# Weights of which a stage needs one; the others have a loss without a weight.
-LOSSES = {
-    "tokenizer": ("l1", "l2", "perceptual"),
-    "reader": ("ctc", "ocr"),
-    "translator": (
-        "image", "distillation", "ocr", "text", "ctc", "text_mode", "text_distillation", "self_distillation",
-        "self_distillation_kl", "transcription",
-    ),
-    "probe": ("pixels",),
-}  # fmt: skip
-TEXT_MODE_STAGES = ("reader", "text", "translator")  # those that have a text mode to mix text-only batches into
-
 
 class ConfigError(UserError):
     """A setting that cannot be used; the message names the key."""
@@ -453,7 +440,7 @@ class TrainerConfig:
 class Config:
     """One run: a stage, its model, data, losses and loop."""
 
-    stage: Annotated[str, OneOf(STAGES)] = "translator"
+    stage: str = "translator"  # what is trained; training/stages knows them and checks what each needs
     run: str = "runs/tiny/translator"  # folder of checkpoints, logs and sample sheets
     model: ModelConfig = field(default_factory=ModelConfig)
     page: PageConfig = field(default_factory=PageConfig)
@@ -477,18 +464,6 @@ class Config:
             _require(width % heads == 0, f"{key}.width {width} must be a multiple of {key}.heads {heads}")
             if key and hasattr(section, "check"):
                 section.check(key)
-        trained = LOSSES.get(self.stage)
-        _require(
-            trained is None
-            or bool(self.data.text_share)
-            or any(getattr(self.loss, name) for name in trained)
-            or bool(self.model.families),
-            f"loss: nothing to train the stage {self.stage!r} on, all of {', '.join(trained or ())} are 0; set one",
-        )
-        _require(
-            not self.data.text_share or self.stage in TEXT_MODE_STAGES,
-            f"data.text_share: the stage {self.stage!r} has no text mode; {', '.join(TEXT_MODE_STAGES)} have",
-        )
         for language in self.data.text_languages:
             known = self.model.vocabulary.languages
             _require(
@@ -502,24 +477,14 @@ class Config:
         )
         self._check_ssr(own)
         _require(
-            not self.page.faces or (self.stage == "reader" and not self.loss.ocr and not self.data.text_share),
-            "page.faces: is for the stage 'reader' and its CTC head; set loss.ocr=0 data.text_share=0",
-        )
-        _require(
             not self.loss.ctc_inner or 1 <= self.loss.ctc_inner_layer <= self.model.image_encoder.layers,
             f"loss.ctc_inner_layer must be 1 to {self.model.image_encoder.layers} (model.image_encoder.layers), not "
             f"{self.loss.ctc_inner_layer}",
         )
-        if self.stage == "pixels":
-            self.model.pixels.grid(self.model.canvas)
 
     def _check_ssr(self, self_distillation: bool) -> None:
         if not self.ssr.reader:
             return
-        _require(
-            self.stage == "translator",
-            f"ssr.reader: the stage {self.stage!r} writes no answer; only 'translator' does",
-        )
         _require(not self.data.both_languages, "ssr.reader: set data.both_languages=false, transcripts are of one side")
         _require(
             not self_distillation,

@@ -1,4 +1,4 @@
-"""How a command ends, whatever its streams are: a pipe that closes, a full disk, a locale without umlauts.
+"""How a command speaks and ends, whatever its streams are: a pipe that closes, a full disk, a locale without umlauts.
 
 Nothing heavy is imported here: every command line goes through it.
 """
@@ -8,9 +8,12 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from translatotron_v.errors import UserError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 def guarded(command: Callable[[], int], interrupted: str) -> int:
@@ -62,6 +65,14 @@ def readable(text: str | bytes) -> str:
     r"""Text that UTF-8 can hold: bytes of a file's name that are not UTF-8 become ``\xff``."""
     content = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
     return content.decode("utf-8", "backslashreplace")
+
+
+def progress(total: int, label: str, quiet: bool = False, initial: int = 0, unit: str = "picture") -> "tqdm[Any]":
+    """A bar with the time that is left; without a terminal a line every half minute."""
+    from tqdm import tqdm
+
+    interval = 0.1 if sys.stderr.isatty() else 30.0
+    return tqdm(total=total, desc=label, unit=unit, disable=quiet, initial=initial, mininterval=interval)
 
 
 def _readable_values(value: Any) -> Any:

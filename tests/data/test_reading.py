@@ -13,7 +13,7 @@ from translatotron_v.data.reading import ReadingDataset, training_families, vali
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.models.image_encoder import ImageEncoder
-from translatotron_v.training.stages import ReaderStage
+from translatotron_v.training.stages.reader import ReaderStage
 
 FACES = """
 training:

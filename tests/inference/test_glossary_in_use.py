@@ -12,18 +12,18 @@ from translatotron_v import cli
 from translatotron_v.data.marks import LITERALS, TERM_CLOSE, TERM_IS, TERM_OPEN
 from translatotron_v.data.sentences import split_sentences
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
+from translatotron_v.decoding import text as decoding
+from translatotron_v.decoding.source import look_and_read
+from translatotron_v.decoding.text import DecodedText
+from translatotron_v.decoding.text_mode import insert, prepare
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation.answers import text_answers
-from translatotron_v.evaluation.lines import translate_file
 from translatotron_v.generation_config import GenerationConfig
-from translatotron_v.inference import generate as decoding
+from translatotron_v.inference.answers import text_answers
 from translatotron_v.inference.files import Job, Outcome
-from translatotron_v.inference.generate import DecodedText
-from translatotron_v.inference.glossary import Glossary, Term, require_terms
-from translatotron_v.inference.loaded import BlockTranslation, LoadedTranslator, Translation
+from translatotron_v.inference.glossary import Glossary, Term
+from translatotron_v.inference.loaded import BlockTranslation, LoadedTranslator, Translation, require_terms
 from translatotron_v.inference.pipeline import Translator
-from translatotron_v.inference.source import look_and_read
-from translatotron_v.inference.text_units import insert, prepare
+from translatotron_v.inference.text_files import translate_file
 from translatotron_v.models.translator import TranslatotronV
 
 MARKED = Vocabulary.build(TEXTS, 90, marks=True)

@@ -12,13 +12,15 @@ from data_synth.typeset import Face
 from tests.small import TEXTS, enliven, small
 from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.vocabulary import Vocabulary
+from translatotron_v.decoding import source as source_module
+from translatotron_v.decoding.spelling import FILLER, spell
+from translatotron_v.decoding.text_mode import prepare
 from translatotron_v.inference import paragraphs as paragraphs_module
-from translatotron_v.inference import source as source_module
+from translatotron_v.inference.assembly import assemble
 from translatotron_v.inference.literal_inks import LiteralInks, kept_words, place_of
 from translatotron_v.inference.loaded import LoadedTranslator
-from translatotron_v.inference.paragraphs import Paragraph, Piece, pieces_of, read_paragraphs, translate_paragraphs
-from translatotron_v.inference.spelling import FILLER, assemble, spell
-from translatotron_v.inference.text_units import prepare
+from translatotron_v.inference.paragraphs import pieces_of, read_paragraphs, translate_paragraphs
+from translatotron_v.inference.pieces import Paragraph, Piece
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.page.profile import Setting
 from translatotron_v.page.strips import BASELINE, LINE, BlockInk, Run, Strip, cut_between, cut_lines, pack

@@ -13,17 +13,17 @@ from torch import nn
 
 from tests.inference.fakes import FakeGenerate, fake_translator
 from tests.small import assert_same, enliven
+from translatotron_v.checkpoint import load_module, save_checkpoint
 from translatotron_v.config import Config, load_config, to_yaml
 from translatotron_v.data.vocabulary import Vocabulary
+from translatotron_v.decoding.text import Generated, generate, generate_answer
 from translatotron_v.errors import UserError
 from translatotron_v.generation_config import GenerationConfig
-from translatotron_v.inference.generate import Generated, generate, generate_answer
 from translatotron_v.inference.loaded import load_translator
 from translatotron_v.inference.pipeline import Translator, choose_device
 from translatotron_v.models.quantised import QuantisedLinear
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.shipped import find_config, find_weights, shipped_weights
-from translatotron_v.training.checkpoint import load_module, save_checkpoint
 
 
 def page(width: int = 256, height: int = 48, ink: int = 100) -> Image.Image:

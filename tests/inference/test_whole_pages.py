@@ -22,7 +22,7 @@ from translatotron_v.inference import whole_pages
 from translatotron_v.inference.certainty import Calibration
 from translatotron_v.inference.files import plan_jobs, translate_jobs
 from translatotron_v.inference.loaded import LoadedTranslator
-from translatotron_v.inference.paragraphs import Paragraph
+from translatotron_v.inference.pieces import Paragraph
 from translatotron_v.inference.pipeline import Translator
 from translatotron_v.inference.whole_pages import EndToEnd, PageTranslator
 from translatotron_v.ocr import LineDetector, Reader, boxes_to_text

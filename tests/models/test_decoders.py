@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from translatotron_v.config import ConfigError, ImageDecoderConfig, TransformerConfig
+from translatotron_v.decoding.steps import ImageSteps
 from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead, TextDecoder, TextEncoder
 
@@ -170,7 +171,7 @@ def test_picture_step_by_step_equals_the_full_pass(fusion: str, kv_heads: int, s
     text, image = torch.randn(B, C, M), torch.randn(B, S, 10)
     logits = decoder(ids, text, TEXT_MASK, image)
     assert logits.shape == (B, N, K)
-    cache = decoder.start(text, TEXT_MASK, image, static)
+    cache = ImageSteps(decoder, text, TEXT_MASK, image, static)
     steps = [cache(ids[:, i - 1] if i else None)[:, None] for i in range(N)]
     require_close(steps, logits)
 

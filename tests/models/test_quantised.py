@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from tests.small import enliven, small, small_vocabulary
+from translatotron_v.decoding.text import generate
 from translatotron_v.generation_config import GenerationConfig
-from translatotron_v.inference.generate import generate
 from translatotron_v.models.layers import Linear
 from translatotron_v.models.quantised import QuantisedLinear, can_quantise, quantise
 from translatotron_v.models.translator import TranslatotronV

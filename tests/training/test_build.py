@@ -7,18 +7,19 @@ import torch
 
 from data_synth.corpora import TextPair
 from tests.small import NOUNS, PAIRS, TEXTS, VERBS, enliven, small, small_vocabulary, write_corpus
+from translatotron_v.checkpoint import resolve, save_checkpoint
 from translatotron_v.config import Config, to_yaml
 from translatotron_v.data.pages import Batch, MixedDataset, PageDataset
 from translatotron_v.data.pairs import ReviewedPair, TaggedPair
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
+from translatotron_v.decoding.text import DecodedText
 from translatotron_v.errors import UserError
-from translatotron_v.inference.generate import DecodedText
 from translatotron_v.models.translator import TranslatotronV
-from translatotron_v.training import stages
 from translatotron_v.training.build import build_stage, split_translated
-from translatotron_v.training.checkpoint import resolve, save_checkpoint
 from translatotron_v.training.reviewing import Reader
-from translatotron_v.training.stages import Stage, TextStage
+from translatotron_v.training.stages import text as text_stage
+from translatotron_v.training.stages.base import Stage
+from translatotron_v.training.stages.text import TextStage
 from translatotron_v.training.trainer import Trainer
 
 TAGS = Vocabulary.build([""])  # any new vocabulary has these tags
@@ -281,12 +282,12 @@ def test_text_mode_is_scored_by_language(settings, monkeypatch: pytest.MonkeyPat
     assert [sample.language for sample in stage.validation] == ["en"] * 3 + ["fr"] * 3
     asked: list[str] = []
 
-    def answer(model, vocabulary, source, language, **_) -> DecodedText:
+    def answer(model, vocabulary, pieces, language) -> DecodedText:
         asked.append(language)
         text = "un chien court bien vite" if language == "fr" else ""  # never right, and half right
-        return DecodedText([], [text] * len(source.memory), [])
+        return DecodedText([], [text] * len(pieces), [])
 
-    monkeypatch.setattr(stages, "generate_answer", answer)
+    monkeypatch.setattr(text_stage, "translate_pieces", answer)
     metrics = stage.eval().evaluate(0).metrics
     assert set(metrics) == {"bleu_en", "bleu_fr"} and asked == ["en", "fr"]
     assert metrics["bleu_en"] == 0 < metrics["bleu_fr"]

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from translatotron_v.checkpoint import CALIBRATION, CheckpointError, load_tensors, read_info, save_checkpoint
 from translatotron_v.config import load_config, to_yaml
 from translatotron_v.data.vocabulary import Vocabulary
-from translatotron_v.inference.generate import generate
+from translatotron_v.decoding.text import generate
 from translatotron_v.inference.loaded import load_translator
 from translatotron_v.models.translator import TranslatotronV
-from translatotron_v.training.checkpoint import CALIBRATION, CheckpointError, load_tensors, read_info, save_checkpoint
 from translatotron_v.training.export import compare, export_run, neutral, size_table
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "debug" / "translator.yaml"

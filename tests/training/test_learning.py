@@ -15,13 +15,14 @@ from data_synth.grammar import grammar_pairs
 from translatotron_v.config import Config, load_config
 from translatotron_v.data.pages import Batch, fitting
 from translatotron_v.data.pairs import fold
+from translatotron_v.decoding.text import Generated, generate
 from translatotron_v.generation_config import GenerationConfig
-from translatotron_v.inference.generate import Generated, generate
 from translatotron_v.metrics.text import cer
-from translatotron_v.training import stages
 from translatotron_v.training.build import build_stage
+from translatotron_v.training.sheets import picture_error_rate
+from translatotron_v.training.stages.tokenizer import TokenizerStage
+from translatotron_v.training.stages.translator import TranslatorStage
 from translatotron_v.training.trainer import Evaluation, Trainer
-from translatotron_v.training.translator_stage import TranslatorStage
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "debug"
 ASKED = GenerationConfig("de", "en")
@@ -81,7 +82,7 @@ def score(stage: TranslatorStage) -> tuple[Generated, Batch, dict[str, float]]:
 
 def test_the_whole_chain_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(TranslatorStage, "evaluate", lambda self, step: Evaluation({}))  # it is scored below
-    monkeypatch.setattr(stages.TokenizerStage, "evaluate", lambda self, step: Evaluation({}))
+    monkeypatch.setattr(TokenizerStage, "evaluate", lambda self, step: Evaluation({}))
     pairs = phrases(settings("model", tmp_path))
     assert len(pairs) == PHRASES
     write(tmp_path / "corpus", "val", pairs[:HELD_OUT])
@@ -108,7 +109,7 @@ def test_the_whole_chain_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert after["tokens"] >= 0.7
 
     # The pictures can be read, and say what the model meant to say.
-    assert stages.picture_error_rate(list(made.pixels[:16]), made.texts) <= 0.25
+    assert picture_error_rate(list(made.pixels[:16]), made.texts) <= 0.25
     # Nothing of this comes out of a blank page.
     blank = generate(stage.translator, stage.vocabulary, torch.ones_like(batch.source_pixels), ASKED)
     gold = [sample.target for sample in stage.validation]

@@ -10,7 +10,7 @@ from translatotron_v.config import Config, load_config
 from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.pages import Batch, pad
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
-from translatotron_v.inference.text_units import prepare
+from translatotron_v.decoding.text_mode import prepare
 from translatotron_v.training.build import build_stage
 from translatotron_v.training.masked_answers import literal_texts, masked_answers, spelled_out
 

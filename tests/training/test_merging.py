@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from tests.small import enliven, small, small_vocabulary
+from translatotron_v.checkpoint import load_tensors, read_info, save_checkpoint
 from translatotron_v.config import Config, to_yaml
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.inference.loaded import load_translator
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training import merging
-from translatotron_v.training.checkpoint import load_tensors, read_info, save_checkpoint
 from translatotron_v.training.merging import linear, merge_checkpoints, ties
 
 TEXT = ("text_encoder", "text_decoder")

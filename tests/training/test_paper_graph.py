@@ -8,10 +8,12 @@ import torch
 
 from tests.small import write_corpus
 from translatotron_v.config import Config, load_config
+from translatotron_v.decoding.text import generate
 from translatotron_v.generation_config import GenerationConfig
-from translatotron_v.inference.generate import generate
-from translatotron_v.training import stages, translator_stage
 from translatotron_v.training.build import build_stage
+from translatotron_v.training.stages import teacher as teacher_stage
+from translatotron_v.training.stages import tokenizer as tokenizer_stage
+from translatotron_v.training.stages import translator as translator_stage
 from translatotron_v.training.trainer import Trainer
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -74,7 +76,7 @@ def settings(stage: str, folder: Path, *more: str) -> Config:
 
 
 def test_its_three_stages_run_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    for module in (stages, translator_stage):
+    for module in (tokenizer_stage, teacher_stage, translator_stage):
         monkeypatch.setattr(module, "picture_error_rate", lambda pictures, texts: 1.0)
     write_corpus(tmp_path / "corpus")
     for name in STAGES:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from translatotron_v.checkpoint import read_info, save_checkpoint
 from translatotron_v.config import ConfigError
 from translatotron_v.training import build, command, recipe
-from translatotron_v.training.checkpoint import read_info, save_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = {"text": "text", "image": "tokenizer", "last": "translator"}

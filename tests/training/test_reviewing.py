@@ -13,14 +13,14 @@ from torch import nn
 
 from data_synth.corpora import TextPair
 from tests.small import PAIRS, small, small_vocabulary
+from translatotron_v.checkpoint import save_checkpoint
 from translatotron_v.config import Config, to_yaml
 from translatotron_v.data import pages
 from translatotron_v.data.pairs import StoredPair
+from translatotron_v.decoding.text import generate_text
 from translatotron_v.errors import UserError
-from translatotron_v.inference.generate import generate_text
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training import reviewing
-from translatotron_v.training.checkpoint import save_checkpoint
 from translatotron_v.training.reviewing import Reader, transcripts
 
 CHOSEN = [PAIRS[i] for i in (0, 4, 8, 16, 20, 7, 11)]

@@ -17,10 +17,11 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from tests.small import small
 from tests.training.toy import ToyDataset, ToyStage
+from translatotron_v import checkpoint
+from translatotron_v.checkpoint import CheckpointError, checkpoint_folder, list_checkpoints, load_tensors
 from translatotron_v.config import TrainerConfig
 from translatotron_v.models.translator import TranslatotronV
-from translatotron_v.training import checkpoint, reporting, state
-from translatotron_v.training.checkpoint import CheckpointError, checkpoint_folder, list_checkpoints, load_tensors
+from translatotron_v.training import reporting, state
 from translatotron_v.training.reporting import read_entries
 from translatotron_v.training.schedule import learning_rate_factor, progress
 from translatotron_v.training.trainer import Evaluation, TrainableStage, Trainer, TrainingError

@@ -99,8 +99,8 @@ def judge(
     import numpy as np
 
     from translatotron_v.data.pairs import read_split
-    from translatotron_v.evaluation.answers import image_answers
     from translatotron_v.evaluation.rendering import render_pairs
+    from translatotron_v.inference.answers import image_answers
 
     if loaded.model.ctc_head is None:
         raise UserError(
@@ -212,12 +212,12 @@ def run(options: argparse.Namespace) -> None:
     """Calibrate, write everything, and print the errors and where everything went."""
     import torch
 
+    from translatotron_v.checkpoint import weights_digest
     from translatotron_v.evaluation.reliability import draw, reliability
     from translatotron_v.inference.certainty import CALIBRATION
     from translatotron_v.inference.loaded import load_translator
     from translatotron_v.inference.pipeline import choose_device
     from translatotron_v.shipped import find_weights
-    from translatotron_v.training.checkpoint import weights_digest
 
     torch.set_num_threads(options.threads)
     loaded = load_translator(find_weights(options.checkpoint), choose_device(options.device))

@@ -101,6 +101,7 @@ def _pictures(options: argparse.Namespace) -> None:
 
 
 def _checkpoint(options: argparse.Namespace) -> None:
+    from translatotron_v.baselines import baseline
     from translatotron_v.evaluation.checkpoint import TITLES, Options, score_checkpoint, sheet_pictures
     from translatotron_v.evaluation.loading import TranslatorModel
     from translatotron_v.evaluation.rendering import Drawing, render_split
@@ -112,8 +113,7 @@ def _checkpoint(options: argparse.Namespace) -> None:
         device=options.device,
         threads=options.threads,
         precision=options.precision,
-        system=options.system,
-        system_weights=options.system_weights,
+        system=baseline(options.system, options.system_weights),
     )
     model = TranslatorModel(translator, options.checkpoint, options.beams, options.image_steps)
     if options.data:

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation.reading import progress
 from translatotron_v.inference.pictures import open_picture, save_picture
+from translatotron_v.terminal import progress
 
 Page = np.ndarray  # (H, W, C) uint8
 Bounds = tuple[float, float, float, float]  # left, top, right, bottom, pixels of the page

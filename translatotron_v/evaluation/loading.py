@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from translatotron_v.checkpoint import weights_digest
 from translatotron_v.config import Config
 from translatotron_v.data.pages import to_pixels
 from translatotron_v.evaluation.generation import GeneratedBlock, GeneratedPage, Page, to_image, to_page
 from translatotron_v.inference.loaded import BlockTranslation
 from translatotron_v.inference.pipeline import Translator
-from translatotron_v.training.checkpoint import weights_digest as weights_digest
 
 
 class TranslatorModel:

@@ -16,9 +16,9 @@ from translatotron_v.evaluation.gap_report import Cell, GapReport
 from translatotron_v.evaluation.options import add_checkpoint, add_results, name_list, number_list, out_folder
 
 if TYPE_CHECKING:  # torch takes seconds: `--help` does not wait for it
-    from data_synth.corpora import TextPair
-    from data_synth.style import PageStyle
     from translatotron_v.config import Config, PageConfig
+    from translatotron_v.data.pages import PageStyle
+    from translatotron_v.data.pairs import TextPair
     from translatotron_v.evaluation.generation import Page
     from translatotron_v.inference.loaded import LoadedTranslator
 
@@ -67,10 +67,11 @@ def measure_gap(
         UserError: no text mode, an unknown font, a size at which nothing fits, or no such corpus or split.
     """
     from translatotron_v.data.pairs import read_split
-    from translatotron_v.evaluation.answers import ctc_readings, image_answers, require_text_mode, text_answers
     from translatotron_v.evaluation.loading import weights_digest
-    from translatotron_v.evaluation.reading import progress
+    from translatotron_v.inference.answers import ctc_readings, image_answers, text_answers
+    from translatotron_v.inference.loaded import require_text_mode
     from translatotron_v.metrics import bleu, cer
+    from translatotron_v.terminal import progress
 
     require_text_mode(loaded)
     config = dataclasses.replace(

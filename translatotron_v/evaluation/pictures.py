@@ -6,10 +6,11 @@ from pathlib import Path
 from PIL import Image
 
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation.reading import PageReader, progress
+from translatotron_v.evaluation.reading import PageReader
 from translatotron_v.evaluation.report import Report, Row, named, worst_of
 from translatotron_v.evaluation.scoring import Scorer, TextPairs, similarity, similarity_lines, texts_of
 from translatotron_v.inference.pictures import SAVE_OPTIONS, PictureError, count_frames, open_picture
+from translatotron_v.terminal import progress
 
 TITLES = ("generated", "reference")  # columns of the sheet
 _PAIRS = "pictures against reference texts"

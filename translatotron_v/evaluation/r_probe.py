@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # torch and timm take seconds to import: only a command that 
     from translatotron_v.config import Config
     from translatotron_v.data.pages import Sample
     from translatotron_v.evaluation.reading import PageReader
-    from translatotron_v.training.probe import ProbeStage
+    from translatotron_v.training.stages.probe import ProbeStage
 
 SHEET_PAGES = 12  # on pages.png
 _BATCH = 32  # pages that the probe draws at a time
@@ -121,11 +121,11 @@ def probe_checkpoint(checkpoint: str | Path, folder: Path, **chosen: Any) -> Pro
         UserError: no such checkpoint, or one without an image encoder or text decoder; a missing corpus or split;
             an OCR engine that is not installed.
     """
+    from translatotron_v.checkpoint import load_module, resolve, weights_digest
     from translatotron_v.data.pages import fitting, plain_samples
     from translatotron_v.data.pairs import read_split
     from translatotron_v.evaluation.reading import PageReader
     from translatotron_v.training.build import build_stage
-    from translatotron_v.training.checkpoint import load_module, resolve, weights_digest
     from translatotron_v.training.trainer import Trainer
 
     options = ProbeOptions(**chosen)
@@ -184,8 +184,8 @@ def find_probed(checkpoint: str | Path) -> Path:
     Raises:
         UserError: there is no such checkpoint, or it lacks the image encoder or the text decoder.
     """
+    from translatotron_v.checkpoint import read_info, resolve
     from translatotron_v.shipped import find_weights
-    from translatotron_v.training.checkpoint import read_info, resolve
 
     folder = resolve(find_weights(checkpoint))
     read_info(folder)

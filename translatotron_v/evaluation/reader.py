@@ -128,10 +128,10 @@ def load_reading(folder: Path, device: str) -> "tuple[TranslatotronV, Vocabulary
     Raises:
         UserError: no checkpoint, or one without a CTC head.
     """
+    from translatotron_v.checkpoint import Unfilled, load_module, read_info, resolve
     from translatotron_v.config import load_config
     from translatotron_v.data.vocabulary import Vocabulary
     from translatotron_v.models.translator import TranslatotronV
-    from translatotron_v.training.checkpoint import Unfilled, load_module, read_info, resolve
 
     folder = resolve(folder)
     read_info(folder)
@@ -153,7 +153,7 @@ def read_strips(
     import torch
 
     from translatotron_v.data.pages import to_pixels
-    from translatotron_v.inference.generate import read_ctc
+    from translatotron_v.decoding.source import read_ctc
 
     assert model.ctc_head is not None
     first = int(model.config.image_encoder.class_token)
@@ -250,11 +250,11 @@ def run(options: argparse.Namespace) -> None:
     import torch
     from PIL import Image
 
+    from translatotron_v.checkpoint import resolve, weights_digest
     from translatotron_v.data.pages import page_layout
     from translatotron_v.evaluation.reading import PageReader
     from translatotron_v.ocr import boxes_to_text, make_reader
     from translatotron_v.shipped import find_weights
-    from translatotron_v.training.checkpoint import resolve, weights_digest
 
     torch.set_num_threads(options.threads)
     folder = resolve(find_weights(options.checkpoint))

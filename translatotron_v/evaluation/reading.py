@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -17,6 +16,7 @@ from tqdm import tqdm
 
 from translatotron_v.errors import UserError
 from translatotron_v.ocr import Reader, TextBox
+from translatotron_v.terminal import progress
 
 Boxes = list[TextBox]
 Picture = Image.Image | np.ndarray
@@ -101,12 +101,6 @@ class PageReader:
                     file.write(line + "\n")
             except OSError as error:
                 raise UserError(f"{self._file}: cannot be written ({error.strerror or error})") from None
-
-
-def progress(total: int, label: str, quiet: bool = False, initial: int = 0, unit: str = "picture") -> "tqdm[Any]":
-    """A bar with the time that is left; without a terminal a line every half minute."""
-    interval = 0.1 if sys.stderr.isatty() else 30.0
-    return tqdm(total=total, desc=label, unit=unit, disable=quiet, initial=initial, mininterval=interval)
 
 
 def _start_worker(make: Callable[[], Reader]) -> None:

@@ -72,10 +72,11 @@ def score_terms(
     Raises:
         UserError: the checkpoint has no text mode or takes no glossary.
     """
-    from translatotron_v.evaluation.answers import require_text_mode, text_answers
     from translatotron_v.evaluation.report import Line, Row
     from translatotron_v.evaluation.texts import TextReport
-    from translatotron_v.inference.glossary import asked_terms, require_terms
+    from translatotron_v.inference.answers import text_answers
+    from translatotron_v.inference.glossary import asked_terms
+    from translatotron_v.inference.loaded import require_terms, require_text_mode
     from translatotron_v.metrics import bleu, chrf
 
     require_text_mode(loaded)
@@ -138,12 +139,12 @@ def run(options: argparse.Namespace) -> None:
     """Score, write everything, and print the scores and where they went."""
     import torch
 
+    from translatotron_v.checkpoint import weights_digest
     from translatotron_v.data.pairs import read_split
     from translatotron_v.inference.glossary import read_entries
     from translatotron_v.inference.loaded import load_translator
     from translatotron_v.inference.pipeline import choose_device
     from translatotron_v.shipped import find_weights
-    from translatotron_v.training.checkpoint import weights_digest
 
     torch.set_num_threads(options.threads)
     entries = [(source, target) for _, source, target in read_entries(options.glossary)]

@@ -19,8 +19,8 @@ from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.metrics.score import Score
 
 if TYPE_CHECKING:  # torch and the models take seconds: only an evaluation pays for them
-    from translatotron_v.evaluation.answers import Answers
     from translatotron_v.evaluation.checkpoint import TestPage
+    from translatotron_v.inference.answers import Answers
     from translatotron_v.inference.loaded import LoadedTranslator
 
 MODES = ("image", "text", "ocr")
@@ -112,8 +112,7 @@ class TextTest:
 
     def check(self, mode: str, target: str) -> None:
         """Raises UserError for what this model or corpus cannot do; renders the pages."""
-        from translatotron_v.evaluation.answers import require_text_mode
-        from translatotron_v.inference.loaded import known_language
+        from translatotron_v.inference.loaded import known_language, require_text_mode
 
         known_mode(mode)
         known_language(self.loaded, self.source)
@@ -138,7 +137,7 @@ class TextTest:
 
     def answers(self, mode: str, target: str) -> "Answers":
         """Translations in image or text mode; where the source page does not fit, image mode has an empty answer."""
-        from translatotron_v.evaluation.answers import image_answers, text_answers
+        from translatotron_v.inference.answers import image_answers, text_answers
 
         if (mode, target) not in self._answers:
             pages = self.pages(target)
@@ -164,14 +163,14 @@ class TextTest:
 
     def transcripts(self, target: str) -> list[str]:
         """The text decoder's own, prompted with the OCR tag: one for each pair, empty where there is no page."""
-        from translatotron_v.evaluation.answers import transcripts
+        from translatotron_v.inference.answers import transcripts
 
         shown = [page.source_page for page in self.pages(target)]
         return transcripts(self.loaded, shown, self.source, batch_size=self.batch_size, quiet=self.quiet)
 
     def head_readings(self, target: str) -> list[str]:
         """Those of the CTC head, or of the OCR head."""
-        from translatotron_v.evaluation.answers import ctc_readings
+        from translatotron_v.inference.answers import ctc_readings
 
         shown = [page.source_page for page in self.pages(target)]
         title = "reading by the CTC head" if self.loaded.config.model.ctc_frames else "reading by the OCR head"
@@ -315,7 +314,7 @@ def _notes(test: TextTest, targets: Sequence[str], read: bool) -> list[str]:
 def _settings(test: TextTest, name: str, modes: Sequence[str], targets: Sequence[str]) -> dict[str, Any]:
     import torch
 
-    from translatotron_v.training.checkpoint import weights_digest
+    from translatotron_v.checkpoint import weights_digest
 
     return {
         "checkpoint": name,

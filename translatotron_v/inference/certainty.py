@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from translatotron_v.checkpoint import CALIBRATION as CALIBRATION
 from translatotron_v.errors import UserError
-from translatotron_v.training.checkpoint import CALIBRATION as CALIBRATION
 
 RIGHT = "right"  # the name of the probability among the scores of an answer
 FEATURES = ("reading", "text", "length")

@@ -10,14 +10,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from translatotron_v.data.marks import TERM_CLOSE, TERM_IS, TERM_OPEN, strip_marks
 from translatotron_v.data.terms import annotated, insertions
 from translatotron_v.errors import UserError
-
-if TYPE_CHECKING:
-    from translatotron_v.inference.loaded import LoadedTranslator
 
 _HEADER = ("source", "target")
 _DELIMITERS = ("\t", ";", ",")
@@ -116,20 +112,6 @@ class Glossary:
     def annotate(self, text: str) -> str:
         """The text with the translation that is wanted behind each term, between marks (`data.marks`)."""
         return annotated(text, self.find(text))
-
-
-def require_terms(loaded: "LoadedTranslator", pictures: bool = False) -> None:
-    """Raises UserError for weights that take no glossary, as texts or (with ``pictures``) on pictures."""
-    if not all(map(loaded.vocabulary.knows, (TERM_OPEN, TERM_IS, TERM_CLOSE))):
-        raise UserError(
-            f"{loaded.folder}: these weights take no glossary; it takes some whose text mode was trained with marks "
-            "(model.vocabulary.marks)"
-        )
-    if pictures and loaded.config.model.bridge != "read":
-        raise UserError(
-            f"{loaded.folder}: on pictures these weights take no glossary, as they translate without reading first "
-            "(model.bridge is not read)"
-        )
 
 
 def asked_terms(source: str, answer: str) -> list[Term]:

@@ -2,17 +2,14 @@
 
 import re
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
 from translatotron_v.config import ModelConfig
 from translatotron_v.data.casing import align
 from translatotron_v.data.sentences import join_lines
-from translatotron_v.inference.text_units import Insertions, Prepared, prepare
+from translatotron_v.decoding.text_mode import Insertions, Prepared, prepare
+from translatotron_v.inference.pieces import Paragraph, Piece
 from translatotron_v.page.compose import Word
 from translatotron_v.page.strips import EM, LINE, BlockInk, Run, Strip, cut_between
-
-if TYPE_CHECKING:
-    from translatotron_v.inference.paragraphs import Paragraph, Piece
 
 _CLOSE = 1.5 * EM  # columns between two runs of a literal that are taken up together with what is between them
 _EDGE = 1.0  # columns beyond the ink of a run that may hold the faint edge of its letters
@@ -61,7 +58,7 @@ class LiteralInks:
 
     def __init__(
         self,
-        part: "Sequence[tuple[Paragraph, Piece]]",
+        part: Sequence[tuple[Paragraph, Piece]],
         config: ModelConfig,
         language: str,
         insertions: Insertions | None = None,
@@ -112,7 +109,7 @@ class _Reading:
 
     def __init__(
         self,
-        piece: "Piece",
+        piece: Piece,
         places: Sequence[tuple[int, float]],
         words: Sequence[tuple[int, int]],
         owners: Sequence[int | None],

@@ -9,6 +9,7 @@ from PIL import Image
 
 from translatotron_v.arguments import PRECISIONS
 from translatotron_v.config import Config, load_config
+from translatotron_v.data.marks import TERM_CLOSE, TERM_IS, TERM_OPEN
 from translatotron_v.errors import UserError, building_a_model
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.certainty import RIGHT
@@ -94,7 +95,7 @@ def load_translator(
         raise UserError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision}")
     if precision == "int8" and torch.device(device).type != "cpu":
         raise UserError(f"precision int8 is for the CPU; on {device} take bf16")
-    from translatotron_v.training.checkpoint import Unfilled, load_module, read_info, resolve
+    from translatotron_v.checkpoint import Unfilled, load_module, read_info, resolve
 
     folder = resolve(folder)
     read_info(folder)
@@ -127,6 +128,28 @@ def known_language(loaded: LoadedTranslator, language: str) -> str:
     if language not in known:
         raise UserError(f"language {language!r}: this model knows {', '.join(known)}")
     return language
+
+
+def require_terms(loaded: LoadedTranslator, pictures: bool = False) -> None:
+    """Raises UserError for weights that take no glossary, as texts or (with ``pictures``) on pictures."""
+    if not all(map(loaded.vocabulary.knows, (TERM_OPEN, TERM_IS, TERM_CLOSE))):
+        raise UserError(
+            f"{loaded.folder}: these weights take no glossary; it takes some whose text mode was trained with marks "
+            "(model.vocabulary.marks)"
+        )
+    if pictures and loaded.config.model.bridge != "read":
+        raise UserError(
+            f"{loaded.folder}: on pictures these weights take no glossary, as they translate without reading first "
+            "(model.bridge is not read)"
+        )
+
+
+def require_text_mode(loaded: LoadedTranslator) -> None:
+    """Raises UserError for a checkpoint without a source-text encoder (the paper's size)."""
+    if not loaded.config.model.text_encoder.layers:
+        raise UserError(
+            f"{loaded.folder}: no text mode: model.text_encoder.layers is 0; take a checkpoint trained with 1 or more"
+        )
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ A paragraph comes as runs of ink (`page.strips`), mostly words. It is read once,
 and each sentence is then translated on a strip of its own.
 """
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,103 +16,22 @@ from torch import Tensor
 from translatotron_v.config import ModelConfig
 from translatotron_v.data.casing import align
 from translatotron_v.data.sentences import join_lines, split_parts
+from translatotron_v.decoding.source import masks_readings, read_ctc_frames, reading_scores
+from translatotron_v.decoding.text import generate, no_inks
+from translatotron_v.decoding.text_mode import prepare
 from translatotron_v.generation_config import GenerationConfig
-from translatotron_v.inference.certainty import Calibration
-from translatotron_v.inference.generate import generate, no_inks
-from translatotron_v.inference.glossary import Term, asked_terms
+from translatotron_v.inference.assembly import assemble
+from translatotron_v.inference.glossary import asked_terms
 from translatotron_v.inference.literal_inks import LiteralInks, kept_words, lines_of, place_of
 from translatotron_v.inference.loaded import LoadedTranslator
-from translatotron_v.inference.source import masks_readings, read_ctc_frames, reading_scores
-from translatotron_v.inference.spelling import assemble
-from translatotron_v.inference.text_units import prepare
+from translatotron_v.inference.pieces import Paragraph, Piece
 from translatotron_v.page.compose import Word
-from translatotron_v.page.strips import BlockInk, Run, Strip, pack, words_of
+from translatotron_v.page.strips import Run, Strip, pack, words_of
 
 Item = TypeVar("Item")
 
 _END = re.compile(r"[.!?…][\"'”“’»)\]]*$")  # how the last word of a sentence ends
 _BEGIN = re.compile(r"[\"'„“‚‘«(\[]*[A-ZÄÖÜÀ-ÝČĎĚŇŘŠŤŮŽ0-9]")  # how the first word of the next one begins
-
-
-@dataclass(eq=False)
-class Piece:
-    """A part of a paragraph: a strip that is translated, or what stays as it is.
-
-    Attributes:
-        strip: a sentence, or part of one that fits; None for what is kept.
-        runs: its ink.
-        kept: what was read of what is kept.
-        begins: whether a line begins with it, as with an entry of a list.
-    """
-
-    strip: Strip | None
-    runs: list[Run]
-    kept: str = ""
-    begins: bool = False
-
-
-@dataclass
-class Paragraph:
-    """A block of text on its way through the model.
-
-    Attributes:
-        runs: its ink at the strips' size, in reading order; ``ink`` is what they were cut from, at its own size.
-        text: what was read; ``family`` is the font it is set in, "" where the model knows one only.
-        sentences: strips that are translated, one for each sentence or part of one that fits a strip.
-        translations: of the sentences.
-        words: of the translation: pictures (32, w), ink in [0, 1], or what sets them.
-        drawn: the strips (96, 512) that the model wrote, ink in [0, 1].
-        scores: "text" and "image" of each sentence or part of one, mean log-probability (nats).
-        reading: mean log-probability (nats) of the letters that were read; None: unread.
-        terms: what a glossary asked for.
-        pieces: what it consists of, in order, where sentences are masked; empty otherwise.
-        breaks: numbers of the words with which a line begins: entries of a list.
-        wordless: nothing but literals and symbols was read.
-        unwritable: characters of the translation that the vocabulary cannot write.
-    """
-
-    runs: list[Run]
-    ink: BlockInk | None = None
-    text: str = ""
-    family: str = ""
-    sentences: list[Strip] = field(default_factory=list)
-    translations: list[str] = field(default_factory=list)
-    words: list[Word] = field(default_factory=list)
-    drawn: list[np.ndarray] = field(default_factory=list)
-    scores: list[dict[str, float]] = field(default_factory=list)
-    reading: float | None = None
-    terms: list[Term] = field(default_factory=list)
-    pieces: list[Piece] = field(default_factory=list)
-    breaks: list[int] = field(default_factory=list)
-    wordless: bool = False
-    unwritable: list[str] = field(default_factory=list)
-
-    @property
-    def translation(self) -> str:
-        """The whole of it."""
-        texts = iter(self.translations)
-        parts = [piece.kept if piece.strip is None else next(texts, "") for piece in self.pieces] or texts
-        return " ".join(text for text in parts if text)
-
-    @property
-    def confidence(self) -> dict[str, float]:
-        """Geometric means of the token probabilities, those of the worst sentence, and of what was read: in [0, 1]."""
-        names = dict.fromkeys(name for scores in self.scores for name in scores)
-        worst = {name: min(scores[name] for scores in self.scores if name in scores) for name in names}
-        if self.reading is not None:
-            worst["reading"] = self.reading
-        return {name: math.exp(value) for name, value in worst.items()}
-
-    def certainty(self, calibration: Calibration) -> float | None:
-        """How probable it is that its translation is right: as that of its worst sentence; None without any."""
-        if self.reading is None:
-            return None
-        known = [
-            calibration.probability(self.reading, scores["text"], len(text.split()))
-            for text, scores in zip(self.translations, self.scores, strict=True)
-            if "text" in scores
-        ]
-        return min(known, default=None)
 
 
 @dataclass

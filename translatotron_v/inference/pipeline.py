@@ -15,16 +15,22 @@ from translatotron_v.arguments import SYSTEMS
 from translatotron_v.errors import UserError
 from translatotron_v.generation_config import GenerationConfig, GenerationOptions, check_batch_size
 from translatotron_v.inference.certainty import CALIBRATION
-from translatotron_v.inference.glossary import Glossary, asked_terms, require_terms
-from translatotron_v.inference.loaded import SEPARATOR, LoadedTranslator, Translation, load_translator
+from translatotron_v.inference.glossary import Glossary, asked_terms
+from translatotron_v.inference.loaded import (
+    SEPARATOR,
+    LoadedTranslator,
+    Translation,
+    load_translator,
+    require_terms,
+)
 from translatotron_v.inference.pictures import Fitted, count_frames, fit, fit_back, open_picture, to_plain
 from translatotron_v.shipped import DEFAULT_WEIGHTS, find_weights
 
 if TYPE_CHECKING:  # these import timm, which takes seconds: only loading a model pays for it
     from typing_extensions import Unpack
 
-    from translatotron_v.inference.generate import Generated
-    from translatotron_v.inference.whole_pages import PageTranslator
+    from translatotron_v.decoding.text import Generated
+    from translatotron_v.inference.whole_pages import PageTranslator, SystemMaker
 
 Picture = Image.Image | np.ndarray | str | Path
 
@@ -39,13 +45,13 @@ class Translator:
         pages: "PageTranslator | None" = None,
         system: str = "end-to-end",
     ) -> None:
-        """`generate` stands in for `translatotron_v.inference.generate.generate` (tests, other decoders).
+        """`generate` stands in for `translatotron_v.decoding.text.generate` (tests, other decoders).
 
         With `pages` pictures go through it: their blocks are found, translated and put back. Without, a picture is one
         strip, fitted to the model's canvas. `system` names what the pages go through.
         """
         if generate is None:
-            from translatotron_v.inference.generate import generate as cached_generate
+            from translatotron_v.decoding.text import generate as cached_generate
 
             generate = cached_generate
         self.loaded, self.system = loaded, system
@@ -59,8 +65,7 @@ class Translator:
         device: str = "auto",
         threads: int | None = None,
         precision: str = "fp32",
-        system: str = "end-to-end",
-        system_weights: str | Path = "",
+        system: "SystemMaker | None" = None,
     ) -> "Translator":
         """Load shipped weights by name, or a checkpoint or run folder by path.
 
@@ -69,13 +74,12 @@ class Translator:
             threads: threads of the CPU; None leaves torch's choice.
             precision: "fp32", "bf16" (for GPUs, and CPUs with bfloat16 arithmetic) or "int8" (CPU: about half the time
                 and a third of the memory; a few image tokens differ).
-            system: one of `translatotron_v.arguments.SYSTEMS`: the model as it is, or one of the opponents that it is
-                compared with (see `inference.cascade`), which take weights that translate whole pages.
-            system_weights: run of the text-to-image or pixel model of such an opponent; where it is usually trained.
+            system: what is to take the model's place on whole pages, such as `baselines.baseline(name)`; it needs
+                weights that translate them.
 
         Raises:
             UserError: no such weights (the message lists what is there), a checkpoint that does not fit, or no such
-                device or system.
+                device.
         """
         folder = find_weights(name_or_path)
         device = choose_device(device)
@@ -86,22 +90,18 @@ class Translator:
 
         loaded = load_translator(folder, device=device, precision=precision)
         has_pages = (loaded.folder / SEPARATOR).is_file()
-        opponent = None
-        if system != SYSTEMS[0]:
-            if not has_pages:
-                raise UserError(f"system {system} takes weights that translate whole pages, which {folder} do not")
-            from translatotron_v.inference.cascade import make_system
-
-            opponent = make_system(system, loaded, system_weights)
         if not has_pages:
+            if system is not None:
+                raise UserError(f"system {system.name} takes weights that translate whole pages, which {folder} do not")
             return cls(loaded)
         from translatotron_v.inference.whole_pages import PageTranslator
 
-        return cls(loaded, pages=PageTranslator.from_folder(loaded, opponent), system=system)
+        pages = PageTranslator.from_folder(loaded, None if system is None else system(loaded))
+        return cls(loaded, pages=pages, system=SYSTEMS[0] if system is None else system.name)
 
     @property
     def system_folder(self) -> Path | None:
-        """Of the weights that an opponent has beside the translator's."""
+        """Of the weights that a system in the model's place has beside the translator's."""
         return None if self._pages is None else self._pages.system.folder
 
     @property
@@ -256,7 +256,7 @@ class Translator:
         """
         from translatotron_v.data.marks import strip_marks
         from translatotron_v.data.pairs import fold
-        from translatotron_v.evaluation.answers import text_answers
+        from translatotron_v.inference.answers import text_answers
 
         settings = self.loaded.config
         given = ["\n".join(fold(strip_marks(line), settings.page) for line in text.splitlines()) for text in texts]

@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.certainty import RIGHT, Calibration
 from translatotron_v.inference.loaded import BlockTranslation, LoadedTranslator, Translation
-from translatotron_v.inference.paragraphs import Paragraph, read_paragraphs, translate_paragraphs
+from translatotron_v.inference.paragraphs import read_paragraphs, translate_paragraphs
+from translatotron_v.inference.pieces import Paragraph
 from translatotron_v.metrics.language import identify
 from translatotron_v.models.separator import Separator
 from translatotron_v.ocr import LineDetector
@@ -52,7 +53,7 @@ class Work:
 
 
 class System(Protocol):
-    """What happens between the blocks of a page and the words that are put back: `EndToEnd`, or one of `cascade`."""
+    """What happens between the blocks of a page and the words that are put back: `EndToEnd`, or what is handed in."""
 
     @property
     def reads(self) -> bool:
@@ -70,6 +71,19 @@ class System(Protocol):
 
     def translate(self, works: Sequence[Work], batch_size: int, generation: GenerationConfig) -> None:
         """Fill translations, words and scores of paragraphs, in place."""
+        ...
+
+
+class SystemMaker(Protocol):
+    """What builds a system for loaded weights, such as `baselines.Baseline`."""
+
+    @property
+    def name(self) -> str:
+        """What messages and reports call the system."""
+        ...
+
+    def __call__(self, loaded: LoadedTranslator) -> System:
+        """The system."""
         ...
 
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from translatotron_v.config import ImageDecoderConfig
-from translatotron_v.models.image_steps import ImageSteps, join
 from translatotron_v.models.layers import (
     Attention,
     Dropout,
@@ -194,8 +193,14 @@ class ImageDecoder(nn.Module):
             raise ValueError("this image decoder reads image states; none were given")
         return (*memories, layer.image_cross.remember(image, None))
 
-    def start(
-        self, text: Tensor, text_mask: Tensor | None, image: Tensor | None = None, static: bool = False
-    ) -> ImageSteps:
-        """Prepare stepwise decoding of a batch of pages; ``static`` keeps all shapes the same (CUDA graphs)."""
-        return ImageSteps(self, self.remember(text, text_mask, image), text.shape[0], static)
+
+def join(
+    text: Tensor, image: Tensor, gate: Callable[[Tensor], Tensor] | None, merge: Callable[[Tensor], Tensor] | None
+) -> Tensor:
+    """What a layer has read of text and image, (..., D) each, as one: mapped together, gated, or else added."""
+    if merge is not None:
+        return merge(torch.cat((text, image), dim=-1))
+    if gate is None:
+        return text + image
+    g = torch.sigmoid(gate(torch.cat((text, image), dim=-1)))
+    return g * text + (1 - g) * image

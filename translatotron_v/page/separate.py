@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import torch
 
+from translatotron_v.checkpoint import load_module, resolve
 from translatotron_v.config import config_from_text
 from translatotron_v.errors import UserError
 from translatotron_v.models.separator import Separator
-from translatotron_v.training.checkpoint import load_module, resolve
 
 _LEAST = 8  # pixels of ink below which a crop counts as empty
 _FAINT = 0.1  # coverage from which a pixel is no longer background

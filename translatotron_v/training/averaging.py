@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from translatotron_v.training.checkpoint import load_tensors
+from translatotron_v.checkpoint import load_tensors
 
 _COUNT = "|count"  # no parameter has such a name
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from translatotron_v.checkpoint import latest_checkpoint, resolve
 from translatotron_v.config import Config
 from translatotron_v.data.cleaning import clean_text
 from translatotron_v.data.mixture import load_mixture, prepare
@@ -27,20 +28,11 @@ from translatotron_v.data.pairs import (
 from translatotron_v.data.text_batches import DomainPair, MixtureSource
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError, building_a_model
-from translatotron_v.training.checkpoint import latest_checkpoint, resolve
-from translatotron_v.training.codebook import fit_run
-from translatotron_v.training.pixels_stage import PixelsStage
-from translatotron_v.training.probe import ProbeStage
-from translatotron_v.training.separator_stage import SeparatorStage
-from translatotron_v.training.stage import Stage
-from translatotron_v.training.stages import STAGES, TokenizerStage
+from translatotron_v.training.stages import STAGES, check_stage, stage_class
+from translatotron_v.training.stages.base import Stage
+from translatotron_v.training.stages.codebook import fit_run
+from translatotron_v.training.stages.tokenizer import TokenizerStage
 from translatotron_v.training.trainer import Trainer
-
-_STAGES: dict[str, type[Stage]] = STAGES | {
-    "pixels": PixelsStage,
-    "probe": ProbeStage,
-    "separator": SeparatorStage,
-}
 
 
 def train(config: Config) -> dict[str, float]:
@@ -57,6 +49,7 @@ def build_stage(config: Config) -> Stage:
     Raises:
         UserError: a missing corpus or checkpoint, or one that does not fit the settings.
     """
+    check_stage(config)
     torch.manual_seed(config.trainer.seed)
     corpus = _read_corpus(config)
     vocabulary = find_vocabulary(config)
@@ -82,7 +75,7 @@ def build_stage(config: Config) -> Stage:
         file=sys.stderr,
     )
     with building_a_model():
-        stage = _STAGES[config.stage](config, vocabulary, corpus.train, corpus.validation)
+        stage = stage_class(config.stage)(config, vocabulary, corpus.train, corpus.validation)
     if corpus.untranslated:
         stage.mix_in_untranslated(corpus.untranslated)
     if config.data.text_share:
@@ -95,7 +88,6 @@ def build_stage(config: Config) -> Stage:
     return stage
 
 
-FEW_PAIRS = ("separator", "pixels", "probe")  # stages that learn no words: some pairs of a mixture are enough
 VOCABULARY_PAIRS = 400_000  # of a mixture, drawn by weight, that a vocabulary is built from
 
 
@@ -111,7 +103,7 @@ def _read_mixture(config: Config) -> "_Corpus":
     validation += source.held_back(data.validation_limit)
     count = sum(len(store) for store in source.stores.values())
     train: list[TextPair] | MixtureSource = source
-    if config.stage in FEW_PAIRS:
+    if STAGES[config.stage].few_pairs:
         train = fitting(source.pairs(data.limit or GRAMMAR_PAIRS, config.trainer.seed), config)
     if config.stage != "text":  # pages: what fits, of all domains from the start
         order = np.random.default_rng(0).permutation(len(validation))

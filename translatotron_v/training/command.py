@@ -4,19 +4,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from translatotron_v.config import STAGES, Config, ConfigError, load_config
+from translatotron_v.config import Config, ConfigError, load_config
 from translatotron_v.terminal import guarded
+from translatotron_v.training.stages import STAGES, check_stage
 
 EPILOG = """\
 The stages, in the order of the whole recipe:
-  separator    optional: tells ink from background in pictures of any kind
-  tokenizer    pictures to tokens and back (stage 1 of the paper)
-  reader       optional: the image encoder learns to read the source page
-  text         optional: text mode learns to translate
-  teacher      text to image (stage 2a)
-  translator   image to image, with text, OCR and distillation beside it (stage 2b)
-  pixels       a baseline to compare with: pixels to pixels, without any text (Tian et al. 2023)
-  probe        what of a page is left in an image encoder's states (R-Probe); evaluate.py r-probe runs it
+{stages}
 
 A run that was interrupted continues when the same command is given again.
 
@@ -29,10 +23,11 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
+    stages = "\n".join(f"  {name:<13}{entry.about}" for name, entry in STAGES.items())
     parser = argparse.ArgumentParser(
         prog="train.py",
         description="Train one stage of a translator, or a whole recipe.",
-        epilog=EPILOG,
+        epilog=EPILOG.format(stages=stages),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("stage", help=f"{', '.join(STAGES)}, or a recipe: a folder of configs/, such as tiny")
@@ -63,4 +58,5 @@ def load_stage(stage: str, path: Path | None, settings: Sequence[str]) -> Config
     config = load_config(path, settings if path else [f"stage={stage}", *settings])
     if config.stage != stage:
         raise ConfigError(f"{path}: is a config of the stage {config.stage!r}, not of {stage!r}")
+    check_stage(config)
     return config

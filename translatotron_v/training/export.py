@@ -8,12 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from translatotron_v.config import Config, SeparatorConfig, config_from_text, to_yaml
-from translatotron_v.data.vocabulary import Vocabulary
-from translatotron_v.models.image_tokenizer import ImageTokenizer, PatchTokenizer
-from translatotron_v.models.separator import Separator
-from translatotron_v.models.translator import TranslatotronV
-from translatotron_v.training.checkpoint import (
+from translatotron_v.checkpoint import (
     CALIBRATION,
     INFO_FILE,
     CheckpointError,
@@ -23,6 +18,11 @@ from translatotron_v.training.checkpoint import (
     resolve,
     save_checkpoint,
 )
+from translatotron_v.config import Config, SeparatorConfig, config_from_text, to_yaml
+from translatotron_v.data.vocabulary import Vocabulary
+from translatotron_v.models.image_tokenizer import ImageTokenizer, PatchTokenizer
+from translatotron_v.models.separator import Separator
+from translatotron_v.models.translator import TranslatotronV
 
 KEPT_INFO = (
     "step", "steps", "metrics", "cpu_seconds", "elapsed_seconds", "precision", "seed", "torch", "ema", "averaged_steps",

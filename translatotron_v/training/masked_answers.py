@@ -16,7 +16,7 @@ from translatotron_v.data import literals
 from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.pages import Batch, pad
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
-from translatotron_v.inference.text_units import Prepared
+from translatotron_v.decoding.text_mode import Prepared
 
 
 def masked_answers(

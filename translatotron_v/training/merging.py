@@ -12,11 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from translatotron_v.config import Config, config_from_text
-from translatotron_v.data.vocabulary import Vocabulary
-from translatotron_v.models.text_decoder import TextEncoder
-from translatotron_v.shipped import find_weights
-from translatotron_v.training.checkpoint import (
+from translatotron_v.checkpoint import (
     INFO_FILE,
     CheckpointError,
     load_tensors,
@@ -24,6 +20,10 @@ from translatotron_v.training.checkpoint import (
     resolve,
     save_checkpoint,
 )
+from translatotron_v.config import Config, config_from_text
+from translatotron_v.data.vocabulary import Vocabulary
+from translatotron_v.models.text_decoder import TextEncoder
+from translatotron_v.shipped import find_weights
 
 METHODS = ("linear", "ties")
 WEIGHT = {"linear": 0.5, "ties": 1.0}

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from translatotron_v.config import Config, ConfigError, load_config
 from translatotron_v.shipped import shipped_folder
+from translatotron_v.training.stages import check_stage
 
 RECIPE_FILE = "recipe.yaml"
 
@@ -110,6 +111,7 @@ def load_recipe(folder: Path, settings: Sequence[str] = ()) -> tuple[Recipe, lis
     steps = [Step(name, files[name], load_config(files[name], chosen[name])) for name in recipe.steps]
     runs: dict[Path, str] = {}
     for step in steps:
+        check_stage(step.config)
         if step.run in runs:
             raise ConfigError(f"{step.path}: run {step.run} is also that of the step {runs[step.run]!r}")
         runs[step.run] = step.name
@@ -137,7 +139,7 @@ def _settings_of_steps(names: Sequence[str], settings: Sequence[str]) -> dict[st
 
 def is_finished(step: Step) -> bool:
     """Whether the step's run has come to its end under its present settings."""
-    from translatotron_v.training.checkpoint import INFO_FILE, read_info
+    from translatotron_v.checkpoint import INFO_FILE, read_info
     from translatotron_v.training.schedule import progress
 
     final = step.run / "final"
@@ -150,7 +152,7 @@ def is_finished(step: Step) -> bool:
 
 def summary(steps: Sequence[Step], budget: float = 0.0) -> str:
     """A table of what each step took and reached, and of all against the budget (CPU-seconds)."""
-    from translatotron_v.training.checkpoint import read_info, resolve
+    from translatotron_v.checkpoint import read_info, resolve
 
     width = max(len("in all"), *(len(step.name) for step in steps))
     lines = [f"{'step':<{width}}  {'steps':>7}  {'CPU-s':>8}  scores"]

@@ -12,14 +12,15 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from translatotron_v.checkpoint import load_module, read_info, resolve, weights_digest
 from translatotron_v.config import Config, load_config
 from translatotron_v.data import pages
 from translatotron_v.data.pairs import TextPair
 from translatotron_v.data.vocabulary import Vocabulary
+from translatotron_v.decoding.source import look
+from translatotron_v.decoding.text import generate_text
 from translatotron_v.errors import UserError
-from translatotron_v.inference.generate import generate_text, look
 from translatotron_v.models.translator import TranslatotronV
-from translatotron_v.training.checkpoint import load_module, read_info, resolve, weights_digest
 
 _BATCH = 32
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from translatotron_v.checkpoint import load_tensors, read_json
 from translatotron_v.training.averaging import MovingAverage
-from translatotron_v.training.checkpoint import load_tensors, read_json
 
 
 def collect(

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
+from translatotron_v import checkpoint
 from translatotron_v.config import TrainerConfig
 from translatotron_v.errors import UserError
-from translatotron_v.training import checkpoint, state
+from translatotron_v.training import state
 from translatotron_v.training.averaging import MovingAverage, mean_of_checkpoints
 from translatotron_v.training.muon import make_optimizer
 from translatotron_v.training.reporting import Clock, Interval, Reporter, read_entries

@@ -1,0 +1,115 @@
+"""What a model sees and reads of pages: image states, the CTC reading, and the text encoder's states of what was read.
+
+Shapes: B batch, S image states, T pieces.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from translatotron_v.data.marks import LITERALS
+from translatotron_v.data.pages import pad
+from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
+from translatotron_v.decoding.text_mode import Insertions, Prepared, as_it_is, prepare
+from translatotron_v.models.translator import SourceStates, TranslatotronV
+
+# What is to become of the reading of a page, given its number in the batch, the text, and the frame at which each
+# character was read; spans of what comes back are those of that text.
+Prepare = Callable[[int, str, Sequence[int]], Prepared]
+
+
+def read_ctc(logits: Tensor, vocabulary: Vocabulary) -> list[str]:
+    """Best path of CTC logits (B, frames, characters): repeats merged, blanks dropped, spaces made single."""
+    return [text for text, _ in read_ctc_frames(logits, vocabulary)]
+
+
+def read_ctc_frames(logits: Tensor, vocabulary: Vocabulary) -> list[tuple[str, list[int]]]:
+    """As ``read_ctc``, with the frame at which each character was read."""
+    read = []
+    for row in logits.argmax(-1).cpu():
+        merged, counts = torch.unique_consecutive(row, return_counts=True)
+        starts = counts.cumsum(0) - counts
+        text, frames = "", []
+        for index, frame in zip(merged.tolist(), starts.tolist(), strict=True):
+            character = vocabulary.decode_characters([index])
+            if character.strip() or (character and text and text[-1] != " "):
+                text += character
+                frames.append(frame)
+        if text.endswith(" "):
+            text, frames = text[:-1], frames[:-1]
+        read.append((text, frames))
+    return read
+
+
+def reading_scores(logits: Tensor) -> list[float]:
+    """How sure the best path of CTC logits (B, frames, characters) is: mean log-probability (nats) of its letters.
+
+    Minus infinity where nothing is read.
+    """
+    best, index = F.log_softmax(logits.float(), dim=-1).max(-1)
+    read = index != PAD
+    count = read.sum(1)
+    means = (best * read).sum(1) / count.clamp(min=1)
+    return means.masked_fill(count == 0, float("-inf")).tolist()
+
+
+def masks_readings(model: TranslatotronV, vocabulary: Vocabulary) -> bool:
+    """Whether what is read is folded and masked before it is understood: a model that reads, and knows marks."""
+    return model.config.bridge == "read" and vocabulary.knows(LITERALS[0])
+
+
+def look(model: TranslatotronV, vocabulary: Vocabulary, pixels: Tensor) -> SourceStates:
+    """Image mode: what the decoders and heads see of pages (B, channels, H, W) in [0, 1], nothing folded or masked."""
+    return look_and_read(model, vocabulary, pixels)[0]
+
+
+def look_and_read(
+    model: TranslatotronV,
+    vocabulary: Vocabulary,
+    pixels: Tensor,
+    language: str = "",
+    prepared: Prepare | None = None,
+    insertions: Insertions | None = None,
+) -> tuple[SourceStates, list[Prepared]]:
+    """What the decoders and heads see of pages, and what was read on them.
+
+    With ``model.bridge=read`` the text encoder gets the pieces of what the CTC head reads, with the places where it
+    did; a placeholder has all places of its literal.
+
+    Args:
+        language: of what is read: with a vocabulary that has marks it is folded and masked. "": it is taken as it is.
+        prepared: what becomes of a reading instead.
+        insertions: what to write into readings, such as the terms of a glossary; of a vocabulary with marks.
+
+    Returns:
+        The states, and what became of each reading; none for a model that does not read first.
+    """
+    source = model.see(pixels)
+    if model.config.bridge != "read":
+        return source, []
+    with torch.no_grad():
+        read = read_ctc_frames(model.ctc_logits(source), vocabulary)
+    masks = bool(language) and masks_readings(model, vocabulary)
+    sentences = []
+    for number, (text, frames) in enumerate(read):
+        if prepared is not None:
+            sentences.append(prepared(number, text, frames))
+        else:
+            sentences.append(prepare(text, language, insertions=insertions) if masks else as_it_is(text))
+    longest = model.config.text_encoder.max_length
+    rows = []
+    for sentence, (_, frames) in zip(sentences, read, strict=True):
+        places = [frame // model.config.ctc_frames for frame in frames]
+        spans = vocabulary.encode_spans(sentence.text)[: longest - 1]
+        rows.append([*((piece, *_states(sentence, start, end, places)) for piece, start, end in spans), (EOS, 1, 0)])
+    pieces, first, last = (pad([[span[part] for span in row] for row in rows]).to(pixels.device) for part in range(3))
+    return model.understand(source, pieces, pieces != PAD, first, last), sentences
+
+
+def _states(sentence: Prepared, start: int, end: int, places: Sequence[int]) -> tuple[int, int]:
+    """The first and the last image state of the characters [start, end) of a prepared reading."""
+    spans = sentence.spans[start:end]
+    there = places[spans[0][0] : spans[-1][1]] if spans else ()
+    return (there[0], there[-1]) if there else (1, 0)

@@ -1,0 +1,95 @@
+"""The codebook of a tokenizer without a network (``model.tokenizer.encoder=pixels``): the patches of rendered pages.
+
+Shapes: M distinct patches, K codes, P pixels of a patch.
+"""
+
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from translatotron_v.checkpoint import INFO_FILE, read_info, save_checkpoint
+from translatotron_v.config import Config
+from translatotron_v.models.image_tokenizer import PatchTokenizer
+from translatotron_v.training.stages.tokenizer import TokenizerStage
+
+ROUNDS = 8  # of k-means
+
+
+def fit_run(stage: TokenizerStage, config: Config) -> dict[str, float]:
+    """Fit the codebook on ``trainer.steps`` batches of pages and write ``final/`` of the run; returns its metrics."""
+    final = Path(config.run) / "final"
+    if (final / INFO_FILE).is_file():
+        print(f"{config.run}: this run is finished; its weights are in {final}")
+        return dict(read_info(final).get("metrics", {}))
+    tokenizer = stage.image_tokenizer
+    assert isinstance(tokenizer, PatchTokenizer)
+    torch.set_num_threads(config.trainer.threads)
+    clocks = time.perf_counter(), time.process_time()
+    counts: Counter[bytes] = Counter()
+    for index in tqdm(range(config.trainer.steps), desc="counting patches", unit="batch", file=sys.stderr):
+        pixels = stage.dataset[index].target_pixels
+        assert pixels is not None
+        counts.update(ink.tobytes() for ink in inked_patches(tokenizer, pixels))
+    patches, weights = most_common(counts)
+    print(f"{len(patches)} distinct patches for {tokenizer.codes} codes", file=sys.stderr)
+    tokenizer.codebook.copy_(fit_codebook(patches, weights, tokenizer.codes))
+    stage.eval()
+    metrics = dict(stage.evaluate(config.trainer.steps).metrics)
+    metrics["distinct_patches"] = float(len(patches))
+    info = {
+        "step": config.trainer.steps,
+        "steps": config.trainer.steps,
+        "metrics": metrics,
+        "cpu_seconds": time.process_time() - clocks[1],
+        "elapsed_seconds": time.perf_counter() - clocks[0],
+        "seed": config.trainer.seed,
+        "torch": torch.__version__,
+    }
+    save_checkpoint(final, stage.modules_to_save, stage.extra_files(), info)
+    shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+    print(f"{config.run}: {shown}; weights: {final}")
+    return metrics
+
+
+def inked_patches(tokenizer: PatchTokenizer, pixels: Tensor) -> np.ndarray:
+    """The patches of pages (B, C, H, W) that are not blank, as bytes of ink (M, P); repeats are not removed."""
+    patches = (tokenizer.patches(pixels) * 255).round().to(torch.uint8).flatten(0, 1)
+    return patches[patches.amax(1) > 0].numpy()
+
+
+def most_common(counts: Counter[bytes]) -> tuple[Tensor, Tensor]:
+    """Distinct patches (M, P) as ink in [0, 1], the most frequent first, and how often each was seen (M,)."""
+    ordered = counts.most_common()
+    patches = np.stack([np.frombuffer(ink, dtype=np.uint8) for ink, _ in ordered])
+    return torch.from_numpy(patches).float() / 255, torch.tensor([float(count) for _, count in ordered])
+
+
+def fit_codebook(patches: Tensor, weights: Tensor, codes: int, rounds: int = ROUNDS) -> Tensor:
+    """A codebook (K, P): blank paper, and the patches (M, P) themselves or, if they are too many, k-means of them.
+
+    K-means starts from the most frequent patches and counts each by its weight (M,), the square root of which is used:
+    letters that are rare should stay legible too.
+    """
+    codebook = torch.zeros(codes, patches.shape[1])
+    chosen = patches[: codes - 1].clone()
+    if len(patches) > len(chosen):
+        share = weights.sqrt()
+        for _ in range(rounds):
+            nearest = _nearest(patches, chosen)
+            total = torch.zeros(len(chosen)).index_add_(0, nearest, share)
+            sums = torch.zeros_like(chosen).index_add_(0, nearest, patches * share[:, None])
+            chosen = torch.where(total[:, None] > 0, sums / total.clamp(min=1e-12)[:, None], chosen)
+    codebook[1 : 1 + len(chosen)] = chosen
+    return codebook
+
+
+def _nearest(patches: Tensor, codes: Tensor) -> Tensor:
+    """Number of the code (K, P) that is nearest to each patch (M, P), a part at a time."""
+    half = codes.square().sum(1) / 2
+    return torch.cat([(part @ codes.T - half).argmax(1) for part in patches.split(2048)])

@@ -1,0 +1,330 @@
+"""Stage 2b, the translator: the parts of its loss, its teachers, and what an evaluation measures.
+
+Shapes: B batch, T pieces, N image tokens.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from translatotron_v.config import Config
+from translatotron_v.data import pages
+from translatotron_v.data.pages import Batch
+from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
+from translatotron_v.decoding.image import generate_image
+from translatotron_v.decoding.source import look, look_and_read, masks_readings
+from translatotron_v.decoding.text import (
+    drawing_length,
+    drawing_mask,
+    drawing_states,
+    finish_answers,
+    generate_answer,
+    generate_text,
+    read_source,
+)
+from translatotron_v.errors import UserError
+from translatotron_v.generation_config import GenerationConfig
+from translatotron_v.metrics.text import bleu, cer
+from translatotron_v.models.teacher import TextToImage
+from translatotron_v.models.text_decoder import TextDecoder, TextEncoder
+from translatotron_v.models.translator import SourceStates, TranslatorOutput, TranslatotronV
+from translatotron_v.training import losses
+from translatotron_v.training.masked_answers import masked_answers
+from translatotron_v.training.sheets import PICTURES, SHEET_PAGES, contact_sheet, picture_error_rate
+from translatotron_v.training.stages.base import Stage, start_module, trainable
+from translatotron_v.training.stages.objectives import reading_loss, text_only_loss, transcription_loss
+from translatotron_v.training.trainer import Evaluation
+
+
+class TranslatorStage(Stage):
+    """Stage 2b: ``CE_image + alpha T^2 KL(teacher) + beta CE_ocr + gamma CE_text`` and, optionally, CTC."""
+
+    wanted = frozenset({pages.SOURCE_PIXELS, pages.SOURCE_PIECES, pages.SOURCE_CHARACTERS, pages.TARGET_PIECES})
+    teachers = ("teacher",)
+    MODULES = (
+        "image_encoder",
+        "text_encoder",
+        "text_decoder",
+        "ocr_head",
+        "ctc_head",
+        "family_head",
+        "character_encoder",
+        "image_decoder",
+        "image_tokenizer",
+    )
+
+    def __init__(self, config: Config, vocabulary: Vocabulary, train: list[Any], validation: list[Any]):
+        self.draws = bool(config.loss.image or config.loss.distillation)
+        if self.draws:
+            self.wanted = self.wanted | {pages.TARGET_PIXELS, pages.TARGET_CHARACTERS}
+        super().__init__(config, vocabulary, train, validation)
+        self.translator = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
+        self.modules_to_save = {
+            name: module for name in self.MODULES if (module := getattr(self.translator, name)) is not None
+        }
+        self.freeze("image_tokenizer", *config.freeze)
+        self.teacher = self._load_teacher() if config.loss.distillation else None
+        distils = bool(config.loss.self_distillation or config.loss.self_distillation_kl)
+        self.own_teacher = (
+            self._load_own_teacher() if distils and config.loss.self_distillation_from == "start" else None
+        )
+
+    def _load_teacher(self) -> TextToImage:
+        """The frozen text-to-image teacher; it is not part of what this stage saves."""
+        origin = self.config.start.get("teacher", "")
+        if not origin:
+            raise UserError("loss.distillation needs a teacher: set start.teacher=RUN, or loss.distillation=0")
+        teacher = TextToImage(self.config.model, self.vocabulary.character_count)
+        for name in ("encoder", "decoder", "layout"):
+            part = getattr(teacher, name)
+            if part is not None:
+                start_module(part, f"teacher_{name}", origin, self.vocabulary)
+        return teacher.requires_grad_(False)
+
+    def _load_own_teacher(self) -> "TextMode":
+        """Text mode with the weights that this run starts from, frozen; it is not part of what this stage saves."""
+        model = TranslatotronV(self.config.model, len(self.vocabulary), self.vocabulary.character_count)
+        for name in ("text_encoder", "text_decoder"):
+            origin = self.config.start.get(name, "")
+            if not origin:
+                raise UserError(
+                    f"loss.self_distillation needs a trained text mode: set start.{name}=RUN, or "
+                    "loss.self_distillation_from=step"
+                )
+            start_module(getattr(model, name), name, origin, self.vocabulary, self.config.map_vocabulary)
+        own = TextMode(model.text_encoder, model.text_decoder)
+        own.requires_grad_(False)
+        return own
+
+    def train(self, mode: bool = True) -> "TranslatorStage":
+        """Training mode for all but the frozen modules and the teachers."""
+        super().train(mode)
+        for teacher in (self.teacher, self.own_teacher):
+            if teacher is not None:
+                teacher.eval()
+        return self
+
+    def optimised(self) -> Mapping[str, list[nn.Parameter]]:
+        """Everything of the translator that is not frozen and that a loss reaches."""
+        modules = dict(self.modules_to_save)
+        if not self.draws:
+            for name in ("character_encoder", "image_decoder"):
+                modules.pop(name, None)
+        return {"main": trainable(p for module in modules.values() for p in module.parameters())}
+
+    def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """The weighted sum, and each part by name; on a text-only batch, text mode's cross-entropy alone."""
+        weights = self.config.loss
+        if batch.source_pixels is None:
+            return text_only_loss(self.translator, batch, weights.label_smoothing)
+        assert batch.target_output is not None
+        source, batch = self._look(batch)
+        assert source.reading is not None and batch.target_output is not None
+        loss, report = reading_loss(
+            self.translator, source.reading, batch, weights.ctc, weights.ocr, weights.label_smoothing
+        )
+        ids = known = None
+        if self.draws and batch.target_pixels is not None:  # a page without translation has nothing to draw
+            with torch.no_grad():
+                ids = self.translator.image_tokenizer.encode_to_ids(batch.target_pixels)
+            if pages_to_mask := round(weights.masked * len(ids)):
+                known = losses.random_masks(pages_to_mask, ids.shape[1], ids.device)
+        parts: list[tuple[str, float, Tensor]] = []
+        output = None
+        if weights.text or ids is not None or weights.text_distillation:
+            output = self.translator(
+                source,
+                batch.target_input,
+                batch.translation_mask,
+                image_ids=ids,
+                known=known,
+                characters=batch.target_characters,
+                character_mask=None if batch.target_characters is None else drawing_mask(batch.target_characters),
+                owners=batch.owners,
+                families=batch.families,
+            )
+            if weights.text:
+                text = losses.text_cross_entropy(output.text, batch.target_output, weights.label_smoothing)
+                parts.append(("text", weights.text * batch.share("target"), text))
+        if weights.transcription:
+            copied = transcription_loss(self.translator, source, batch, weights.label_smoothing)
+            parts.append(("transcription", weights.transcription * batch.share("source"), copied))
+        parts += self._text_mode_parts(batch, None if output is None else output.text)
+        if weights.self_distillation or weights.self_distillation_kl:
+            parts += self._self_distillation_parts(batch, source)
+        if ids is not None:
+            assert output is not None
+            parts += self._image_parts(batch, ids, known, output)
+        for name, weight, part in parts:
+            loss = loss + weight * part
+            report[name] = part.detach()
+        return loss, report
+
+    def _look(self, batch: Batch) -> tuple[SourceStates, Batch]:
+        """What is seen of a batch's pages, and the batch with answers that fit what was read on them."""
+        assert batch.source_pixels is not None
+        if batch.texts is None or not masks_readings(self.translator, self.vocabulary):
+            return look(self.translator, self.vocabulary, batch.source_pixels), batch
+        language = self.config.data.source_language
+        source, sentences = look_and_read(self.translator, self.vocabulary, batch.source_pixels, language)
+        model = self.config.model
+        longest = min(model.text_encoder.max_length, model.text_decoder.max_length)
+        return source, masked_answers(batch, sentences, self.vocabulary, longest, drawing_length(self.translator))
+
+    def _image_parts(
+        self, batch: Batch, ids: Tensor, known: Tensor | None, output: TranslatorOutput
+    ) -> list[tuple[str, float, Tensor]]:
+        """Image tokens (B, N): those predicted from left to right, and those of the last pages, which were masked."""
+        weights = self.config.loss
+        parts = []
+        if output.image is not None:
+            count = len(output.image)
+            image = losses.image_cross_entropy(output.image, ids[:count], weights.image_smoothing)
+            parts.append(("image", weights.image * count / len(ids), image))
+            if self.teacher is not None:
+                kl = self._distillation(batch, ids[:count], output.image)
+                parts.append(("distillation", weights.distillation * count / len(ids), kl))
+        if output.filled is not None:
+            assert known is not None
+            masked = losses.masked_cross_entropy(output.filled, ids[-len(known) :], known, weights.image_smoothing)
+            parts.append(("image_masked", weights.image * len(known) / len(ids), masked))
+        return parts
+
+    def _distillation(self, batch: Batch, ids: Tensor, logits: Tensor) -> Tensor:
+        """KL to what the teacher expects of the image tokens (B', N) of the first B' pages."""
+        assert self.teacher is not None and batch.target_characters is not None
+        count = len(ids)
+        with torch.no_grad():
+            characters = batch.target_characters[:count]
+            pixels = None if batch.source_pixels is None else batch.source_pixels[:count]
+            families = None if batch.families is None else batch.families[:count]
+            expected = self.teacher(ids, characters, drawing_mask(characters), pixels, families)
+        return losses.distillation(logits, expected, self.config.loss.temperature)
+
+    def _text_mode_parts(self, batch: Batch, logits: Tensor | None) -> list[tuple[str, float, Tensor]]:
+        """Text mode beside image mode, on the gold answer: its own loss, and the distance of image mode to it."""
+        weights = self.config.loss
+        if not (weights.text_mode or weights.text_distillation):
+            return []
+        assert batch.source_pieces is not None and batch.target_output is not None
+        parts = []
+        with torch.set_grad_enabled(bool(weights.text_mode)):
+            source = self.translator.read(batch.source_pieces, batch.source_pieces != PAD)
+            expected = self.translator(source, batch.target_input).text
+        assert expected is not None
+        if weights.text_mode:
+            own = losses.text_cross_entropy(expected, batch.target_output, weights.label_smoothing)
+            parts.append(("text_mode", weights.text_mode * batch.share("target"), own))
+        if weights.text_distillation:
+            assert logits is not None
+            kl = losses.distillation(logits, expected.detach(), mask=batch.target_output != PAD)
+            parts.append(("text_distillation", weights.text_distillation * batch.share("target"), kl))
+        return parts
+
+    def _self_distillation_parts(self, batch: Batch, source: SourceStates) -> list[tuple[str, float, Tensor]]:
+        """Image mode learns what text mode writes of the same sentences, by the model's own weights.
+
+        On-policy self-distillation (arXiv 2603.09095), by sequence (cross-entropy) and by token (KL to text mode's
+        distribution along that text). No gradient flows into text mode's answer. By default the answers are those of
+        the weights that the run starts from; with those of every step, the shared layers drift along with their own
+        targets (docs/experiments/modality-gap.md).
+        """
+        weights = self.config.loss
+        given, wanted, expected = self._text_mode_answers(batch)
+        logits, _ = self.translator.text_decoder(given, source.memory, source.mask)
+        parts = []
+        if weights.self_distillation:
+            sequence = losses.text_cross_entropy(logits, wanted, weights.label_smoothing)
+            parts.append(("self_distillation", weights.self_distillation, sequence))
+        if weights.self_distillation_kl:
+            kl = losses.distillation(logits, expected, mask=wanted != PAD)
+            parts.append(("self_distillation_kl", weights.self_distillation_kl, kl))
+        return parts
+
+    @torch.no_grad()
+    def _text_mode_answers(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Text mode's greedy translations, without dropout: decoder input and targets (B, T), and its logits there."""
+        assert batch.source_pieces is not None
+        reader = self.own_teacher or TextMode(self.translator.text_encoder, self.translator.text_decoder)
+        flags = [(part, part.training) for part in reader.modules()]
+        reader.eval()
+        mask = batch.source_pieces != PAD
+        memory = reader.text_encoder(batch.source_pieces, mask)
+        language = self.config.data.target_language
+        answers = generate_text(reader.text_decoder, self.vocabulary, memory, mask, "translate", language)
+        device = batch.source_pieces.device
+        given = pages.pad([[*prefix, *ids] for prefix, ids in zip(answers.prefixes, answers.ids, strict=True)])
+        wanted = pages.pad([[PAD, *ids, EOS] for ids in answers.ids])
+        given, wanted = given.to(device), wanted.to(device)
+        expected, _ = reader.text_decoder(given, memory, mask)
+        for part, training in flags:
+            part.training = training
+        return given, wanted, expected
+
+    @torch.no_grad()
+    def evaluate(self, step: int) -> Evaluation:
+        """BLEU of the text, CER of the reading, of transcripts and, where pictures are drawn, of OCR on them."""
+        data = self.config.data
+        transcribes = bool(self.config.ssr.reader)
+        hypotheses: list[str] = []
+        read: list[str] = []
+        transcribed: list[str] = []
+        pictures: list[Tensor] = []
+        sheet = None
+        for batch in self.validation_batches():
+            assert batch.source_pixels is not None
+            masks = masks_readings(self.translator, self.vocabulary)
+            source, sentences = look_and_read(
+                self.translator, self.vocabulary, batch.source_pixels, data.source_language if masks else ""
+            )
+            decoded = generate_answer(
+                self.translator,
+                self.vocabulary,
+                source,
+                GenerationConfig(data.source_language, data.target_language, transcribe=transcribes),
+                accepts=[sentence.accepts for sentence in sentences] if masks else None,
+            )
+            longest = self.config.model.text_decoder.max_length
+            spellings = finish_answers(self.vocabulary, decoded, sentences, longest=longest) if masks else None
+            hypotheses += decoded.texts
+            if self.config.loss.transcription:
+                transcribed += generate_text(
+                    self.translator.text_decoder,
+                    self.vocabulary,
+                    source.memory,
+                    source.mask,
+                    "ocr",
+                    data.source_language,
+                ).texts
+            else:
+                transcribed += decoded.transcripts
+            read += read_source(self.translator, self.vocabulary, source, data.source_language)
+            if self.draws and len(pictures) < PICTURES:
+                drawn, mask = drawing_states(self.translator, self.vocabulary, source, decoded, spellings=spellings)
+                ids, _ = generate_image(self.translator.image_decoder, drawn, mask, source.image_memory)
+                pixels = self.translator.image_tokenizer.decode_from_ids(ids)
+                pictures += pixels
+                if sheet is None:
+                    assert batch.target_pixels is not None
+                    columns = [batch.source_pixels, pixels, batch.target_pixels]
+                    sheet = contact_sheet([column[:SHEET_PAGES] for column in columns])
+        sources = [sample.source for sample in self.validation]
+        metrics = {
+            "bleu": bleu(hypotheses, [sample.target for sample in self.validation]).value,
+            "reading_cer": cer(read, sources).value,
+        }
+        if transcribed:
+            metrics["transcript_cer"] = cer(transcribed, sources).value
+        if pictures:
+            metrics["picture_cer"] = picture_error_rate(pictures[:PICTURES], hypotheses)
+        return Evaluation(metrics, sheet)
+
+
+class TextMode(nn.Module):
+    """The two modules of text mode."""
+
+    def __init__(self, text_encoder: TextEncoder, text_decoder: TextDecoder):
+        super().__init__()
+        self.text_encoder, self.text_decoder = text_encoder, text_decoder
