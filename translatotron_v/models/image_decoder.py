@@ -19,6 +19,7 @@ from translatotron_v.models.layers import (
     RelativeBias2d,
     initialise,
 )
+from translatotron_v.models.modules import Modules
 
 
 class ImageDecoderLayer(nn.Module):
@@ -94,7 +95,9 @@ class ImageDecoder(nn.Module):
         self.column_positions = nn.Parameter(torch.zeros(columns, config.width))
         self.bias = RelativeBias2d(config.heads, rows, columns)
         self.dropout = Dropout(config.dropout)
-        self.layers = nn.ModuleList(ImageDecoderLayer(config, image_width, text_width) for _ in range(config.layers))
+        self.layers: Modules[ImageDecoderLayer] = Modules(
+            ImageDecoderLayer(config, image_width, text_width) for _ in range(config.layers)
+        )
         self.gate = Linear(2 * config.width, config.width) if config.fusion == "gated" else None
         self.merge = Linear(2 * config.width, config.width) if config.fusion == "concat" else None
         self.norm = nn.LayerNorm(config.width)
@@ -204,7 +207,7 @@ class ImageDecoder(nn.Module):
         return [self._remember(layer, text, text_mask, image) for layer in self.layers]
 
     def _remember(
-        self, layer: nn.Module, text: Tensor, text_mask: Tensor | None, image: Tensor | None
+        self, layer: ImageDecoderLayer, text: Tensor, text_mask: Tensor | None, image: Tensor | None
     ) -> tuple[Memory, ...]:
         memories = (layer.text_cross.remember(text, text_mask),) if self.reads_text else ()
         if not self.reads_image:
