@@ -74,7 +74,7 @@ gallery: $(READY)  ## translate the example pages into docs/gallery.md
 
 small: $(READY)  ## train the model of whole pages on the corpora in DATA (docs/data.md); the same command resumes
 	@$(BIN)/python train.py small --data $(DATA)
-	@$(BIN)/translatotron-v export runs/small/translator -o runs/small/export --separator runs/small/separator --force
+	@$(BIN)/translatotron-v export runs/small/translator -o runs/small/export --matting runs/small/separator --force
 
 experiment-ssr: $(READY)  ## does self-review keep the reading that fine-tuning forgets? report in docs/experiments
 	@$(BIN)/python -m experiments.ssr --data $(DATA)
@@ -113,7 +113,7 @@ paper-tiny: $(READY)  ## train the paper's own graph at a laptop's size, and sco
 	@$(BIN)/python evaluate.py checkpoint runs/paper_tiny/export --data $(DATA) --limit 200 --cased
 
 pixels: $(READY)  ## train the pixel-level baseline; the same command resumes
-	@$(BIN)/python train.py pixels --config configs/small/pixels.yaml data.folder=$(DATA)
+	@$(BIN)/python train.py pixel_baseline --config configs/small/pixel_baseline.yaml data.folder=$(DATA)
 
 table: $(READY)  ## end to end against cascades and pixels, on three kinds of test pages (after: make text-to-image pixels)
 	@$(BIN)/python -m experiments.comparison --data $(DATA)

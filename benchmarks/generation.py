@@ -40,7 +40,7 @@ _FUNCTIONS = {
     "image tokens": "generate_image",
     "reading": "read_source",
 }
-_PARALLEL = _FUNCTIONS | {"image tokens": "fill_image"}
+_PARALLEL = _FUNCTIONS | {"image tokens": "generate_image_masked"}
 PASSES = 8  # of parallel decoding
 
 
@@ -99,7 +99,7 @@ def traced(model: TranslatotronV, vocabulary: Vocabulary, pixels: Tensor, device
     with contextlib.ExitStack() as stack:
         for phase, name in (_PARALLEL if passes else _FUNCTIONS).items():
             stack.enter_context(_timed(decoding, name, phase, trace, now))
-        stack.enter_context(_timed(model, "see", "see", trace, now))
+        stack.enter_context(_timed(model, "encode_image", "encode image", trace, now))
         stack.enter_context(_timed(model.image_tokenizer, "decode_from_ids", "pixels", trace, now))
         started = now()
         decoding.generate(model, vocabulary, pixels, GenerationConfig("de", "en", image_steps=passes))
@@ -132,7 +132,7 @@ class Uncached:
 
     def __init__(self, model: TranslatotronV, vocabulary: Vocabulary, trace: Trace, settings: Settings):
         self.model, self.vocabulary, self.trace, self.settings = model, vocabulary, trace, settings
-        self.source = trace.results["see"]
+        self.source = trace.results["encode image"]
 
     @torch.inference_mode()
     def total(self) -> float:

@@ -26,14 +26,14 @@ RATE = 1e-4  # learning rate; small, so that a step changes nothing about the ne
 
 @dataclass
 class StepTimes:
-    """Seconds of one optimiser step: of the turns' parts, as "TURN PART", and in all."""
+    """Seconds of one optimizer step: of the optimizers' parts, as "OPTIMIZER PART", and in all."""
 
     parts: dict[str, float] = field(default_factory=dict)
     total: float = 0.0
 
-    def of_turn(self, turn: str) -> float:
-        """Seconds of one turn."""
-        return sum(seconds for name, seconds in self.parts.items() if name.startswith(f"{turn} "))
+    def of_optimizer(self, optimizer: str) -> float:
+        """Seconds of one optimizer."""
+        return sum(seconds for name, seconds in self.parts.items() if name.startswith(f"{optimizer} "))
 
 
 def grammar_texts(config: Config, count: int, length: int = 0) -> list[TextPair]:
@@ -79,19 +79,19 @@ def trainer_of(stage: Stage, config: Config) -> Iterator[Trainer]:
 
 
 def one_step(trainer: Trainer, batches: Sequence[Any], device: str = "cpu") -> StepTimes:
-    """One optimiser step on these micro-batches, with the times of its parts."""
+    """One optimizer step on these micro-batches, with the times of its parts."""
     now = clock(device)
     times = StepTimes()
-    turn = ""
+    optimizer = ""
 
     def timed(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*given: Any, **options: Any) -> Any:
-            nonlocal turn
+            nonlocal optimizer
             if part == "forward":
-                turn = given[1]
+                optimizer = given[1]
             started = now()
             result = function(*given, **options)
-            name = f"{turn} {part}"
+            name = f"{optimizer} {part}"
             times.parts[name] = times.parts.get(name, 0.0) + now() - started
             return result
 
@@ -102,7 +102,7 @@ def one_step(trainer: Trainer, batches: Sequence[Any], device: str = "cpu") -> S
             (trainer, "model", "forward"),
             (trainer.accelerator, "backward", "backward"),
             (trainer.accelerator, "clip_grad_norm_", "clip"),
-            *((optimiser, "step", "optimiser") for optimiser in trainer.optimisers.values()),
+            *((optimizer, "step", "optimizer") for optimizer in trainer.optimizers.values()),
         ]:
             stack.enter_context(mock.patch.object(owner, name, timed(part, getattr(owner, name))))
         started = now()

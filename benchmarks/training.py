@@ -1,6 +1,6 @@
 """One training step at the paper's size, part by part: stage 2 with its teacher, and the tokenizer with its adversary.
 
-Batch 1, random weights, the real trainer; the first steps, which allocate the optimiser's state, are not timed.
+Batch 1, random weights, the real trainer; the first steps, which allocate the optimizer's state, are not timed.
 """
 
 from typing import Any
@@ -44,7 +44,7 @@ def run(case: str, settings: Settings) -> list[Measure]:
     with trainer_of(stage, config) as trainer:
         on_device = [batch.to(trainer.device)]
         say(f"{case}: first step")
-        for _ in range(2):  # the first one fits the tokenizer's codebook and makes the optimiser's state
+        for _ in range(2):  # the first one fits the tokenizer's codebook and makes the optimizer's state
             one_step(trainer, on_device, settings.device)
         peak = memory.above(), memory.in_all()  # counting comes after it: that takes memory of its own
         with FlopCounterMode(display=False) as counter:
@@ -88,16 +88,16 @@ def random_stage(config: Config) -> Stage:
 def _measures(
     case: str, times: StepTimes, counter: FlopCounterMode, peak: tuple[float, float], settings: Settings
 ) -> list[Measure]:
-    turn = "generator" if case.startswith("tokenizer") else "main"
-    seconds = times.of_turn(turn)
-    parts = ", ".join(f"{name.removeprefix(f'{turn} ')} {taken:.2f}" for name, taken in times.parts.items())
+    optimizer = "generator" if case.startswith("tokenizer") else "main"
+    seconds = times.of_optimizer(optimizer)
+    parts = ", ".join(f"{name.removeprefix(f'{optimizer} ')} {taken:.2f}" for name, taken in times.parts.items())
     details: dict[str, Any] = {"parts": times.parts, "whole_step": times.total, "peak_gigabytes": peak[1]}
     flops = float(counter.get_total_flops())
     by_module = {name: sum(each.values()) for name, each in counter.get_flop_counts().items()}
     details["gigaflops"] = {name: count / 1e9 for name, count in by_module.items() if name.count(".") <= 2}
     measures = [
         Measure(
-            f"{case}: {'generator step' if turn == 'generator' else 'a step'}",
+            f"{case}: {'generator step' if optimizer == 'generator' else 'a step'}",
             seconds,
             "CPU-s",
             target=TARGETS[case],

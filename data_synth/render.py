@@ -150,7 +150,7 @@ def render_sample(
 
 
 def _face(style: PageStyle) -> Face:
-    return load_face(style.font, style.font_size, style.line_height, style.snap, style.pitch)
+    return load_face(style.font, style.font_size, style.line_height, style.word_grid, style.advance_grid)
 
 
 def _blocks(text: str, layout: PageLayout) -> list[list[str]]:

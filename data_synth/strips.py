@@ -33,7 +33,7 @@ def render_strip(
     there = PageLayout(rows * line_height, max(round(layout.width * scale), 1), 1, layout.kind)
     font_size = max(round(size * (1 + rng.uniform(-_SIZE_ERROR, _SIZE_ERROR))), _SMALLEST)
     small = replace(style, font_size=font_size, line_height=line_height, margin=round(style.margin * scale))
-    page = render_page(text, there, replace(small, snap=0, pitch=1))
+    page = render_page(text, there, replace(small, word_grid=0, advance_grid=1))
     if page is None:
         return None
     picture = Image.fromarray(page.mask).resize((layout.width, rows * style.line_height), Image.Resampling.BICUBIC)

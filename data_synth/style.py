@@ -31,8 +31,8 @@ class PageStyle:
     line_height: int = 16  # rows per line; 0 takes what the font needs
     margin: int = 2  # columns left free at either side
     top: int = 0  # rows left free above the first line and below the last
-    snap: int = 0  # words start at multiples of this many columns after the margin; 0: a space apart
-    pitch: int = 1  # letters advance by multiples of this many columns; 1: as the font says
+    word_grid: int = 0  # words start at multiples of this many columns after the margin; 0: a space apart
+    advance_grid: int = 1  # letters advance by multiples of this many columns; 1: as the font says
     ink: Colour = BLACK  # colour of the text
     paper: Colour = WHITE  # colour of a plain background, of a gradient's start, of what a photograph fades to
     background: str = "plain"  # one of BACKGROUNDS

@@ -48,11 +48,11 @@ class Face:
         font: bundled name or path.
         size: pixels per em.
         line_height: rows of a line.
-        snap: words start at multiples of this many columns after the line's start; 0 sets them a space apart.
-        pitch: letters advance by multiples of this many columns, without kerning; 1 leaves their advances alone.
+        word_grid: words start at multiples of this many columns after the line's start; 0 sets them a space apart.
+        advance_grid: letters advance by multiples of this many columns, without kerning; 1 leaves their advances alone.
     """
 
-    def __init__(self, font: str, size: int, line_height: int = 0, snap: int = 0, pitch: int = 1) -> None:
+    def __init__(self, font: str, size: int, line_height: int = 0, word_grid: int = 0, advance_grid: int = 1) -> None:
         try:
             self.font = ImageFont.truetype(str(find_font(font)), size, layout_engine=ImageFont.Layout.BASIC)
         except OSError as error:
@@ -65,7 +65,7 @@ class Face:
         self.line_height = line_height or ascent + descent
         self.baseline = (self.line_height + ascent - descent) // 2
         self.space = math.ceil(self.font.getlength(" "))
-        self.snap, self.pitch = snap, pitch
+        self.word_grid, self.advance_grid = word_grid, advance_grid
         self._words: dict[str, WordInk] = {}
         self._letters: dict[str, WordInk] = {}
 
@@ -84,12 +84,12 @@ class Face:
 
     def after(self, pen: int) -> int:
         """Where the next word starts when a word ended with the pen at `pen`, both counted from the line's start."""
-        if not self.snap:
+        if not self.word_grid:
             return pen + self.space
-        return -(-(pen + self.space * 5 // 8) // self.snap) * self.snap  # on average as wide as a plain space
+        return -(-(pen + self.space * 5 // 8) // self.word_grid) * self.word_grid  # on average as wide as a plain space
 
     def _draw(self, text: str) -> WordInk:
-        return self._draw_plain(text) if self.pitch == 1 else self._draw_by_letters(text)
+        return self._draw_plain(text) if self.advance_grid == 1 else self._draw_by_letters(text)
 
     def _draw_plain(self, text: str) -> WordInk:
         left, top, right, bottom = (int(edge) for edge in self.font.getbbox(text, anchor="ls"))
@@ -104,7 +104,7 @@ class Face:
         return WordInk(mask, left, math.ceil(self.font.getlength(text)), inside and not self.lacks(text))
 
     def _draw_by_letters(self, text: str) -> WordInk:
-        """A word whose letters advance by multiples of the pitch."""
+        """A word whose letters advance by multiples of the grid."""
         room = 2 * self.line_height  # for letters that reach back before the pen
         width = room + sum(self._advance(letter) for letter in text) + 2 * self.line_height
         image = np.zeros((self.line_height, width), dtype=np.uint8)
@@ -121,7 +121,7 @@ class Face:
         return WordInk(image[:, inked[0] : inked[-1] + 1], int(inked[0]) - room, pen - room, inside)
 
     def _advance(self, letter: str) -> int:
-        return max(1, round(self.font.getlength(letter) / self.pitch)) * self.pitch
+        return max(1, round(self.font.getlength(letter) / self.advance_grid)) * self.advance_grid
 
     def _letter(self, letter: str) -> WordInk:
         ink = self._letters.get(letter)
@@ -173,6 +173,6 @@ class Face:
 
 
 @lru_cache(maxsize=64)
-def load_face(font: str, size: int, line_height: int = 0, snap: int = 0, pitch: int = 1) -> Face:
+def load_face(font: str, size: int, line_height: int = 0, word_grid: int = 0, advance_grid: int = 1) -> Face:
     """The face for a font name or path at a size, shared so that its word bitmaps are drawn once per process."""
-    return Face(font, size, line_height, snap, pitch)
+    return Face(font, size, line_height, word_grid, advance_grid)

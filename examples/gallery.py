@@ -71,7 +71,11 @@ def _said(translation: Translation) -> str:
     lines = []
     for block in translation.blocks:
         read = f"“{block.source_text}”" if block.source_text else "a block that was not read"
-        became = f"left as it was ({block.left})" if block.left else f"“{block.text}” ({block.scores['text']:.2f})"
+        became = (
+            f"left as it was ({block.skip_reason})"
+            if block.skip_reason
+            else f"“{block.text}” ({block.scores['text']:.2f})"
+        )
         lines.append(f"- {read} → {became}")
     return "\n".join(lines) or "Nothing to translate: written as it was."
 

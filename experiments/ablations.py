@@ -1,7 +1,7 @@
 """What does each part contribute? Parts of the tiny model taken away or replaced, against three seeds of the whole.
 
 Three groups, each with one budget and a control of its own: what draws (behind frozen reading and translating parts, so
-that all arms write the same texts), what reads, and training without text labels. Figures are taken on validation
+that all variants write the same texts), what reads, and training without text labels. Figures are taken on validation
 captions.
 """
 
@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from experiments import scores
-from experiments.arms import cpu_seconds, curve, seeded, varied
 from experiments.harness import Experiment, finish, run
+from experiments.variants import cpu_seconds, curve, seeded, varied
 from translatotron_v.evaluation.report import Cell, Difference, bar_plot, difference, line_plot, mean_and_spread
 from translatotron_v.training.recipe import Step
 
@@ -30,7 +30,7 @@ READING = {
     "-no-ctc": ("no CTC head's loss", ("loss.ctc=0",)),
 }
 
-Values = Mapping[str, Sequence[Mapping[str, float]]]  # arm -> what was measured, once for each seed
+Values = Mapping[str, Sequence[Mapping[str, float]]]  # variant -> what was measured, once for each seed
 
 
 class Measure(NamedTuple):
@@ -50,11 +50,11 @@ DRAWN = {
     "token accuracy, %": Measure("image_accuracy", 100, 1),
 }
 READ = {"reading accuracy (CTC), %": Measure("ctc_accuracy", 100, 1), "BLEU of the text": TEXTS}
-UNKNOWN = {  # arm -> what its measurements cannot say
+UNKNOWN = {  # variant -> what its measurements cannot say
     "unlabelled": ("own_cer", "text_bleu"),  # its text decoder is untrained
     "translating-no-ctc": ("ctc_accuracy",),  # so is its head
 }
-PARTS = {  # what is taken away -> (arm, control, measure); of these the verdict speaks
+PARTS = {  # what is taken away -> (variant, control, measure); of these the verdict speaks
     "the target text": ("alone", "full", PICTURES),
     "the teacher": ("no_teacher", "full", PICTURES),
     "the gate (a sum instead)": ("sum", "full", PICTURES),
@@ -65,11 +65,11 @@ PARTS = {  # what is taken away -> (arm, control, measure); of these the verdict
 
 
 class Group(NamedTuple):
-    """Arms of one budget under one heading, against a control."""
+    """Variants of one budget under one heading, against a control."""
 
     title: str
     control: str
-    arms: Mapping[str, str]  # name -> how the report calls it
+    variants: Mapping[str, str]  # name -> how the report calls it
     measures: Mapping[str, Measure]
     text: str
 
@@ -77,9 +77,9 @@ class Group(NamedTuple):
 GROUPS = (
     Group(
         "Drawing", "full", DRAWING, DRAWN,
-        "What reads and translates is that of the shipped `tiny`, frozen, so that all arms write the same texts. Token "
+        "What reads and translates is that of the shipped `tiny`, frozen, so that all write the same texts. Token "
         "cross-entropy and accuracy are those of the gold page's image tokens under teacher forcing; most of them are "
-        "blank paper. The arms that do not start from the teacher begin their drawing from nothing, so that they say "
+        "blank paper. Those that do not start from the teacher begin their drawing from nothing, so that they say "
         "what its start is worth at this budget, not in the end.",
     ),
     Group(
@@ -96,116 +96,120 @@ GROUPS = (
 
 
 def body(experiment: Experiment) -> None:
-    """Train the arms, measure them and write the report."""
-    arms = all_arms(experiment)
-    experiment.train(list(arms.values()))
-    values = collected(measured(experiment, arms))
+    """Train the variants, measure them and write the report."""
+    variants = all_variants(experiment)
+    experiment.train(list(variants.values()))
+    values = collected(measured(experiment, variants))
     report = experiment.report("What each part contributes", verdict(values))
     report.text(
-        f"Mean and standard deviation over {len(experiment.seeds)} seeds of each control, one of each other arm, on "
+        f"Mean and standard deviation over {len(experiment.seeds)} seeds of each control, one of the others, on "
         f"the first {experiment.limited(LIMIT)} validation captions, rendered as the training pages are. *Inside the "
         "spread*: a difference no larger than what the control shows between its own seeds. One that lies just outside "
-        "is weak evidence, for the arm's own spread is not known."
+        "is weak evidence, for the variant's own spread is not known."
     )
     for group in GROUPS:
-        report.section(group.title, f"{group.text} {budget([arms[name] for name in group.arms])}")
-        report.table(["arm", *group.measures], rows(values, {group.control: "control", **group.arms}, group.measures))
+        report.section(group.title, f"{group.text} {budget([variants[name] for name in group.variants])}")
+        report.table(
+            ["variant", *group.measures], rows(values, {group.control: "control", **group.variants}, group.measures)
+        )
         report.text("Less the control:")
-        report.table(["arm", *group.measures], differences(values, group.arms, group.control, group.measures))
-    bars = {arm: {"pictures": taken(values, arm, PICTURES)} for arm in ("full", *DRAWING)}
+        report.table(["variant", *group.measures], differences(values, group.variants, group.control, group.measures))
+    bars = {variant: {"pictures": taken(values, variant, PICTURES)} for variant in ("full", *DRAWING)}
     bars["own text"] = {"pictures": taken(values, "full", Measure("text_bleu", 1, 1))}
     report.figure(bar_plot(experiment.picture("drawing.png"), bars, "BLEU"), "BLEU of the pictures, and of the texts")
-    curves = {name: curve(arms[name].run, "image") for name in (f"full-seed{experiment.seeds[0]}", *DRAWING)}
+    curves = {name: curve(variants[name].run, "image") for name in (f"full-seed{experiment.seeds[0]}", *DRAWING)}
     plot = line_plot(experiment.picture("losses.png"), curves, "step", "cross-entropy of image tokens, nats")
     report.figure(plot, "Training: cross-entropy of the image tokens")
     finish(report)
 
 
-# --- arms and their measurements --------------------------------------------------------------------------------------
+# --- variants and their measurements ----------------------------------------------------------------------------------
 
 
-def all_arms(experiment: Experiment) -> dict[str, Step]:
-    """Every arm by its name, variants and seeds included."""
-    steps = experiment.arms
+def all_variants(experiment: Experiment) -> dict[str, Step]:
+    """Every variant by its name, with its variations and seeds."""
+    steps = experiment.variants
     reader, translating = steps["reader"], steps["translating"]
-    arms: list[Step] = []
+    variants: list[Step] = []
     for seed in experiment.seeds:
-        arms += [seeded(steps["full"], seed), seeded(reader, seed), seeded(translating, seed, also=[reader])]
-    arms += [steps[name] for name in (*DRAWING, "unlabelled")]
+        variants += [seeded(steps["full"], seed), seeded(reader, seed), seeded(translating, seed, also=[reader])]
+    variants += [steps[name] for name in (*DRAWING, "unlabelled")]
     for suffix, (_, settings) in READING.items():
-        arms += [varied(reader, suffix, *settings), varied(translating, suffix, *settings, also=[reader])]
-    return {step.name: step for step in arms}
+        variants += [varied(reader, suffix, *settings), varied(translating, suffix, *settings, also=[reader])]
+    return {step.name: step for step in variants}
 
 
-def measured(experiment: Experiment, arms: Mapping[str, Step]) -> dict[str, dict[str, float]]:
-    """Arm -> figures of its pictures and tokens, or of its texts; those that only lead to another arm are left out."""
+def measured(experiment: Experiment, variants: Mapping[str, Step]) -> dict[str, dict[str, float]]:
+    """Variant -> figures of its pictures and tokens, or of its texts; those that only lead to another are left out."""
     readings = str(experiment.folder / "readings")
     common = (experiment.data, experiment.limited(LIMIT))
     tasks: dict[str, list[tuple[Any, ...]]] = {}
-    for name, step in arms.items():
+    for name, step in variants.items():
         if name.startswith("translating"):
             tasks[name] = [(step.run, f"{name}-texts", scores.reader, *common)]
         elif not name.startswith("reader"):
             tasks[name] = [(step.run, f"{name}-pictures", scores.pictures, *common, readings)]
             tasks[name].append((step.run, f"{name}-tokens", scores.tokens, *common))
-    every = [task for of_arm in tasks.values() for task in of_arm]
+    every = [task for of_variant in tasks.values() for task in of_variant]
     experiment.measure(every[:1])  # OCR of the reference pages, which the others then find
     found = experiment.measure(every)
-    return {name: {k: v for task in of_arm for k, v in found[task[1]].items()} for name, of_arm in tasks.items()}
+    return {
+        name: {k: v for task in of_variant for k, v in found[task[1]].items()} for name, of_variant in tasks.items()
+    }
 
 
 def collected(found: Mapping[str, Mapping[str, float]]) -> dict[str, list[dict[str, float]]]:
     """The figures with the seeds of a control together under its name, without those that mean nothing."""
     values: dict[str, list[dict[str, float]]] = {}
     for name, figures in found.items():
-        arm = name.partition("-seed")[0]
-        known = {key: value for key, value in figures.items() if key not in UNKNOWN.get(arm, ())}
-        values.setdefault(arm, []).append(known)
+        variant = name.partition("-seed")[0]
+        known = {key: value for key, value in figures.items() if key not in UNKNOWN.get(variant, ())}
+        values.setdefault(variant, []).append(known)
     return values
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
-def taken(values: Values, arm: str, measure: Measure) -> list[float]:
-    """What an arm's seeds have reached; empty where it cannot be said."""
-    return [measure.scale * one[measure.key] for one in values[arm] if measure.key in one]
+def taken(values: Values, variant: str, measure: Measure) -> list[float]:
+    """What a variant's seeds have reached; empty where it cannot be said."""
+    return [measure.scale * one[measure.key] for one in values[variant] if measure.key in one]
 
 
-def compared(values: Values, arm: str, control: str, measure: Measure) -> Difference:
-    """An arm less its control."""
-    return difference(taken(values, arm, measure), taken(values, control, measure))
+def compared(values: Values, variant: str, control: str, measure: Measure) -> Difference:
+    """A variant less its control."""
+    return difference(taken(values, variant, measure), taken(values, control, measure))
 
 
-def rows(values: Values, arms: Mapping[str, str], measures: Mapping[str, Measure]) -> list[list[Cell]]:
-    """One row for each arm under its name in the report."""
+def rows(values: Values, variants: Mapping[str, str], measures: Mapping[str, Measure]) -> list[list[Cell]]:
+    """One row for each variant under its name in the report."""
 
-    def shown(arm: str, measure: Measure) -> str | None:
-        found = taken(values, arm, measure)
+    def shown(variant: str, measure: Measure) -> str | None:
+        found = taken(values, variant, measure)
         return mean_and_spread(found, measure.digits) if found else None
 
-    return [[label, *(shown(arm, measure) for measure in measures.values())] for arm, label in arms.items()]
+    return [[label, *(shown(variant, measure) for measure in measures.values())] for variant, label in variants.items()]
 
 
 def differences(
-    values: Values, arms: Mapping[str, str], control: str, measures: Mapping[str, Measure]
+    values: Values, variants: Mapping[str, str], control: str, measures: Mapping[str, Measure]
 ) -> list[list[Cell]]:
     """The same less the control, marked where the difference lies inside the spread."""
 
-    def shown(arm: str, measure: Measure) -> str | None:
-        if not taken(values, arm, measure):
+    def shown(variant: str, measure: Measure) -> str | None:
+        if not taken(values, variant, measure):
             return None
-        return compared(values, arm, control, measure).shown(measure.digits)
+        return compared(values, variant, control, measure).shown(measure.digits)
 
-    return [[label, *(shown(arm, measure) for measure in measures.values())] for arm, label in arms.items()]
+    return [[label, *(shown(variant, measure) for measure in measures.values())] for variant, label in variants.items()]
 
 
 def verdict(values: Values) -> str:
     """The first sentences, from the figures alone: without which parts the result is worse than by another seed."""
     needed: list[str] = []
     others: list[str] = []
-    for part, (arm, control, measure) in PARTS.items():
-        delta, inside = compared(values, arm, control, measure)
+    for part, (variant, control, measure) in PARTS.items():
+        delta, inside = compared(values, variant, control, measure)
         (needed if delta < 0 and not inside else others).append(f"{part} ({delta:+.1f})")
     worse = f"BLEU falls by more than another seed changes it without {', '.join(needed)}"
     not_worse = f"it does not without {', '.join(others)}"
@@ -220,11 +224,11 @@ def verdict(values: Values) -> str:
 
 
 def budget(steps: Sequence[Step]) -> str:
-    """What a group of arms was given."""
+    """What a group of variants was given."""
     sizes = sorted({(step.config.trainer.steps, step.config.trainer.batch_size) for step in steps})
     told = " or ".join(f"{count:,} steps of {batch} pages" for count, batch in sizes)
-    arms = f"{len(steps)} arms, each" if len(steps) > 1 else "One arm"
-    return f"{arms} of {told}; {cpu_seconds(steps) / len(steps):,.0f} CPU-seconds on average."
+    variants = f"{len(steps)} variants, each" if len(steps) > 1 else "One variant"
+    return f"{variants} of {told}; {cpu_seconds(steps) / len(steps):,.0f} CPU-seconds on average."
 
 
 if __name__ == "__main__":

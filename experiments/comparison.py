@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.harness import QUICK_PAGES, Experiment, run
-from experiments.scores import figures, page_reader
-from translatotron_v.arguments import SYSTEMS, positive
+from experiments.scores import figures, page_ocr
+from translatotron_v.arguments import BASELINES, positive
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.report import Cell, Page, as_png, bar_plot, listed, origin, write_whole
 from translatotron_v.sheets import contact_sheet
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from translatotron_v.config import Config
 
-END_TO_END = SYSTEMS[0]
+END_TO_END = BASELINES[0]
 MAIN = Path("weights") / "small"
 TARGETS = {"draw": "make text-to-image", "pixels": "make pixels"}  # what trains a system's own model
-SETS: dict[str, dict[str, Any]] = {  # name -> arguments of `evaluation.rendering.Drawing`
+SETS: dict[str, dict[str, Any]] = {  # name -> arguments of `evaluation.rendering.TestPages`
     "clean": {"pages": "mix", "fonts": ["DejaVuSans"], "backgrounds": ["plain"]},
     "fonts": {"pages": "mix", "backgrounds": ["plain"]},
     "photo": {"pages": "mix", "backgrounds": ["photo"]},
@@ -49,7 +49,7 @@ _SEARCHED, _COLUMN, _COLOURS = 50, 200, 128
 _MILLION = 1e6
 
 # Modules, as `models.parameters.module_sizes` names them, that a system goes through from strip to strip.
-_READER = ("image_encoder", "ctc_head", "family_head")
+_READER = ("image_encoder", "ctc_head", "font_head")
 _TRANSLATION = ("text_encoder", "text_decoder")
 _READS = {"reader": _READER, "tit": _READER, "rapidocr": ()}
 _DRAWS = {"draw": ("teacher", "image_tokenizer"), "render": ()}
@@ -84,18 +84,18 @@ def more(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test_2016_flickr", metavar="NAME", help="of the corpus (%(default)s)")
     parser.add_argument("--limit", type=positive, default=0, metavar="N", help="only the first N pages of a set (all)")
     parser.add_argument(
-        "--systems", type=system_list, default=SYSTEMS, metavar="LIST",
-        help=f"only these, with commas between them; {END_TO_END} is always there (all: {', '.join(SYSTEMS)})",
+        "--baselines", type=baseline_list, default=BASELINES, metavar="LIST",
+        help=f"only these, with commas between them; {END_TO_END} is always there (all: {', '.join(BASELINES)})",
     )  # fmt: skip
 
 
-def system_list(text: str) -> tuple[str, ...]:
-    """Names of systems with commas between them, in the order of `SYSTEMS`, the end-to-end model always among them."""
+def baseline_list(text: str) -> tuple[str, ...]:
+    """Names of systems with commas between them, in the order of `BASELINES`, the end-to-end model always first."""
     names = [name for part in text.split(",") if (name := part.strip())]
     for name in names:
-        if name not in SYSTEMS:
-            raise argparse.ArgumentTypeError(f"{name!r} is no system: choose from {', '.join(SYSTEMS)}")
-    return tuple(name for name in SYSTEMS if name in (END_TO_END, *names))
+        if name not in BASELINES:
+            raise argparse.ArgumentTypeError(f"{name!r} is no baseline: choose from {', '.join(BASELINES)}")
+    return tuple(name for name in BASELINES if name in (END_TO_END, *names))
 
 
 def body(experiment: Experiment) -> None:
@@ -124,7 +124,9 @@ def own_weights(system: str) -> Path:
     drawer = system.rpartition("-")[2]
     folder = Path({"draw": TEXT_TO_IMAGE, "pixels": PIXELS}.get(drawer, MAIN))
     if drawer in TARGETS and not any((folder / name / INFO_FILE).is_file() for name in (".", "final")):
-        raise UserError(f"{folder}: no finished run; `{TARGETS[drawer]}` trains it, or leave {system} out by --systems")
+        raise UserError(
+            f"{folder}: no finished run; `{TARGETS[drawer]}` trains it, or leave {system} out by --baselines"
+        )
     return folder
 
 
@@ -152,7 +154,7 @@ def score(
     Args:
         main: the end-to-end model's weights.
         own: those of the system's own model; `main` again where it has none.
-        system: one of `SYSTEMS`.
+        system: one of `BASELINES`.
         look: of the pages.
         data, split, limit: the corpus, what of it, and how many of its pairs; 0 takes all.
         folder: of the set: OCR remembers there what it read; below it, pictures and whole report of each system.
@@ -163,16 +165,18 @@ def score(
     from translatotron_v.baselines import baseline
     from translatotron_v.evaluation import checkpoint
     from translatotron_v.evaluation.loading import TranslatorModel
-    from translatotron_v.evaluation.rendering import Drawing
+    from translatotron_v.evaluation.rendering import TestPages
     from translatotron_v.inference.pipeline import Translator
 
     other = "" if own == main else own
-    translator = Translator.from_pretrained(main, device="cpu", threads=1, system=baseline(system, other))
+    translator = Translator.from_pretrained(main, device="cpu", threads=1, baseline=baseline(system, other))
     model, out = TranslatorModel(translator, main.name), Path(folder) / system
     model.config.data.folder = data
-    options = checkpoint.Options(split, limit, batch_size=BATCH, lower_case=False, quiet=True, drawing=Drawing(**look))
-    pages = checkpoint.render_split(model.config, split, limit, drawing=options.drawing)
-    report = checkpoint.score_checkpoint(model, pages, page_reader(folder), out, options)
+    options = checkpoint.Options(
+        split, limit, batch_size=BATCH, lower_case=False, quiet=True, test_pages=TestPages(**look)
+    )
+    pages = checkpoint.render_split(model.config, split, limit, test_pages=options.test_pages)
+    report = checkpoint.score_checkpoint(model, pages, page_ocr(folder), out, options)
     report.settings |= origin(f"experiments.comparison, {system}")
     report.write(out, checkpoint.sheet_pictures(pages, out), checkpoint.TITLES)
     read, references = ([row[key] for row in report.rows] for key in ("read on the picture", "reference"))
@@ -193,15 +197,15 @@ def significance(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, 
     from sacrebleu.metrics.chrf import CHRF
     from sacrebleu.significance import PairedTest
 
-    systems = [END_TO_END, *(system for system in found if system != END_TO_END)]
-    if len(systems) == 1:
+    baselines = [END_TO_END, *(system for system in found if system != END_TO_END)]
+    if len(baselines) == 1:
         return {}
     os.environ["SACREBLEU_SEED"] = str(SEED)  # sacrebleu takes it from nowhere else
     metrics = {"bleu": BLEU(force=True), "chrf": CHRF()}  # with case, as the scores are
-    texts = [(system, found[system]["read"]) for system in systems]
+    texts = [(system, found[system]["read"]) for system in baselines]
     references = [found[END_TO_END]["references"]]
     columns: Any = PairedTest(texts, metrics, references, test_type="bs", n_samples=RESAMPLES)()[1]
-    tested: dict[str, dict[str, float]] = {system: {} for system in systems[1:]}
+    tested: dict[str, dict[str, float]] = {system: {} for system in baselines[1:]}
     for metric, (base, *results) in zip(metrics, list(columns.values())[1:], strict=True):  # the first names systems
         for system, result in zip(tested, results, strict=True):
             tested[system][metric] = 1.0 if math.isclose(result.score, base.score) else float(result.p_value)
@@ -216,7 +220,7 @@ def own_parameters(system: str, own: Path) -> int:
 
     config, vocabulary = load_config(MAIN / "config.yaml"), Vocabulary.from_file(MAIN / "vocabulary.json")
     model = load_config(resolve(own) / "config.yaml").model
-    parts = {name: getattr(model, name) for name in ("teacher", "teacher_encoder", "teacher_decoder", "pixels")}
+    parts = {name: getattr(model, name) for name in ("teacher", "teacher_encoder", "teacher_decoder", "pixel_baseline")}
     sized = replace(config, model=replace(config.model, **parts))
     return inference_parameters(system, sized, len(vocabulary), vocabulary.character_count)
 
@@ -228,14 +232,14 @@ def inference_parameters(system: str, config: "Config", pieces: int, characters:
     the codebook, which no gradient trains. Those of rapidocr's recognition are its file's bytes divided by four.
 
     Args:
-        system: one of `SYSTEMS`.
+        system: one of `BASELINES`.
         config: sizes of all modules.
         pieces, characters: sizes of the two vocabulary tables.
     """
     from translatotron_v.models.parameters import module_sizes
 
     if system == "pixels":
-        return module_sizes(replace(config, stage="pixels"))[0].parameters
+        return module_sizes(replace(config, stage="pixel_baseline"))[0].parameters
     if system == END_TO_END:
         modules = (*_READER, *_TRANSLATION, "character_encoder", "image_decoder", "image_tokenizer")
     else:
@@ -347,7 +351,7 @@ def samples(experiment: Experiment, results: Results) -> Path:
     """The sheet: source, what some systems made of it, reference."""
     from translatotron_v.config import load_config
     from translatotron_v.evaluation.generation import to_image
-    from translatotron_v.evaluation.rendering import Drawing, render_split
+    from translatotron_v.evaluation.rendering import TestPages, render_split
     from translatotron_v.inference.pictures import open_picture
 
     config, chosen = load_config(MAIN / "config.yaml"), experiment.options
@@ -356,7 +360,7 @@ def samples(experiment: Experiment, results: Results) -> Path:
     rows: list[list[Image.Image | None]] = []
     for name, look in SETS.items():
         searched = min(chosen.limit or _SEARCHED, _SEARCHED)
-        pages = list(enumerate(render_split(config, chosen.split, searched, drawing=Drawing(**look))))
+        pages = list(enumerate(render_split(config, chosen.split, searched, test_pages=TestPages(**look))))
         whole = [(i, one.source_page, one.reference_page) for i, one in pages]
         for index, source, target in [one for one in whole if one[1] is not None and one[2] is not None][:SAMPLES]:
             made = [experiment.folder / name / system / "generated" / f"{index:05d}.png" for system in shown]

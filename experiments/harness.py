@@ -1,4 +1,4 @@
-"""What every experiment's script needs: its command line, its arms, its measurements, the head of its report.
+"""What every experiment's script needs: its command line, its variants, its measurements, the head of its report.
 
 Whatever is finished stays finished: the same command goes on where it was, and repeats neither training nor
 measurement unless settings or weights have changed.
@@ -16,8 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from experiments import arms, measurements
-from experiments.arms import ROOT
+from experiments import measurements, variants
+from experiments.variants import ROOT
 from translatotron_v.arguments import positive
 from translatotron_v.config import Config
 from translatotron_v.errors import UserError
@@ -54,14 +54,14 @@ def run(
     """Everything around an experiment: its options, one line for an error, and stopping in good order.
 
     Args:
-        name: of the experiment: its module, and the recipe in ``configs/`` where it trains arms.
+        name: of the experiment: its module, and the recipe in ``configs/`` where it trains variants.
         description: for ``--help``.
         body: trains, measures and writes the report.
         argv: arguments in place of those of the command line.
-        more: adds options of its own: those of an experiment without arms, which measures what `make` has trained.
+        more: adds options of its own: those of an experiment without variants, which measures what `make` has trained.
 
     Returns:
-        The exit status: 0 done, 2 bad input or a failed arm, 130 or 143 stopped by a signal.
+        The exit status: 0 done, 2 bad input or a failed variant, 130 or 143 stopped by a signal.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = options(description or "", name, arguments, more)
@@ -92,16 +92,17 @@ def options(
 ) -> argparse.Namespace:
     """The options of an experiment: data, jobs, report and quick; seeds and settings, or those that `more` adds."""
     page = Path("docs") / "experiments" / f"{_dashed(name)}.md"
-    arms_explained = f"""\
-The arms are the steps of configs/{name}/recipe.yaml; each writes runs/{_dashed(name)}/ARM and logs/ARM.log beside it.
-To train something again, delete its folder. A setting key=value is for every arm, ARM:key=value for one.
+    variants_explained = f"""\
+The variants are the steps of configs/{name}/recipe.yaml; each writes runs/{_dashed(name)}/VARIANT and logs/VARIANT.log
+beside it. To train something again, delete its folder. A setting key=value is for every variant, VARIANT:key=value for
+one.
 """
     parser = argparse.ArgumentParser(
         prog=f"python -m experiments.{name}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"""\
-{arms_explained if more is None else ""}\
+{variants_explained if more is None else ""}\
 What is finished is not repeated: give the same command again to go on after an interruption or an error.
 To measure something again, delete its file in runs/{_dashed(name)}/measurements.
 
@@ -117,8 +118,10 @@ examples:
         "--quick", action="store_true", help=f"a few steps and pages; everything goes to {QUICK_FOLDER / name}"
     )
     if more is None:
-        parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="of the arms that need them (3)")
-        parser.add_argument("settings", nargs="*", metavar="key=value", help="settings laid over those of every arm")
+        parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="of the variants that need them (3)")
+        parser.add_argument(
+            "settings", nargs="*", metavar="key=value", help="settings laid over those of every variant"
+        )
     else:
         more(parser)
     chosen = parser.parse_intermixed_args(arguments)
@@ -135,8 +138,8 @@ class Experiment:
     Attributes:
         name: of its module.
         options: those of the command line.
-        arms: name -> step of its recipe, with the settings of the command line; none where it trains nothing.
-        folder: the runs of all arms and the measurements, ``runs/NAME``.
+        variants: name -> step of its recipe, with the settings of the command line; none where it trains nothing.
+        folder: the runs of all variants and the measurements, ``runs/NAME``.
         data: the corpus, ``jobs``, ``quick``: as on the command line.
         seeds: 1, 2, ...
 
@@ -152,25 +155,25 @@ class Experiment:
         self.folder = QUICK_FOLDER / name if self.quick else Path("runs") / _dashed(name)
         if self.quick:
             shutil.rmtree(self.folder, ignore_errors=True)
-        self.arms: dict[str, Step] = {}
+        self.variants: dict[str, Step] = {}
         self._command = ["python", "-m", f"experiments.{name}", *map(_without_machine, arguments)]
         self._trained: dict[Path, Step] = {}
         self._measured: set[str] = set()
         if trains:
-            self._load_arms()
+            self._load_variants()
 
-    def _load_arms(self) -> None:
+    def _load_variants(self) -> None:
         chosen, quick = self.options, self.quick
         self.seeds = list(range(1, (min(chosen.seeds, QUICK_SEEDS) if quick else chosen.seeds) + 1))
         settings = [f"data.folder={self.data}", "trainer.threads=1", *(QUICK_SETTINGS if quick else ())]
         _, steps = load_recipe(find_recipe(self.name), [*settings, *chosen.settings])
         if quick:
             moved = {step.run: self.folder / step.run.name for step in steps}
-            steps = [arms.redirected(step, moved) for step in steps]
+            steps = [variants.redirected(step, moved) for step in steps]
             for step in steps:
                 step.config.ssr.cache = str(self.folder / "transcripts")
         self.folder = steps[0].run.parent
-        self.arms = {step.name: step for step in steps}
+        self.variants = {step.name: step for step in steps}
         self._corpus = _corpus(steps[0].config)
 
     def limited(self, count: int) -> int:
@@ -178,9 +181,9 @@ class Experiment:
         return min(count, QUICK_PAGES) if self.quick else count
 
     def train(self, steps: Sequence[Step] | None = None) -> None:
-        """Train these arms (all of the recipe) unless they are finished; see `arms.train`."""
-        chosen = list(self.arms.values()) if steps is None else list(steps)
-        arms.train(chosen, self.jobs)
+        """Train these variants (all of the recipe) unless they are finished; see `variants.train`."""
+        chosen = list(self.variants.values()) if steps is None else list(steps)
+        variants.train(chosen, self.jobs)
         self._trained |= {step.run: step for step in chosen}
 
     def measure(self, tasks: Sequence[measurements.Task]) -> dict[str, Any]:
@@ -200,8 +203,8 @@ class Experiment:
         return values
 
     def cpu_seconds(self) -> float:
-        """CPU seconds of the arms that were asked for so far, and of the measurements, whenever they were taken."""
-        training = arms.cpu_seconds(list(self._trained.values()))
+        """CPU seconds of the variants that were asked for so far, and of the measurements, whenever they were taken."""
+        training = variants.cpu_seconds(list(self._trained.values()))
         return training + measurements.cpu_seconds(self.folder / "measurements", self._measured)
 
     def picture(self, name: str) -> Path:
@@ -214,7 +217,7 @@ class Experiment:
         Args:
             title: heading.
             verdict: "Reproduced: ...", "Not reproduced: ..." or "Partly: ...".
-            data: what was measured on; the arms' corpus and its splits where it is not given.
+            data: what was measured on; the variants' corpus and its splits where it is not given.
         """
         seeds = sorted({step.config.trainer.seed for step in self._trained.values()})
         facts = [

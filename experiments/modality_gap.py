@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from experiments.arms import seeded
 from experiments.harness import Experiment, finish, run
+from experiments.variants import seeded
 from translatotron_v.evaluation.gap_report import GapReport
 from translatotron_v.evaluation.report import as_png, bar_plot, difference, write_whole
 
@@ -28,7 +28,7 @@ FONTS = (
     "UbuntuMono-Regular",
     "SpaceMono-Regular",
 )
-ARMS = {
+VARIANTS = {
     "start": "start",
     "gold": "gold (control)",
     "sequence": "self, by sequence",
@@ -40,14 +40,18 @@ CLEAR = 0.5  # BLEU, means over hundreds of sentences: what a difference must ex
 
 
 def body(experiment: Experiment) -> None:
-    """Train the arms, measure the grid for each and write the report."""
-    again = {arm: seeded(experiment.arms[arm], AGAIN) for arm in ("token",)}
-    experiment.train([*experiment.arms.values(), *again.values()])
+    """Train the variants, measure the grid for each and write the report."""
+    again = {variant: seeded(experiment.variants[variant], AGAIN) for variant in ("token",)}
+    experiment.train([*experiment.variants.values(), *again.values()])
     limit = experiment.limited(LIMIT)
-    runs = {arm: experiment.arms[arm].run for arm in ARMS} | {f"{arm}-again": again[arm].run for arm in again}
-    measured = experiment.measure([(run, f"{arm}-grid", grid, experiment.data, limit) for arm, run in runs.items()])
-    gaps = {arm: GapReport.of(measured[f"{arm}-grid"]) for arm in runs}
-    size = experiment.arms["start"].config.page.font_size
+    runs = {variant: experiment.variants[variant].run for variant in VARIANTS} | {
+        f"{variant}-again": again[variant].run for variant in again
+    }
+    measured = experiment.measure(
+        [(run, f"{variant}-grid", grid, experiment.data, limit) for variant, run in runs.items()]
+    )
+    gaps = {variant: GapReport.of(measured[f"{variant}-grid"]) for variant in runs}
+    size = experiment.variants["start"].config.page.font_size
     report = experiment.report("The modality gap, and what self-distillation does to it", verdict(gaps, f"{size} px"))
     start = gaps["start"]
     report.text(
@@ -56,7 +60,7 @@ def body(experiment: Experiment) -> None:
         "of text mode less BLEU of image mode. One seed, and a second one for self-distillation by token."
     )
     report.section("Before")
-    best = max(("sequence", "token"), key=lambda arm: gaps[arm].mean("bleu"))
+    best = max(("sequence", "token"), key=lambda variant: gaps[variant].mean("bleu"))
     for name, gap in {"before": start, "after": gaps[best]}.items():
         write_whole(experiment.picture(f"{name}.png"), as_png(gap.heat_map()))
     report.figure(experiment.picture("before.png"), "Gap of the start in each cell")
@@ -64,22 +68,22 @@ def body(experiment: Experiment) -> None:
     report.text(start.gaps())
     report.section("After")
     report.text(
-        "200 steps each from the start. BLEU, mean over the cells; in brackets the gap to the arm's own text mode. The "
+        "200 steps each from the start. BLEU, mean over the cells; in brackets the gap to its own text mode. The "
         "length ratio is words of image mode's answers by words of text mode's."
     )
     report.table(
-        ["arm", "text mode", "image, seen fonts", "image, held-out fonts", "length ratio"],
+        ["variant", "text mode", "image, seen fonts", "image, held-out fonts", "length ratio"],
         [
             [
                 name,
-                f"{gaps[arm].text_bleu:.1f}",
+                f"{gaps[variant].text_bleu:.1f}",
                 *(
-                    f"{gaps[arm].mean('bleu', held_out=held_out):.1f} ({gaps[arm].mean('gap', held_out=held_out):.1f})"
-                    for held_out in (False, True)
+                    f"{gaps[variant].mean('bleu', held_out=out):.1f} ({gaps[variant].mean('gap', held_out=out):.1f})"
+                    for out in (False, True)
                 ),
-                f"{gaps[arm].mean('length_ratio'):.2f}",
+                f"{gaps[variant].mean('length_ratio'):.2f}",
             ]
-            for arm, name in ARMS.items()
+            for variant, name in VARIANTS.items()
         ],
     )
     report.text(
@@ -87,14 +91,21 @@ def body(experiment: Experiment) -> None:
         "seeds:"
     )
     report.table(
-        ["arm", "text mode", "image, seen fonts", "image, held-out fonts"],
-        [[name, *(shown(gaps, arm, value) for value in columns(f"{size} px").values())] for arm, name in ARMS.items()],
+        ["variant", "text mode", "image, seen fonts", "image, held-out fonts"],
+        [
+            [name, *(shown(gaps, variant, value) for value in columns(f"{size} px").values())]
+            for variant, name in VARIANTS.items()
+        ],
     )
-    bars = {arm: {column: value(gaps[arm]) for column, value in columns(f"{size} px").items()} for arm in ARMS}
+    bars = {
+        variant: {column: value(gaps[variant]) for column, value in columns(f"{size} px").items()}
+        for variant in VARIANTS
+    }
     report.figure(
-        bar_plot(experiment.picture("arms.png"), bars, "BLEU", f"{size} px"), f"BLEU of each arm at {size} pixels"
+        bar_plot(experiment.picture("variants.png"), bars, "BLEU", f"{size} px"),
+        f"BLEU of each variant at {size} pixels",
     )
-    report.figure(experiment.picture("after.png"), f"Gap after {ARMS[best]} in each cell")
+    report.figure(experiment.picture("after.png"), f"Gap after {VARIANTS[best]} in each cell")
     report.section("Set-up", SET_UP)
     finish(report)
 
@@ -109,7 +120,7 @@ def grid(folder: Path, data: str, limit: int) -> dict[str, Any]:
 
 
 def columns(condition: str) -> dict[str, Callable[[GapReport], float]]:
-    """What the arms are compared by under one condition."""
+    """What the variants are compared by under one condition."""
     return {
         "text mode": lambda gap: gap.text_bleu,
         "image, seen fonts": lambda gap: gap.mean("bleu", held_out=False, condition=condition),
@@ -117,20 +128,21 @@ def columns(condition: str) -> dict[str, Callable[[GapReport], float]]:
     }
 
 
-def of_seeds(gaps: dict[str, GapReport], arm: str, value: Callable[[GapReport], float]) -> list[float]:
-    """A value of an arm for each of its seeds."""
-    return [value(gaps[name]) for name in (arm, f"{arm}-again") if name in gaps]
+def of_seeds(gaps: dict[str, GapReport], variant: str, value: Callable[[GapReport], float]) -> list[float]:
+    """A value of a variant for each of its seeds."""
+    return [value(gaps[name]) for name in (variant, f"{variant}-again") if name in gaps]
 
 
-def shown(gaps: dict[str, GapReport], arm: str, value: Callable[[GapReport], float]) -> str:
+def shown(gaps: dict[str, GapReport], variant: str, value: Callable[[GapReport], float]) -> str:
     """The value of each seed."""
-    return ", ".join(f"{one:.1f}" for one in of_seeds(gaps, arm, value))
+    return ", ".join(f"{one:.1f}" for one in of_seeds(gaps, variant, value))
 
 
 def verdict(gaps: dict[str, GapReport], condition: str) -> str:
     """The first sentence, from the figures alone: by token against start and control, at the size of training."""
     text, seen, unseen = (
-        {arm: of_seeds(gaps, arm, value) for arm in ("start", "gold", "token")} for value in columns(condition).values()
+        {variant: of_seeds(gaps, variant, value) for variant in ("start", "gold", "token")}
+        for value in columns(condition).values()
     )
 
     def gain(values: dict[str, list[float]], baseline: str) -> float:
@@ -138,9 +150,9 @@ def verdict(gaps: dict[str, GapReport], condition: str) -> str:
 
     over_gold, inside = difference(seen["token"], seen["gold"])
     mean = {
-        f"{kind} {arm}": f"{fmean(values[arm]):.1f}"
+        f"{kind} {variant}": f"{fmean(values[variant]):.1f}"
         for kind, values in (("text", text), ("seen", seen), ("unseen", unseen))
-        for arm in values
+        for variant in values
     }
     figures = (
         f"At {condition} without blur or noise, image mode goes from {mean['seen start']} to {mean['seen token']} BLEU "
@@ -161,11 +173,11 @@ def verdict(gaps: dict[str, GapReport], condition: str) -> str:
 
 SET_UP = """\
 - The start is the shipped `tiny`, continued for 250 steps on pages in four fonts of 10 pixels.
-- Each arm takes 200 steps of 32 pages in the four fonts; nothing but the loss differs. The texts of self-distillation
-  are those of the start's own text mode, greedy and without dropout; no gradient flows into them.
+- Each variant takes 200 steps of 32 pages in the four fonts; nothing but the loss differs. The texts of
+  self-distillation are those of the start's own text mode, greedy and without dropout; no gradient flows into them.
 - By sequence: cross-entropy of that text. By token: KL to text mode's distribution along that text.
-- The last arm learns the texts that the weights of each step write. Image mode and text mode share their layers, so the
-  targets drift with what learns them."""
+- The last variant learns the texts that the weights of each step write. Image mode and text mode share their layers, so
+  the targets drift with what learns them."""
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def pictures(folder: Path, data: str, limit: int, readings: str) -> dict[str, fl
     options = Options(model.config.data.validation, limit, batch_size=BATCH, quiet=True)
     pages = render_split(model.config, options.split, limit)
     with tempfile.TemporaryDirectory() as drawn:
-        found = figures(score_checkpoint(model, pages, page_reader(readings), Path(drawn), options))
+        found = figures(score_checkpoint(model, pages, page_ocr(readings), Path(drawn), options))
     return found["scores"] | {"bleu_ceiling": found["ceilings"]["bleu"]}
 
 
@@ -88,12 +88,12 @@ def figures(report: Any) -> dict[str, Any]:
     }
 
 
-def page_reader(folder: str) -> Any:
+def page_ocr(folder: str) -> Any:
     """OCR that remembers in a folder what it has read."""
-    from translatotron_v.evaluation.reading import PageReader
-    from translatotron_v.ocr import make_reader
+    from translatotron_v.evaluation.reading import PageOcr
+    from translatotron_v.ocr import make_ocr_engine
 
-    return PageReader(make_reader, Path(folder), quiet=True)
+    return PageOcr(make_ocr_engine, Path(folder), quiet=True)
 
 
 def tokens(folder: Path, data: str, limit: int) -> dict[str, float]:
@@ -106,7 +106,7 @@ def tokens(folder: Path, data: str, limit: int) -> dict[str, float]:
 
     from translatotron_v.data import pages
     from translatotron_v.data.pairs import read_split
-    from translatotron_v.decoding.source import look
+    from translatotron_v.decoding.source import encode_source
     from translatotron_v.decoding.text import drawing_mask
     from translatotron_v.inference.loaded import load_translator
     from translatotron_v.training.losses import image_cross_entropy
@@ -126,14 +126,14 @@ def tokens(folder: Path, data: str, limit: int) -> dict[str, float]:
         with torch.inference_mode():
             ids = model.image_tokenizer.encode_to_ids(batch.target_pixels)
             logits = model(
-                look(model, loaded.vocabulary, batch.source_pixels),
+                encode_source(model, loaded.vocabulary, batch.source_pixels),
                 batch.target_input,
                 batch.translation_mask,
                 image_ids=ids,
                 characters=batch.target_characters,
                 character_mask=drawing_mask(batch.target_characters),
-                owners=batch.owners,
-                families=batch.families,
+                char_to_token=batch.char_to_token,
+                fonts=batch.fonts,
             ).image
             nats += float(image_cross_entropy(logits, ids)) * ids.numel()
             right += int((logits.argmax(-1) == ids).sum())

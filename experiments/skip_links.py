@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from experiments import scores
-from experiments.arms import curve, seeded
 from experiments.harness import Experiment, finish, run
+from experiments.variants import curve, seeded
 from translatotron_v.evaluation.report import Difference, difference, line_plot, mean_and_spread, write_whole
 
 LIMIT, PROBE_PAGES, PROBE_STEPS, GRADIENT_BATCHES = 200, 48, 200, 4
-ARMS = {"none": "no fusion", "fused": "fusion", "detached": "fusion, shallow link detached"}
+VARIANTS = {"none": "no fusion", "fused": "fusion", "detached": "fusion, shallow link detached"}
 MEASURES = {  # name in the report -> (decimals, whether more is better)
     "BLEU": (1, True),
     "reading accuracy (CTC), %": (2, True),
@@ -27,13 +27,15 @@ MEASURES = {  # name in the report -> (decimals, whether more is better)
 
 
 def body(experiment: Experiment) -> None:
-    """Train three seeds of each arm, probe them and write the report."""
-    arms = {(arm, seed): seeded(experiment.arms[arm], seed) for seed in experiment.seeds for arm in ARMS}
-    experiment.train([experiment.arms["reader"], *arms.values()])
+    """Train three seeds of each variant, probe them and write the report."""
+    variants = {
+        (variant, seed): seeded(experiment.variants[variant], seed) for seed in experiment.seeds for variant in VARIANTS
+    }
+    experiment.train([experiment.variants["reader"], *variants.values()])
     limit, pages = experiment.limited(LIMIT), experiment.limited(PROBE_PAGES)
     tasks: list[tuple[Any, ...]] = []
-    for (arm, seed), step in arms.items():
-        name = f"{arm}-{seed}"
+    for (variant, seed), step in variants.items():
+        name = f"{variant}-{seed}"
         folder = str(experiment.folder / "probes" / name)
         tasks += [
             (step.run, f"{name}-texts", scores.reader, experiment.data, limit),
@@ -41,7 +43,7 @@ def body(experiment: Experiment) -> None:
             (step.run, f"{name}-gradients", gradients, experiment.data),
         ]
     measured = experiment.measure(tasks)
-    values = {arm: [row(measured, f"{arm}-{seed}") for seed in experiment.seeds] for arm in ARMS}
+    values = {variant: [row(measured, f"{variant}-{seed}") for seed in experiment.seeds] for variant in VARIANTS}
     report = experiment.report("Skip links, live and detached, and what R-Probe sees", verdict(values))
     ceiling = measured[f"none-{experiment.seeds[0]}-probe"]["cer_ceiling"]
     report.text(
@@ -50,13 +52,15 @@ def body(experiment: Experiment) -> None:
         f"of the pages themselves) {ceiling:.3f}."
     )
     report.table(
-        ["measure", *ARMS.values()],
+        ["measure", *VARIANTS.values()],
         [
-            [name, *(mean_and_spread([one[name] for one in values[arm]], digits) for arm in ARMS)]
+            [name, *(mean_and_spread([one[name] for one in values[variant]], digits) for variant in VARIANTS)]
             for name, (digits, _) in MEASURES.items()
         ],
     )
-    report.text("Differences of the means; *inside the spread* if no larger than what one arm shows between its seeds:")
+    report.text(
+        "Differences of the means; *inside the spread* if no larger than what one variant shows between its seeds:"
+    )
     report.table(
         ["measure", "fusion less none", "detached less none", "detached less fusion"],
         [
@@ -70,26 +74,26 @@ def body(experiment: Experiment) -> None:
             for name, (digits, _) in MEASURES.items()
         ],
     )
-    norms = {arm: [measured[f"{arm}-{seed}-gradients"] for seed in experiment.seeds] for arm in ARMS}
+    norms = {variant: [measured[f"{variant}-{seed}-gradients"] for seed in experiment.seeds] for variant in VARIANTS}
     report.section("Gradients of the shallow blocks", GRADIENTS)
     report.table(
-        ["gradient norm", *ARMS.values()],
+        ["gradient norm", *VARIANTS.values()],
         [
             [key, *(mean_and_spread([one[key] for one in of], 4) if key in of[0] else "" for of in norms.values())]
             for key in sorted({key for of in norms.values() for key in of[0]})
         ],
     )
     curves = {
-        f"{name}, seed {seed}": curve(arms[arm, seed].run, "loss")
-        for arm, name in ARMS.items()
+        f"{name}, seed {seed}": curve(variants[variant, seed].run, "loss")
+        for variant, name in VARIANTS.items()
         for seed in experiment.seeds
     }
     plot = line_plot(experiment.picture("losses.png"), curves, "step", "training loss")
     report.figure(plot, "Training loss of all runs")
     report.section("What the probe draws")
-    for arm, name in ARMS.items():
-        place = experiment.picture(f"probe-{arm}.png")
-        drawn = experiment.folder / "probes" / f"{arm}-{experiment.seeds[0]}" / "pages.png"
+    for variant, name in VARIANTS.items():
+        place = experiment.picture(f"probe-{variant}.png")
+        drawn = experiment.folder / "probes" / f"{variant}-{experiment.seeds[0]}" / "pages.png"
         write_whole(place, drawn.read_bytes())
         report.figure(place, f"R-Probe, {name}: pages, each above its reconstruction")
     report.section("Set-up", SET_UP)
@@ -153,16 +157,16 @@ def gradients(weights: Path, data: str) -> dict[str, float]:
     }
 
 
-def compared(values: dict[str, list[dict[str, float]]], name: str, arm: str, baseline: str) -> Difference:
-    """Two arms by one measure."""
-    return difference([one[name] for one in values[arm]], [one[name] for one in values[baseline]])
+def compared(values: dict[str, list[dict[str, float]]], name: str, variant: str, baseline: str) -> Difference:
+    """Two variants by one measure."""
+    return difference([one[name] for one in values[variant]], [one[name] for one in values[baseline]])
 
 
 def verdict(values: dict[str, list[dict[str, float]]]) -> str:
     """The first sentence, from the figures alone."""
 
-    def outcome(arm: str, baseline: str, name: str) -> int:
-        delta, inside = compared(values, name, arm, baseline)
+    def outcome(variant: str, baseline: str, name: str) -> int:
+        delta, inside = compared(values, name, variant, baseline)
         return 0 if inside else (1 if (delta > 0) == MEASURES[name][1] else -1)
 
     names = ("BLEU", "reading accuracy (CTC), %", "probe MSE")
@@ -191,11 +195,11 @@ Norm of the gradient of each block after training, over {GRADIENT_BATCHES} batch
 flows through each link, which bounds what detaching it can change."""
 SET_UP = """\
 - The image encoder is trained from nothing to read (CTC) for 220 steps, once; the text model is that of the shipped
-  `tiny`. From there each arm takes 130 steps of 24 pages on the translation and CTC, the image encoder live.
-- Fusion: z = h4 + MLP([h4; h1; h3]) of the four blocks' states, the MLP starting at zero, so that all arms start as the
-  same function. Detached: no gradient through the link of block 1. Both have the same number of parameters.
+  `tiny`. From there each variant takes 130 steps of 24 pages on the translation and CTC, the image encoder live.
+- Fusion: z = h4 + MLP([h4; h1; h3]) of the four blocks' states, the MLP starting at zero, so that all variants start as
+  the same function. Detached: no gradient through the link of block 1. Both have the same number of parameters.
 - R-Probe: the first layer of the text decoder and a linear map, trained for 200 steps of 16 training pages on the
-  frozen states; the same for all arms."""
+  frozen states; the same for all variants."""
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from experiments.harness import Experiment, finish, run
 from translatotron_v.evaluation.report import bar_plot
 
 LIMIT = 400  # validation captions
-ARMS = {  # name of the arm -> how the report calls it
+VARIANTS = {  # name of the variant -> how the report calls it
     "start": "start",
     "sft": "SFT",
     "ssr": "SSR",
@@ -25,22 +25,22 @@ KEPT, LOST, NOISE = 0.9, 0.5, 1.0  # shares of the start's accuracy; BLEU that a
 
 
 def body(experiment: Experiment) -> None:
-    """Train the arms, measure them and write the report."""
+    """Train the variants, measure them and write the report."""
     experiment.train()
     limit = experiment.limited(LIMIT)
     measured = experiment.measure(
         [
-            (experiment.arms["start"].run, "floor", accuracy_of_translations, experiment.data, limit),
+            (experiment.variants["start"].run, "floor", accuracy_of_translations, experiment.data, limit),
             *(
-                (experiment.arms[arm].run, f"{arm}-{mode}", scores.texts, experiment.data, mode, "", limit)
-                for arm in ARMS
+                (experiment.variants[variant].run, f"{variant}-{mode}", scores.texts, experiment.data, mode, "", limit)
+                for variant in VARIANTS
                 for mode in ("ocr", "image")
             ),
         ]
     )
-    ocr = {arm: 100 * measured[f"{arm}-ocr"]["ocr_accuracy"] for arm in ARMS}
-    image = {arm: measured[f"{arm}-image"] for arm in ARMS}
-    bleu = {arm: values["bleu"] for arm, values in image.items()}
+    ocr = {variant: 100 * measured[f"{variant}-ocr"]["ocr_accuracy"] for variant in VARIANTS}
+    image = {variant: measured[f"{variant}-image"] for variant in VARIANTS}
+    bleu = {variant: values["bleu"] for variant, values in image.items()}
     report = experiment.report("Self-review and the reading (SSR)", verdict(ocr, bleu))
     report.text(
         f"Character accuracy (1 - CER) and BLEU of the text answers on the first {limit} validation captions, rendered "
@@ -50,21 +50,23 @@ def body(experiment: Experiment) -> None:
     rows = [
         [
             name,
-            ocr[arm],
-            100 * image[arm]["transcript_accuracy"] if "transcript_accuracy" in image[arm] else None,
-            bleu[arm],
+            ocr[variant],
+            100 * image[variant]["transcript_accuracy"] if "transcript_accuracy" in image[variant] else None,
+            bleu[variant],
         ]
-        for arm, name in ARMS.items()
+        for variant, name in VARIANTS.items()
     ]
     report.table(
-        ["arm", "OCR accuracy, %", "in the answer, %", "BLEU, image mode"],
+        ["variant", "OCR accuracy, %", "in the answer, %", "BLEU, image mode"],
         [*rows, ["the references, taken for transcripts", 100 * measured["floor"], None, None]],
         digits=1,
     )
-    bars = {name: {"OCR accuracy, %": ocr[arm], "BLEU, image mode": bleu[arm]} for arm, name in ARMS.items()}
+    bars = {
+        name: {"OCR accuracy, %": ocr[variant], "BLEU, image mode": bleu[variant]} for variant, name in VARIANTS.items()
+    }
     report.figure(
         bar_plot(experiment.picture("accuracy.png"), bars, "% and BLEU", "Before and after fine-tuning"),
-        "OCR accuracy and BLEU of each arm",
+        "OCR accuracy and BLEU of each variant",
     )
     report.section("Set-up", SET_UP)
     finish(report)
@@ -105,7 +107,7 @@ SET_UP = """\
 - The start has the layers of the shipped `tiny` and a vocabulary of German and French; pieces that both vocabularies
   know keep their embeddings. It took 450 steps on the transcription of 21,000 pages. It has seen no French, so the
   low-resource case is one. The image encoder, tiny's, is frozen throughout.
-- Every arm takes 300 steps of 32 of the other 8,000 pages, but for the one with twice as many. In the low-resource
+- Every variant takes 300 steps of 32 of the other 8,000 pages, but for the one with twice as many. In the low-resource
   case SFT sees the 800 pages that have a translation, SSR the other 7,200 as well: one batch in four has pages with
   their transcript alone.
 - The transcripts are the start's own, errors included, written once and cached."""

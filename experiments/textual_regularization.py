@@ -15,20 +15,20 @@ from translatotron_v.evaluation.report import line_plot
 
 LIMIT = 160  # validation captions
 LANGUAGES = ("en", "fr", "cs")
-SHARES = {"none": 0, "text_10": 10, "text_25": 25, "text_50": 50}  # arm -> % of batches
+SHARES = {"none": 0, "text_10": 10, "text_25": 25, "text_50": 50}  # variant -> % of batches
 WEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.7)  # of the text-only start, linear
 TIES_WEIGHTS = (0.5, 1.0)  # of the tuned weights' task vector
 CLEAR = 10.0  # percent points of LF that are more than chance
 
 
 def body(experiment: Experiment) -> None:
-    """Train the arms, merge, measure and write the report."""
+    """Train the variants, merge, measure and write the report."""
     experiment.train()
     limit = experiment.limited(LIMIT)
-    start, tuned = experiment.arms["text"].run, experiment.arms["none"].run
+    start, tuned = experiment.variants["text"].run, experiment.variants["none"].run
     tasks = [
-        (experiment.arms[arm].run, f"{arm}-{mode}", by_language, experiment.data, mode, limit)
-        for arm in SHARES
+        (experiment.variants[variant].run, f"{variant}-{mode}", by_language, experiment.data, mode, limit)
+        for variant in SHARES
         for mode in ("image", "text")
     ]
     merges = [("linear", weight) for weight in WEIGHTS] + [("ties", weight) for weight in TIES_WEIGHTS]
@@ -37,7 +37,7 @@ def body(experiment: Experiment) -> None:
         for method, weight in merges
     ]
     measured = experiment.measure(tasks)
-    image = {arm: measured[f"{arm}-image"] for arm in SHARES}
+    image = {variant: measured[f"{variant}-image"] for variant in SHARES}
     report = experiment.report("Text-only batches against the wrong language", verdict(image))
     report.text(
         f"The first {limit} German validation captions as pictures, asked for in three languages; image mode was tuned "
@@ -45,15 +45,17 @@ def body(experiment: Experiment) -> None:
         "40 or more. One seed."
     )
     report.section("A share of text-only batches")
-    report.table(header("text-only, %"), [row(str(share), image[arm]) for arm, share in SHARES.items()], digits=1)
+    report.table(
+        header("text-only, %"), [row(str(share), image[variant]) for variant, share in SHARES.items()], digits=1
+    )
     report.text("The same models in text mode:")
     report.table(
         header("text-only, %"),
-        [row(str(share), measured[f"{arm}-text"]) for arm, share in SHARES.items()],
+        [row(str(share), measured[f"{variant}-text"]) for variant, share in SHARES.items()],
         digits=1,
     )
     fidelity = {
-        f"{name} {language}": (list(SHARES.values()), [image[arm][language][key] for arm in SHARES])
+        f"{name} {language}": (list(SHARES.values()), [image[variant][language][key] for variant in SHARES])
         for name, key in (("LF", "lf"), ("BLEU", "bleu"))
         for language in LANGUAGES
     }
@@ -108,7 +110,7 @@ def foreign(found: dict[str, dict[str, float]], key: str = "lf") -> float:
 def verdict(image: dict[str, dict[str, dict[str, float]]]) -> str:
     """The first sentence, from the figures alone."""
     without = foreign(image["none"])
-    best = max(list(SHARES)[1:], key=lambda arm: foreign(image[arm]))
+    best = max(list(SHARES)[1:], key=lambda variant: foreign(image[variant]))
     gained = foreign(image[best]) - without
     cost = image["none"]["en"]["bleu"] - image[best]["en"]["bleu"]
     figures = (
@@ -130,7 +132,7 @@ SET_UP = """\
   those of the shipped `tiny`, which knows German to English; pieces that both vocabularies know keep their embeddings.
 - Visual tuning: 220 steps of 32, German pages into English. The image encoder is tiny's, frozen; the bridge into the
   shared layers starts as tiny's and is tuned with them and the decoder. A text-only batch takes the place of a batch
-  of pages, so that all arms take the same number of steps.
+  of pages, so that all variants take the same number of steps.
 - The language identifier is py3langid, choosing among de, en, fr, ro and cs. Captions that do not fit the page have
   empty answers, which are unfaithful."""
 

@@ -6,7 +6,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is first imported; more t
 
 import pytest
 
-from translatotron_v.ocr import LineDetector, Reader, make_reader
+from translatotron_v.ocr import LineDetector, OcrEngine, make_ocr_engine
 
 
 @pytest.fixture(scope="session")
@@ -15,5 +15,5 @@ def detector() -> LineDetector:
 
 
 @pytest.fixture(scope="session")
-def reader() -> Reader:
-    return make_reader()
+def reader() -> OcrEngine:
+    return make_ocr_engine()

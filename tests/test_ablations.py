@@ -1,4 +1,4 @@
-"""The ablations: which arms there are, labels of our own, what the figures say, and the page around them."""
+"""The ablations: which variants there are, labels of our own, what the figures say, and the page around them."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from experiments import ablations, arms, scores
+from experiments import ablations, scores, variants
 from experiments.ablations import DRAWING, PARTS, READING
 from translatotron_v.evaluation.report import VERDICTS, Page
 from translatotron_v.training.recipe import Step, load_recipe
@@ -20,7 +20,12 @@ class Stand:
 
     def __init__(self, folder: Path) -> None:
         _, steps = load_recipe(ROOT / "configs" / "ablations", ["data.folder=grammar"])
-        self.arms, self.seeds, self.data, self.folder = {step.name: step for step in steps}, SEEDS, "grammar", folder
+        self.variants, self.seeds, self.data, self.folder = (
+            {step.name: step for step in steps},
+            SEEDS,
+            "grammar",
+            folder,
+        )
         self.trained: list[Step] = []
 
     def train(self, steps: list[Step]) -> None:
@@ -43,7 +48,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Stand:
 
 @pytest.fixture(scope="module")
 def every(stand: Stand) -> dict[str, Step]:
-    return ablations.all_arms(stand)  # type: ignore[arg-type]
+    return ablations.all_variants(stand)  # type: ignore[arg-type]
 
 
 def drawn(bleu: float, cer: float = 0.02) -> dict[str, float]:
@@ -65,7 +70,7 @@ def read(bleu: float, accuracy: float = 0.8) -> dict[str, float]:
 
 
 def figures(**changed: float) -> dict[str, dict[str, float]]:
-    """What would be measured of every arm: BLEU 20 of drawings with a spread of 1, 10 of readings; some are changed."""
+    """What would be measured of every variant: BLEU 20 of drawings, spread 1, and 10 of readings; some are changed."""
     found = {f"full-seed{seed}": drawn(19.0 + 0.5 * seed) for seed in SEEDS}
     found |= {name: drawn(20.0) for name in (*DRAWING, "unlabelled")}
     found |= {f"translating-seed{seed}": read(9.0 + 0.5 * seed) for seed in SEEDS}
@@ -75,20 +80,22 @@ def figures(**changed: float) -> dict[str, dict[str, float]]:
     return found
 
 
-# --- arms -------------------------------------------------------------------------------------------------------------
+# --- variants ---------------------------------------------------------------------------------------------------------
 
 
-def test_arms_have_names_and_runs_of_their_own_and_start_from_what_is_there(every: dict[str, Step]):
+def test_variants_have_names_and_runs_of_their_own_and_start_from_what_is_there(every: dict[str, Step]):
     assert len(every) == 3 * len(SEEDS) + len(DRAWING) + 2 * len(READING) + 1
     runs = [step.run for step in every.values()]
     assert len(set(runs)) == len(runs) and {run.parent for run in runs} == {Path("runs/ablations")}
     tiny = [step.run for step in load_recipe(ROOT / "configs" / "tiny")[1]]
     shipped = [path.relative_to(ROOT) for path in (ROOT / "weights").iterdir() if path.is_dir()]
     for step in every.values():
-        assert [origin for origin in arms.origins(step.config) if origin not in (*runs, *tiny, *shipped)] == [], step
+        assert [origin for origin in variants.origins(step.config) if origin not in (*runs, *tiny, *shipped)] == [], (
+            step
+        )
 
 
-def test_an_arm_changes_what_its_name_says(every: dict[str, Step]):
+def test_a_variant_changes_what_its_name_says(every: dict[str, Step]):
 
     def setting(name: str, get: Any) -> Any:
         return get(every[name].config)
@@ -106,7 +113,7 @@ def test_an_arm_changes_what_its_name_says(every: dict[str, Step]):
 
 
 def test_one_budget_for_each_group(every: dict[str, Step]):
-    drawing = ["full-seed1", *(arm for arm in DRAWING if arm != "no_teacher_long")]
+    drawing = ["full-seed1", *(variant for variant in DRAWING if variant != "no_teacher_long")]
     reading = ["translating-seed1", *(f"translating{suffix}" for suffix in READING)]
     for group in (drawing, reading):
         assert len({(every[one].config.trainer.steps, every[one].config.trainer.batch_size) for one in group}) == 1
@@ -180,19 +187,21 @@ def test_the_verdict_comes_from_the_figures(lost: list[str], begin: str, say: st
     assert told.endswith("the pictures reach BLEU 3.0.")
 
 
-def test_the_verdict_speaks_of_arms_that_exist():
+def test_the_verdict_speaks_of_variants_that_exist():
     values = ablations.collected(figures())
-    assert all(ablations.taken(values, name, m) for arm, control, m in PARTS.values() for name in (arm, control))
+    assert all(
+        ablations.taken(values, name, m) for variant, control, m in PARTS.values() for name in (variant, control)
+    )
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_whole_page(stand: Stand, every: dict[str, Step], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ablations, "all_arms", lambda experiment: every)
+    monkeypatch.setattr(ablations, "all_variants", lambda experiment: every)
     monkeypatch.setattr(ablations, "cpu_seconds", lambda steps: 100.0 * len(steps))
     monkeypatch.setattr(ablations, "curve", lambda run, value: ([10, 20], [2.0, 1.0]))
-    monkeypatch.setattr(ablations, "measured", lambda experiment, arms: figures(**LOST))
+    monkeypatch.setattr(ablations, "measured", lambda experiment, variants: figures(**LOST))
     ablations.body(stand)  # type: ignore[arg-type]
     page = (stand.folder / "page.md").read_text(encoding="utf-8")
     assert page.startswith("# What each part contributes\n\nReproduced: ")
@@ -200,8 +209,8 @@ def test_the_whole_page(stand: Stand, every: dict[str, Step], monkeypatch: pytes
     assert re.findall(r"^## (.*)$", page, re.M) == [
         "Drawing", "Reading", "Without text labels",
     ]  # fmt: skip
-    assert "7 arms, each of 160 steps of 16 pages or 1,100 steps of 16 pages; 100 CPU-seconds on average." in page
-    assert "One arm of 160 steps of 16 pages" in page and "| control " in page and "| no gate: sum " in page
+    assert "7 variants, each of 160 steps of 16 pages or 1,100 steps of 16 pages; 100 CPU-seconds on average." in page
+    assert "One variant of 160 steps of 16 pages" in page and "| control " in page and "| no gate: sum " in page
     pictures = re.findall(r"!\[[^]]*\]\((.*)\)", page)
     assert pictures == [f"page/{name}.png" for name in ("drawing", "losses")]
     assert all((stand.folder / picture).stat().st_size < 60_000 for picture in pictures)

@@ -14,7 +14,6 @@ from tests.small import assert_same, small
 from translatotron_v import checkpoint
 from translatotron_v.checkpoint import (
     CheckpointError,
-    Unfilled,
     checkpoint_folder,
     latest_checkpoint,
     load_module,
@@ -22,6 +21,7 @@ from translatotron_v.checkpoint import (
     read_info,
     resolve,
     save_checkpoint,
+    skip_init,
 )
 from translatotron_v.models.image_encoder import ImageEncoder
 from translatotron_v.models.text_decoder import TextDecoder
@@ -89,12 +89,12 @@ def test_half_precision_loads_as_single(tmp_path):
         lambda model: TextDecoder(model.text_decoder, 80, 16),
     ],
 )
-def test_an_unfilled_module_draws_no_random_numbers_and_loads_like_any_other(tmp_path, build):
+def test_a_module_without_init_draws_no_random_numbers_and_loads_like_any_other(tmp_path, build):
     model = small("model.image_encoder.stem=[16,16]").model
     save(tmp_path / "c", build(model), half=True)
     plain = build(model)
     random_state = torch.get_rng_state()
-    with Unfilled():
+    with skip_init():
         unfilled = build(model)
     assert torch.equal(torch.get_rng_state(), random_state)
     for module in (plain, unfilled):

@@ -270,7 +270,7 @@ def test_a_page_says_what_was_left_and_that_there_was_no_text(
 ):
     corner = ((0.0, 0.0), (9.0, 0.0), (9.0, 5.0), (0.0, 5.0))
     done = BlockTranslation(corner, "ein hund", "a dog", {"text": 0.9, "image": 0.99}, "DejaVuSans", 11.5, (9, 8, 7))
-    left = BlockTranslation(corner, left="vertical")
+    left = BlockTranslation(corner, skip_reason="vertical")
     blank = Image.new("L", (8, 8))
     found = {
         "0.png": Translation(blank, "", "", {}),
@@ -297,11 +297,11 @@ def test_a_page_says_what_was_left_and_that_there_was_no_text(
     assert records[1]["blocks"] == [
         {
             "box": box, "source_text": "ein hund", "language": "", "text": "a dog",
-            "scores": {"text": 0.9, "image": 0.99}, "family": "DejaVuSans", "size": 11.5, "colour": [9, 8, 7],
+            "scores": {"text": 0.9, "image": 0.99}, "font": "DejaVuSans", "size": 11.5, "colour": [9, 8, 7],
             "angle": 0.0,
         }
     ]  # fmt: skip
-    assert records[2]["blocks"][1] == {"box": box, "left": "vertical"}
+    assert records[2]["blocks"][1] == {"box": box, "skip_reason": "vertical"}
 
 
 def test_an_interrupt_says_that_nothing_is_lost(pages: Path, monkeypatch, capsys: pytest.CaptureFixture[str]):
@@ -351,7 +351,7 @@ def test_merge_hands_its_options_on_and_says_what_was_merged(monkeypatch, capsys
 
     def merge(*arguments, **named):
         calls.append((arguments, named))
-        return merging.Merged(Path(arguments[2]), {"text_decoder": 3}, ["image_encoder", "text_encoder.bridge.bias"])
+        return merging.Merged(Path(arguments[2]), {"text_decoder": 3}, ["image_encoder", "text_encoder.connector.bias"])
 
     monkeypatch.setattr(merging, "merge_checkpoints", merge)
     assert cli.main(["merge", "tuned", "text", "-o", "out"]) == 0
@@ -364,6 +364,6 @@ def test_merge_hands_its_options_on_and_says_what_was_merged(monkeypatch, capsys
     assert calls.pop()[1] == {"method": "ties", "weight": 0.5, "density": 0.3, "overwrite": True, "base": "text"}
     assert capsys.readouterr().out.splitlines()[-3:] == [
         "merged: text_decoder (3 tensors)",
-        "of the first alone: image_encoder, text_encoder.bridge.bias",
+        "of the first alone: image_encoder, text_encoder.connector.bias",
         "written to out",
     ]

@@ -11,10 +11,10 @@ from PIL import Image
 from experiments import comparison, harness
 from experiments.comparison import END_TO_END, SETS, Results, inference_parameters, verdict
 from translatotron_v import baselines
-from translatotron_v.arguments import SYSTEMS
+from translatotron_v.arguments import BASELINES
 from translatotron_v.checkpoint import save_checkpoint
 from translatotron_v.config import load_config, to_yaml
-from translatotron_v.evaluation.rendering import Drawing
+from translatotron_v.evaluation.rendering import TestPages
 from translatotron_v.models.parameters import module_sizes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,13 +32,13 @@ WORSE = [text if number % 4 else "Nothing of the kind was ever seen here." for n
     [
         (
             "end-to-end",
-            "image_encoder ctc_head family_head text_encoder text_decoder character_encoder image_decoder "
+            "image_encoder ctc_head font_head text_encoder text_decoder character_encoder image_decoder "
             "image_tokenizer",
         ),
-        ("cascade-reader-draw", "image_encoder ctc_head family_head text_encoder text_decoder teacher image_tokenizer"),
-        ("cascade-tit-draw", "image_encoder ctc_head family_head text_encoder text_decoder teacher image_tokenizer"),
-        ("cascade-reader-render", "image_encoder ctc_head family_head text_encoder text_decoder"),
-        ("cascade-tit-render", "image_encoder ctc_head family_head text_encoder text_decoder"),
+        ("cascade-reader-draw", "image_encoder ctc_head font_head text_encoder text_decoder teacher image_tokenizer"),
+        ("cascade-tit-draw", "image_encoder ctc_head font_head text_encoder text_decoder teacher image_tokenizer"),
+        ("cascade-reader-render", "image_encoder ctc_head font_head text_encoder text_decoder"),
+        ("cascade-tit-render", "image_encoder ctc_head font_head text_encoder text_decoder"),
     ],
 )
 def test_parameters_are_those_of_the_modules(system: str, modules: str):
@@ -70,7 +70,11 @@ def test_parameters_of_another_reader():
 
 def test_parameters_of_the_pixel_baseline():
     """By hand: maps of segments, positions, layers of an encoder and of a decoder, norms."""
-    config, width, hidden = SMALL.model.pixels, SMALL.model.pixels.width, SMALL.model.pixels.feed_forward
+    config, width, hidden = (
+        SMALL.model.pixel_baseline,
+        SMALL.model.pixel_baseline.width,
+        SMALL.model.pixel_baseline.feed_forward,
+    )
     rows, columns = config.grid(SMALL.model.canvas)
     segment = config.segment[0] * config.segment[1]
     count = inference_parameters("pixels", SMALL, PIECES, CHARACTERS)
@@ -150,7 +154,7 @@ class Measured:
         self.calls: list[str] = []
 
     def score(self, main: Path, own: Path, system: str, look: dict[str, Any], *rest: Any) -> dict[str, Any]:
-        Drawing(**look)  # is understood
+        TestPages(**look)  # is understood
         self.calls.append(system)
         folder = Path(rest[-1]) / system / "generated"
         folder.mkdir(parents=True, exist_ok=True)
@@ -199,7 +203,7 @@ def test_the_page(measured: Measured, capsys: pytest.CaptureFixture[str]):
     assert first.startswith(("Reproduced: ", "Partly: ", "Not reproduced: "))
     cells = [[cell.strip() for cell in row[1:-1]] for row in rows]
     tables = [row for row in cells if len(row) == 11]
-    for system in SYSTEMS:
+    for system in BASELINES:
         assert [row[0] for row in tables].count(system) == len(SETS)
     assert tables[0][:3] == ["system", "parameters, M", "BLEU"]
     assert tables[1] == ["end-to-end", "15.88", "40.00", "", "39.00", "38.00", "0.900", "60.00", "", "50.00", "0.25"]
@@ -211,14 +215,14 @@ def test_the_page(measured: Measured, capsys: pytest.CaptureFixture[str]):
     sheet, plot = page.with_suffix("") / "samples.png", page.with_suffix("") / "bleu.png"
     with Image.open(sheet) as one, Image.open(plot) as other:
         assert sheet.stat().st_size <= 400_000 and one.width > 6 * 120 and other.size == (640, 360)
-    wanted = [system for system in SYSTEMS for _ in SETS]
+    wanted = [system for system in BASELINES for _ in SETS]
     assert measured.calls == wanted
     (page.with_suffix("") / "discussion.md").write_text("Where letters are small.\n", encoding="utf-8")
     assert command() == 0
     assert measured.calls == wanted  # all of it was kept
     text = page.read_text(encoding="utf-8")
     assert "## Where the end-to-end model loses, and why\n\nWhere letters are small.\n" in text
-    assert command("--limit", "3", "--systems", "pixels") == 0
+    assert command("--limit", "3", "--baselines", "pixels") == 0
     assert measured.calls[len(wanted) :] == [*["end-to-end"] * 3, *["pixels"] * 3]
     kept = sorted(path.stem for path in Path("runs/comparison/measurements").glob("*.json"))
     assert "photo-cascade-tit-draw" in kept and len(kept) == len(wanted)
@@ -233,25 +237,25 @@ def test_missing_weights_name_the_command_that_trains_them(
     assert command() == 2
     printed = capsys.readouterr().err
     assert printed.startswith("error: runs/nowhere: ") and target in printed and len(printed.splitlines()) == 1
-    assert "--systems" in printed and measured.calls == []
-    without = [system for system in SYSTEMS if not system.endswith("draw" if "text" in target else "pixels")]
-    assert command("--systems", ",".join(without)) == 0
+    assert "--baselines" in printed and measured.calls == []
+    without = [system for system in BASELINES if not system.endswith("draw" if "text" in target else "pixels")]
+    assert command("--baselines", ",".join(without)) == 0
 
 
 def test_options(capsys: pytest.CaptureFixture[str]):
     def parse(*arguments: str) -> Any:
         return harness.options("", "comparison", arguments, comparison.more)
 
-    assert parse("--systems", "pixels, cascade-tit-draw").systems == ("end-to-end", "cascade-tit-draw", "pixels")
+    assert parse("--baselines", "pixels, cascade-tit-draw").baselines == ("end-to-end", "cascade-tit-draw", "pixels")
     full = parse()
-    assert full.systems == SYSTEMS and full.limit == 0 and str(full.report) == "docs/experiments/comparison.md"
+    assert full.baselines == BASELINES and full.limit == 0 and str(full.report) == "docs/experiments/comparison.md"
     with pytest.raises(SystemExit):
-        parse("--systems", "magic")
-    assert "'magic' is no system: choose from end-to-end, " in capsys.readouterr().err
+        parse("--baselines", "magic")
+    assert "'magic' is no baseline: choose from end-to-end, " in capsys.readouterr().err
 
 
 def test_sets_differ_in_fonts_and_backgrounds():
-    looks = {name: Drawing(**look).looks(SMALL) for name, look in SETS.items()}
+    looks = {name: TestPages(**look).looks(SMALL) for name, look in SETS.items()}
     assert looks["clean"].fonts == ("DejaVuSans",) and looks["clean"].backgrounds == ("plain",)
     assert len(looks["fonts"].fonts) == 7 and looks["fonts"].backgrounds == ("plain",)
     assert len(looks["photo"].fonts) == 7 and looks["photo"].backgrounds == ("photo",)

@@ -75,7 +75,7 @@ def test_a_value_of_the_wrong_type_names_its_key(setting: str, named: str):
             "model.image_encoder.patch=[-1,8]",
             "model.image_encoder.patch has an entry that must lie in 1..",
         ),
-        ("model.pixels.segment=[]", "model.pixels.segment needs 2 entries, not 0: []"),
+        ("model.pixel_baseline.segment=[]", "model.pixel_baseline.segment needs 2 entries, not 0: []"),
         ("model.discriminator.layers=40", "model.discriminator.layers must lie in 1..8, not 40"),
         ("page.fonts=[{}]", "page.fonts has an entry that must be of the type str, not {}"),
         ("page.fonts=[]", "page.fonts needs at least 1 entries"),

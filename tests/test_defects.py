@@ -59,14 +59,14 @@ def test_text_positions_count_along_the_text_and_not_along_the_batch():
         assert not torch.allclose(states[:, 0], states[:, 2], atol=1e-4)  # equal symbols at two places are not
 
 
-def test_the_teacher_gets_no_gradient_and_is_not_optimised(taught: TranslatorStage):
+def test_the_teacher_gets_no_gradient_and_is_not_optimized(taught: TranslatorStage):
     loss, report = taught(taught.dataset[0], "main", 0)
     loss.backward()
     assert float(report["distillation"]) > 0
     assert all(p.grad is None and not p.requires_grad for p in taught.teacher.parameters())
-    optimised = {id(p) for part in taught.optimised().values() for p in part}
-    assert not optimised & {id(p) for p in taught.teacher.parameters()}
-    assert not optimised & {id(p) for p in taught.translator.image_tokenizer.parameters()}
+    optimized = {id(p) for part in taught.optimized().values() for p in part}
+    assert not optimized & {id(p) for p in taught.teacher.parameters()}
+    assert not optimized & {id(p) for p in taught.translator.image_tokenizer.parameters()}
 
 
 def test_the_perceptual_network_is_not_trained():
@@ -74,7 +74,7 @@ def test_the_perceptual_network_is_not_trained():
     assert isinstance(stage.perceptual, PerceptualDistance)
     theirs = {id(p) for p in stage.perceptual.parameters()}
     assert theirs and not any(p.requires_grad for p in stage.perceptual.parameters())
-    assert not theirs & {id(p) for part in stage.optimised().values() for p in part}
+    assert not theirs & {id(p) for part in stage.optimized().values() for p in part}
     assert "perceptual" not in stage.modules_to_save and not stage.perceptual.training
 
 
@@ -92,7 +92,7 @@ def test_the_teacher_is_asked_exactly_as_it_was_taught(taught: TranslatorStage, 
     schooling.image_tokenizer.load_state_dict(taught.translator.image_tokenizer.state_dict())
     asked: list[tuple[torch.Tensor, ...]] = []
 
-    def record(self, ids, characters, mask, source_pixels=None, families=None):
+    def record(self, ids, characters, mask, source_pixels=None, fonts=None):
         asked.append((ids, characters, mask))
         return torch.randn(*ids.shape, 24, requires_grad=True)
 

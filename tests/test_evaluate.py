@@ -21,7 +21,7 @@ from translatotron_v.evaluation import checkpoint as checkpoints
 from translatotron_v.evaluation.checkpoint import Options, render_split, score_checkpoint, sheet_pictures
 from translatotron_v.evaluation.generation import GeneratedPage, Page, generate_pages
 from translatotron_v.evaluation.pictures import TITLES, PictureFolder, read_texts, score_pictures
-from translatotron_v.evaluation.reading import CACHE_FILE, PageReader
+from translatotron_v.evaluation.reading import CACHE_FILE, PageOcr
 from translatotron_v.evaluation.report import Report
 from translatotron_v.ocr import TextBox, box_from_bounds
 
@@ -50,8 +50,8 @@ class FakeReader:
         return [box_from_bounds(0, 0, 200, 16, text)] if text else []
 
 
-def page_reader(reader: FakeReader, folder: Path | None = None) -> PageReader:
-    return PageReader(lambda: reader, folder, quiet=True)
+def page_ocr(reader: FakeReader, folder: Path | None = None) -> PageOcr:
+    return PageOcr(lambda: reader, folder, quiet=True)
 
 
 def values(report: Report) -> dict[str, float]:
@@ -71,7 +71,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 def score(folders: tuple[Path, Path], **options: Any) -> Report:
     answers, references = map(PictureFolder, folders)
-    return score_pictures(answers, references, page_reader(FakeReader(MAT, DOG, HAT)), quiet=True, **options)
+    return score_pictures(answers, references, page_ocr(FakeReader(MAT, DOG, HAT)), quiet=True, **options)
 
 
 def test_pictures_pair_by_name_and_missing_ones_count(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -182,16 +182,16 @@ def test_reports(folders: tuple[Path, Path], tmp_path: Path) -> None:
 def test_readings_are_kept(tmp_path: Path) -> None:
     pages = [draw(MAT), None, draw(DOG), draw(MAT)]
     first = FakeReader(MAT, DOG)
-    boxes = page_reader(first, tmp_path).read_all(pages, 4, "")
+    boxes = page_ocr(first, tmp_path).read_all(pages, 4, "")
     assert [[box.text for box in found] for found in boxes] == [[MAT], [], [DOG], [MAT]]
     assert first.calls == 2  # equal pictures are read once
     cache = tmp_path / CACHE_FILE
     cache.write_text(cache.read_text(encoding="utf-8")[:-20], encoding="utf-8")  # a kill while the last was written
     second = FakeReader(MAT, DOG)
-    assert page_reader(second, tmp_path).read_all(pages, 4, "") == boxes
+    assert page_ocr(second, tmp_path).read_all(pages, 4, "") == boxes
     assert second.calls == 1
     second.signature = "ocr:other"
-    page_reader(second, tmp_path).read_all(pages, 4, "")
+    page_ocr(second, tmp_path).read_all(pages, 4, "")
     assert second.calls == 3  # another engine does not believe the first
 
 
@@ -248,7 +248,7 @@ def test_pages_of_a_split(corpus: Config) -> None:
 def run_checkpoint(corpus: Config, folder: Path, model: FakeModel | None = None, **options: Any) -> Report:
     texts = {"die katze sitzt": MAT, "zwei hunde": HAT, "ein mann mit hut": HAT, "kurz": "word"}
     model = model or FakeModel(corpus, texts)
-    reader = page_reader(FakeReader(MAT, DOG, HAT, "too long to be read", "word"))
+    reader = page_ocr(FakeReader(MAT, DOG, HAT, "too long to be read", "word"))
     chosen = Options("test", batch_size=2, quiet=True, **options)
     pages = render_split(corpus, "test", blank_source=chosen.blank_source)
     return score_checkpoint(model, pages, reader, folder, chosen)

@@ -23,9 +23,9 @@ from translatotron_v.evaluation import command, rendering
 from translatotron_v.evaluation.checkpoint import Options, score_checkpoint
 from translatotron_v.evaluation.generation import GeneratedBlock, GeneratedPage, Page, generate_pages
 from translatotron_v.evaluation.loading import generated_block
-from translatotron_v.evaluation.reading import PageReader
+from translatotron_v.evaluation.reading import PageOcr
 from translatotron_v.evaluation.regions import answered, in_reading_order, texts_in
-from translatotron_v.evaluation.rendering import Drawing, render_split
+from translatotron_v.evaluation.rendering import TestPages, render_split
 from translatotron_v.evaluation.report import Report
 from translatotron_v.inference.loaded import BlockTranslation
 from translatotron_v.ocr import TextBox, box_from_bounds
@@ -72,30 +72,32 @@ def test_strips_look_as_in_training(config: Config) -> None:
         assert page.regions == () and page.sources == [PAIRS[index].source]
 
 
-@pytest.mark.parametrize("setting", ["page.snap=8", "page.pitch=2", "page.source_sizes=[8,40]"])
+@pytest.mark.parametrize("setting", ["page.word_grid=8", "page.advance_grid=2", "page.source_sizes=[8,40]"])
 def test_strips_are_plain_typography_where_training_was_not(config: Config, setting: str) -> None:
     name, _, value = setting.partition("=")
     own = replace(config, page=replace(config.page, **{name.removeprefix("page."): json.loads(value)}))
     plain = render_split(replace(config, page=replace(config.page, fonts=[FONTS[0]])), "train", 2)
     assert all(map(same, render_split(own, "train", 2), plain))
-    assert Drawing().settings(own)["fonts"] == FONTS[0] and Drawing().settings(config)["fonts"] == ", ".join(FONTS)
-    assert all(map(same, render_split(own, "train", 2, drawing=Drawing(fonts=FONTS)), render_split(config, "train", 2)))
+    assert TestPages().settings(own)["fonts"] == FONTS[0] and TestPages().settings(config)["fonts"] == ", ".join(FONTS)
+    assert all(
+        map(same, render_split(own, "train", 2, test_pages=TestPages(fonts=FONTS)), render_split(config, "train", 2))
+    )
 
 
 def test_mix_is_a_function_of_seed_and_index(config: Config) -> None:
-    drawing = Drawing("mix", seed=5)
-    pages = render_split(config, "train", 3, drawing=drawing)
+    test_pages = TestPages("mix", seed=5)
+    pages = render_split(config, "train", 3, test_pages=test_pages)
     looks = StyleOptions(FONTS, (10, 28), 0, 16, 16, True, ("plain", "gradient", "photo"))
     for index, page in enumerate(pages):
         drawn, _ = render_sample(PAIRS[index], PageLayout(192, 640, 3), looks, 5, index, 10)
         assert drawn is not None and page.source == PAIRS[index].source and page.regions == ()  # true case
         assert np.array_equal(page.source_page, drawn.source.pixels)
         assert np.array_equal(page.reference_page, drawn.target.pixels)
-    assert all(map(same, pages, render_split(config, "train", 2, drawing=drawing)))
-    assert not same(pages[0], render_split(config, "train", 1, drawing=Drawing("mix", seed=6))[0])
+    assert all(map(same, pages, render_split(config, "train", 2, test_pages=test_pages)))
+    assert not same(pages[0], render_split(config, "train", 1, test_pages=TestPages("mix", seed=6))[0])
     folded = replace(config, page=replace(config.page, lower_case=True))
-    assert render_split(folded, "train", 1, drawing=drawing)[0].source == PAIRS[0].source.lower()
-    blank = render_split(config, "train", 1, True, drawing)[0]
+    assert render_split(folded, "train", 1, test_pages=test_pages)[0].source == PAIRS[0].source.lower()
+    blank = render_split(config, "train", 1, True, test_pages)[0]
     assert blank.source_page is not None and blank.source_page.min() == 255 and blank.reference_page is not None
 
 
@@ -103,13 +105,13 @@ def test_mix_takes_smaller_sizes_where_a_text_does_not_fit(config: Config, tmp_p
     texts = ("wort " * 130).strip(), "wort " * 2000  # the first fits at 16 pixels at most
     write_corpus(Path(config.data.folder), [TextPair(text, text) for text in texts])
     for seed in range(3):
-        first, second = render_split(config, "train", drawing=Drawing("mix", seed=seed))
+        first, second = render_split(config, "train", test_pages=TestPages("mix", seed=seed))
         assert first.source_page is not None and second.source_page is None and second.reference_page is None
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_every_caption_is_on_one_page_of_blocks(config: Config, seed: int) -> None:
-    pages = render_split(config, "train", drawing=Drawing("blocks", seed=seed))
+    pages = render_split(config, "train", test_pages=TestPages("blocks", seed=seed))
     assert [text for page in pages for text in page.sources] == [pair.source for pair in PAIRS]
     assert [text for page in pages for text in page.references] == [pair.target for pair in PAIRS]
     assert max(len(page.regions) for page in pages) > 1
@@ -120,28 +122,28 @@ def test_every_caption_is_on_one_page_of_blocks(config: Config, seed: int) -> No
             for second in page.regions[:index]:
                 across = max(first[0], second[0]) - min(first[2], second[2])
                 assert max(across, max(first[1], second[1]) - min(first[3], second[3])) >= 10
-    limited = render_split(config, "train", 5, drawing=Drawing("blocks", seed=seed))
+    limited = render_split(config, "train", 5, test_pages=TestPages("blocks", seed=seed))
     assert sum(len(page.sources) for page in limited) == 5 and same(limited[0], pages[0])
 
 
 def test_a_caption_without_room_is_alone(config: Config) -> None:
     long = TextPair("wort " * 2000, "word")
     write_corpus(Path(config.data.folder), [PAIRS[0], long, PAIRS[1]])
-    pages = render_split(config, "train", drawing=Drawing("blocks"))
+    pages = render_split(config, "train", test_pages=TestPages("blocks"))
     assert [len(page.sources) for page in pages] == [1, 1, 1]
     assert [page.source_page is None for page in pages] == [False, True, False] and pages[1].regions == ()
 
 
 def test_fonts_and_photographs_by_name(config: Config, tmp_path: Path) -> None:
-    drawing = Drawing("mix", ("DejaVuSerif",), ("chelsea", "coffee.png"), 2)
-    looks, bundled = drawing.looks(config), bundled_photographs()
+    test_pages = TestPages("mix", ("DejaVuSerif",), ("chelsea", "coffee.png"), 2)
+    looks, bundled = test_pages.looks(config), bundled_photographs()
     assert looks.fonts == ("DejaVuSerif",) and looks.backgrounds == ("plain", "gradient", "folder")
     assert looks.pictures == (str(bundled["chelsea.png"]), str(bundled["coffee.png"]))
-    assert drawing.settings(config) == {
+    assert test_pages.settings(config) == {
         "pages": "mix", "fonts": "DejaVuSerif", "photographs": "chelsea, coffee.png", "seed": 2,
     }  # fmt: skip
     Image.new("RGB", (64, 64), "red").save(tmp_path / "red.png")
-    folder = Drawing("blocks", photographs=(str(tmp_path),))
+    folder = TestPages("blocks", photographs=(str(tmp_path),))
     assert folder.pictures == (str(tmp_path / "red.png"),) and folder.settings(config)["photographs"] == tmp_path.name
 
 
@@ -160,7 +162,7 @@ def test_fonts_and_photographs_by_name(config: Config, tmp_path: Path) -> None:
 )
 def test_names_that_do_not_exist(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        Drawing(**options)
+        TestPages(**options)
     assert "\n" not in str(caught.value)
 
 
@@ -203,7 +205,7 @@ def test_a_block_that_was_left_says_nothing() -> None:
     quad = ((10.0, 12.0), (30.0, 10.0), (31.0, 20.0), (11.0, 22.0))
     block = BlockTranslation(quad, "Hund", "dog")
     assert generated_block(block) == GeneratedBlock((10.0, 10.0, 31.0, 22.0), "dog", "Hund")
-    assert generated_block(replace(block, left="too small to be read")).text == ""
+    assert generated_block(replace(block, skip_reason="too small to be read")).text == ""
 
 
 def test_blocks_are_kept_and_older_folders_start_anew(tmp_path: Path) -> None:
@@ -266,10 +268,10 @@ class BlockReader:
 
 
 def score_blocks(config: Config, folder: Path, leaves: bool = False) -> tuple[Report, list[rendering.TestPage]]:
-    drawing = Drawing("blocks", seed=1)
-    pages = render_split(config, "train", drawing=drawing)
-    reader = PageReader(lambda: BlockReader(pages), quiet=True)
-    options = Options("train", lower_case=False, quiet=True, drawing=drawing)
+    test_pages = TestPages("blocks", seed=1)
+    pages = render_split(config, "train", test_pages=test_pages)
+    reader = PageOcr(lambda: BlockReader(pages), quiet=True)
+    options = Options("train", lower_case=False, quiet=True, test_pages=test_pages)
     return score_checkpoint(Swapping(config, pages, leaves), pages, reader, folder, options), pages
 
 
@@ -307,7 +309,7 @@ def test_command_on_blocks(
         def read(self, image: Image.Image | np.ndarray) -> list[TextBox]:
             return []
 
-    monkeypatch.setattr(command, "make_reader", lambda *_: Blind())
+    monkeypatch.setattr(command, "make_ocr_engine", lambda *_: Blind())
     monkeypatch.chdir(tmp_path)
     look = ["--fonts", "DejaVuSerif, DejaVuSansMono", "--photographs", "chelsea", "--seed", "3"]
     data = ["--data", config.data.folder, "--split", "train", "--limit", "2"]
@@ -325,23 +327,23 @@ def test_command_on_blocks(
 
 
 def test_backgrounds_by_name(config: Config) -> None:
-    plain = Drawing("mix", backgrounds=("plain",))
+    plain = TestPages("mix", backgrounds=("plain",))
     assert plain.looks(config).backgrounds == ("plain",)
     assert plain.settings(config)["backgrounds"] == "plain" and plain.settings(config)["photographs"] == "none"
-    photo = Drawing("mix", photographs=("chelsea",), backgrounds=("gradient", "photo"))
+    photo = TestPages("mix", photographs=("chelsea",), backgrounds=("gradient", "photo"))
     assert photo.looks(config).backgrounds == ("gradient", "folder")
     assert photo.settings(config)["backgrounds"] == "gradient, photo"
     assert photo.settings(config)["photographs"] == "chelsea"
-    assert "backgrounds" not in Drawing("mix").settings(config) and "backgrounds" not in Drawing().settings(config)
-    everything = Drawing("mix", backgrounds=("plain", "gradient", "photo"))
+    assert "backgrounds" not in TestPages("mix").settings(config) and "backgrounds" not in TestPages().settings(config)
+    everything = TestPages("mix", backgrounds=("plain", "gradient", "photo"))
     assert all(
         map(
             same,
-            render_split(config, "train", 3, drawing=everything),
-            render_split(config, "train", 3, drawing=Drawing("mix")),
+            render_split(config, "train", 3, test_pages=everything),
+            render_split(config, "train", 3, test_pages=TestPages("mix")),
         )
     )
-    for page in render_split(config, "train", drawing=plain):
+    for page in render_split(config, "train", test_pages=plain):
         assert page.source_page is not None
         edge = np.concatenate([page.source_page[:4].reshape(-1, 3), page.source_page[-4:].reshape(-1, 3)])
         assert (edge == edge[0]).all()  # one colour, from the first row to the last

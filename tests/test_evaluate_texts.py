@@ -148,7 +148,7 @@ def test_text_mode_reads_pieces_as_training_does(loaded: LoadedTranslator, monke
         seen.append((pieces, mask))
         return read(pieces, mask)
 
-    monkeypatch.setattr(loaded.model, "read", watched)
+    monkeypatch.setattr(loaded.model, "encode_text", watched)
     told = Told("shortest", "short", "longest")
     monkeypatch.setattr(decoding, "generate_text", told)
     found = text_answers(
@@ -192,8 +192,8 @@ def test_batches_do_not_change_answers(loaded: LoadedTranslator) -> None:
 
 
 def test_errors_come_before_any_work(loaded: LoadedTranslator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loaded.model, "see", lambda *_: pytest.fail("the model was asked"))
-    monkeypatch.setattr(loaded.model, "read", lambda *_: pytest.fail("the model was asked"))
+    monkeypatch.setattr(loaded.model, "encode_image", lambda *_: pytest.fail("the model was asked"))
+    monkeypatch.setattr(loaded.model, "encode_text", lambda *_: pytest.fail("the model was asked"))
     page = np.full((16, 128, 1), 255, np.uint8)
     with pytest.raises(UserError, match=r"^language 'ro': this model knows de, en, fr$"):
         image_answers(loaded, [page], GenerationConfig(target_language="ro"))

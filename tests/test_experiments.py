@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import arms, comparison, harness, measurements, skip_links, ssr
+from experiments import comparison, harness, measurements, skip_links, ssr, variants
 from translatotron_v.checkpoint import resolve, save_checkpoint
 from translatotron_v.config import load_config, to_yaml
 from translatotron_v.errors import UserError
@@ -55,7 +55,7 @@ class Child:
 
 
 class Trainings:
-    """Stands in for `arms.launch` and notes what it is asked for."""
+    """Stands in for `variants.launch` and notes what it is asked for."""
 
     def __init__(self) -> None:
         self.begun: list[str] = []
@@ -66,7 +66,7 @@ class Trainings:
         self.output = ""
 
     def launch(self, one: Step, log: Path) -> Child:
-        for origin in arms.origins(one.config):
+        for origin in variants.origins(one.config):
             assert resolve(origin).name == "final", f"{one.name} began before {origin} was finished"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(self.output)
@@ -79,17 +79,17 @@ class Trainings:
 @pytest.fixture
 def trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainings:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(arms, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(variants, "_POLL_SECONDS", 0.0)
     stand_in = Trainings()
-    monkeypatch.setattr(arms, "launch", stand_in.launch)
+    monkeypatch.setattr(variants, "launch", stand_in.launch)
     return stand_in
 
 
-# --- arms -------------------------------------------------------------------------------------------------------------
+# --- variants ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 3])
-def test_an_arm_waits_for_what_it_starts_from(trainings: Trainings, jobs: int):
+def test_a_variant_waits_for_what_it_starts_from(trainings: Trainings, jobs: int):
     steps = [
         step("late", "runs/try/b#text_decoder"),
         step("b", "runs/try/a/final"),
@@ -97,11 +97,11 @@ def test_an_arm_waits_for_what_it_starts_from(trainings: Trainings, jobs: int):
         step("d", "", "stage=translator", "ssr.reader=runs/try/a"),
         step("a"),
     ]
-    arms.train(steps, jobs)
+    variants.train(steps, jobs)
     assert sorted(trainings.begun) == ["a", "b", "c", "d", "late"]
     assert trainings.begun[0] == "a"
     assert trainings.most == jobs
-    arms.train(steps, jobs)
+    variants.train(steps, jobs)
     assert len(trainings.begun) == 5  # finished ones are passed over
 
 
@@ -109,7 +109,7 @@ def test_a_failure_names_the_log_and_stops_the_others(trainings: Trainings):
     trainings.status["bad"] = 2
     trainings.output = "step 1/5\nerror: the disk is full\n\n"
     with pytest.raises(UserError, match=r"bad: .*runs/try/logs/bad\.log: error: the disk is full$") as caught:
-        arms.train([step("bad"), step("other"), step("after", "runs/try/bad")], 2)
+        variants.train([step("bad"), step("other"), step("after", "runs/try/bad")], 2)
     assert "\n" not in str(caught.value)
     assert trainings.terminated == ["other"]
     assert "after" not in trainings.begun
@@ -119,9 +119,9 @@ def test_a_signal_stops_the_children(trainings: Trainings, monkeypatch: pytest.M
     def interrupted(seconds: float) -> None:
         raise harness.Stopped(signal.SIGINT)
 
-    monkeypatch.setattr(arms.time, "sleep", interrupted)
+    monkeypatch.setattr(variants.time, "sleep", interrupted)
     with pytest.raises(harness.Stopped):
-        arms.train([step("a"), step("b")], 2)
+        variants.train([step("a"), step("b")], 2)
     assert trainings.terminated == ["a", "b"]
 
 
@@ -135,47 +135,47 @@ def test_a_signal_stops_the_children(trainings: Trainings, monkeypatch: pytest.M
 )
 def test_impossible_orders_are_found_before_anything_runs(trainings: Trainings, steps: list[Step], message: str):
     with pytest.raises(UserError, match=message):
-        arms.train(steps)
+        variants.train(steps)
     assert trainings.begun == []
 
 
-def test_a_run_of_other_settings_does_not_pass_for_the_arm(trainings: Trainings):
+def test_a_run_of_other_settings_does_not_pass_for_the_variant(trainings: Trainings):
     finish(step("a"))
-    arms.train([step("a", "", "trainer.log_every=7", "data.folder=./data/multi30k")])
+    variants.train([step("a", "", "trainer.log_every=7", "data.folder=./data/multi30k")])
     with pytest.raises(UserError, match=r"runs/try/a: .*trainer\.learning_rate 0\.001, now 0\.5\): delete"):
-        arms.train([step("a", "", "trainer.learning_rate=0.5")])
+        variants.train([step("a", "", "trainer.learning_rate=0.5")])
     assert trainings.begun == []
 
 
 def test_a_run_from_weights_that_were_trained_anew_does_not_pass_either(trainings: Trainings):
     steps = [step("a"), step("b", "runs/try/a")]
-    arms.train(steps)
+    variants.train(steps)
     finish(steps[0], content="others")
     with pytest.raises(UserError, match="runs/try/b: runs/try/a, where it started from, has changed"):
-        arms.train(steps)
+        variants.train(steps)
 
 
 def test_seeds_and_variants_have_runs_of_their_own():
     first = step("a")
     second = step("b", "runs/try/a#text_decoder", "vocabulary=weights/tiny")
-    alone, together = arms.seeded(second, 3), arms.seeded(second, 3, also=[first])
+    alone, together = variants.seeded(second, 3), variants.seeded(second, 3, also=[first])
     assert (alone.name, alone.run, alone.config.trainer.seed) == ("b-seed3", Path("runs/try/b-seed3"), 3)
     assert alone.config.start == {"text_decoder": "runs/try/a#text_decoder"}
     assert together.config.start == {"text_decoder": "runs/try/a-seed3#text_decoder"}
     assert together.config.vocabulary == "weights/tiny"
     assert second.config.run == "runs/try/b" and second.config.trainer.seed == 1
-    shares = arms.varied(second, "-text25", "data.text_share=0.25", "data.text_languages=[en, de]")
+    shares = variants.varied(second, "-text25", "data.text_share=0.25", "data.text_languages=[en, de]")
     assert (shares.config.data.text_share, shares.config.data.text_languages) == (0.25, ["en", "de"])
     assert shares.run == Path("runs/try/b-text25")
 
 
-def test_a_child_trains_with_the_settings_of_its_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_child_trains_with_the_settings_of_its_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The real launch, with a stand-in for train.py that prints what it is given."""
     (tmp_path / "train.py").write_text("import os, sys; print(sys.argv[1:], os.environ['OMP_NUM_THREADS'])\n")
-    monkeypatch.setattr(arms, "ROOT", tmp_path)
+    monkeypatch.setattr(variants, "ROOT", tmp_path)
     log = tmp_path / "logs" / "a.log"
     one = step("a", "", "trainer.learning_rate=0.25")
-    assert arms.launch(one, log).wait() == 0
+    assert variants.launch(one, log).wait() == 0
     settings = log.with_suffix(".yaml")
     assert str(["text", "--config", str(settings)]) + " 1" in log.read_text()
     assert load_config(settings) == one.config
@@ -185,11 +185,11 @@ def test_cost_and_curves_come_from_the_runs(trainings: Trainings):
     one, other = step("a"), step("b")
     finish(one)
     finish(other)
-    assert arms.cpu_seconds([one, other]) == 14.0
+    assert variants.cpu_seconds([one, other]) == 14.0
     entries = [{"kind": "training", "step": 20, "loss": 2.5}, {"kind": "evaluation", "step": 20, "bleu": 4.0}]
     (one.run / "metrics.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries) + '{"kind": "tr')
-    assert arms.curve(one.run, "loss") == ([20], [2.5])
-    assert arms.curve(one.run, "bleu", "evaluation") == ([20], [4.0])
+    assert variants.curve(one.run, "loss") == ([20], [2.5])
+    assert variants.curve(one.run, "bleu", "evaluation") == ([20], [4.0])
 
 
 # --- measurements -----------------------------------------------------------------------------------------------------
@@ -279,12 +279,12 @@ def test_a_whole_experiment_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(harness, "ROOT", tmp_path)
 
     def body(experiment: harness.Experiment) -> None:
-        sft = experiment.arms["sft"]
+        sft = experiment.variants["sft"]
         assert sft.run == Path("out/quick/ssr/sft")
         assert sft.config.start == {"text_decoder": "out/quick/ssr/start"}
         assert sft.config.trainer.steps == 3 and sft.config.trainer.batch_size == 4
-        seeds = [arms.seeded(sft, seed) for seed in experiment.seeds]
-        experiment.train([experiment.arms["start"], *seeds])
+        seeds = [variants.seeded(sft, seed) for seed in experiment.seeds]
+        experiment.train([experiment.variants["start"], *seeds])
         value = experiment.measure([(seeds[0].run, "length", measured, str(tmp_path / "log"), 2)])["length"]
         page = experiment.report("Small", f"Not reproduced: {value['value']} of {experiment.limited(100)}.")
         page.figure(experiment.picture("a.png"), "A.")
@@ -337,7 +337,7 @@ def test_every_script_has_a_target():
     assert [target for target, _ in targets] == [module.replace("_", "-") for module in harness.EXPERIMENTS]
     modules = (ROOT / "experiments").glob("*.py")
     scripts = {path.stem for path in modules if '__name__ == "__main__"' in path.read_text(encoding="utf-8")}
-    assert scripts == {*harness.EXPERIMENTS, "comparison"}  # the last one trains no arms
+    assert scripts == {*harness.EXPERIMENTS, "comparison"}  # the last one trains no variants
 
 
 # --- verdicts ---------------------------------------------------------------------------------------------------------
@@ -368,7 +368,7 @@ def test_the_verdict_on_self_review(ocr: dict[str, float], bleu: dict[str, float
 def test_the_verdict_on_skip_links(bleu: tuple[float, ...], begin: str):
     same = {"reading accuracy (CTC), %": 90.0, "probe MSE": 0.01}
     values = {
-        arm: [{"BLEU": value + jitter, **same} for jitter in (0.0, 0.1)]
-        for arm, value in zip(skip_links.ARMS, bleu, strict=True)
+        variant: [{"BLEU": value + jitter, **same} for jitter in (0.0, 0.1)]
+        for variant, value in zip(skip_links.VARIANTS, bleu, strict=True)
     }
     assert skip_links.verdict(values).startswith(begin)

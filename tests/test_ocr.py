@@ -11,7 +11,7 @@ from data_synth.render import render_page
 from data_synth.style import PageLayout, PageStyle
 from translatotron_v.errors import UserError
 from translatotron_v.metrics import cer
-from translatotron_v.ocr import Reader, box_from_bounds, boxes_to_text, make_reader
+from translatotron_v.ocr import OcrEngine, box_from_bounds, boxes_to_text, make_ocr_engine
 
 TEXTS = (
     "ein älterer mann sitzt mit einem grünen hut auf einer bank und fährt später weiter.",
@@ -20,8 +20,8 @@ TEXTS = (
 
 
 @pytest.fixture(scope="module")
-def reader() -> Reader:
-    return make_reader()
+def reader() -> OcrEngine:
+    return make_ocr_engine()
 
 
 def strip(text: str, channels: int = 1) -> np.ndarray:
@@ -30,7 +30,7 @@ def strip(text: str, channels: int = 1) -> np.ndarray:
     return page.pixels
 
 
-def test_strips_of_small_print_are_read(reader: Reader) -> None:
+def test_strips_of_small_print_are_read(reader: OcrEngine) -> None:
     boxes = [reader.read(strip(text)) for text in TEXTS]
     assert cer([boxes_to_text(found) for found in boxes], TEXTS).value < 0.01
     for found in boxes:
@@ -39,7 +39,7 @@ def test_strips_of_small_print_are_read(reader: Reader) -> None:
             assert 0 <= left < right <= 256 and 0 <= top < bottom <= 48 and 0.5 <= box.score <= 1
 
 
-def test_any_kind_of_picture_is_taken(reader: Reader) -> None:
+def test_any_kind_of_picture_is_taken(reader: OcrEngine) -> None:
     pixels = strip(TEXTS[1], channels=3)
     picture = Image.fromarray(pixels)
     alpha = picture.convert("RGBA")
@@ -51,33 +51,33 @@ def test_any_kind_of_picture_is_taken(reader: Reader) -> None:
         reader.read(pixels / 255)
 
 
-def test_an_empty_page_reads_as_nothing_and_nothing_is_logged(reader: Reader, capfd: pytest.CaptureFixture) -> None:
+def test_an_empty_page_reads_as_nothing_and_nothing_is_logged(reader: OcrEngine, capfd: pytest.CaptureFixture) -> None:
     assert reader.read(np.full((48, 256), 255, dtype=np.uint8)) == []
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
     assert not logging.getLogger("RapidOCR").isEnabledFor(logging.WARNING)
 
 
-def test_the_signature_names_engine_version_and_settings(reader: Reader) -> None:
+def test_the_signature_names_engine_version_and_settings(reader: OcrEngine) -> None:
     assert reader.signature.startswith("ocr:rapidocr-3.")
     assert "limit_type:max|limit_side_len:960|use_cls:False" in reader.signature
 
 
 def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(UserError, match="rapidocr, tesserocr"):
-        make_reader("easyocr")
+        make_ocr_engine("easyocr")
 
 
 def test_a_missing_engine_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tesserocr", None)
     with pytest.raises(UserError, match="pip install"):
-        make_reader("tesserocr")
+        make_ocr_engine("tesserocr")
 
 
 def test_the_optional_engine_reads_strips_too() -> None:
     pytest.importorskip("tesserocr")
     try:
-        tesser = make_reader("tesserocr", ["de", "en"])
+        tesser = make_ocr_engine("tesserocr", ["de", "en"])
     except UserError as error:
         pytest.skip(str(error))  # the package is there, its language data is not
     assert cer([boxes_to_text(tesser.read(strip(text))) for text in TEXTS], TEXTS).value < 0.05

@@ -14,7 +14,7 @@ from translatotron_v.checkpoint import load_tensors, resolve
 from translatotron_v.config import config_from_text
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation import r_probe
-from translatotron_v.evaluation.reading import PageReader
+from translatotron_v.evaluation.reading import PageOcr
 from translatotron_v.ocr import TextBox, box_from_bounds
 from translatotron_v.training.stages.probe import ProbeStage
 
@@ -32,7 +32,7 @@ class FakeReader:
 
 @pytest.fixture(autouse=True)
 def fake_reader(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(r_probe, "make_reader", lambda engine, languages: FakeReader())
+    monkeypatch.setattr(r_probe, "make_ocr_engine", lambda engine, languages: FakeReader())
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_a_probe_that_returns_the_page_is_scored_as_perfect(checkpoint: Path, tm
     config = r_probe.probe_config(checkpoint, r_probe.ProbeOptions())
     stage = ProbeStage(config, small_vocabulary(), PAIRS, PAIRS[:4]).eval()
     stage.reconstruct = lambda pixels: pixels  # type: ignore[method-assign]
-    reader = PageReader(FakeReader, None, quiet=True)
+    reader = PageOcr(FakeReader, None, quiet=True)
     report, sheet = r_probe.score(stage, stage.validation, reader)
     scores = r_probe.Probed(report, sheet).scores
     assert (scores["mse"], scores["psnr"], scores["ssim"]) == (0.0, 100.0, pytest.approx(1.0))

@@ -36,7 +36,7 @@ def test_a_page_reads_like_this(tmp_path: Path):
     page = report.Page(tmp_path / "try.md", "A try", "Partly: it works.", facts, "python -m experiments.try")
     page.section("Scores")
     page.table(
-        ["arm", "BLEU", "CER", "pages"],
+        ["variant", "BLEU", "CER", "pages"],
         [["SFT", "12.3 ± 0.4", 0.5, 1014], ["SSR | both", "9.8 ± 0.1", None, 7]],
         digits=3,
     )
@@ -56,7 +56,7 @@ def test_a_page_reads_like_this(tmp_path: Path):
 
         ## Scores
 
-        | arm         |       BLEU |   CER | pages |
+        | variant         |       BLEU |   CER | pages |
         |-------------|-----------:|------:|------:|
         | SFT         | 12.3 ± 0.4 | 0.500 | 1,014 |
         | SSR \\| both |  9.8 ± 0.1 |       |     7 |
@@ -83,7 +83,7 @@ def test_only_columns_of_numbers_are_set_right():
 
 def test_plots_are_small_pictures(tmp_path: Path):
     steps = list(range(0, 2000, 5))
-    curves = {f"arm {n}": (steps, [n + 10 / (1 + s) for s in steps]) for n in range(4)}
+    curves = {f"variant {n}": (steps, [n + 10 / (1 + s) for s in steps]) for n in range(4)}
     groups = {"seen": {"before": [1.0, 2.0, 4.0], "after": 3.0}, "held out": {"after": [2.0, 2.5]}}
     paths = [
         report.line_plot(tmp_path / "new" / "lines.png", curves, "step", "loss", "Learning"),

@@ -11,7 +11,7 @@ from data_synth.photographs import bundled_photographs
 from translatotron_v.inference.loaded import Translation
 from translatotron_v.inference.pipeline import Translator
 from translatotron_v.metrics import cer
-from translatotron_v.ocr import Reader, boxes_to_text
+from translatotron_v.ocr import OcrEngine, boxes_to_text
 from translatotron_v.page.separate import separate
 from translatotron_v.shipped import shipped_weights
 
@@ -34,16 +34,16 @@ def outside(size: tuple[int, int], translation: Translation, slack: int) -> np.n
     mask = Image.new("L", size, 255)
     pen = ImageDraw.Draw(mask)
     for block in translation.blocks:
-        if not block.left:
+        if not block.skip_reason:
             pen.polygon(list(block.quad), fill=0, outline=0, width=slack)
     return np.asarray(mask) > 0
 
 
 @pytest.mark.parametrize("name", ["book", "dusk", "sign", "tilted"])
-def test_a_page_comes_back_in_english(translator: Translator, reader: Reader, name: str):
+def test_a_page_comes_back_in_english(translator: Translator, reader: OcrEngine, name: str):
     source = Image.open(PAGES / f"{name}.jpg")
     translation = translator(source)
-    assert translation.blocks and all(not block.left for block in translation.blocks)
+    assert translation.blocks and all(not block.skip_reason for block in translation.blocks)
     assert translation.image.size == source.size and translation.image.mode == "RGB"
     assert {block.language for block in translation.blocks} == {"de"}
     seen = translation.image.rotate(7, Image.Resampling.BICUBIC) if name == "tilted" else translation.image
@@ -75,7 +75,7 @@ def other_tokens(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.usefixtures("other_tokens")
-def test_other_tokens_are_another_picture(translator: Translator, sign: Translation, reader: Reader):
+def test_other_tokens_are_another_picture(translator: Translator, sign: Translation, reader: OcrEngine):
     changed = translator(PAGES / "sign.jpg")
     assert changed.text == sign.text
     read = boxes_to_text(reader.read(changed.image))
@@ -89,8 +89,8 @@ def test_fonts_it_never_saw_go_through(translator: Translator, font: str):
     ImageDraw.Draw(page).multiline_text((30, 30), text, (40, 20, 60), ImageFont.truetype(str(find_font(font)), 22))
     translation = translator(page)
     assert len(translation.blocks) == 1 and translation.image.size == page.size
-    families = translator.loaded.config.model.families
-    assert translation.blocks[0].left or translation.blocks[0].family in families
+    fonts = translator.loaded.config.model.fonts
+    assert translation.blocks[0].skip_reason or translation.blocks[0].font in fonts
 
 
 @pytest.mark.parametrize("name", ["page", "text", "coins", "camera", "rocket", "chelsea"])
@@ -101,7 +101,7 @@ def test_pictures_without_german_come_back_as_they_were(translator: Translator, 
         pytest.skip(f"scikit-image brings no {name}")
     picture = Image.open(found[0])
     translation = translator(picture)
-    assert translation.text == "" and all(block.left for block in translation.blocks)
+    assert translation.text == "" and all(block.skip_reason for block in translation.blocks)
     assert np.array_equal(np.asarray(translation.image), np.asarray(picture))
 
 
@@ -113,8 +113,8 @@ def test_ink_is_found_on_a_photograph(translator: Translator):
     ImageDraw.Draw(mask).multiline_text((12, 16), "Ein Mann sitzt auf einer\nBank im Park.", 255, font)
     photograph.paste((250, 250, 240), mask=mask)
     assert translator._pages is not None
-    layers = separate(np.asarray(photograph, dtype=np.float32) / 255, translator._pages.separator)
+    layers = separate(np.asarray(photograph, dtype=np.float32) / 255, translator._pages.matting)
     drawn = np.asarray(mask) > 127
-    found = layers.ink > 0.5
+    found = layers.text_alpha > 0.5
     assert (drawn & found).sum() / (drawn | found).sum() > 0.7
     assert np.abs(np.array(layers.colour) - np.array([250, 250, 240]) / 255).max() < 0.15

@@ -12,7 +12,7 @@ PRECISIONS = ("fp32", "bf16", "int8")
 
 # of translation: the model as it is, picture to picture; cascades by who reads (our reader, rapidocr, or nobody where
 # the model's image-to-text half translates) and who draws (our text-to-image model, or a renderer); pixels to pixels
-SYSTEMS = (
+BASELINES = (
     "end-to-end",
     "cascade-reader-draw",
     "cascade-reader-render",

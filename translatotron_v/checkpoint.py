@@ -81,7 +81,7 @@ def save_checkpoint(
         shutil.rmtree(aside, ignore_errors=True)
 
 
-class Unfilled(TorchFunctionMode):
+class skip_init(TorchFunctionMode):
     """A context whose new modules are not filled with random numbers, for weights that are loaded next.
 
     Filling is most of the time that building a model takes. Buffers that are computed are computed as ever; parameters

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translatotron_v import __version__
-from translatotron_v.arguments import PRECISIONS, SYSTEMS, option, positive
+from translatotron_v.arguments import BASELINES, PRECISIONS, option, positive
 from translatotron_v.errors import UserError
 from translatotron_v.generation_config import AS_TRAINED, GenerationOptions
 from translatotron_v.shipped import DEFAULT_WEIGHTS
@@ -133,7 +133,7 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("checkpoint", metavar="RUN", help="run or checkpoint of the stage translator")
     export.add_argument("-o", "--output", metavar="FOLDER", required=True, help="where to write")
     export.add_argument(
-        "--separator", metavar="RUN", help="a trained separator to go with it: it then translates whole pages"
+        "--matting", metavar="RUN", help="a run of the stage separator to go with it: it then translates whole pages"
     )
     export.add_argument("--force", action="store_true", help="replace an export; its *.md and LICENSE files stay")
     export.set_defaults(run=_export)
@@ -195,12 +195,12 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     _add_text_options(model)
     model.add_argument("--from", dest="source_language", metavar="LANG", help="source language (as trained)")
     model.add_argument(
-        "--system", choices=SYSTEMS, default=SYSTEMS[0], metavar="NAME",
-        help="for comparison, an opponent in the model's place: cascade-{reader,rapidocr,tit}-{draw,render} or pixels "
+        "--baseline", choices=BASELINES, default=BASELINES[0], metavar="NAME",
+        help="for comparison, a baseline in the model's place: cascade-{reader,rapidocr,tit}-{draw,render} or pixels "
         "(end-to-end)",
     )  # fmt: skip
     model.add_argument(
-        "--system-weights", default="", metavar="RUN",
+        "--baseline-weights", default="", metavar="RUN",
         help="of its text-to-image or pixel model (runs/small/text_to_image, runs/small/pixels)",
     )  # fmt: skip
     model.add_argument(
@@ -343,7 +343,7 @@ def _load(options: argparse.Namespace) -> "Translator":
 
     return Translator.from_pretrained(
         options.weights, device=options.device, threads=options.threads, precision=options.precision,
-        system=baseline(options.system, options.system_weights),
+        baseline=baseline(options.baseline, options.baseline_weights),
     )  # fmt: skip
 
 
@@ -398,13 +398,13 @@ def _report(outcome: "Outcome", as_json: bool, whole: bool) -> None:
             scores = ", ".join(f"{name} {value:.2f}" for name, value in translation.scores.items())
             print(f"{source}\n  read:  {read}\n  wrote: {wrote}\n  file:  {outcome.job.target}")
             print(f"  confidence: {scores}")
-        elif any(not block.left for block in translation.blocks):  # by a system that knows no text
+        elif any(not block.skip_reason for block in translation.blocks):  # by a system that knows no text
             print(f"{source}\n  file:  {outcome.job.target}")
         else:
             print(f"{source}\n  nothing to translate: written as it was\n  file:  {outcome.job.target}")
     for warning in outcome.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    if translation is not None and (left := [block.left for block in translation.blocks if block.left]):
+    if translation is not None and (left := [block.skip_reason for block in translation.blocks if block.skip_reason]):
         reasons = ", ".join(f"{left.count(reason)} {reason}" for reason in dict.fromkeys(left))
         print(f"warning: {source}: {len(left)} of {len(translation.blocks)} blocks left as they were ({reasons})",
               file=sys.stderr)  # fmt: skip
@@ -412,8 +412,8 @@ def _report(outcome: "Outcome", as_json: bool, whole: bool) -> None:
         wanted = ", ".join(f"{term.source}: {term.target}" for term in unused)
         print(f"warning: {source}: {len(unused)} of {len(translation.terms)} terms not as the glossary says ({wanted})",
               file=sys.stderr)  # fmt: skip
-    if translation is not None and translation.doubts:
-        low = ", ".join(f"{name} {translation.scores[name]:.2f}" for name in translation.doubts)
+    if translation is not None and translation.low_confidence:
+        low = ", ".join(f"{name} {translation.scores[name]:.2f}" for name in translation.low_confidence)
         print(f"warning: {source}: low confidence ({low}); check the translation", file=sys.stderr)
 
 
@@ -427,7 +427,7 @@ def _as_dict(outcome: "Outcome") -> dict[str, Any]:
         "source_text": translation.source_text,
         "text": translation.text,
         "scores": {name: round(value, 4) for name, value in translation.scores.items()},
-        "low_confidence": translation.doubts,
+        "low_confidence": translation.low_confidence,
         "warnings": list(outcome.warnings),
         "size": list(translation.image.size),
         **({"terms": _terms(translation.terms)} if translation.terms else {}),
@@ -438,8 +438,8 @@ def _as_dict(outcome: "Outcome") -> dict[str, Any]:
 def _block(block: "BlockTranslation") -> dict[str, Any]:
     """One block of a page as JSON values."""
     record: dict[str, Any] = {"box": [[round(x, 1), round(y, 1)] for x, y in block.quad]}
-    if block.left:
-        record["left"] = block.left
+    if block.skip_reason:
+        record["skip_reason"] = block.skip_reason
     if block.unwritable:
         record["unwritable"] = list(block.unwritable)
     if not block.scores:  # it was not even read
@@ -449,7 +449,7 @@ def _block(block: "BlockTranslation") -> dict[str, Any]:
         "language": block.language,
         "text": block.text,
         "scores": {name: round(value, 4) for name, value in block.scores.items()},
-        "family": block.family,
+        "font": block.font,
         "size": block.size,
         "colour": list(block.colour),
         "angle": block.angle,
@@ -517,8 +517,8 @@ def _info(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from translatotron_v.training.export import export_run, size_table
 
-    separator = Path(options.separator) if options.separator else None
-    sizes = export_run(Path(options.checkpoint), Path(options.output), overwrite=options.force, separator=separator)
+    matting = Path(options.matting) if options.matting else None
+    sizes = export_run(Path(options.checkpoint), Path(options.output), overwrite=options.force, matting=matting)
     print(f"{size_table(sizes)}\nwritten to {options.output}")
     return 0
 

@@ -69,8 +69,10 @@ class PageConfig:
     line_height: PixelsOrNone = 16  # pixels; lines lie on this grid; 0: the font's own
     margin: PixelsOrNone = 2  # pixels to the left and right of the text
     lower_case: bool = True  # fold the text before it is drawn
-    snap: PixelsOrNone = 0  # words of target pages start at multiples of this many pixels; 0 sets them a space apart
-    pitch: Pixels = 1  # their letters advance by multiples of this many pixels
+    word_grid: PixelsOrNone = (
+        0  # words of target pages start at multiples of this many pixels; 0 sets them a space apart
+    )
+    advance_grid: Pixels = 1  # their letters advance by multiples of this many pixels
     # smallest and largest font size that text had on the pages that source strips are cut from (see
     # data_synth/strips.py); empty: source pages are drawn like target pages
     source_sizes: Annotated[list[Pixels], Items((0, 2))] = field(default_factory=list)
@@ -176,9 +178,9 @@ class ImageDecoderConfig:
     kv_heads: Heads = 1  # 1 is multi-query attention, the paper's choice
     feed_forward: Width = 768
     dropout: BelowOne = 0.1
-    # how a layer joins what it reads of text and image: "gated" (paper), "sum" or "concat" (both through one map); or
-    # what it reads alone: "text" (the teacher) or "image"
-    fusion: Annotated[str, OneOf(("gated", "sum", "concat", "text", "image"))] = "gated"
+    # how a layer joins what it reads of text and image: "gated" (paper), "add" or "concat" (both through one
+    # projection); or what it reads alone: "text" (the teacher) or "image"
+    fusion: Annotated[str, OneOf(("gated", "add", "concat", "text", "image"))] = "gated"
     # how that starts: "text", with the gate open to the text and nothing read from the image yet, for weights from a
     # text-to-image teacher; or "even", where no side is favoured, for a decoder that starts from nothing (paper)
     fusion_start: Annotated[str, OneOf(("text", "even"))] = "text"
@@ -199,8 +201,9 @@ class TokenizerConfig:
     """ViT-VQGAN image tokenizer."""
 
     patch: Pair = field(default_factory=lambda: [16, 4])  # rows and columns of pixels of one token
-    # "mlp" looks at one patch at a time, "vit" at the whole page; "pixels" is no network: codes are patches of ink
-    encoder: Annotated[str, OneOf(("mlp", "vit", "pixels"))] = "mlp"
+    # "mlp" looks at one patch at a time, "vit" at the whole page; "patch_codebook" is no network: codes are patches of
+    # ink
+    encoder: Annotated[str, OneOf(("mlp", "vit", "patch_codebook"))] = "mlp"
     width: Width = 128
     heads: Heads = 4
     encoder_layers: LayersOrNone = 2  # hidden layers of the MLP, or transformer blocks
@@ -229,7 +232,7 @@ class TeacherConfig:
 
 
 @dataclass
-class SeparatorConfig:
+class TextMattingConfig:
     """A U-Net that finds the ink on a page."""
 
     # of its levels; each halves rows and columns
@@ -237,7 +240,7 @@ class SeparatorConfig:
 
 
 @dataclass
-class PixelsConfig:
+class PixelBaselineConfig:
     """The baseline that knows no text: segments of source pixels in, segments of target pixels out."""
 
     segment: Pair = field(default_factory=lambda: [32, 8])  # rows and columns of pixels
@@ -253,7 +256,7 @@ class PixelsConfig:
         rows, columns = self.segment
         _require(
             canvas.height % rows == 0 and canvas.width % columns == 0,
-            f"model.pixels.segment {rows}x{columns} does not divide the canvas {canvas.height}x{canvas.width}",
+            f"model.pixel_baseline.segment {rows}x{columns} does not divide the canvas {canvas.height}x{canvas.width}",
         )
         return canvas.height // rows, canvas.width // columns
 
@@ -274,25 +277,25 @@ class ModelConfig:
     ctc_frames: Annotated[int, Range(0, 64)] = 2
     # what the text encoder gets of a page: "states" of the image encoder (paper), or the pieces that the CTC head has
     # "read", each with the image states that it was read from
-    bridge: Annotated[str, OneOf(("states", "read"))] = "states"
+    connector: Annotated[str, OneOf(("states", "read"))] = "states"
     tie_embeddings: bool = False  # text encoder and text decoder share one table of pieces
     # fonts that pages are drawn in, by name: the model tells them apart and draws in the source's; empty: one font
-    families: list[str] = field(default_factory=list)
+    fonts: list[str] = field(default_factory=list)
     character_encoder: TransformerConfig = field(default_factory=lambda: TransformerConfig(max_length=256))
     image_decoder: ImageDecoderConfig = field(default_factory=ImageDecoderConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
-    separator: SeparatorConfig = field(default_factory=SeparatorConfig)
-    pixels: PixelsConfig = field(default_factory=PixelsConfig)
+    matting: TextMattingConfig = field(default_factory=TextMattingConfig)
+    pixel_baseline: PixelBaselineConfig = field(default_factory=PixelBaselineConfig)
     teacher_encoder: TransformerConfig = field(default_factory=lambda: TransformerConfig(max_length=256))
     teacher_decoder: ImageDecoderConfig = field(default_factory=lambda: ImageDecoderConfig(fusion="text"))
 
     def check(self, key: str) -> None:
         """What the ranges of single fields do not say."""
         _require(
-            self.bridge == "states" or (self.ctc_frames > 0 and self.text_encoder.layers > 0),
-            "model.bridge=read needs a CTC head (model.ctc_frames) and a text encoder (model.text_encoder.layers)",
+            self.connector == "states" or (self.ctc_frames > 0 and self.text_encoder.layers > 0),
+            "model.connector=read needs a CTC head (model.ctc_frames) and a text encoder (model.text_encoder.layers)",
         )
         _require(
             not self.tie_embeddings or self.text_encoder.width == self.text_decoder.width,
@@ -378,7 +381,7 @@ class LossConfig:
     # whose texts those are: text mode as it was at the "start" of the run, or by the weights of each "step"
     self_distillation_from: Annotated[str, OneOf(("start", "step"))] = "start"
     transcription: Weight = 0.0  # cross-entropy of the source text, from the text decoder prompted with the OCR tag
-    pixels: Weight = 1.0  # probe: squared error of the reconstructed pixels
+    pixel_regression: Weight = 1.0  # probe: squared error of the reconstructed pixels
     label_smoothing: BelowOne = 0.1  # of text
     image_smoothing: BelowOne = 0.1  # label smoothing of image tokens
     l1: Weight = 1.0  # tokenizer: absolute error of the pixels
@@ -407,10 +410,10 @@ class SsrConfig:
 class TrainerConfig:
     """The loop: how long, how fast, and what is kept."""
 
-    steps: AtLeastOne = 1000  # optimiser steps
+    steps: AtLeastOne = 1000  # optimizer steps
     minutes: Positive | None = None  # stop after this much wall-clock time over all resumes, if steps do not end first
     batch_size: AtLeastOne = 32  # pages or sentences of a micro-batch
-    accumulate: AtLeastOne = 1  # micro-batches of one optimiser step
+    accumulate: AtLeastOne = 1  # micro-batches of one optimizer step
     learning_rate: Weight = 1e-3
     # or "muon", for the matrices of the layers, with AdamW for all else
     optimizer: Annotated[str, OneOf(("adamw", "muon"))] = "adamw"

@@ -40,7 +40,7 @@ class TextBox:
         return min(columns), min(rows), max(columns), max(rows)
 
 
-class Reader(Protocol):
+class OcrEngine(Protocol):
     """Reads the lines of a picture."""
 
     signature: str  # engine, version and settings, in sacrebleu's key:value|key:value form
@@ -50,8 +50,8 @@ class Reader(Protocol):
         ...
 
 
-def make_reader(engine: str = "rapidocr", languages: Sequence[str] = ("en", "de")) -> Reader:
-    """A reader on one CPU thread.
+def make_ocr_engine(engine: str = "rapidocr", languages: Sequence[str] = ("en", "de")) -> OcrEngine:
+    """An OCR engine on one CPU thread.
 
     Args:
         engine: "rapidocr" or "tesserocr".
@@ -61,9 +61,9 @@ def make_reader(engine: str = "rapidocr", languages: Sequence[str] = ("en", "de"
         UserError: an unknown engine, or one that is not installed.
     """
     if engine == "rapidocr":
-        return RapidReader()
+        return RapidOcr()
     if engine == "tesserocr":
-        return TesserReader(languages)
+        return Tesserocr(languages)
     raise UserError(f"OCR engine {engine!r} is unknown: choose one of {', '.join(ENGINES)}")
 
 
@@ -86,7 +86,7 @@ def _rapidocr(settings: Mapping[str, Any]) -> Any:
     return RapidOCR(params={**settings, **quiet})
 
 
-class RapidReader:
+class RapidOcr:
     """PP-OCRv6 small through onnxruntime.
 
     On 48x256 strips of 11-px DejaVu Sans it reads captions at a CER of 0.0000 (English) and 0.0003 (German);
@@ -108,7 +108,7 @@ class RapidReader:
         self.signature = f"{versions}|{settings}"
 
     def read(self, image: Picture) -> list[TextBox]:
-        """See `Reader.read`."""
+        """See `OcrEngine.read`."""
         result = self._engine(np.ascontiguousarray(_to_rgb(image)[..., ::-1]))  # the engine takes BGR
         if getattr(result, "boxes", None) is None or getattr(result, "txts", None) is None:
             return []
@@ -172,7 +172,7 @@ def _trim(quad: np.ndarray, margin: float) -> np.ndarray:
     return quad + np.stack([right + below, below - right, -right - below, right - below])
 
 
-class TesserReader:
+class Tesserocr:
     """Tesseract through tesserocr: several times faster on clean print, lost on noise and script fonts.
 
     It needs the package `tesserocr` and Tesseract's language data (Debian: tesseract-ocr-deu and so on).
@@ -195,7 +195,7 @@ class TesserReader:
         self.signature = f"ocr:tesserocr-{version('tesserocr')}|lang:{names}|psm:6|scale:{self._SCALE}"
 
     def read(self, image: Picture) -> list[TextBox]:
-        """See `Reader.read`."""
+        """See `OcrEngine.read`."""
         page = Image.fromarray(_to_rgb(image))
         self._engine.SetImage(page.resize((page.width * self._SCALE, page.height * self._SCALE)))
         self._engine.Recognize()

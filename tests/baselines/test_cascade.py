@@ -1,4 +1,4 @@
-"""The opponents: who reads, who translates, who draws, and what each is given."""
+"""The baselines: who reads, who translates, who draws, and what each is given."""
 
 import math
 from pathlib import Path
@@ -14,12 +14,12 @@ from data_synth.typeset import load_face
 from tests.page.pages import TEXTS, render, take_apart
 from tests.small import small
 from translatotron_v import cli
-from translatotron_v.arguments import SYSTEMS
+from translatotron_v.arguments import BASELINES
 from translatotron_v.baselines import baseline, cascade, drawers
 from translatotron_v.baselines.cascade import Cascade, assign_boxes, sentences_of
 from translatotron_v.baselines.drawers import TextToImageDrawer, parts_of
-from translatotron_v.baselines.pixels import Pixels
-from translatotron_v.baselines.typesetter import Typesetter, nearest_family, set_word
+from translatotron_v.baselines.pixels import PixelTranslator
+from translatotron_v.baselines.typesetter import Typesetter, nearest_font, set_word
 from translatotron_v.checkpoint import save_checkpoint
 from translatotron_v.config import Config, load_config, to_yaml
 from translatotron_v.data.vocabulary import Vocabulary
@@ -27,9 +27,9 @@ from translatotron_v.errors import UserError
 from translatotron_v.inference.loaded import LoadedTranslator, load_translator
 from translatotron_v.inference.pieces import Paragraph
 from translatotron_v.inference.pipeline import Translator
-from translatotron_v.inference.whole_pages import PageTranslator, Work
+from translatotron_v.inference.whole_pages import BlockState, PageTranslator
 from translatotron_v.models.teacher import TextToImage
-from translatotron_v.ocr import LineDetector, Reader, TextBox, boxes_to_text
+from translatotron_v.ocr import LineDetector, OcrEngine, TextBox, boxes_to_text
 from translatotron_v.page.strips import frame
 from translatotron_v.shipped import find_weights, shipped_weights
 
@@ -37,14 +37,14 @@ FAMILIES = ["DejaVuSans", "DejaVuSerif", "DejaVuSansMono", "FiraGO-Regular", "Ub
 SMALL = pytest.mark.skipif("small" not in shipped_weights(), reason="no weights of whole pages in this checkout")
 
 
-def work(runs=(), text: str = "", family: str = "") -> Work:
-    paragraph = Paragraph(list(runs), text=text, family=family)
-    return Work(None, None, None, SimpleNamespace(em=20.0), paragraph)  # type: ignore[arg-type]
+def state(runs=(), text: str = "", font: str = "") -> BlockState:
+    paragraph = Paragraph(list(runs), text=text, font=font)
+    return BlockState(None, None, None, SimpleNamespace(em=20.0), paragraph)  # type: ignore[arg-type]
 
 
-def works_of(pixels: np.ndarray, detector: LineDetector) -> list[Work]:
+def states_of(pixels: np.ndarray, detector: LineDetector) -> list[BlockState]:
     return [
-        Work(taken.block, taken.crop, taken.layers, taken.setting, Paragraph(taken.runs))
+        BlockState(taken.block, taken.crop, taken.layers, taken.setting, Paragraph(taken.runs))
         for taken in take_apart(pixels, detector)
     ]
 
@@ -80,21 +80,21 @@ def test_a_word_keeps_the_columns_before_its_first_letter_unless_told_otherwise(
 
 
 @pytest.mark.parametrize("font", FAMILIES)
-def test_the_nearest_family_is_the_one_that_the_block_is_set_in(font: str, detector: LineDetector):
+def test_the_nearest_font_is_the_one_that_the_block_is_set_in(font: str, detector: LineDetector):
     config = Config()
-    config.model.families = FAMILIES
-    blocks = works_of(render(22, font).pixels, detector)
+    config.model.fonts = FAMILIES
+    blocks = states_of(render(22, font).pixels, detector)
     assert len(blocks) == len(TEXTS)
     for text in TEXTS:
         block = min(blocks, key=lambda one: abs(len(one.paragraph.runs) - len(text.split())))
-        assert nearest_family(block.paragraph.runs, text, config) == font
-    assert nearest_family(blocks[0].paragraph.runs, "", config) == FAMILIES[0]
-    config.model.families = []
-    assert nearest_family(blocks[0].paragraph.runs, TEXTS[0], config) == ""
+        assert nearest_font(block.paragraph.runs, text, config) == font
+    assert nearest_font(blocks[0].paragraph.runs, "", config) == FAMILIES[0]
+    config.model.fonts = []
+    assert nearest_font(blocks[0].paragraph.runs, TEXTS[0], config) == ""
 
 
 def test_the_typesetter_draws_every_word_and_is_sure():
-    block = work(family="DejaVuSerif")
+    block = state(font="DejaVuSerif")
     block.paragraph.translations = ["Two dogs", "run."]
     Typesetter(SimpleNamespace(config=Config())).draw([block], 8)  # type: ignore[arg-type]
     words = [word(1.0) for word in block.paragraph.words]  # type: ignore[operator]
@@ -138,7 +138,7 @@ def test_a_sentence_longer_than_text_mode_takes_is_cut_between_words():
 
 def test_boxes_go_to_the_block_on_which_they_lie(detector: LineDetector):
     page = render(20)
-    works = works_of(page.pixels, detector)
+    states = states_of(page.pixels, detector)
     boxes = [
         TextBox(
             ((box.left, box.top), (box.right, box.top), (box.right, box.bottom), (box.left, box.bottom)),
@@ -148,11 +148,11 @@ def test_boxes_go_to_the_block_on_which_they_lie(detector: LineDetector):
         for box in page.boxes
     ]
     far = TextBox(((5, 375), (30, 375), (30, 383), (5, 383)), "far away", 1.0)
-    assign_boxes(works, [*boxes[::-1], far])
-    assert [block.paragraph.text for block in works] == list(TEXTS)
-    assert [math.exp(block.paragraph.reading) for block in works] == pytest.approx([0.6, 0.9, 0.9])
-    assign_boxes(works, [])
-    assert [block.paragraph.text for block in works] == ["", "", ""]
+    assign_boxes(states, [*boxes[::-1], far])
+    assert [block.paragraph.text for block in states] == list(TEXTS)
+    assert [math.exp(block.paragraph.reading) for block in states] == pytest.approx([0.6, 0.9, 0.9])
+    assign_boxes(states, [])
+    assert [block.paragraph.text for block in states] == ["", "", ""]
 
 
 class Parrot:
@@ -189,13 +189,13 @@ def test_a_cascade_translates_what_its_reader_read_and_nothing_else(loaded: Load
 
 @SMALL
 @pytest.mark.parametrize("name", ["cascade-reader-render", "cascade-rapidocr-render", "cascade-tit-render"])
-def test_cascades_go_from_picture_to_picture(name: str, reader: Reader):
+def test_cascades_go_from_picture_to_picture(name: str, reader: OcrEngine):
     page = render(20, "DejaVuSerif", texts=["Ein Hund rennt über eine grüne Wiese."], side=400)
-    translator = Translator.from_pretrained("small", system=baseline(name))
+    translator = Translator.from_pretrained("small", baseline=baseline(name))
     translation = translator(page.pixels)
     (block,) = translation.blocks
-    assert translator.system == name and translator.system_folder is None
-    assert block.source_text == "Ein Hund rennt über eine grüne Wiese." and block.family == "DejaVuSerif"
+    assert translator.baseline == name and translator.baseline_folder is None
+    assert block.source_text == "Ein Hund rennt über eine grüne Wiese." and block.font == "DejaVuSerif"
     assert "dog" in translation.text and boxes_to_text(reader.read(translation.image)) == translation.text
     assert set(translation.scores) == {"text", "image"} and translation.scores["image"] == 1.0
     assert 0 < translation.scores["text"] < 1
@@ -227,7 +227,7 @@ def drawer(tmp_path: Path) -> tuple[TextToImageDrawer, LoadedTranslator]:
 
 def test_the_drawer_draws_each_translation_as_its_model_does(drawer):
     drawer, _ = drawer
-    blocks = [work(family="DejaVuSans"), work(family="DejaVuSans")]
+    blocks = [state(font="DejaVuSans"), state(font="DejaVuSans")]
     blocks[0].paragraph.translations, blocks[1].paragraph.translations = ["Two dogs", "run."], ["Two"]
     drawer.draw(blocks, 2)
     assert [len(block.paragraph.drawn) for block in blocks] == [2, 1]
@@ -246,8 +246,8 @@ def test_what_does_not_fit_the_translator_is_said_in_one_line(drawer, tmp_path: 
     _, loaded = drawer
     with pytest.raises(UserError, match=r"nowhere: no such run; `make text-to-image` trains it"):
         TextToImageDrawer.from_folder(tmp_path / "nowhere", loaded)
-    with pytest.raises(UserError, match=r"stage 'teacher'; this system takes one of 'pixels'"):
-        Pixels.from_folder(tmp_path / "run", loaded)
+    with pytest.raises(UserError, match=r"stage 'teacher'; this baseline takes one of 'pixel_baseline'"):
+        PixelTranslator.from_folder(tmp_path / "run", loaded)
     other = LoadedTranslator(loaded.model, Vocabulary.build(["abc"], 0), loaded.config, tmp_path)
     with pytest.raises(UserError, match="another vocabulary or other fonts"):
         TextToImageDrawer.from_folder(tmp_path / "run", other)
@@ -269,40 +269,44 @@ class Negative:
         return pixels
 
 
-def test_pixels_go_through_without_any_text(detector: LineDetector, reader: Reader):
+def test_pixels_go_through_without_any_text(detector: LineDetector, reader: OcrEngine):
     page = render(20)
     loaded = LoadedTranslator(torch.nn.Linear(1, 1), SimpleNamespace(), Config(), Path())  # type: ignore[arg-type]
-    pages = PageTranslator(Pixels(Negative(), Path("pixels")), None, detector)  # type: ignore[arg-type]
-    translator = Translator(loaded, pages=pages, system="pixels")
+    pages = PageTranslator(PixelTranslator(Negative(), Path("pixels")), None, detector)  # type: ignore[arg-type]
+    translator = Translator(loaded, pages=pages, baseline="pixels")
     translation = translator(page.pixels)
-    assert translator.system_folder == Path("pixels")
-    assert translation.text.strip() == "" and translation.scores == {} and not any(b.left for b in translation.blocks)
+    assert translator.baseline_folder == Path("pixels")
+    assert (
+        translation.text.strip() == ""
+        and translation.scores == {}
+        and not any(b.skip_reason for b in translation.blocks)
+    )
     assert boxes_to_text(reader.read(translation.image)) == " ".join(TEXTS)
 
 
 # --- the way in -------------------------------------------------------------------------------------------------------
 
 
-def test_only_weights_of_whole_pages_have_opponents():
+def test_only_weights_of_whole_pages_have_baselines():
     with pytest.raises(
         UserError, match=r"cascade-tit-render takes weights that translate whole pages, which .*tiny do not"
     ):
-        Translator.from_pretrained("tiny", system=baseline("cascade-tit-render"))
+        Translator.from_pretrained("tiny", baseline=baseline("cascade-tit-render"))
 
 
 @SMALL
-def test_an_unknown_system_and_a_missing_model_are_errors_of_one_line(
+def test_an_unknown_baseline_and_a_missing_model_are_errors_of_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    with pytest.raises(UserError, match=r"system 'best': choose one of end-to-end, "):
-        Translator.from_pretrained("small", system=baseline("best"))
+    with pytest.raises(UserError, match=r"baseline 'best': choose one of end-to-end, "):
+        Translator.from_pretrained("small", baseline=baseline("best"))
     monkeypatch.chdir(tmp_path)
     Image.new("L", (8, 8)).save("a.png")
     for system, command in (("cascade-reader-draw", "make text-to-image"), ("pixels", "make pixels")):
-        assert cli.main(["translate", "a.png", "-o", "b.png", "--system", system]) == 2
+        assert cli.main(["translate", "a.png", "-o", "b.png", "--baseline", system]) == 2
         error = capsys.readouterr().err.strip().splitlines()[-1]
-        assert command in error and "--system-weights" in error
+        assert command in error and "--baseline-weights" in error
     with pytest.raises(UserError, match="image steps are for the end-to-end model"):
-        translator = Translator.from_pretrained("small", system=baseline(SYSTEMS[-2]))
+        translator = Translator.from_pretrained("small", baseline=baseline(BASELINES[-2]))
         translator.loaded.config.loss.masked = 0.5
         translator(np.zeros((8, 8), dtype=np.uint8), image_steps=2)

@@ -134,7 +134,7 @@ def test_the_curriculum_grows():
         assert all(any(sample.target in pair.target for pair in PAIRS) for sample in data[i])  # runs of words
 
 
-def test_the_curriculum_counts_optimiser_steps():
+def test_the_curriculum_counts_optimizer_steps():
     data = samples("data.curriculum_steps=40", "data.curriculum_words=2", "trainer.accumulate=10")
     assert max(len(sample.target.split()) for i in range(30) for sample in data[i]) <= 3
 
@@ -227,14 +227,14 @@ def test_tags_follow_the_languages():
     assert batch.source_input[0, 1] == TAGS.tag("fr") and batch.target_input[0, 1] == TAGS.tag("ro")
 
 
-def test_owners_point_at_the_position_that_wrote_the_piece():
+def test_char_to_token_points_at_the_position_that_wrote_the_piece():
     config = settings()
     batch = Collator(config, VOCABULARY, ALL)(pages.plain_samples(PAIRS[:4], config))
     for row, pair in enumerate(PAIRS[:4]):
         spelled = ""
         output = batch.target_output[row].tolist()
         for position in range(1, output.index(EOS)):
-            owned = batch.target_characters[row][(batch.owners[row] == position)]
+            owned = batch.target_characters[row][(batch.char_to_token[row] == position)]
             spelled += VOCABULARY.decode_characters(owned.tolist())
         assert spelled == pair.target
 
@@ -251,7 +251,7 @@ def test_a_cut_text_keeps_its_end():
     assert batch.source_output[0, -1] == EOS and batch.source_output.shape == (2, 7)
     assert batch.source_pieces[0, -1] == EOS and batch.source_pieces.shape == (2, 7)
     assert batch.target_characters[0].tolist() == VOCABULARY.characters_of_pieces(pieces[:5])[0][:7]
-    assert int(batch.owners.max()) <= 5  # positions that exist
+    assert int(batch.char_to_token.max()) <= 5  # positions that exist
 
 
 def test_a_text_that_does_not_fit_is_no_silent_blank():
@@ -297,7 +297,9 @@ def test_an_answer_is_the_transcript_and_then_the_translation():
         assert [batch.target_output[row, place].item() for place in marked] == [*pieces, EOS]
         spelled = ""
         for place in marked[:-1]:
-            owned = batch.target_characters[row][(batch.owners[row] == place) & (batch.target_characters[row] != PAD)]
+            owned = batch.target_characters[row][
+                (batch.char_to_token[row] == place) & (batch.target_characters[row] != PAD)
+            ]
             assert VOCABULARY.decode_characters(owned.tolist()) != ""
             spelled += VOCABULARY.decode_characters(owned.tolist())
         assert spelled == target
@@ -319,7 +321,7 @@ def test_pages_without_a_translation_have_their_transcript_alone():
     read = VOCABULARY.encode("ein hund")
     assert batch.target_input[0].tolist() == [ocr, german, *read]
     assert batch.target_output[0].tolist() == [PAD, *read, EOS]
-    assert batch.target_pixels is batch.target_characters is batch.owners is None
+    assert batch.target_pixels is batch.target_characters is batch.char_to_token is None
     assert not batch.translation_mask.any() and batch.source_pixels.shape == (2, 1, 32, 192)
     assert batch.source_pieces[0].tolist() == [*VOCABULARY.encode("ein hund läuft"), EOS]
 

@@ -44,7 +44,7 @@ def settings(tmp_path: Path, *overrides: str) -> Config:
             "trainer.batch_size=4",
             "model.canvas.height=32",
             "model.canvas.width=256",
-            "model.families=[DejaVuSans,DejaVuSerif,DejaVuSansMono]",
+            "model.fonts=[DejaVuSans,DejaVuSerif,DejaVuSansMono]",
             "model.vocabulary.subwords=0",
             "model.image_encoder.width=16",
             "model.image_encoder.layers=2",
@@ -71,10 +71,10 @@ def test_a_batch_is_a_function_of_seed_and_place(tmp_path: Path):
 def test_families_are_those_of_the_model_that_are_nearest(tmp_path: Path):
     dataset = ReadingDataset(PAIRS, settings(tmp_path), VOCABULARY)
     strips = [strip for index in range(12) for strip in dataset.strips(index)]
-    nearest = {strip.face: strip.family for strip in strips}
+    nearest = {strip.face: strip.font for strip in strips}
     assert nearest == {"DejaVuSans": 0, "DejaVuSans-Bold": 0, "DejaVuSerif": 1, "SpaceMono-Regular": 2}
     unseen = validation_strips(["Guten Tag"], settings(tmp_path), VOCABULARY, "unseen", False, 3)
-    assert {(strip.face, strip.family) for strip in unseen} == {("FiraGO-Regular", -1)}
+    assert {(strip.face, strip.font) for strip in unseen} == {("FiraGO-Regular", -1)}
 
 
 def test_texts_hold_what_the_vocabulary_knows(tmp_path: Path):

@@ -102,11 +102,11 @@ def test_specials_never_clash_with_text():
 def test_characters_of_pieces_align_with_what_pieces_spell(vocabulary: Vocabulary):
     for text in TEXTS[:7]:
         ids = vocabulary.encode(text)
-        characters, owners = vocabulary.characters_of_pieces(ids)
+        characters, char_to_token = vocabulary.characters_of_pieces(ids)
         assert vocabulary.decode_characters(characters) == text
-        assert owners == sorted(owners) and len(owners) == len(characters)
+        assert char_to_token == sorted(char_to_token) and len(char_to_token) == len(characters)
         for position, spelled in enumerate(vocabulary.spell(ids)):
-            owned = [character for character, owner in zip(characters, owners, strict=True) if owner == position]
+            owned = [character for character, owner in zip(characters, char_to_token, strict=True) if owner == position]
             assert vocabulary.decode_characters(owned) == spelled
 
 

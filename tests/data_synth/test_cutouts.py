@@ -68,13 +68,13 @@ def test_letters_that_are_spaced_take_more_room():
 
 
 def test_wear_blurs_and_soils():
-    clean, worn = (
+    clean, degraded = (
         np.stack(
             [draw_cutout("Ende", "DejaVuSans", LAYOUT, np.random.default_rng(seed), wear)[0] for seed in range(12)]
         )
         for wear in (0.0, 1.0)
     )
-    assert (worn[:, 32:] < 200).mean() > 10 * (clean[:, 32:] < 200).mean()
+    assert (degraded[:, 32:] < 200).mean() > 10 * (clean[:, 32:] < 200).mean()
 
 
 def test_fonts_of_the_system_are_found_by_family_and_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

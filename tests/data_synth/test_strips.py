@@ -9,12 +9,12 @@ from data_synth.typeset import Face
 
 TEXT = "Zwei junge Männer sind im Freien."
 LAYOUT = PageLayout(96, 512, 1)
-STYLE = PageStyle(font_size=20, line_height=32, snap=8, pitch=2)
+STYLE = PageStyle(font_size=20, line_height=32, word_grid=8, advance_grid=2)
 
 
 @pytest.mark.parametrize("font", ["DejaVuSans", "DejaVuSansMono", "FiraGO-Regular"])
 def test_words_begin_on_the_grid_and_look_alike_wherever_they_stand(font: str):
-    face = Face(font, 20, 32, snap=8, pitch=2)
+    face = Face(font, 20, 32, word_grid=8, advance_grid=2)
     mask = np.zeros((32, 512), dtype=np.uint8)
     face.set_line(mask, ["dog", "runs,", "dog", "dog"], 2, 0)
     ink = face.word("dog")
@@ -29,13 +29,13 @@ def test_words_begin_on_the_grid_and_look_alike_wherever_they_stand(font: str):
 
 
 def test_without_a_grid_nothing_changes():
-    plain, explicit = Face("DejaVuSans", 20, 32), Face("DejaVuSans", 20, 32, snap=0, pitch=1)
+    plain, explicit = Face("DejaVuSans", 20, 32), Face("DejaVuSans", 20, 32, word_grid=0, advance_grid=1)
     assert plain.after(17) == 17 + plain.space
     assert np.array_equal(plain.word("Vögel").mask, explicit.word("Vögel").mask)
 
 
 def test_letters_that_reach_back_are_whole():
-    face = Face("DejaVuSans", 20, 32, snap=8, pitch=2)
+    face = Face("DejaVuSans", 20, 32, word_grid=8, advance_grid=2)
     ink = face.word("jj")
     assert ink.left < 0 and ink.mask.any(axis=0)[0]
 

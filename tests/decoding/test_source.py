@@ -9,7 +9,7 @@ import torch
 from tests.small import PAIRS, TEXTS, enliven, small
 from translatotron_v.config import ConfigError, load_config
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
-from translatotron_v.decoding.source import look, read_ctc_frames, reading_scores
+from translatotron_v.decoding.source import encode_source, read_ctc_frames, reading_scores
 from translatotron_v.decoding.text import drawing_states, generate, generate_answer
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.models.text_decoder import mean_of_spans
@@ -17,7 +17,7 @@ from translatotron_v.models.translator import SourceStates, TranslatotronV
 
 VOCABULARY = Vocabulary.build(TEXTS, 60)
 ASKED = GenerationConfig("de", "en")
-BRIDGED = ("model.bridge=read", "model.text_encoder.layers=2", "model.families=[DejaVuSans,DejaVuSerif]")
+BRIDGED = ("model.connector=read", "model.text_encoder.layers=2", "model.fonts=[DejaVuSans,DejaVuSerif]")
 
 
 def model_of(*overrides: str) -> TranslatotronV:
@@ -63,12 +63,12 @@ def test_pieces_carry_the_states_that_they_were_read_from(model: TranslatotronV,
     monkeypatch.setattr(model, "ctc_logits", lambda source: spelling("ein hund", 32, spacing=2))
     seen: dict[str, Any] = {}
 
-    def understand(source, pieces, mask, first, last):
+    def encode_reading(source, pieces, mask, first, last):
         seen.update(pieces=pieces, mask=mask, first=first, last=last)
         return source
 
-    monkeypatch.setattr(model, "understand", understand)
-    look(model, VOCABULARY, torch.rand(1, 1, 16, 128))
+    monkeypatch.setattr(model, "encode_reading", encode_reading)
+    encode_source(model, VOCABULARY, torch.rand(1, 1, 16, 128))
     spans = VOCABULARY.encode_spans("ein hund")
     assert "".join(VOCABULARY.spell([piece for piece, _, _ in spans])) == "ein hund"
     assert seen["pieces"].tolist() == [[*(piece for piece, _, _ in spans), EOS]]
@@ -82,12 +82,12 @@ def test_pieces_carry_the_states_that_they_were_read_from(model: TranslatotronV,
 def test_what_is_read_rightly_is_understood_as_text_mode_does(model: TranslatotronV, monkeypatch: pytest.MonkeyPatch):
     text = PAIRS[0].source
     monkeypatch.setattr(model, "ctc_logits", lambda source: spelling(text, 32, spacing=2))
-    source = look(model, VOCABULARY, torch.rand(1, 1, 16, 128))
+    source = encode_source(model, VOCABULARY, torch.rand(1, 1, 16, 128))
     pieces = torch.tensor([[*VOCABULARY.encode(text), EOS]])
-    assert torch.allclose(source.memory, model.read(pieces, pieces != PAD).memory, atol=1e-6)
+    assert torch.allclose(source.memory, model.encode_text(pieces, pieces != PAD).memory, atol=1e-6)
     assert source.image_memory.shape == (1, 16, 16)  # the image decoder still sees the page
-    torch.nn.init.normal_(model.text_encoder.sight.weight)
-    assert not torch.allclose(look(model, VOCABULARY, torch.rand(1, 1, 16, 128)).memory, source.memory)
+    torch.nn.init.normal_(model.text_encoder.visual_projection.weight)
+    assert not torch.allclose(encode_source(model, VOCABULARY, torch.rand(1, 1, 16, 128)).memory, source.memory)
 
 
 @torch.no_grad()
@@ -106,31 +106,31 @@ def test_cached_decoding_equals_uncached(model: TranslatotronV):
 
 
 def test_gradients_reach_the_image_encoder_through_what_was_read(model: TranslatotronV):
-    torch.nn.init.normal_(model.text_encoder.sight.weight)
+    torch.nn.init.normal_(model.text_encoder.visual_projection.weight)
     enliven(model, seed=3)
-    source = look(model, VOCABULARY, torch.rand(2, 1, 16, 128))
+    source = encode_source(model, VOCABULARY, torch.rand(2, 1, 16, 128))
     source.memory.square().sum().backward()
     assert float(model.image_encoder.vit.patch_embed.proj.weight.grad.abs().sum()) > 0
 
 
 @torch.no_grad()
-def test_the_family_changes_what_is_drawn_and_is_told_from_the_page(model: TranslatotronV):
+def test_the_font_changes_what_is_drawn_and_is_told_from_the_page(model: TranslatotronV):
     enliven(model, seed=3)
-    source = look(model, VOCABULARY, torch.rand(2, 1, 16, 128))
+    source = encode_source(model, VOCABULARY, torch.rand(2, 1, 16, 128))
     decoded = generate_answer(model, VOCABULARY, source, ASKED)
-    told = model.family_logits(source).argmax(1)
-    as_told, other = (drawing_states(model, VOCABULARY, source, decoded, family)[0] for family in (told, 1 - told))
+    told = model.font_logits(source).argmax(1)
+    as_told, other = (drawing_states(model, VOCABULARY, source, decoded, font)[0] for font in (told, 1 - told))
     assert torch.equal(drawing_states(model, VOCABULARY, source, decoded)[0], as_told)
     assert not torch.allclose(as_told, other)
 
 
-def test_families_and_reading_are_asked_for_where_they_are_missing(model: TranslatotronV):
+def test_fonts_and_reading_are_asked_for_where_they_are_missing(model: TranslatotronV):
     characters = torch.ones(1, 3, dtype=torch.long)
     with pytest.raises(ValueError, match="draws in several fonts"):
         model.character_encoder(characters, characters > 0)
     plain = TranslatotronV(small().model, len(VOCABULARY), VOCABULARY.character_count)
     with pytest.raises(ValueError, match="knows one font"):
-        plain.family_logits(SourceStates(torch.zeros(1, 2, 16), None, torch.zeros(1, 2, 16)))
-    for wrong in ("model.bridge=guess", "model.ctc_frames=0"):
-        with pytest.raises(ConfigError, match=r"model\.bridge"):
-            load_config(None, ["model.bridge=read", "model.text_encoder.layers=1", wrong])
+        plain.font_logits(SourceStates(torch.zeros(1, 2, 16), None, torch.zeros(1, 2, 16)))
+    for wrong in ("model.connector=guess", "model.ctc_frames=0"):
+        with pytest.raises(ConfigError, match=r"model\.connector"):
+            load_config(None, ["model.connector=read", "model.text_encoder.layers=1", wrong])

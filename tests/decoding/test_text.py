@@ -21,9 +21,9 @@ from translatotron_v.decoding.text import (
     _PieceScorer,
     drawing_mask,
     drawing_states,
-    fill_image,
     generate,
     generate_answer,
+    generate_image_masked,
     generate_text,
 )
 from translatotron_v.errors import UserError
@@ -58,27 +58,27 @@ def model(batch: Batch) -> TranslatotronV:
     torch.manual_seed(0)
     model = TranslatotronV(CONFIG.model, len(VOCABULARY), VOCABULARY.character_count).eval()
     image_ids = torch.randint(24, (5, 16))
-    optimiser = torch.optim.AdamW(model.parameters(), 1e-2)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
     with torch.enable_grad():
         for _ in range(50):
             output = model(
-                model.see(batch.source_pixels),
+                model.encode_image(batch.source_pixels),
                 batch.target_input,
                 batch.target_output != PAD,
                 image_ids=image_ids,
                 characters=batch.target_characters,
                 character_mask=drawing_mask(batch.target_characters),
-                owners=batch.owners,
+                char_to_token=batch.char_to_token,
             )
             loss = losses.text_cross_entropy(output.text, batch.target_output)
             (loss + losses.image_cross_entropy(output.image, image_ids)).backward()
-            optimiser.step()
-            optimiser.zero_grad()
+            optimizer.step()
+            optimizer.zero_grad()
     return model
 
 
 def text_of(model: TranslatotronV, pixels: torch.Tensor, beams: int = 1, cached: bool = True):
-    source = model.see(pixels)
+    source = model.encode_image(pixels)
     decoder = model.text_decoder
     return generate_text(decoder, VOCABULARY, source.memory, source.mask, "translate", "en", beams, cached)
 
@@ -105,7 +105,7 @@ def test_text_with_a_cache_is_the_same_text(model: TranslatotronV, pixels: torch
 @pytest.mark.parametrize("beams", [1, 3])
 def test_text_scores_are_mean_log_probabilities(model: TranslatotronV, pixels: torch.Tensor, beams: int):
     found = text_of(model, pixels, beams)
-    source = model.see(pixels)
+    source = model.encode_image(pixels)
     for row, (ids, score) in enumerate(zip(found.ids, found.scores, strict=True)):
         tags = [VOCABULARY.tag("translate"), VOCABULARY.tag("en")]
         written = [*ids, EOS] if len(ids) < model.text_decoder.max_length - 2 else ids
@@ -117,7 +117,7 @@ def test_text_scores_are_mean_log_probabilities(model: TranslatotronV, pixels: t
 
 @torch.no_grad()
 def test_greedy_takes_the_best_piece_at_each_step(model: TranslatotronV, pixels: torch.Tensor):
-    source = model.see(pixels[:1])
+    source = model.encode_image(pixels[:1])
     [ids] = text_of(model, pixels[:1]).ids
     prefix = [VOCABULARY.tag("translate"), VOCABULARY.tag("en")]
     for piece in [*ids, EOS][: model.text_decoder.max_length - 2]:
@@ -129,7 +129,7 @@ def test_greedy_takes_the_best_piece_at_each_step(model: TranslatotronV, pixels:
 
 @torch.no_grad()
 def test_one_beam_of_the_search_is_greedy(model: TranslatotronV, pixels: torch.Tensor):
-    source = model.see(pixels)
+    source = model.encode_image(pixels)
     prompts = torch.tensor([[VOCABULARY.tag("translate"), VOCABULARY.tag("en")]] * 5)
     scorer = _PieceScorer(model.text_decoder, VOCABULARY, source.memory, source.mask, 1, True)
     ids, scores = _beam_search(scorer, prompts, model.text_decoder.max_length - 2, 1)
@@ -164,12 +164,12 @@ def test_text_does_not_depend_on_its_neighbours(model: TranslatotronV, beams: in
     """Sources of different lengths, padded into one batch, against each alone."""
     pieces = [VOCABULARY.encode(pair.source) for pair in (PAIRS[0], PAIRS[16], PAIRS[20])]
     batch = pages.pad(pieces)
-    source = model.read(batch, batch != PAD)
+    source = model.encode_text(batch, batch != PAD)
     decoder = model.text_decoder
     together = generate_text(decoder, VOCABULARY, source.memory, source.mask, "translate", "en", beams)
     assert not source.mask.all()
     for row, ids in enumerate(pieces):
-        one = model.read(torch.tensor([ids]), torch.ones(1, len(ids), dtype=torch.bool))
+        one = model.encode_text(torch.tensor([ids]), torch.ones(1, len(ids), dtype=torch.bool))
         alone = generate_text(decoder, VOCABULARY, one.memory, one.mask, "translate", "en", beams)
         assert alone.ids[0] == together.ids[row]
         assert alone.scores[0] == pytest.approx(together.scores[row], rel=1e-4)
@@ -217,10 +217,10 @@ def test_text_that_never_ends_is_cut(pixels: torch.Tensor):
 def written(texts: list[str], transcripts: list[str] | None = None, vocabulary: Vocabulary = VOCABULARY) -> DecodedText:
     """An answer of these texts, as if a decoder had written it."""
     opening = [vocabulary.tag("ocr"), vocabulary.tag("de")]
-    turn = [vocabulary.tag("translate"), vocabulary.tag("en")]
-    prefixes = [turn] * len(texts)
+    translate_tags = [vocabulary.tag("translate"), vocabulary.tag("en")]
+    prefixes = [translate_tags] * len(texts)
     if transcripts is not None:
-        prefixes = [[*opening, *vocabulary.encode(transcript), *turn] for transcript in transcripts]
+        prefixes = [[*opening, *vocabulary.encode(transcript), *translate_tags] for transcript in transcripts]
     ids = [vocabulary.encode(text) for text in texts]
     return DecodedText(ids, texts, [0.0] * len(texts), transcripts or [], prefixes)
 
@@ -229,7 +229,7 @@ def written(texts: list[str], transcripts: list[str] | None = None, vocabulary: 
 
 READ = ["ein hund rennt", "ein man", "", "hund baum", "vogel"]  # what was learnt to stand on the five pages
 OPENING = [VOCABULARY.tag("ocr"), VOCABULARY.tag("de")]
-TURN = [VOCABULARY.tag("translate"), VOCABULARY.tag("en")]
+TRANSLATE_TAGS = [VOCABULARY.tag("translate"), VOCABULARY.tag("en")]
 LONGEST = CONFIG.model.text_decoder.max_length
 
 
@@ -247,13 +247,13 @@ def reviewer(sheets: torch.Tensor) -> TranslatotronV:
     style = page_style(CONFIG.page)
     samples = [Sample(p.source, p.target, style, transcript=text) for p, text in zip(SOME, READ, strict=True)]
     batch = Collator(CONFIG, VOCABULARY, frozenset({pages.TARGET_PIECES}))(samples)
-    optimiser = torch.optim.AdamW(model.parameters(), 2e-2)
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-2)
     with torch.enable_grad():
         for _ in range(60):
-            output = model(model.see(sheets), batch.target_input)
+            output = model(model.encode_image(sheets), batch.target_input)
             losses.text_cross_entropy(output.text, batch.target_output).backward()
-            optimiser.step()
-            optimiser.zero_grad()
+            optimizer.step()
+            optimizer.zero_grad()
     return model
 
 
@@ -273,12 +273,12 @@ def wishful(*wishes: str | int, unwanted: tuple[str | int, ...] = ()) -> Transla
 
 def answer_of(model: TranslatotronV, pixels: torch.Tensor, cached: bool = True, **options) -> DecodedText:
     generation = replace(ASKED, transcribe=True, **options)
-    return generate_answer(model, VOCABULARY, model.see(pixels), generation, cached=cached)
+    return generate_answer(model, VOCABULARY, model.encode_image(pixels), generation, cached=cached)
 
 
 def one_by_one(model: TranslatotronV, page: torch.Tensor) -> tuple[list[int], list[int], float]:
     """The answer to one page, each piece by a pass of its own: first the transcript, then what follows the tags."""
-    memory = model.see(page[None]).memory
+    memory = model.encode_image(page[None]).memory
     specials = len(tag_specials())
 
     def next_piece(prefix: list[int]) -> torch.Tensor:
@@ -290,7 +290,7 @@ def one_by_one(model: TranslatotronV, page: torch.Tensor) -> tuple[list[int], li
         if torch.logaddexp(log[EOS], log[VOCABULARY.tag("translate")]) > log[specials:].max():
             break
         read.append(specials + int(log[specials:].argmax()))
-    prefix, ids, scores = [*OPENING, *read, *TURN], [], []
+    prefix, ids, scores = [*OPENING, *read, *TRANSLATE_TAGS], [], []
     while len(prefix) + len(ids) < LONGEST:
         log = next_piece([*prefix, *ids])
         log[[special for special in range(specials) if special != EOS]] = float("-inf")
@@ -305,7 +305,7 @@ def one_by_one(model: TranslatotronV, page: torch.Tensor) -> tuple[list[int], li
 def test_an_answer_is_split_into_what_was_read_and_what_it_means(reviewer: TranslatotronV, sheets: torch.Tensor):
     answer = answer_of(reviewer, sheets)
     assert answer.transcripts == READ and answer.texts == [pair.target for pair in SOME]
-    assert answer.prefixes == [[*OPENING, *VOCABULARY.encode(text), *TURN] for text in READ]
+    assert answer.prefixes == [[*OPENING, *VOCABULARY.encode(text), *TRANSLATE_TAGS] for text in READ]
     assert [VOCABULARY.decode(ids) for ids in answer.ids] == answer.texts
     assert len(answer.scores) == 5 and all(score < 0 for score in answer.scores)
 
@@ -326,7 +326,7 @@ def test_an_answer_is_that_of_one_page_and_one_piece_at_a_time(
     answer = answer_of(model, sheets)
     for row in range(5):
         read, ids, score = one_by_one(model, sheets[row])
-        assert answer.prefixes[row] == [*OPENING, *read, *TURN] and answer.ids[row] == ids
+        assert answer.prefixes[row] == [*OPENING, *read, *TRANSLATE_TAGS] and answer.ids[row] == ids
         assert answer.transcripts[row] == VOCABULARY.decode(read)
         assert answer.scores[row] == pytest.approx(score, rel=1e-4)
 
@@ -350,7 +350,7 @@ def test_beams_behind_transcripts_of_different_lengths(
     reviewer: TranslatotronV, sheets: torch.Tensor, seed: int | None
 ):
     model = reviewer if seed is None else untrained(seed)
-    source = model.see(sheets)
+    source = model.encode_image(sheets)
     greedy = answer_of(model, sheets)
     ids, scores = _beam_search_by_length(model.text_decoder, VOCABULARY, source, greedy.prefixes, 1, True)
     assert ids == greedy.ids and scores == pytest.approx(greedy.scores, rel=1e-4)
@@ -366,9 +366,9 @@ def test_beams_behind_transcripts_of_different_lengths(
 def test_the_turn_to_translating_ends_a_transcript_and_nothing_else(sheets: torch.Tensor):
     model = wishful("translate", unwanted=(EOS,))
     answer = answer_of(model, sheets)
-    assert answer.transcripts == [""] * 5 and answer.prefixes == [[*OPENING, *TURN]] * 5
+    assert answer.transcripts == [""] * 5 and answer.prefixes == [[*OPENING, *TRANSLATE_TAGS]] * 5
     assert {len(ids) for ids in answer.ids} == {LONGEST - 4}  # nothing ends the translation
-    source = model.see(sheets)
+    source = model.encode_image(sheets)
     for task, length in (("ocr", 0), ("translate", LONGEST - 2)):
         for beams in (1, 2):
             made = generate_text(model.text_decoder, VOCABULARY, source.memory, source.mask, task, "de", beams)
@@ -388,7 +388,7 @@ def test_a_transcript_that_never_ends_leaves_room_for_the_translation(sheets: to
 
 @torch.no_grad()
 def test_the_languages_of_an_answer_are_asked_for(reviewer: TranslatotronV, sheets: torch.Tensor):
-    source = reviewer.see(sheets)
+    source = reviewer.encode_image(sheets)
     answer = generate_answer(reviewer, VOCABULARY, source, GenerationConfig("en", "fr", transcribe=True))
     tags = {(prefix[0], prefix[1], prefix[-2], prefix[-1]) for prefix in answer.prefixes}
     assert tags == {tuple(VOCABULARY.tag(name) for name in ("ocr", "en", "translate", "fr"))}
@@ -396,8 +396,8 @@ def test_the_languages_of_an_answer_are_asked_for(reviewer: TranslatotronV, shee
 
 @torch.no_grad()
 def test_an_answer_without_transcript_is_the_translation(model: TranslatotronV, pixels: torch.Tensor):
-    answer, text = generate_answer(model, VOCABULARY, model.see(pixels), ASKED), text_of(model, pixels)
-    assert answer == text and answer.transcripts == [] and answer.prefixes == [TURN] * 5
+    answer, text = generate_answer(model, VOCABULARY, model.encode_image(pixels), ASKED), text_of(model, pixels)
+    assert answer == text and answer.transcripts == [] and answer.prefixes == [TRANSLATE_TAGS] * 5
 
 
 def test_a_picture_is_drawn_from_the_translation_behind_its_transcript(reviewer: TranslatotronV, sheets: torch.Tensor):
@@ -407,7 +407,7 @@ def test_a_picture_is_drawn_from_the_translation_behind_its_transcript(reviewer:
     assert made.sources == READ and made.texts == [pair.target for pair in SOME]
     assert torch.equal(made.image_ids, uncached.image_ids)
     with torch.no_grad():
-        source = reviewer.see(sheets)
+        source = reviewer.encode_image(sheets)
         drawn, mask = drawing_states(reviewer, VOCABULARY, source, answer_of(reviewer, sheets))
         ids, _ = generate_image(reviewer.image_decoder, drawn, mask, source.memory)
     assert torch.equal(made.image_ids, ids)
@@ -419,7 +419,7 @@ def test_a_picture_is_drawn_from_the_translation_behind_its_transcript(reviewer:
 @torch.no_grad()
 def image_inputs(model: TranslatotronV, pixels: torch.Tensor, texts: list[str] | None = None):
     texts = texts or [pair.target for pair in SOME[: len(pixels)]]
-    source = model.see(pixels)
+    source = model.encode_image(pixels)
     drawn, mask = drawing_states(model, VOCABULARY, source, written(texts))
     return model.image_decoder, drawn, mask, source.memory
 
@@ -478,14 +478,14 @@ def test_pictures_do_not_depend_on_their_neighbours(model: TranslatotronV, pixel
 
 
 class Watched:
-    """Stands in for ``ImageDecoder.fill``: remembers its calls; the token 0, which empty pages hold, is never best."""
+    """Stands in for ``ImageDecoder.predict_masked``: keeps its calls; the token 0 of empty pages is never best."""
 
     def __init__(self, decoder: ImageDecoder):
-        self.fill = decoder.fill
+        self.predict_masked = decoder.predict_masked
         self.calls: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []  # ids, known, logits
 
-    def __call__(self, ids: torch.Tensor, known: torch.Tensor, memories: list) -> torch.Tensor:
-        logits = self.fill(ids, known, memories)
+    def __call__(self, ids: torch.Tensor, known: torch.Tensor, cross_caches: list) -> torch.Tensor:
+        logits = self.predict_masked(ids, known, cross_caches)
         logits[..., 0] = float("-inf")
         self.calls.append((ids.clone(), known.clone(), logits.clone()))
         return logits
@@ -494,7 +494,7 @@ class Watched:
 @pytest.fixture
 def watched(model: TranslatotronV, monkeypatch: pytest.MonkeyPatch) -> Watched:
     watched = Watched(model.image_decoder)
-    monkeypatch.setattr(model.image_decoder, "fill", watched)
+    monkeypatch.setattr(model.image_decoder, "predict_masked", watched)
     return watched
 
 
@@ -503,7 +503,7 @@ def watched(model: TranslatotronV, monkeypatch: pytest.MonkeyPatch) -> Watched:
 def test_every_token_is_written_in_as_many_passes_as_were_asked_for(
     model: TranslatotronV, pixels: torch.Tensor, watched: Watched, steps: int
 ):
-    ids, scores = fill_image(*image_inputs(model, pixels), steps=steps)
+    ids, scores = generate_image_masked(*image_inputs(model, pixels), steps=steps)
     assert len(watched.calls) == steps
     assert ids.shape == (5, 16) and (ids > 0).all() and (ids < 24).all()
     written = [16 - int(16 * (1 - step / steps) ** 2) for step in range(steps)]
@@ -517,7 +517,7 @@ def test_every_token_is_written_in_as_many_passes_as_were_asked_for(
 
 @torch.no_grad()
 def test_each_pass_keeps_what_it_is_surest_of(model: TranslatotronV, pixels: torch.Tensor, watched: Watched):
-    ids, scores = fill_image(*image_inputs(model, pixels), steps=3)
+    ids, scores = generate_image_masked(*image_inputs(model, pixels), steps=3)
     total = torch.zeros(5)
     states = [known for _, known, _ in watched.calls[1:]] + [torch.ones(5, 16, dtype=torch.bool)]
     for (_, known, logits), after in zip(watched.calls, states, strict=True):
@@ -533,9 +533,11 @@ def test_each_pass_keeps_what_it_is_surest_of(model: TranslatotronV, pixels: tor
 @torch.no_grad()
 def test_one_pass_takes_the_best_of_each_place(model: TranslatotronV, pixels: torch.Tensor):
     decoder, drawn, mask, memory = image_inputs(model, pixels)
-    ids, scores = fill_image(decoder, drawn, mask, memory, steps=1)
+    ids, scores = generate_image_masked(decoder, drawn, mask, memory, steps=1)
     nothing = torch.zeros(5, 16, dtype=torch.bool)
-    log = decoder.fill(torch.zeros_like(ids), nothing, decoder.remember(drawn, mask, memory)).log_softmax(-1)
+    log = decoder.predict_masked(torch.zeros_like(ids), nothing, decoder.project_kv(drawn, mask, memory)).log_softmax(
+        -1
+    )
     assert torch.equal(ids, log.argmax(-1))
     assert scores == pytest.approx(log.amax(-1).mean(1).tolist(), rel=1e-4)
 
@@ -543,18 +545,18 @@ def test_one_pass_takes_the_best_of_each_place(model: TranslatotronV, pixels: to
 @torch.no_grad()
 def test_as_many_passes_as_tokens_fill_the_page(model: TranslatotronV, pixels: torch.Tensor, watched: Watched):
     for steps in (7, 16):
-        assert (fill_image(*image_inputs(model, pixels), steps=steps)[0] > 0).all()
+        assert (generate_image_masked(*image_inputs(model, pixels), steps=steps)[0] > 0).all()
 
 
 @torch.no_grad()
 def test_a_page_filled_again_is_the_same_page(model: TranslatotronV, pixels: torch.Tensor):
     state = torch.get_rng_state()
-    (ids, scores), (again, other) = (fill_image(*image_inputs(model, pixels), steps=4) for _ in range(2))
+    (ids, scores), (again, other) = (generate_image_masked(*image_inputs(model, pixels), steps=4) for _ in range(2))
     assert torch.equal(ids, again) and scores == other
     assert torch.equal(torch.get_rng_state(), state)  # nothing is drawn by chance
     for row in range(5):
         texts = [SOME[row].target]
-        one, score = fill_image(*image_inputs(model, pixels[row : row + 1], texts), steps=4)
+        one, score = generate_image_masked(*image_inputs(model, pixels[row : row + 1], texts), steps=4)
         assert torch.equal(one[0], ids[row]) and score[0] == pytest.approx(scores[row], rel=1e-4)
 
 
@@ -562,7 +564,7 @@ def test_a_page_filled_again_is_the_same_page(model: TranslatotronV, pixels: tor
 @pytest.mark.parametrize("steps", [-1, 0, 17])
 def test_no_pass_and_more_passes_than_tokens_are_refused(model: TranslatotronV, pixels: torch.Tensor, steps: int):
     with pytest.raises(UserError, match=f"image steps must be between 1 and the 16 tokens of a page, not {steps}$"):
-        fill_image(*image_inputs(model, pixels), steps=steps)
+        generate_image_masked(*image_inputs(model, pixels), steps=steps)
 
 
 def test_pictures_are_filled_where_passes_are_asked_for(model: TranslatotronV, pixels: torch.Tensor, watched: Watched):
@@ -570,7 +572,7 @@ def test_pictures_are_filled_where_passes_are_asked_for(model: TranslatotronV, p
     assert not watched.calls
     made = generate(model, VOCABULARY, pixels, replace(ASKED, image_steps=3))
     assert len(watched.calls) == 3 and made.texts == plain.texts and made.sources == plain.sources
-    ids, scores = fill_image(*image_inputs(model, pixels, made.texts), steps=3)
+    ids, scores = generate_image_masked(*image_inputs(model, pixels, made.texts), steps=3)
     assert torch.equal(made.image_ids, ids) and made.image_scores == pytest.approx(scores, rel=1e-5)
     assert torch.equal(made.pixels, model.image_tokenizer.decode_from_ids(ids))
 
@@ -633,7 +635,7 @@ def test_drawing_states_are_those_of_training(pixels: torch.Tensor, paper: bool,
     if transcripts is not None:
         samples = [replace(sample, transcript=text) for sample, text in zip(samples, transcripts, strict=True)]
     batch = Collator(config, vocabulary, wanted)(samples)
-    source = model.see(pixels[:3])
+    source = model.encode_image(pixels[:3])
     image_ids = torch.randint(24, (3, 16))
     trained = model(
         source,
@@ -642,7 +644,7 @@ def test_drawing_states_are_those_of_training(pixels: torch.Tensor, paper: bool,
         image_ids=image_ids,
         characters=batch.target_characters,
         character_mask=drawing_mask(batch.target_characters),
-        owners=batch.owners,
+        char_to_token=batch.char_to_token,
     ).image
     answer = written([pair.target for pair in chosen], transcripts, vocabulary)
     drawn, mask = drawing_states(model, vocabulary, source, answer)
@@ -664,7 +666,7 @@ def test_the_ocr_head_reads_where_there_is_no_ctc_head(pixels: torch.Tensor):
     config = small("model.ctc_frames=0")
     model = enliven(TranslatotronV(config.model, len(VOCABULARY), VOCABULARY.character_count))
     made = generate(model, VOCABULARY, pixels[:2], ASKED)
-    source = model.see(pixels[:2])
+    source = model.encode_image(pixels[:2])
     with torch.no_grad():
         expected = generate_text(model.ocr_head, VOCABULARY, source.reading, None, "ocr", "de")
     assert made.sources == expected.texts

@@ -13,7 +13,7 @@ from translatotron_v.data.marks import LITERALS, TERM_CLOSE, TERM_IS, TERM_OPEN
 from translatotron_v.data.sentences import split_sentences
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.decoding import text as decoding
-from translatotron_v.decoding.source import look_and_read
+from translatotron_v.decoding.source import encode_and_read
 from translatotron_v.decoding.text import DecodedText
 from translatotron_v.decoding.text_mode import insert, prepare
 from translatotron_v.errors import UserError
@@ -33,7 +33,7 @@ ASKED = GenerationConfig(glossary=GLOSSARY)
 
 def translator(tmp_path: Path, vocabulary: Vocabulary = MARKED, *overrides: str) -> LoadedTranslator:
     torch.manual_seed(0)
-    config = small("model.bridge=read", "model.text_encoder.layers=1", *overrides)
+    config = small("model.connector=read", "model.text_encoder.layers=1", *overrides)
     model = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count).eval()
     return LoadedTranslator(model, vocabulary, config, tmp_path)
 
@@ -73,8 +73,8 @@ def test_terms_on_a_picture_carry_no_states(tmp_path: Path, monkeypatch: pytest.
     model = translator(tmp_path).model
     monkeypatch.setattr(model, "ctc_logits", lambda source: spelling("ein hund", 32))
     seen: dict[str, Any] = {}
-    monkeypatch.setattr(model, "understand", lambda *arguments: seen.update(given=arguments) or arguments[0])
-    look_and_read(model, MARKED, torch.rand(1, 1, 16, 128), "de", insertions=GLOSSARY.insertions)
+    monkeypatch.setattr(model, "encode_reading", lambda *arguments: seen.update(given=arguments) or arguments[0])
+    encode_and_read(model, MARKED, torch.rand(1, 1, 16, 128), "de", insertions=GLOSSARY.insertions)
     _, pieces, _, first, last = seen["given"]
     annotated = f"ein {TERM_OPEN} hund{TERM_IS} hound{TERM_CLOSE}"
     assert pieces.tolist() == [[*MARKED.encode(annotated), EOS]]
@@ -132,7 +132,7 @@ def test_weights_that_take_no_glossary_say_so(tmp_path: Path) -> None:
     unmarked = translator(tmp_path, Vocabulary.build(TEXTS, 60))
     with pytest.raises(UserError, match=r"these weights take no glossary.*model\.vocabulary\.marks"):
         text_answers(unmarked, ["ein hund"], ASKED, quiet=True)
-    direct = translator(tmp_path, MARKED, "model.bridge=states")
+    direct = translator(tmp_path, MARKED, "model.connector=states")
     require_terms(direct)
     with pytest.raises(UserError, match=r"on pictures these weights take no glossary"):
         Translator(direct).translate([], glossary=GLOSSARY)

@@ -23,17 +23,17 @@ from translatotron_v.inference.paragraphs import pieces_of, read_paragraphs, tra
 from translatotron_v.inference.pieces import Paragraph, Piece
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.page.profile import Setting
-from translatotron_v.page.strips import BASELINE, LINE, BlockInk, Run, Strip, cut_between, cut_lines, pack
+from translatotron_v.page.strips import BASELINE, LINE, BlockAlpha, Run, Strip, cut_between, cut_lines, pack
 
 CONFIG = small(
-    "model.bridge=read", "model.canvas.height=96", "model.canvas.width=512", "model.image_encoder.patch=[32,16]",
+    "model.connector=read", "model.canvas.height=96", "model.canvas.width=512", "model.image_encoder.patch=[32,16]",
     "model.tokenizer.patch=[32,16]", "model.ctc_frames=4", "model.text_encoder.max_length=64",
     "model.text_decoder.max_length=64", "model.character_encoder.max_length=64", "model.text_encoder.layers=1",
 )  # fmt: skip
 FACE = Face("DejaVuSans", 20, 32)
 
 
-def block(*lines: str) -> tuple[BlockInk, list[Run], list[str], np.ndarray]:
+def block(*lines: str) -> tuple[BlockAlpha, list[Run], list[str], np.ndarray]:
     """Lines set at the strips' size, 7 columns between words: their ink, runs, the text of each run, and the crop."""
     crop = np.zeros((LINE * len(lines), 480), dtype=np.float32)
     rows, texts = [], []
@@ -46,7 +46,7 @@ def block(*lines: str) -> tuple[BlockInk, list[Run], list[str], np.ndarray]:
             texts.append(word)
         rows.append((10.0, number * LINE + 5.0, float(pen - 7), number * LINE + 28.0))
     setting = Setting(20.0, tuple(float(number * LINE + BASELINE) for number in range(len(lines))), 1.0)
-    ink = BlockInk(crop, rows, setting)
+    ink = BlockAlpha(crop, rows, setting)
     runs = cut_lines(ink.lines)
     assert len(runs) == len(texts)
     return ink, runs, texts, crop
@@ -67,7 +67,7 @@ def read(strip: Strip, texts: Sequence[str]) -> tuple[str, list[int]]:
     return "".join(signs[:-1]), frames[:-1]
 
 
-def literals_of(ink: BlockInk, runs: list[Run], texts: list[str]) -> tuple[str, dict[int, list[np.ndarray]]]:
+def literals_of(ink: BlockAlpha, runs: list[Run], texts: list[str]) -> tuple[str, dict[int, list[np.ndarray]]]:
     """The masked reading of a strip, and what stands where each of its literals does."""
     (strip,) = pack(runs)
     piece = Piece(strip, runs)
@@ -130,7 +130,7 @@ def test_ink_at_another_size_keeps_its_baseline() -> None:
     small_one, large = (word(scale) for word in kept_words(runs, ink) if callable(word) for scale in (0.5, 2.0))
     assert np.flatnonzero(small_one.max(axis=1) > 0.5)[-1] == np.ceil(BASELINE * 0.5) - 1
     assert np.flatnonzero(large.max(axis=1) > 0.5)[-1] == BASELINE * 2 - 1
-    assert kept_words(runs, None)[0] is runs[0].ink
+    assert kept_words(runs, None)[0] is runs[0].text_alpha
 
 
 def test_cutting_where_letters_touch() -> None:
@@ -241,7 +241,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> LoadedTranslator:
 
 def test_a_block_keeps_its_literals_and_markers(loaded: LoadedTranslator, monkeypatch: pytest.MonkeyPatch) -> None:
     ink, runs, texts, _ = block("• hund 579 rennt", "• baum. 8:15")
-    words = {run.ink.tobytes(): text for run, text in zip(runs, texts, strict=True)}
+    words = {run.text_alpha.tobytes(): text for run, text in zip(runs, texts, strict=True)}
     asked: list[Strip] = []
     pack_one = paragraphs_module.pixels_of
 
@@ -252,7 +252,7 @@ def test_a_block_keeps_its_literals_and_markers(loaded: LoadedTranslator, monkey
     def frames(logits: torch.Tensor, vocabulary: Vocabulary) -> list[tuple[str, list[int]]]:
         found = []
         for strip in asked:
-            inks = [strip.ink[place.row * LINE : (place.row + 1) * LINE, place.left : place.right]
+            inks = [strip.text_alpha[place.row * LINE : (place.row + 1) * LINE, place.left : place.right]
                     for place in strip.placed]  # fmt: skip
             found.append(read(strip, _by_run(strip, [words[np.ascontiguousarray(part).tobytes()] for part in inks])))
         return found

@@ -70,9 +70,9 @@ class Blind:
         "model.canvas.height=96", "model.canvas.width=512", "model.image_encoder.patch=[32,16]",
         "model.tokenizer.patch=[32,16]", "model.ctc_frames=1",
     ).model  # fmt: skip
-    family_head = None
+    font_head = None
 
-    def see(self, pixels: torch.Tensor) -> torch.Tensor:
+    def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
         return pixels
 
     def ctc_logits(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -87,7 +87,9 @@ def test_a_checkpoint_of_self_review_says_what_it_has_read(checkpoint: Path, tmp
     pixels = torch.stack([torch.from_numpy(np.asarray(picture) / np.float32(255))[None] for picture in pictures])
     model, vocabulary = translator.loaded.model, translator.loaded.vocabulary
     with torch.no_grad():
-        answer = generate_answer(model, vocabulary, model.see(pixels), GenerationConfig("de", "en", transcribe=True))
+        answer = generate_answer(
+            model, vocabulary, model.encode_image(pixels), GenerationConfig("de", "en", transcribe=True)
+        )
     assert [translation.source_text for translation in translations] == answer.transcripts
     assert [translation.text for translation in translations] == answer.texts
     assert any(answer.transcripts)
@@ -172,7 +174,7 @@ def test_one_picture_gives_one_translation():
     assert translation.image.size == (256, 48)
     assert np.array_equal(np.asarray(translation.image), 255 - np.asarray(page()))
     assert translation.scores["text"] == pytest.approx(math.exp(-0.1))
-    assert translation.doubts == []
+    assert translation.low_confidence == []
 
 
 def test_many_pictures_keep_their_order_across_batches():
@@ -266,9 +268,9 @@ def test_a_batch_needs_a_picture():
         fake_translator()(page(), batch_size=0)
 
 
-def test_low_scores_raise_doubts():
-    assert fake_translator(FakeGenerate(text_score=-3.0))(page()).doubts == ["text"]
-    assert fake_translator(FakeGenerate(text_score=-3.0, image_score=-3.0))(page()).doubts == ["text", "image"]
+def test_low_scores_are_low_confidence():
+    assert fake_translator(FakeGenerate(text_score=-3.0))(page()).low_confidence == ["text"]
+    assert fake_translator(FakeGenerate(text_score=-3.0, image_score=-3.0))(page()).low_confidence == ["text", "image"]
 
 
 def test_missing_weights_list_what_is_there():

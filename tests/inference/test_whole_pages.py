@@ -25,7 +25,7 @@ from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.pieces import Paragraph
 from translatotron_v.inference.pipeline import Translator
 from translatotron_v.inference.whole_pages import EndToEnd, PageTranslator
-from translatotron_v.ocr import LineDetector, Reader, boxes_to_text
+from translatotron_v.ocr import LineDetector, OcrEngine, boxes_to_text
 
 READ = "Ein Hund rennt."
 ANSWER = "A dog runs."
@@ -49,7 +49,7 @@ class Writer:
     def reads(self, loaded: object, paragraphs: Sequence[Paragraph], batch_size: int) -> None:
         for number, paragraph in enumerate(paragraphs):
             assert paragraph.runs
-            paragraph.text, paragraph.family = self.read[min(number, len(self.read) - 1)], "DejaVuSans"
+            paragraph.text, paragraph.font = self.read[min(number, len(self.read) - 1)], "DejaVuSans"
             paragraph.reading = math.log(self.sure[min(number, len(self.sure) - 1)])
 
     def writes(self, loaded: object, paragraphs: Sequence[Paragraph], batch_size: int, **options: Any) -> None:
@@ -72,10 +72,10 @@ def translator(detector: LineDetector, writer: Writer) -> Translator:
     return Translator(loaded, pages=PageTranslator(EndToEnd(loaded), None, detector))
 
 
-def test_blocks_are_replaced_and_everything_else_stays(translator: Translator, reader: Reader):
+def test_blocks_are_replaced_and_everything_else_stays(translator: Translator, reader: OcrEngine):
     page = render(20)
     translation = translator(Image.fromarray(page.pixels))
-    assert [block.left for block in translation.blocks] == ["", "", ""]
+    assert [block.skip_reason for block in translation.blocks] == ["", "", ""]
     assert translation.text == "\n".join([ANSWER] * 3) and translation.source_text.count(READ) == 3
     assert translation.scores == {"text": pytest.approx(0.9), "image": pytest.approx(0.99)}
     assert translation.blocks[0].scores["reading"] == pytest.approx(0.95)
@@ -89,11 +89,11 @@ def test_blocks_are_replaced_and_everything_else_stays(translator: Translator, r
     assert np.array_equal(made[outside], page.pixels[outside])
 
 
-def test_a_tilted_page_is_answered_tilted(translator: Translator, reader: Reader):
+def test_a_tilted_page_is_answered_tilted(translator: Translator, reader: OcrEngine):
     pixels = tilt(render(20).pixels, 7)
     translation = translator(Image.fromarray(pixels))
     assert len(translation.blocks) == 3
-    assert all(abs(block.angle - 7) < 0.5 and not block.left for block in translation.blocks)
+    assert all(abs(block.angle - 7) < 0.5 and not block.skip_reason for block in translation.blocks)
     level = translation.image.rotate(7, Image.Resampling.BICUBIC, fillcolor=(255, 255, 255))
     assert boxes_to_text(reader.read(level)).count("dog") == 3
 
@@ -104,7 +104,7 @@ def test_a_picture_without_text_comes_back_as_it_was(translator: Translator, wri
         picture = Image.fromarray(noise).convert(mode)
         translation = translator(picture)
         assert translation.image.mode == mode and translation.image.tobytes() == picture.tobytes()
-        assert translation.blocks == () and translation.text == "" and translation.doubts == []
+        assert translation.blocks == () and translation.text == "" and translation.low_confidence == []
     assert writer.asked == 0
 
 
@@ -125,7 +125,7 @@ def test_what_finds_no_room_is_left_and_named(translator: Translator, writer: Wr
     writer.text = " ".join([TEXTS[0]] * 12)
     page = render(20)
     translation = translator(Image.fromarray(page.pixels))
-    assert {block.left for block in translation.blocks} == {"no room"}
+    assert {block.skip_reason for block in translation.blocks} == {"no room"}
     assert translation.image.tobytes() == page.pixels.tobytes()
     assert translation.text == "" and translation.scores == {}
 
@@ -134,14 +134,14 @@ def test_a_block_on_which_nothing_can_be_read_is_left(translator: Translator, wr
     writer.read = [""]
     page = render(20)
     translation = translator(Image.fromarray(page.pixels))
-    assert {block.left for block in translation.blocks} == {"unreadable"} and writer.asked == 0
+    assert {block.skip_reason for block in translation.blocks} == {"unreadable"} and writer.asked == 0
     assert translation.image.tobytes() == page.pixels.tobytes()
 
 
 def test_a_block_that_was_read_with_doubt_is_left(translator: Translator, writer: Writer):
     writer.sure = [0.5, 0.95]
     translation = translator(Image.fromarray(render(20).pixels))
-    assert [block.left for block in translation.blocks] == ["unreadable", "", ""]
+    assert [block.skip_reason for block in translation.blocks] == ["unreadable", "", ""]
     assert translation.blocks[0].source_text == READ and translation.blocks[0].text == ""
     assert translation.blocks[0].scores == {"reading": pytest.approx(0.5)}
 
@@ -157,9 +157,9 @@ def test_calibrated_weights_say_how_probable_it_is_that_they_are_right(translato
     translation = translator(Image.fromarray(render(20).pixels))
     assert [block.scores["right"] for block in translation.blocks] == pytest.approx([SURE, DOUBTFUL, DOUBTFUL])
     assert list(translation.scores) == ["right", "text", "image"]
-    assert translation.scores["right"] == pytest.approx(DOUBTFUL) and translation.doubts == []
+    assert translation.scores["right"] == pytest.approx(DOUBTFUL) and translation.low_confidence == []
     translator._pages.calibration = replace(CALIBRATION, bias=-0.5)
-    assert translator(Image.fromarray(render(20).pixels)).doubts == ["right"]
+    assert translator(Image.fromarray(render(20).pixels)).low_confidence == ["right"]
 
 
 def test_doubtful_blocks_are_left_where_it_is_asked_for(translator: Translator, writer: Writer):
@@ -170,10 +170,10 @@ def test_doubtful_blocks_are_left_where_it_is_asked_for(translator: Translator, 
     writer.sure = [0.99, 0.89]
     translator._pages.calibration = CALIBRATION
     translation = translator(page, min_confidence=(SURE + DOUBTFUL) / 2)
-    assert [block.left for block in translation.blocks] == ["", "doubtful", "doubtful"]
+    assert [block.skip_reason for block in translation.blocks] == ["", "doubtful", "doubtful"]
     assert translation.text == ANSWER and translation.scores["right"] == pytest.approx(SURE)
     assert translation.blocks[1].scores["right"] == pytest.approx(DOUBTFUL)
-    assert [block.left for block in translator(page, min_confidence=DOUBTFUL).blocks] == ["", "", ""]
+    assert [block.skip_reason for block in translator(page, min_confidence=DOUBTFUL).blocks] == ["", "", ""]
     for wrong in (-0.1, 1.1, math.nan):
         with pytest.raises(UserError, match=r"min_confidence must lie in 0\.\.1, not"):
             translator(page, min_confidence=wrong)
@@ -192,7 +192,7 @@ def test_blocks_in_other_languages_and_without_words_stay(translator: Translator
     writer.read = ["A dog is running through the water.", "12.30 - 14.00", READ]
     page = render(20)
     translation = translator(Image.fromarray(page.pixels))
-    assert [block.left for block in translation.blocks] == ["another language", "no words", ""]
+    assert [block.skip_reason for block in translation.blocks] == ["another language", "no words", ""]
     assert [block.language for block in translation.blocks] == ["en", "", "de"]
     assert writer.asked == 1 and translation.text == ANSWER
     top = int(min(y for block in translation.blocks[2:] for _, y in block.quad)) - 8
@@ -252,7 +252,7 @@ def test_a_folder_of_mixed_pictures_runs_through(translator: Translator, tmp_pat
     for name in good:
         translation = outcomes[name].translation
         assert outcomes[name].error is None and translation is not None, name
-        assert name == "dot.png" or [block.left for block in translation.blocks] == ["", "", ""], name
+        assert name == "dot.png" or [block.skip_reason for block in translation.blocks] == ["", "", ""], name
         assert outcomes[name].job.target.is_file()
     for name in bad:
         error = outcomes[name].error

@@ -6,16 +6,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.small import enliven
-from translatotron_v.config import CanvasConfig, ConfigError, PixelsConfig, load_config
-from translatotron_v.models.baselines import PixelToPixel
+from translatotron_v.config import CanvasConfig, ConfigError, PixelBaselineConfig, load_config
+from translatotron_v.models.baselines import PixelBaseline
 
 CANVAS = CanvasConfig(height=16, width=32)
-SIZE = PixelsConfig(segment=[8, 4], width=32, encoder_layers=2, decoder_layers=2, heads=2, feed_forward=64)
+SIZE = PixelBaselineConfig(segment=[8, 4], width=32, encoder_layers=2, decoder_layers=2, heads=2, feed_forward=64)
 
 
-def make(channels: int = 1) -> PixelToPixel:
+def make(channels: int = 1) -> PixelBaseline:
     torch.manual_seed(0)
-    return PixelToPixel(SIZE, CanvasConfig(CANVAS.height, CANVAS.width, channels)).eval()
+    return PixelBaseline(SIZE, CanvasConfig(CANVAS.height, CANVAS.width, channels)).eval()
 
 
 def draw(count: int, channels: int = 1, seed: int = 1) -> Tensor:
@@ -84,12 +84,12 @@ def test_two_pages_are_learnt_and_written_again():
     model, source = make().train(), (draw(2) > 0.1).float()
     target = 1 - (draw(2, seed=2) < 0.1) * (0.5 + 0.5 * (draw(2, seed=3) < 0.5))
     wanted = model.cut(target)
-    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     for _ in range(60):
         loss = F.binary_cross_entropy_with_logits(model(source, target), wanted)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     assert loss.item() < F.binary_cross_entropy(wanted, wanted).item() + 0.02  # that of grey
     drawn = model.eval().generate(source)
     assert (drawn - target).abs().mean() < 0.02
@@ -99,22 +99,34 @@ def test_two_pages_are_learnt_and_written_again():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (("model.pixels.segment=[32,8]",), "model.pixels.segment 32x8 does not divide the canvas 48x256"),
-        (("model.pixels.segment=[16,7]",), "model.pixels.segment 16x7 does not divide the canvas 48x256"),
-        (("model.pixels.segment=[16]",), "model.pixels.segment needs 2 entries"),
-        (("model.pixels.segment=[0,8]",), "model.pixels.segment has an entry that must lie in 1"),
-        (("model.pixels.segment=[16,8]", "model.pixels.heads=3"), "model.pixels.width 256 must be a multiple"),
-        (("model.pixels.segment=[16,8]", "model.pixels.decoder_layers=0"), "model.pixels.decoder_layers must lie in 1"),
-        (("model.pixels.segment=[16,8]", "model.pixels.dropout=1"), "model.pixels.dropout"),
+        (
+            ("model.pixel_baseline.segment=[32,8]",),
+            "model.pixel_baseline.segment 32x8 does not divide the canvas 48x256",
+        ),
+        (
+            ("model.pixel_baseline.segment=[16,7]",),
+            "model.pixel_baseline.segment 16x7 does not divide the canvas 48x256",
+        ),
+        (("model.pixel_baseline.segment=[16]",), "model.pixel_baseline.segment needs 2 entries"),
+        (("model.pixel_baseline.segment=[0,8]",), "model.pixel_baseline.segment has an entry that must lie in 1"),
+        (
+            ("model.pixel_baseline.segment=[16,8]", "model.pixel_baseline.heads=3"),
+            "model.pixel_baseline.width 256 must be a multiple",
+        ),
+        (
+            ("model.pixel_baseline.segment=[16,8]", "model.pixel_baseline.decoder_layers=0"),
+            "model.pixel_baseline.decoder_layers must lie in 1",
+        ),
+        (("model.pixel_baseline.segment=[16,8]", "model.pixel_baseline.dropout=1"), "model.pixel_baseline.dropout"),
     ],
 )
 def test_sizes_that_do_not_fit_name_their_key(settings: tuple[str, ...], message: str):
     with pytest.raises(ConfigError, match=message.replace(".", r"\.")) as caught:
-        load_config(None, ["stage=pixels", *settings])
+        load_config(None, ["stage=pixel_baseline", *settings])
     assert "\n" not in str(caught.value)
 
 
 def test_only_the_stage_that_cuts_segments_asks_for_a_fitting_canvas():
-    config = load_config(None, ["model.pixels.segment=[32,8]"])
-    with pytest.raises(ConfigError, match=r"model\.pixels\.segment"):
-        PixelToPixel(config.model.pixels, config.model.canvas)
+    config = load_config(None, ["model.pixel_baseline.segment=[32,8]"])
+    with pytest.raises(ConfigError, match=r"model\.pixel_baseline\.segment"):
+        PixelBaseline(config.model.pixel_baseline, config.model.canvas)

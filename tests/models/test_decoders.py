@@ -117,26 +117,28 @@ def test_without_layers_image_states_pass_through():
 def test_characters_take_the_state_of_their_piece():
     encoder = lively(CharacterEncoder(text_size(layers=0), V, piece_width=M))
     characters, pieces = torch.randint(V, (B, C)), torch.randn(B, T, M)
-    owners = torch.randint(T, (B, C))
+    char_to_token = torch.randint(T, (B, C))
     mask = torch.ones(B, C, dtype=torch.bool)
-    given = encoder(characters, mask, pieces, owners)
+    given = encoder(characters, mask, pieces, char_to_token)
     summed = encoder.embedding(characters) * D**0.5 + encoder.positions(0, C)
     for b in range(B):
         for c in range(C):
-            summed[b, c] += encoder.piece_bridge(pieces[b, owners[b, c]])
+            summed[b, c] += encoder.piece_projection(pieces[b, char_to_token[b, c]])
     torch.testing.assert_close(given, encoder.norm(summed), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
 def test_a_new_bridge_changes_nothing_and_learns():
-    """A drawer that starts from text to image draws as before until training opens the bridge."""
+    """A drawer that starts from text to image draws as before until training opens the connector."""
     encoder = CharacterEncoder(text_size(dropout=0.0), V, piece_width=M)
     characters, mask = torch.randint(V, (B, C)), torch.ones(B, C, dtype=torch.bool)
-    owners = torch.zeros(B, C, dtype=torch.long)
-    torch.testing.assert_close(encoder(characters, mask, torch.randn(B, T, M), owners), encoder(characters, mask))
+    char_to_token = torch.zeros(B, C, dtype=torch.long)
+    torch.testing.assert_close(
+        encoder(characters, mask, torch.randn(B, T, M), char_to_token), encoder(characters, mask)
+    )
     with torch.enable_grad():
-        encoder(characters, mask, torch.randn(B, T, M), owners)[..., 0].sum().backward()
-    assert encoder.piece_bridge.weight.grad.abs().sum() > 0
+        encoder(characters, mask, torch.randn(B, T, M), char_to_token)[..., 0].sum().backward()
+    assert encoder.piece_projection.weight.grad.abs().sum() > 0
 
 
 @torch.no_grad()
@@ -163,7 +165,7 @@ def test_ctc_frames_stand_in_reading_order():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("fusion", ["gated", "sum", "concat", "text", "image"])
+@pytest.mark.parametrize("fusion", ["gated", "add", "concat", "text", "image"])
 @pytest.mark.parametrize("kv_heads", [1, 4])
 @pytest.mark.parametrize("static", [False, True])
 def test_picture_step_by_step_equals_the_full_pass(fusion: str, kv_heads: int, static: bool):
@@ -204,14 +206,14 @@ def test_gated_fusion_by_hand():
     layer, x = decoder.layers[0], torch.randn(B, N, D)
     text, image = torch.randn(B, C, M), torch.randn(B, S, 10)
     bias = decoder.bias(decoder.bias.places, N)
-    memories = (layer.text_cross.remember(text, None), layer.image_cross.remember(image, None))
+    cross_caches = (layer.text_cross.project_kv(text, None), layer.image_cross.project_kv(image, None))
     y = x + layer.attention(layer.attention_norm(x), mask=bias)
-    tx = layer.text_cross(layer.cross_norm(y), memories[0])
-    ix = layer.image_cross(layer.cross_norm(y), memories[1])
+    tx = layer.text_cross(layer.cross_norm(y), cross_caches[0])
+    ix = layer.image_cross(layer.cross_norm(y), cross_caches[1])
     g = torch.sigmoid(torch.cat((tx, ix), -1) @ decoder.gate.weight.T + decoder.gate.bias)
     y = y + g * tx + (1 - g) * ix
     y = y + layer.feed_forward(layer.feed_forward_norm(y))
-    torch.testing.assert_close(layer(x, memories, decoder.join, bias), y)
+    torch.testing.assert_close(layer(x, cross_caches, decoder.fuse, bias), y)
 
 
 @torch.no_grad()
@@ -223,19 +225,19 @@ def test_the_other_ways_of_joining_by_hand():
     for b in range(B):
         for n in range(N):
             expected[b, n] = merge.weight[:, :D] @ tx[b, n] + merge.weight[:, D:] @ ix[b, n] + merge.bias
-    torch.testing.assert_close(decoder.join(tx, ix), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(decoder.fuse(tx, ix), expected, rtol=1e-4, atol=1e-5)
     sizes = [sum(p.numel() for p in image_decoder(fusion).parameters()) for fusion in ("gated", "concat", "sum")]
     assert sizes[0] == sizes[1] == sizes[2] + 2 * D * D + D  # one map for all layers
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("fusion", ["gated", "sum", "concat"])
+@pytest.mark.parametrize("fusion", ["gated", "add", "concat"])
 def test_a_decoder_that_starts_from_a_teacher_draws_what_the_teacher_draws(fusion: str):
     """What is read of the image comes in as zero, that of the text as it is; the gate lets 88 % of it in at first."""
     teacher = image_decoder("text")
     decoder = ImageDecoder(ImageDecoderConfig(D, 2, 4, 1, 32, 0.0, fusion), K, GRID, M, 10).eval()
     new, unknown = decoder.load_state_dict(teacher.state_dict(), strict=False)
-    assert unknown == [] and all("image_cross" in name or "gate" in name or "merge" in name for name in new)
+    assert unknown == [] and all("image_cross" in name or "gate" in name or "concat_proj" in name for name in new)
     ids, text, image = torch.randint(K, (B, N)), torch.randn(B, C, M), torch.randn(B, S, 10)
     drawn = decoder(ids, text, TEXT_MASK, image)
     as_it_was = teacher(ids, text, TEXT_MASK)
@@ -319,14 +321,14 @@ def test_a_decoder_of_the_image_alone_ignores_the_text():
     logits = decoder(ids, text, TEXT_MASK, image)
     assert torch.equal(decoder(ids, torch.randn(B, C, M), None, image), logits)
     assert not torch.allclose(decoder(ids, text, TEXT_MASK, torch.randn(B, S, 10)), logits)
-    assert not any("text" in name or name.startswith(("gate", "merge")) for name, _ in decoder.named_parameters())
+    assert not any("text" in name or name.startswith(("gate", "concat_proj")) for name, _ in decoder.named_parameters())
     assert decoder.layers[0].crosses == [decoder.layers[0].image_cross]
     new = ImageDecoder(ImageDecoderConfig(D, 2, 4, 1, 32, 0.0, "image"), K, GRID, text_width=M, image_width=10)
     assert new.layers[0].image_cross.out.weight.any()  # there is no text to begin from
 
 
 def test_all_that_a_way_of_joining_has_is_learnt():
-    for fusion in ("gated", "sum", "concat", "image"):
+    for fusion in ("gated", "add", "concat", "image"):
         decoder, ids, _, read = filling(fusion)
         decoder(ids, *read).square().sum().backward()
         assert [name for name, parameter in decoder.named_parameters() if not parameter.grad.any()] == []
@@ -348,23 +350,23 @@ KNOWN = torch.tensor(  # (B, N)
 
 
 def filling(fusion: str = "gated", kv_heads: int = 1, layers: int = 2):
-    """A decoder, ids, and what it reads: (memories, inputs of the full pass)."""
+    """A decoder, ids, and what it reads: (cross_caches, inputs of the full pass)."""
     config = ImageDecoderConfig(D, layers, 4, kv_heads, 32, 0.0, fusion)
     decoder = lively(ImageDecoder(config, K, GRID, text_width=M, image_width=10))
     read = torch.randn(B, C, M), TEXT_MASK, torch.randn(B, S, 10)
-    return decoder, torch.randint(K, (B, N)), decoder.remember(*read), read
+    return decoder, torch.randint(K, (B, N)), decoder.project_kv(*read), read
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("fusion", ["gated", "sum", "concat", "text", "image"])
+@pytest.mark.parametrize("fusion", ["gated", "add", "concat", "text", "image"])
 @pytest.mark.parametrize("kv_heads", [1, 4])
 def test_tokens_that_are_not_known_are_not_seen(fusion: str, kv_heads: int):
     """Nor its own id, where a token is not known itself."""
-    decoder, ids, memories, _ = filling(fusion, kv_heads)
-    logits = decoder.fill(ids, KNOWN, memories)
+    decoder, ids, cross_caches, _ = filling(fusion, kv_heads)
+    logits = decoder.predict_masked(ids, KNOWN, cross_caches)
     assert logits.shape == (B, N, K)
     other = torch.where(KNOWN, ids, (ids + torch.randint(1, K, (B, N))) % K)
-    assert torch.equal(decoder.fill(other, KNOWN, memories), logits)
+    assert torch.equal(decoder.predict_masked(other, KNOWN, cross_caches), logits)
 
 
 @torch.no_grad()
@@ -372,52 +374,57 @@ def test_tokens_that_are_not_known_are_not_seen(fusion: str, kv_heads: int):
 @pytest.mark.parametrize("place", range(N))
 def test_a_known_token_is_seen_from_both_sides(kv_heads: int, place: int):
     """By every other, but for the last of the page: no position's input is the token behind it."""
-    decoder, ids, memories, _ = filling(kv_heads=kv_heads)
+    decoder, ids, cross_caches, _ = filling(kv_heads=kv_heads)
     known = torch.zeros(B, N, dtype=torch.bool)
     known[:, place] = True
-    logits = decoder.fill(ids, known, memories)
+    logits = decoder.predict_masked(ids, known, cross_caches)
     other = ids.clone()
     other[:, place] = (ids[:, place] + 1) % K
-    moved = (decoder.fill(other, known, memories) - logits).abs().amax(-1) > 1e-6  # (B, N)
+    moved = (decoder.predict_masked(other, known, cross_caches) - logits).abs().amax(-1) > 1e-6  # (B, N)
     elsewhere = torch.arange(N) != place
     assert moved[:, elsewhere].all() if place < N - 1 else not moved.any()
     # To be known at all is seen as well.
-    unlike = (decoder.fill(ids, torch.zeros_like(known), memories) - logits).abs().amax(-1) > 1e-6
+    unlike = (decoder.predict_masked(ids, torch.zeros_like(known), cross_caches) - logits).abs().amax(-1) > 1e-6
     assert unlike[:, elsewhere].all() if place < N - 1 else not unlike.any()
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("fusion", ["gated", "sum", "concat", "text", "image"])
+@pytest.mark.parametrize("fusion", ["gated", "add", "concat", "text", "image"])
 def test_both_ways_of_reading_the_last_token_agree(fusion: str):
     """Behind all the others it is scored as from left to right; in one layer, whose inputs are the same, exactly so."""
-    decoder, ids, memories, read = filling(fusion, layers=1)
+    decoder, ids, cross_caches, read = filling(fusion, layers=1)
     known = torch.arange(N).expand(B, N) < N - 1
     full = decoder(ids, *read)
-    torch.testing.assert_close(decoder.fill(ids, known, memories)[:, -1], full[:, -1])
-    assert not torch.allclose(decoder.fill(ids, known, memories)[:, 0], full[:, 0])  # what comes later is seen
+    torch.testing.assert_close(decoder.predict_masked(ids, known, cross_caches)[:, -1], full[:, -1])
+    assert not torch.allclose(
+        decoder.predict_masked(ids, known, cross_caches)[:, 0], full[:, 0]
+    )  # what comes later is seen
 
 
 @torch.no_grad()
 def test_filling_by_hand():
     """Start vectors for what is not known, each position's own place, no mask; one layer of the full pass."""
-    decoder, ids, memories, _ = filling(layers=1)
+    decoder, ids, cross_caches, _ = filling(layers=1)
     x = torch.empty(B, N, D)
     for b in range(B):
         for n in range(N):
             seen = n > 0 and KNOWN[b, n - 1]
             x[b, n] = decoder.embedding.weight[ids[b, n - 1]] if seen else decoder.start_vector
             x[b, n] += decoder.row_positions[n // GRID[1]] + decoder.column_positions[n % GRID[1]]
-    x = decoder.layers[0](x, memories[0], decoder.join, decoder.bias(decoder.bias.places, N, causal=False))
-    torch.testing.assert_close(decoder.fill(ids, KNOWN, memories), decoder.norm(x) @ decoder.out.weight.T)
+    x = decoder.layers[0](x, cross_caches[0], decoder.fuse, decoder.bias(decoder.bias.places, N, causal=False))
+    torch.testing.assert_close(decoder.predict_masked(ids, KNOWN, cross_caches), decoder.norm(x) @ decoder.out.weight.T)
 
 
 @torch.no_grad()
 def test_pages_are_filled_each_by_itself():
-    decoder, ids, memories, _ = filling()
+    decoder, ids, cross_caches, _ = filling()
     rows = torch.tensor([2, 0])
-    chosen = [tuple(memory.select(rows) for memory in layer) for layer in memories]
+    chosen = [tuple(memory.select(rows) for memory in layer) for layer in cross_caches]
     torch.testing.assert_close(
-        decoder.fill(ids[rows], KNOWN[rows], chosen), decoder.fill(ids, KNOWN, memories)[rows], rtol=1e-4, atol=1e-5
+        decoder.predict_masked(ids[rows], KNOWN[rows], chosen),
+        decoder.predict_masked(ids, KNOWN, cross_caches)[rows],
+        rtol=1e-4,
+        atol=1e-5,
     )
 
 
@@ -434,7 +441,7 @@ def test_masked_prediction_has_no_weights_of_its_own():
     names |= {"start_vector", "row_positions", "column_positions", "embedding.weight", "out.weight"}
     names |= {"bias.row_bias", "bias.column_bias", "gate.weight", "gate.bias", "norm.weight", "norm.bias"}
     assert set(decoder.state_dict()) == names
-    for logits in (decoder.fill(ids, KNOWN, decoder.remember(*read)), decoder(ids, *read)):
+    for logits in (decoder.predict_masked(ids, KNOWN, decoder.project_kv(*read)), decoder(ids, *read)):
         decoder.zero_grad()
         logits.square().sum().backward()
         assert [name for name, parameter in decoder.named_parameters() if not parameter.grad.any()] == []

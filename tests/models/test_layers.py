@@ -62,9 +62,9 @@ def test_masked_cross_attention_is_torchs():
     x, states = torch.randn(B, Q, D), torch.randn(B, L, M)
     mask = torch.arange(L)[None] < torch.tensor([[3], [L]])
     expected = theirs(x, states, states, key_padding_mask=~mask, need_weights=False)[0]
-    torch.testing.assert_close(ours(x, ours.remember(states, mask)), expected)
+    torch.testing.assert_close(ours(x, ours.project_kv(states, mask)), expected)
     elsewhere = torch.where(mask[..., None], states, torch.randn(B, L, M))  # what the mask hides does not matter
-    torch.testing.assert_close(ours(x, ours.remember(elsewhere, mask)), expected)
+    torch.testing.assert_close(ours(x, ours.project_kv(elsewhere, mask)), expected)
 
 
 def test_attention_by_hand():
@@ -123,8 +123,8 @@ def test_a_memory_is_selected_with_its_mask():
     x, states, mask = torch.randn(3, 1, D), torch.randn(3, L, M), torch.rand(3, L) < 0.7
     mask[:, 0] = True
     rows = torch.tensor([1, 1, 2])
-    expected = attention(x, attention.remember(states[rows], mask[rows]))
-    torch.testing.assert_close(attention(x, attention.remember(states, mask).select(rows)), expected)
+    expected = attention(x, attention.project_kv(states[rows], mask[rows]))
+    torch.testing.assert_close(attention(x, attention.project_kv(states, mask).select(rows)), expected)
 
 
 def test_layers_do_not_look_ahead_and_encoders_do():
@@ -132,7 +132,7 @@ def test_layers_do_not_look_ahead_and_encoders_do():
     changed = x.clone()
     changed[:, 3:] = torch.randn(B, Q - 3, D)
     decoder = DecoderLayer(D, H, 2 * D, 0.0, M)
-    memory = decoder.cross.remember(torch.randn(B, L, M), None)
+    memory = decoder.cross.project_kv(torch.randn(B, L, M), None)
     torch.testing.assert_close(decoder(x, memory)[:, :3], decoder(changed, memory)[:, :3])
     assert not torch.allclose(decoder(x, memory)[:, 3:], decoder(changed, memory)[:, 3:])
     encoder = EncoderLayer(D, H, 2 * D, 0.0)

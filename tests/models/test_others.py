@@ -176,11 +176,11 @@ def test_the_critic_scores_patches_and_learns(channels: int):
     critic = PatchDiscriminator(DiscriminatorConfig(width=8, layers=2), channels)
     real, fake = torch.zeros(4, channels, 16, 32), torch.rand(4, channels, 16, 32)
     assert critic(real).shape == (4, 1, 4, 8)
-    optimiser = torch.optim.Adam(critic.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(critic.parameters(), 1e-2)
     for _ in range(30):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         hinge_discriminator(critic(real), critic(fake)).backward()
-        optimiser.step()
+        optimizer.step()
     assert critic(real).mean() > critic(fake).mean() + 1
 
 
@@ -264,7 +264,7 @@ def inputs() -> dict[str, torch.Tensor]:
         "image_ids": torch.randint(12, (2, 8)),
         "characters": torch.randint(4, 30, (2, 6)),
         "character_mask": torch.ones(2, 6, dtype=torch.bool),
-        "owners": torch.randint(5, (2, 6)),
+        "char_to_token": torch.randint(5, (2, 6)),
     }
 
 
@@ -272,7 +272,7 @@ def inputs() -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("class_token", ["true", "false"])
 def test_the_translator_has_named_outputs(class_token: str):
     model = TranslatotronV(sizes(f"model.image_encoder.class_token={class_token}"), 40, 30).eval()
-    source = model.see(torch.rand(2, 1, 16, 32))
+    source = model.encode_image(torch.rand(2, 1, 16, 32))
     output = model(source, **inputs(), ctc=True)
     assert output.text.shape == (2, 5, 40) and output.ocr.shape == (2, 4, 40)
     assert output.image.shape == (2, 8, 12)
@@ -285,7 +285,7 @@ def test_the_translator_has_named_outputs(class_token: str):
 def test_text_mode_is_read_by_the_same_decoder():
     model = TranslatotronV(sizes(), 40, 30).eval()
     pieces = torch.randint(4, 40, (2, 7))
-    source = model.read(pieces, torch.ones(2, 7, dtype=torch.bool))
+    source = model.encode_text(pieces, torch.ones(2, 7, dtype=torch.bool))
     assert model(source, inputs()["target_input"]).text.shape == (2, 5, 40)
     assert model(source, ocr_input=inputs()["ocr_input"]).ocr is None  # there is no page to read
     with pytest.raises(ValueError, match="no page was seen"):
@@ -299,19 +299,19 @@ def test_the_papers_composition_has_no_character_encoder():
     ).eval()
     assert model.character_encoder is None and model.ctc_head is None
     given = inputs()
-    source = model.see(torch.rand(2, 1, 16, 32))
+    source = model.encode_image(torch.rand(2, 1, 16, 32))
     states, mask = torch.randn(2, 5, 16), torch.ones(2, 5, dtype=torch.bool)
-    drawn = model.drawing_states(states, mask, given["characters"], given["character_mask"], given["owners"])
+    drawn = model.drawing_states(states, mask, given["characters"], given["character_mask"], given["char_to_token"])
     assert drawn[0] is states and drawn[1] is mask  # the text decoder's last hidden states are what is drawn
     assert model(source, **given).image.shape == (2, 8, 12)
 
 
 def test_the_picture_loss_reaches_every_module_that_draws():
     model = TranslatotronV(sizes(), 40, 30)
-    nn.init.normal_(model.character_encoder.piece_bridge.weight)
+    nn.init.normal_(model.character_encoder.piece_projection.weight)
     for layer in model.image_decoder.layers:
         nn.init.normal_(layer.image_cross.out.weight)
-    source = model.see(torch.rand(2, 1, 16, 32))
+    source = model.encode_image(torch.rand(2, 1, 16, 32))
     model(source, **inputs()).image.square().mean().backward()
     for name in ("image_encoder", "text_encoder", "text_decoder", "character_encoder", "image_decoder"):
         assert any(p.grad is not None and p.grad.any() for p in getattr(model, name).parameters()), name

@@ -81,8 +81,8 @@ def test_the_paper_sizes_fit_together():
         pixels = torch.zeros(2, 3, 512, 512)
         text, mask = torch.zeros(2, 150, dtype=torch.long), torch.ones(2, 150, dtype=torch.bool)
         ids = torch.zeros(2, 1024, dtype=torch.long)
-        source = translator.see(pixels)
-        output = translator(source, text, mask, ocr_input=text, image_ids=ids, characters=text, owners=text,
+        source = translator.encode_image(pixels)
+        output = translator(source, text, mask, ocr_input=text, image_ids=ids, characters=text, char_to_token=text,
                             character_mask=mask)  # fmt: skip
         expected = teacher(ids, text, mask, pixels)
         drawn = translator.image_tokenizer.decode(torch.zeros(2, 1024, 64))
@@ -94,5 +94,5 @@ def test_the_paper_sizes_fit_together():
 
 
 def test_the_pixel_level_baseline_is_counted_alone():
-    (row,) = module_sizes(load_config(CONFIGS / "small" / "pixels.yaml"))
-    assert (row.name, row.used) == ("pixels", "inference") and 4e6 < row.parameters < 6e6 and row.buffers == 0
+    (row,) = module_sizes(load_config(CONFIGS / "small" / "pixel_baseline.yaml"))
+    assert (row.name, row.used) == ("pixel_baseline", "inference") and 4e6 < row.parameters < 6e6 and row.buffers == 0

@@ -104,7 +104,7 @@ def test_every_linear_map_is_replaced_but_those_of_the_image_tokenizer():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("overrides", [(), ("model.image_decoder.fusion=sum", "model.image_decoder.kv_heads=4")])
+@pytest.mark.parametrize("overrides", [(), ("model.image_decoder.fusion=add", "model.image_decoder.kv_heads=4")])
 def test_a_translator_of_bytes_says_nearly_the_same(overrides: tuple[str, ...]):
     model = translator(*overrides)
     quantised = copy.deepcopy(model)
@@ -117,9 +117,9 @@ def test_a_translator_of_bytes_says_nearly_the_same(overrides: tuple[str, ...]):
         "image_ids": torch.randint(24, (3, 16)),
         "characters": torch.randint(4, VOCABULARY.character_count, (3, 6)),
         "character_mask": torch.ones(3, 6, dtype=torch.bool),
-        "owners": torch.randint(5, (3, 6)),
+        "char_to_token": torch.randint(5, (3, 6)),
     }
-    wanted, made = (each(each.see(pixels), **given, ctc=True) for each in (model, quantised))
+    wanted, made = (each(each.encode_image(pixels), **given, ctc=True) for each in (model, quantised))
     for name in ("text", "ocr", "ctc", "image"):
         expected, close = getattr(wanted, name), getattr(made, name)
         assert close.isfinite().all() and 0 < distance(close, expected) < 0.1, name

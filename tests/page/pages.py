@@ -61,8 +61,8 @@ def take_apart(pixels: np.ndarray, detector) -> list[Taken]:
     for block in find_blocks(find_lines(pixels, detector), pixels.shape[1]):
         crop = straighten(pixels, block)
         layers = separate(crop.pixels.astype(np.float32) / 255, None, crop.where())
-        setting = measure(layers.ink, crop.rows)
-        taken.append(Taken(block, crop, layers, setting, cut_lines(normalise(layers.ink, crop.rows, setting))))
+        setting = measure(layers.text_alpha, crop.rows)
+        taken.append(Taken(block, crop, layers, setting, cut_lines(normalise(layers.text_alpha, crop.rows, setting))))
     return taken
 
 

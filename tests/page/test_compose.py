@@ -21,7 +21,7 @@ def put(pixels: np.ndarray, taken: Taken, others: list[Taken], repeat: int = 1) 
         taken.crop,
         taken.layers,
         taken.setting,
-        [run.ink for run in taken.runs] * repeat,
+        [run.text_alpha for run in taken.runs] * repeat,
         taken.block.alignment,
         [other.block.quad for other in others if other is not taken],
         usual_gap(taken.runs),
@@ -37,7 +37,7 @@ def test_unchanged_words_come_back(detector: LineDetector, reader: Reader, size:
     blocks = take_apart(picture, detector)
     for taken in blocks:
         composed = put(answer, taken, blocks)
-        assert not composed.left and composed.em == taken.setting.em
+        assert not composed.skip_reason and composed.em == taken.setting.em
         answer = composed.pixels
         left, top, right, bottom = (
             min(x for x, _ in taken.block.quad),
@@ -59,7 +59,7 @@ def test_a_longer_translation_covers_nothing_else(detector: LineDetector) -> Non
     assert len(blocks) == 3
     first = blocks[0]
     composed = put(page.pixels, first, blocks, repeat=2)
-    assert not composed.left and SHRUNK * first.setting.em <= composed.em <= first.setting.em
+    assert not composed.skip_reason and SHRUNK * first.setting.em <= composed.em <= first.setting.em
     changed = (composed.pixels != page.pixels).any(axis=-1)
     for other in blocks[1:]:
         left, top, right, bottom = (
@@ -74,9 +74,9 @@ def test_what_has_no_room_stays(detector: LineDetector) -> None:
     page = render(24, texts=("Kein Platz für eine lange Zeile",), side=200)
     blocks = take_apart(page.pixels, detector)
     composed = put(page.pixels, blocks[0], blocks, repeat=20)
-    assert composed.left == "no room" and composed.pixels is page.pixels and composed.quads == ()
+    assert composed.skip_reason == "no room" and composed.pixels is page.pixels and composed.quads == ()
     taken = blocks[0]
-    assert compose(page.pixels, taken.crop, taken.layers, taken.setting, []).left == "no words"
+    assert compose(page.pixels, taken.crop, taken.layers, taken.setting, []).skip_reason == "no words"
 
 
 def test_a_centred_line_grows_to_both_sides() -> None:
@@ -90,7 +90,7 @@ def test_a_centred_line_grows_to_both_sides() -> None:
     edges = {}
     for alignment in ("left", "centre", "right"):
         composed = compose(pixels, crop, layers, setting, words, alignment)
-        assert not composed.left and composed.em == 20.0
+        assert not composed.skip_reason and composed.em == 20.0
         corners = np.array(composed.quads).reshape(-1, 2)
         edges[alignment] = corners[:, 0].min(), corners[:, 0].max()
     assert edges["left"][0] == pytest.approx(150, abs=4) and edges["left"][1] > 330
@@ -111,7 +111,7 @@ def test_a_word_that_sets_itself_is_asked_for_the_size_it_gets(detector: LineDet
         asked.clear()
         others = [other.block.quad for other in blocks if other is not taken]
         composed = compose(page.pixels, taken.crop, taken.layers, taken.setting, [word] * repeat, obstacles=others)
-        assert not composed.left and asked[-1] == pytest.approx(composed.em / 20)
+        assert not composed.skip_reason and asked[-1] == pytest.approx(composed.em / 20)
         (left, top), (right, _), (_, bottom), _ = composed.quads[0]
         assert right - left == 30 and bottom - top == sum(frame(asked[-1]))
     assert composed.em < taken.setting.em
@@ -120,7 +120,7 @@ def test_a_word_that_sets_itself_is_asked_for_the_size_it_gets(detector: LineDet
 def test_a_line_begins_at_a_break_where_there_is_room(detector: LineDetector) -> None:
     page = render(20, texts=TEXTS[:1])
     (taken,) = take_apart(page.pixels, detector)
-    words = [run.ink for run in taken.runs]
+    words = [run.text_alpha for run in taken.runs]
 
     below = max(y for _, y in taken.block.quad) + 4
     floor = [(0.0, below), (384.0, below), (384.0, 384.0), (0.0, 384.0)]
@@ -136,7 +136,7 @@ def test_a_line_begins_at_a_break_where_there_is_room(detector: LineDetector) ->
             obstacles=obstacles,
             breaks=breaks,
         )
-        assert not composed.left and len(composed.quads) == count
+        assert not composed.skip_reason and len(composed.quads) == count
         bottoms = [max(y for _, y in quad) for quad in composed.quads]
         return [round((bottom - bottoms[0]) / taken.setting.pitch) for bottom in bottoms]
 

@@ -33,7 +33,7 @@ def test_lines_blocks_and_angles(detector: LineDetector, size: int, font: str, a
     page = render(size, font, ink=colours.get("ink", (0, 0, 0)), paper=colours.get("paper", (255, 255, 255)))
     picture = tilt(page.pixels, angle, colours.get("paper", (255, 255, 255))) if angle else page.pixels
     lines = find_lines(picture, detector)
-    assert len(lines) == len(page.boxes) and not any(line.left for line in lines)
+    assert len(lines) == len(page.boxes) and not any(line.skip_reason for line in lines)
     assert all(abs(line.angle - angle) < 0.5 for line in lines)
     blocks = find_blocks(lines, picture.shape[1])
     assert rows_of(blocks) == [sum(box.block == number for box in page.boxes) for number in range(len(TEXTS))]
@@ -62,7 +62,7 @@ def test_pictures_without_text_have_no_lines(detector: LineDetector, shape: tupl
 def test_text_that_stands_upright_is_named(detector: LineDetector) -> None:
     page = render(20, texts=("Ausfahrt freihalten",))
     lines = find_lines(np.ascontiguousarray(np.rot90(page.pixels)), detector)
-    assert lines and all(line.left for line in lines)
+    assert lines and all(line.skip_reason for line in lines)
     assert find_blocks(lines, 384) == []
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from data_synth.render import PageLayout, PageStyle, render_page
 from translatotron_v.errors import UserError
-from translatotron_v.page.separate import Layers, fill, load_separator, separate
+from translatotron_v.page.separate import Layers, fill, load_matting, separate
 
 TEXT = "Zwei Männer spielen Fußball, drei schlafen"
 LAYOUT = PageLayout(96, 200, 3)
@@ -46,18 +46,18 @@ def draw(style: PageStyle, text: str = TEXT) -> tuple[np.ndarray, np.ndarray]:
 
 
 def iou(layers: Layers, coverage: np.ndarray) -> float:
-    found, wanted = layers.ink > 0.5, coverage > 0.5
+    found, wanted = layers.text_alpha > 0.5, coverage > 0.5
     return (found & wanted).sum() / (found | wanted).sum()
 
 
 def require_whole(layers: Layers, pixels: np.ndarray) -> None:
     """The layers have the shapes and ranges that they promise, and give back the picture."""
-    assert layers.ink.shape == pixels.shape[:2] and layers.background.shape == pixels.shape
-    assert layers.ink.dtype == layers.background.dtype == np.float32
-    for values in (layers.ink, layers.background, np.array(layers.colour)):
+    assert layers.text_alpha.shape == pixels.shape[:2] and layers.background.shape == pixels.shape
+    assert layers.text_alpha.dtype == layers.background.dtype == np.float32
+    for values in (layers.text_alpha, layers.background, np.array(layers.colour)):
         assert values.min() >= 0 and values.max() <= 1
     assert np.abs(layers.compose() - pixels).mean() < BACK_TOGETHER
-    outside = layers.ink == 0
+    outside = layers.text_alpha == 0
     assert np.abs(layers.compose() - pixels)[outside].mean() < BACK_TOGETHER
 
 
@@ -68,7 +68,7 @@ def test_by_colours_alone(look: str):
     layers = separate(pixels)
     require_whole(layers, pixels)
     assert iou(layers, coverage) > 0.9
-    assert np.abs(layers.ink - coverage).mean() < 0.02
+    assert np.abs(layers.text_alpha - coverage).mean() < 0.02
     assert np.abs(np.array(layers.colour) - np.array(style.ink) / 255).max() < 0.1
     empty, _ = draw(replace(style, noise=0.0), "")
     assert np.abs(layers.background - empty).mean() < 0.03
@@ -89,7 +89,7 @@ def test_colours_sharpen_what_a_network_half_knows():
     pixels, coverage = draw(LOOKS["light on dark"])
     unsure = (coverage * 0.9 + 0.02 + 0.15 * np.sin(np.arange(coverage.shape[1])) * (coverage > 0)).clip(0, 1)
     layers = separate(pixels, Knowing(unsure.astype(np.float32)))
-    assert np.abs(layers.ink - coverage).mean() < 0.3 * np.abs(unsure - coverage).mean()
+    assert np.abs(layers.text_alpha - coverage).mean() < 0.3 * np.abs(unsure - coverage).mean()
 
 
 def test_on_a_photograph_the_network_keeps_out_what_is_not_text():
@@ -106,7 +106,7 @@ def test_on_a_photograph_the_network_keeps_out_what_is_not_text():
     layers = separate(pixels, Knowing(coverage))
     require_whole(layers, pixels)
     assert iou(layers, coverage) > 0.9
-    assert not layers.ink[60:].any() and np.array_equal(layers.background[60:], pixels[60:])
+    assert not layers.text_alpha[60:].any() and np.array_equal(layers.background[60:], pixels[60:])
 
 
 @pytest.mark.parametrize("paper", [(255, 255, 255), (0, 0, 0), (90, 160, 40)])
@@ -118,7 +118,7 @@ def test_an_empty_crop_has_no_ink(paper: tuple[int, int, int]):
     ):
         pixels, coverage = draw(style, "")
         for layers in (separate(pixels), separate(pixels, Knowing(coverage))):
-            assert not layers.ink.any()
+            assert not layers.text_alpha.any()
             assert np.array_equal(layers.background, pixels)
 
 
@@ -126,19 +126,19 @@ def test_ink_stays_where_it_may_be():
     pixels, coverage = draw(LOOKS["black on white"])
     where = np.zeros(coverage.shape, dtype=bool)
     where[:32] = True  # the first of the lines
-    for separator in (None, Knowing(coverage)):
-        layers = separate(pixels, separator, where)
-        assert not layers.ink[32:].any() and np.array_equal(layers.background[32:], pixels[32:])
-        assert np.abs(layers.ink[:32] - coverage[:32]).mean() < 0.02
+    for matting in (None, Knowing(coverage)):
+        layers = separate(pixels, matting, where)
+        assert not layers.text_alpha[32:].any() and np.array_equal(layers.background[32:], pixels[32:])
+        assert np.abs(layers.text_alpha[:32] - coverage[:32]).mean() < 0.02
         assert np.abs(layers.background[:32] - 1).max() < 0.05
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 2), (17, 23)])
 def test_small_crops(size: tuple[int, int]):
     pixels = np.random.default_rng(0).random((*size, 3), dtype=np.float32)
-    for separator in (None, Knowing(np.ones(size)), Knowing(np.zeros(size))):
-        layers = separate(pixels, separator)
-        assert layers.ink.shape == size and np.isfinite(layers.background).all()
+    for matting in (None, Knowing(np.ones(size)), Knowing(np.zeros(size))):
+        layers = separate(pixels, matting)
+        assert layers.text_alpha.shape == size and np.isfinite(layers.background).all()
 
 
 def test_a_hole_in_a_ramp_is_filled_as_the_ramp_goes_on():
@@ -172,4 +172,4 @@ def test_what_is_no_picture_is_refused(pixels: np.ndarray, where: np.ndarray | N
 
 def test_a_folder_without_a_separator_is_refused(tmp_path):
     with pytest.raises(UserError, match="no checkpoint"):
-        load_separator(tmp_path)
+        load_matting(tmp_path)

@@ -28,7 +28,7 @@ def test_packed_strips_read_as_the_page(
             true = [box.top + load_face(font, size).baseline for box in page.boxes]
             found = [base - taken.crop.matrix[1, 2] for base in taken.setting.baselines]
             assert all(min(abs(base - other) for other in true) < 1.5 for base in found)
-        texts += [boxes_to_text(reader.read(as_picture(strip.ink))) for strip in pack(taken.runs)]
+        texts += [boxes_to_text(reader.read(as_picture(strip.text_alpha))) for strip in pack(taken.runs)]
     assert cer([" ".join(texts)], [" ".join(page.lines)]).value < 0.02
 
 
@@ -47,7 +47,7 @@ def test_packing_keeps_gaps_within_a_line_and_joins_lines() -> None:
         (4, 2, 2),
     ]
     assert [(place.run, place.row) for place in second.placed] == [(5, 0)]
-    assert first.ink[:, 510:].max() == 0 and first.run_at(0, 110) == 1 and first.run_at(0, 104) == 0
+    assert first.text_alpha[:, 510:].max() == 0 and first.run_at(0, 110) == 1 and first.run_at(0, 104) == 0
     assert second.run_at(1, 5) is None and pack([]) == []
     assert usual_gap(runs) == pytest.approx(7.5 / EM)
 
@@ -70,7 +70,7 @@ def test_a_line_is_cut_at_its_widest_gaps() -> None:
 
 def test_a_written_strip_is_cut_into_its_words() -> None:
     text = "Zwei ältere Frauen sitzen auf einer Bank im Park und füttern die Tauben mit Brot und Kuchen."
-    face = Face("DejaVuSans", EM, LINE, snap=8, pitch=2)
+    face = Face("DejaVuSans", EM, LINE, word_grid=8, advance_grid=2)
     lines = face.wrap(text.split(), 508, 3)
     assert lines is not None
     mask = np.zeros((96, 512), dtype=np.uint8)

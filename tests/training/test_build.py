@@ -159,7 +159,9 @@ def test_a_page_without_a_translation_trains_the_transcript_alone(reviewing):
     assert batch.target_pixels is None and batch.target_characters is None
     loss, report = stage(batch, "main", 0)
     assert set(report) == {"text"} and loss.item() == pytest.approx(float(report["text"]))
-    logits, _ = stage.translator.text_decoder(batch.target_input, stage.translator.see(batch.source_pixels).memory)
+    logits, _ = stage.translator.text_decoder(
+        batch.target_input, stage.translator.encode_image(batch.source_pixels).memory
+    )
     log = logits.log_softmax(-1).gather(-1, batch.target_output[..., None])[..., 0]
     written = batch.target_output != PAD
     assert loss.item() == pytest.approx(-log[written].mean().item(), rel=1e-4)
@@ -242,7 +244,7 @@ def test_a_text_only_batch_is_a_step_of_text_mode(settings):
     batch = stage.dataset[0]
     loss, report = stage(batch, "main", 0)
     loss.backward()
-    source = stage.translator.read(batch.source_pieces, batch.source_pieces != PAD)
+    source = stage.translator.encode_text(batch.source_pieces, batch.source_pieces != PAD)
     log = stage.translator(source, batch.target_input).text.log_softmax(-1)
     expected = -log.gather(-1, batch.target_output[..., None])[..., 0][batch.target_output != PAD].mean()
     assert set(report) == {"text_only"} and loss.item() == pytest.approx(expected.item(), rel=1e-4)
@@ -264,7 +266,7 @@ def test_a_reader_trains_text_mode_beside_reading(settings, tmp_path: Path):
         "text_decoder",
     }
     assert "text_encoder.embedding.weight" in changed
-    assert not any(key.startswith(("text_encoder.bridge", "text_encoder.image_positions")) for key in changed)
+    assert not any(key.startswith(("text_encoder.connector", "text_encoder.image_positions")) for key in changed)
     files = {path.stem for path in resolve(tmp_path / "run").glob("*.safetensors")}
     assert files == {"image_encoder", "ctc_head", "ocr_head", "text_encoder", "text_decoder"}
     alone = build_stage(settings("reader", f"run={tmp_path / 'alone'}"))

@@ -30,7 +30,7 @@ def vocabulary() -> Vocabulary:
 def answers(vocabulary: Vocabulary, longest: int = 60, drawing: int = 60) -> Batch:
     tags = [vocabulary.tag("translate"), vocabulary.tag("en")]
     given = pad([[*tags, *vocabulary.encode(answer)] for _, answer, _ in PAIRS])
-    batch = Batch(target_input=given, target_characters=given, owners=given, texts=[pair[1:] for pair in PAIRS])
+    batch = Batch(target_input=given, target_characters=given, char_to_token=given, texts=[pair[1:] for pair in PAIRS])
     return masked_answers(batch, [prepare(source) for source, _, _ in PAIRS], vocabulary, longest, drawing)
 
 
@@ -51,7 +51,7 @@ def test_what_is_drawn_is_what_the_page_shows(vocabulary: Vocabulary):
     batch = answers(vocabulary)
     assert [vocabulary.decode_characters(row) for row in batch.target_characters.tolist()] == [p[2] for p in PAIRS]
     # Each character belongs to the position that writes its piece: those of "12:30" all to the placeholder's.
-    row, names = batch.owners[0].tolist(), vocabulary.piece_names()
+    row, names = batch.char_to_token[0].tolist(), vocabulary.piece_names()
     owner = row[PAIRS[0][2].index("12:30")]
     assert row[3:8] == [owner] * 5
     assert names[int(batch.target_output[0, owner])] == ZERO
@@ -78,7 +78,7 @@ def settings(folder: Path, *overrides: str) -> Config:
     own = [
         f"data.folder={folder}",
         "stage=translator",
-        "model.bridge=read",
+        "model.connector=read",
         "model.canvas.width=256",
         "model.vocabulary.marks=true",
         "model.vocabulary.subwords=150",

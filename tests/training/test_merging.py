@@ -114,10 +114,10 @@ def test_a_text_only_checkpoint_gives_its_text_mode(folders, tmp_path: Path):
     first, second, mixed = (tensors(folder) for folder in (folders["a"], folders["text"], tmp_path / "c"))
     assert set(mixed) == set(first)
     for name, tensor in mixed.items():
-        from_text = name in second and not name.startswith(("text_encoder.bridge", "text_encoder.image_positions"))
+        from_text = name in second and not name.startswith(("text_encoder.connector", "text_encoder.image_positions"))
         assert same(tensor, (second if from_text else first)[name]), name
     assert set(merged.merged) == set(TEXT)
-    assert {"image_encoder", "text_encoder.image_positions", "text_encoder.bridge.weight"} <= set(merged.kept)
+    assert {"image_encoder", "text_encoder.image_positions", "text_encoder.connector.weight"} <= set(merged.kept)
     assert "text_encoder (" in str(merged) and "image_decoder" in str(merged)
 
 
@@ -193,7 +193,7 @@ def test_ties_of_checkpoints(folders, tmp_path: Path):
         folders["a"], folders["text"], tmp_path / "c", "ties", weight=0.5, density=0.3, base=folders["text"]
     )
     first, base, mixed = (tensors(folder) for folder in (folders["a"], folders["text"], tmp_path / "c"))
-    names = [name for name in base if not name.startswith(("text_encoder.bridge", "text_encoder.image_positions"))]
+    names = [name for name in base if not name.startswith(("text_encoder.connector", "text_encoder.image_positions"))]
     changes = torch.cat([(first[name] - base[name]).flatten() for name in names])
     got = torch.cat([(mixed[name] - base[name]).flatten() for name in names])
     moved = got != 0

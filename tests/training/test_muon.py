@@ -90,9 +90,9 @@ def test_state_resumes():
     again = Model()
     again.load_state_dict(half.state_dict())
     resumed = make_optimizer(options[0], again, grouped(again), *options[1:])
-    tensors = state.optimiser_tensors(first, state.parameter_names(half))
+    tensors = state.optimizer_tensors(first, state.parameter_names(half))
     assert any(key.endswith("|momentum") for key in tensors) and any(key.endswith("|exp_avg") for key in tensors)
-    state.restore_optimiser(resumed, tensors, state.parameter_names(again))
+    state.restore_optimizer(resumed, tensors, state.parameter_names(again))
     train(again, resumed, range(3, 6))
     for one, other in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)

@@ -46,7 +46,7 @@ def test_the_graph_and_the_losses_are_the_published_ones(folder: str):
     assert model == tokenizer.model == teacher.model
     # none of what the other configurations add
     added = model.text_encoder.layers, model.character_encoder.layers, model.ctc_frames, model.vocabulary.subwords
-    assert added == (0, 0, 0, 0) and model.bridge == "states" and model.families == []
+    assert added == (0, 0, 0, 0) and model.connector == "states" and model.fonts == []
     encoder = model.image_encoder
     assert encoder.class_token and not encoder.stem and not encoder.fuse and encoder.ocr_layer * 2 == encoder.layers
     assert encoder.patch == model.tokenizer.patch == [16, 16] and model.tokenizer.encoder == "vit"

@@ -94,7 +94,7 @@ def test_the_readers_text_decoder_transcribes(reader: Path, config: Config, monk
     assert not any(parameter.requires_grad for parameter in model.parameters())
     collator = pages.Collator(config, vocabulary, frozenset({pages.SOURCE_PIXELS}))
     for pair, text in zip(CHOSEN, found, strict=True):
-        source = model.see(collator(pages.plain_samples([pair], config)).source_pixels)
+        source = model.encode_image(collator(pages.plain_samples([pair], config)).source_pixels)
         expected = generate_text(model.text_decoder, vocabulary, source.memory, source.mask, "ocr", "de")
         assert [text] == expected.texts
 

@@ -61,10 +61,10 @@ class CutStage(ToyStage):
 
     cut_at = -1
 
-    def forward(self, batch, turn, step):
-        if step == self.cut_at and turn != "generator":
+    def forward(self, batch, optimizer, step):
+        if step == self.cut_at and optimizer != "generator":
             raise Cut
-        return super().forward(batch, turn, step)
+        return super().forward(batch, optimizer, step)
 
 
 # --- resuming ---------------------------------------------------------------------------------------------------------
@@ -208,8 +208,8 @@ def test_log(tmp_path, capsys):
 
 def test_reports_are_means(tmp_path):
     class Counting(ToyStage):
-        def forward(self, batch, turn, step):
-            loss, _ = super().forward(batch, turn, step)
+        def forward(self, batch, optimizer, step):
+            loss, _ = super().forward(batch, optimizer, step)
             return loss, {"step_number": float(step), "sometimes": 1.0} if step % 2 else {"step_number": float(step)}
 
     Trainer(Counting(), settings(accumulate=2), tmp_path).fit()
@@ -259,13 +259,13 @@ def test_accumulation_equals_a_bigger_batch(tmp_path, clip):
 
 
 def test_clipping_and_turns(tmp_path):
-    """Each optimiser sees a clipped gradient; the others' parameters have none while it has its turn."""
+    """Each optimizer sees a clipped gradient; the others' parameters have none while it has its turn."""
     stage = ToyStage(adversary=True)
     student, critic = list(stage.student.parameters()), list(stage.critic.parameters())
     seen: list[tuple[bool, bool]] = []
 
-    def look(optimiser, arguments, named) -> None:
-        gradients = [p.grad for group in optimiser.param_groups for p in group["params"]]
+    def look(optimizer, arguments, named) -> None:
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
         assert torch.stack([g.norm() for g in gradients]).norm() <= 0.01 * (1 + 1e-5)
         seen.append((student[0].grad is not None, critic[0].grad is not None))
 
@@ -405,9 +405,9 @@ def test_progress(step, elapsed, minutes, done):
     assert progress(step, 10, elapsed, minutes) == done
 
 
-def test_learning_rate_reaches_the_optimiser(tmp_path):
+def test_learning_rate_reaches_the_optimizer(tmp_path):
     rates = []
-    handle = register_optimizer_step_pre_hook(lambda optimiser, *_: rates.append(optimiser.param_groups[0]["lr"]))
+    handle = register_optimizer_step_pre_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
     try:
         Trainer(ToyStage(), settings(learning_rate=0.01, decay="polynomial"), tmp_path).fit()
     finally:
@@ -496,15 +496,15 @@ def test_loss_that_is_not_finite(tmp_path):
 
 
 def test_nothing_to_train_gets_one_line(tmp_path):
-    """All modules frozen, or losses whose weights are all zero: not an optimiser's or autograd's own complaint."""
+    """All modules frozen, or losses whose weights are all zero: not an optimizer's or autograd's own complaint."""
 
     class Frozen(ToyStage):
-        def optimised(self):
+        def optimized(self):
             return {"main": []}
 
     class Weightless(ToyStage):
-        def forward(self, batch, turn, step):
-            return torch.zeros(()), super().forward(batch, turn, step)[1]
+        def forward(self, batch, optimizer, step):
+            return torch.zeros(()), super().forward(batch, optimizer, step)[1]
 
     for stage, message in ((Frozen(), "nothing to train"), (Weightless(), "the loss reaches no parameter")):
         with pytest.raises(TrainingError, match=message) as caught:
@@ -516,7 +516,7 @@ def test_full_disk_while_saving(tmp_path, monkeypatch):
     write = checkpoint._write
 
     def full(path: Path, content: bytes) -> None:
-        if "step-0000010" in str(path) and path.name.startswith("optimiser"):
+        if "step-0000010" in str(path) and path.name.startswith("optimizer"):
             raise OSError(28, "No space left on device")
         write(path, content)
 

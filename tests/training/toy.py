@@ -66,8 +66,8 @@ class ToyStage(nn.Module):
         self.evaluations: list[int] = []
         self.modes: list[tuple[bool, bool]] = []
 
-    def optimised(self) -> Mapping[str, list[nn.Parameter]]:
-        """One optimiser, or two."""
+    def optimized(self) -> Mapping[str, list[nn.Parameter]]:
+        """One optimizer, or two."""
         if self.adversary:
             return {"generator": list(self.student.parameters()), "discriminator": list(self.critic.parameters())}
         return {"main": list(self.student.parameters())}
@@ -76,7 +76,7 @@ class ToyStage(nn.Module):
         """All batches are of one size."""
         return {}
 
-    def forward(self, batch: Tensor, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def forward(self, batch: Tensor, optimizer: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
         """Squared distance to the teacher."""
         if step == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -84,9 +84,9 @@ class ToyStage(nn.Module):
         said = self.student(self.codebook(batch))
         wanted = self.teacher(batch)
         loss = (said - wanted).square().mean()
-        if turn == "generator":
+        if optimizer == "generator":
             loss = loss - 0.1 * self.critic(said).mean()
-        elif turn == "discriminator":
+        elif optimizer == "discriminator":
             loss = (self.critic(said.detach()) - self.critic(wanted)).mean() + self.critic.weight.square().sum()
         if step == self.poison_at:
             loss = loss * float("nan")

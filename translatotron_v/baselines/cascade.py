@@ -14,16 +14,16 @@ import numpy as np
 import torch
 
 from translatotron_v.baselines.drawers import Drawer
-from translatotron_v.baselines.typesetter import nearest_family
+from translatotron_v.baselines.typesetter import nearest_font
 from translatotron_v.data.pairs import fold
 from translatotron_v.data.vocabulary import Vocabulary
-from translatotron_v.decoding.source import look
+from translatotron_v.decoding.source import encode_source
 from translatotron_v.decoding.text import DecodedText, generate_answer, translate_pieces
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.paragraphs import Item, batches, pixels_of, read_paragraphs, sentences
-from translatotron_v.inference.whole_pages import Work
-from translatotron_v.ocr import Reader, TextBox, box_from_bounds, boxes_to_text
+from translatotron_v.inference.whole_pages import BlockState
+from translatotron_v.ocr import OcrEngine, TextBox, box_from_bounds, boxes_to_text
 from translatotron_v.page.strips import Strip
 
 _NEAR = 1.0  # ems from a block up to which what rapidocr reads belongs to it
@@ -49,46 +49,46 @@ class Cascade:
     reads: ClassVar[bool] = True
 
     def __init__(
-        self, loaded: LoadedTranslator, drawer: Drawer, reader: Reader | None = None, through_text: bool = True
+        self, loaded: LoadedTranslator, drawer: Drawer, reader: OcrEngine | None = None, through_text: bool = True
     ) -> None:
         self.loaded, self.drawer, self.reader, self.through_text = loaded, drawer, reader, through_text
         self.folder = drawer.folder
 
-    def read(self, pages: Sequence[np.ndarray], works: Sequence[Sequence[Work]], batch_size: int) -> None:
-        """See `System.read`."""
+    def read(self, pages: Sequence[np.ndarray], states: Sequence[Sequence[BlockState]], batch_size: int) -> None:
+        """See `BlockTranslator.read`."""
         if self.reader is None:
-            read_paragraphs(self.loaded, [work.paragraph for page in works for work in page], batch_size)
+            read_paragraphs(self.loaded, [state.paragraph for page in states for state in page], batch_size)
             return
-        for page, blocks in zip(pages, works, strict=True):
+        for page, blocks in zip(pages, states, strict=True):
             if blocks:
                 assign_boxes(blocks, self.reader.read(page))
-            for work in blocks:
-                work.paragraph.text = fold(work.paragraph.text, self.loaded.config.page)
-                work.paragraph.family = nearest_family(work.paragraph.runs, work.paragraph.text, self.loaded.config)
+            for state in blocks:
+                state.paragraph.text = fold(state.paragraph.text, self.loaded.config.page)
+                state.paragraph.font = nearest_font(state.paragraph.runs, state.paragraph.text, self.loaded.config)
 
     def translate(
         self,
-        works: Sequence[Work],
+        states: Sequence[BlockState],
         batch_size: int,
         generation: GenerationConfig,
     ) -> None:
-        """See `System.translate`; ``image_steps`` are for the end-to-end model alone."""
+        """See `BlockTranslator.translate`; ``image_steps`` are for the end-to-end model alone."""
         step = self._from_text if self.through_text else self._from_strips
-        for work, translated in zip(works, step(works, batch_size, generation), strict=True):
-            work.paragraph.translations = [sentence.text for sentence in translated]
-            work.paragraph.scores = [{"text": sentence.score} for sentence in translated]
-        self.drawer.draw(works, batch_size, generation)
+        for state, translated in zip(states, step(states, batch_size, generation), strict=True):
+            state.paragraph.translations = [sentence.text for sentence in translated]
+            state.paragraph.scores = [{"text": sentence.score} for sentence in translated]
+        self.drawer.draw(states, batch_size, generation)
 
     def _from_text(
-        self, works: Sequence[Work], batch_size: int, generation: GenerationConfig
+        self, states: Sequence[BlockState], batch_size: int, generation: GenerationConfig
     ) -> list[list[Translated]]:
         """Text mode on what was read, sentence by sentence."""
         model, vocabulary = self.loaded.model, self.loaded.vocabulary
         longest = self.loaded.config.model.text_encoder.max_length - 1
         asked = [
             (number, pieces)
-            for number, work in enumerate(works)
-            for sentence in sentences_of(work.paragraph.text)
+            for number, state in enumerate(states)
+            for sentence in sentences_of(state.paragraph.text)
             for pieces in _short_enough(sentence, vocabulary, longest)
         ]
         answer = partial(
@@ -98,27 +98,27 @@ class Cascade:
             target_language=generation.target_language,
             beams=generation.beams,
         )
-        return _in_batches(answer, asked, len(works), batch_size)
+        return _in_batches(answer, asked, len(states), batch_size)
 
     def _from_strips(
-        self, works: Sequence[Work], batch_size: int, generation: GenerationConfig
+        self, states: Sequence[BlockState], batch_size: int, generation: GenerationConfig
     ) -> list[list[Translated]]:
         """Image to text: what the model writes before it would draw."""
         model, vocabulary = self.loaded.model, self.loaded.vocabulary
 
         def answer(strips: Sequence[Strip]) -> DecodedText:
             with torch.inference_mode():
-                seen = look(model, vocabulary, pixels_of(strips).to(self.loaded.device))
+                seen = encode_source(model, vocabulary, pixels_of(strips).to(self.loaded.device))
             return generate_answer(model, vocabulary, seen, replace(generation, transcribe=False))
 
-        asked = [(number, strip) for number, work in enumerate(works) for strip in work.paragraph.sentences]
-        return _in_batches(answer, asked, len(works), batch_size)
+        asked = [(number, strip) for number, state in enumerate(states) for strip in state.paragraph.sentences]
+        return _in_batches(answer, asked, len(states), batch_size)
 
 
 def _in_batches(
     answer: Callable[[list[Item]], DecodedText], asked: Sequence[tuple[int, Item]], count: int, batch_size: int
 ) -> list[list[Translated]]:
-    """Answers to what was asked for each of `count` works, whose numbers come with the questions."""
+    """Answers to what was asked for each of `count` states, whose numbers come with the questions."""
     answers: list[list[Translated]] = [[] for _ in range(count)]
     for batch in batches(asked, batch_size):
         made = answer([item for _, item in batch])
@@ -127,31 +127,31 @@ def _in_batches(
     return answers
 
 
-def assign_boxes(works: Sequence[Work], boxes: Sequence[TextBox]) -> None:
+def assign_boxes(states: Sequence[BlockState], boxes: Sequence[TextBox]) -> None:
     """Give each block of a page the text of the boxes that lie on it or near it, and the mean of their scores."""
-    own: list[list[TextBox]] = [[] for _ in works]
+    own: list[list[TextBox]] = [[] for _ in states]
     for box in boxes:
-        placed = [work.crop.to_crop(box.polygon) for work in works]
-        distances = [_distance(work, bounds) for work, bounds in zip(works, placed, strict=True)]
+        placed = [state.crop.to_crop(box.polygon) for state in states]
+        distances = [_distance(state, bounds) for state, bounds in zip(states, placed, strict=True)]
         nearest = int(np.argmin(distances))
         if distances[nearest] <= _NEAR:
             own[nearest].append(box_from_bounds(*placed[nearest], box.text, box.score))
-    for work, found in zip(works, own, strict=True):
-        work.paragraph.text = boxes_to_text(found)
+    for state, found in zip(states, own, strict=True):
+        state.paragraph.text = boxes_to_text(found)
         letters = sum(len(box.text) for box in found)
         if letters:
             sure = sum(math.log(max(box.score, 1e-6)) * len(box.text) for box in found)
-            work.paragraph.reading = sure / letters
+            state.paragraph.reading = sure / letters
 
 
-def _distance(work: Work, bounds: tuple[float, float, float, float]) -> float:
+def _distance(state: BlockState, bounds: tuple[float, float, float, float]) -> float:
     """From the middle of a box in a block's crop to the block's rows, ems; 0 on them."""
     x, y = (bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2
     gaps = [
         math.hypot(max(left - x, 0.0, x - right), max(top - y, 0.0, y - bottom))
-        for left, top, right, bottom in work.crop.rows
+        for left, top, right, bottom in state.crop.rows
     ]
-    return min(gaps) / work.setting.em
+    return min(gaps) / state.setting.em
 
 
 def sentences_of(text: str) -> list[str]:

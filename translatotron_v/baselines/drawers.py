@@ -19,7 +19,7 @@ from translatotron_v.errors import UserError
 from translatotron_v.generation_config import AS_TRAINED, GenerationConfig
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.paragraphs import batches, pixels_of
-from translatotron_v.inference.whole_pages import Work
+from translatotron_v.inference.whole_pages import BlockState
 from translatotron_v.models.image_tokenizer import make_tokenizer
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.page.strips import LINES, MARGIN, WIDTH, pack, words_of
@@ -33,7 +33,7 @@ class Drawer(Protocol):
         """Of its weights, where it has any."""
         ...
 
-    def draw(self, works: Sequence[Work], batch_size: int, generation: GenerationConfig = AS_TRAINED) -> None:
+    def draw(self, states: Sequence[BlockState], batch_size: int, generation: GenerationConfig = AS_TRAINED) -> None:
         """Fill words and image scores from the translations of paragraphs, in place."""
         ...
 
@@ -60,7 +60,7 @@ class TextToImageDrawer:
         """
         path, config = open_run(folder, "teacher", "make text-to-image", loaded)
         vocabulary = Vocabulary.from_file(path / "vocabulary.json")
-        if vocabulary != loaded.vocabulary or config.model.families != loaded.config.model.families:
+        if vocabulary != loaded.vocabulary or config.model.fonts != loaded.config.model.fonts:
             raise UserError(f"{path}: was trained with another vocabulary or other fonts than {loaded.folder}")
         model = TextToImage(config.model, vocabulary.character_count)
         for name in ("encoder", "decoder", "layout"):
@@ -72,41 +72,43 @@ class TextToImageDrawer:
         return cls(model, tokenizer, config, vocabulary, path)
 
     @torch.inference_mode()
-    def draw(self, works: Sequence[Work], batch_size: int, generation: GenerationConfig = AS_TRAINED) -> None:
+    def draw(self, states: Sequence[BlockState], batch_size: int, generation: GenerationConfig = AS_TRAINED) -> None:
         """See `Drawer.draw`."""
         asked = [
-            (work, part)
-            for work in works
-            for text in work.paragraph.translations
-            for part in parts_of(text, work.paragraph.family, self.config)
+            (state, part)
+            for state in states
+            for text in state.paragraph.translations
+            for part in parts_of(text, state.paragraph.font, self.config)
         ]
         for batch in batches(asked, batch_size):
             ids, scores = self._tokens(batch, generation)
             drawn = 1 - self.tokenizer.decode_from_ids(ids).float().mean(1).cpu().numpy()  # (B, H, W)
-            for (work, part), ink, score in zip(batch, drawn, scores, strict=True):
-                work.paragraph.drawn.append(ink)
-                work.paragraph.words += words_of(ink, len(part.split()))
-                work.paragraph.scores.append({"image": score})
+            for (state, part), ink, score in zip(batch, drawn, scores, strict=True):
+                state.paragraph.drawn.append(ink)
+                state.paragraph.words += words_of(ink, len(part.split()))
+                state.paragraph.scores.append({"image": score})
 
-    def _tokens(self, batch: Sequence[tuple[Work, str]], generation: GenerationConfig) -> tuple[Tensor, list[float]]:
+    def _tokens(
+        self, batch: Sequence[tuple[BlockState, str]], generation: GenerationConfig
+    ) -> tuple[Tensor, list[float]]:
         """Image tokens (B, N) of texts, and their mean log-probability (nats)."""
         device = next(self.model.parameters()).device
         longest = self.config.model.teacher_encoder.max_length
         characters = pad([self.vocabulary.encode_characters(text)[:longest] for _, text in batch]).to(device)
-        families, pixels = None, None
-        if known := self.config.model.families:
-            families = torch.tensor([known.index(work.paragraph.family) for work, _ in batch]).to(device)
+        fonts, pixels = None, None
+        if known := self.config.model.fonts:
+            fonts = torch.tensor([known.index(state.paragraph.font) for state, _ in batch]).to(device)
         if self.model.layout is not None:
-            pixels = pixels_of([pack(work.paragraph.runs)[0] for work, _ in batch]).to(device)
+            pixels = pixels_of([pack(state.paragraph.runs)[0] for state, _ in batch]).to(device)
         mask = drawing_mask(characters)
-        states = self.model.states(characters, mask, pixels, families)
-        return generate_image(self.model.decoder, states, mask, generation=generation)
+        drawn_from = self.model.states(characters, mask, pixels, fonts)
+        return generate_image(self.model.decoder, drawn_from, mask, generation=generation)
 
 
-def parts_of(text: str, family: str, config: Config) -> list[str]:
+def parts_of(text: str, font: str, config: Config) -> list[str]:
     """A text in as few parts as fit a strip each, in the typography of the pages that the model learnt from."""
     page = config.page
-    face = load_face(family or page.fonts[0], page.font_size, page.line_height, page.snap, page.pitch)
+    face = load_face(font or page.fonts[0], page.font_size, page.line_height, page.word_grid, page.advance_grid)
     return [" ".join(words) for words in _halved(text.split(), face) if words]
 
 

@@ -12,38 +12,38 @@ from translatotron_v.checkpoint import load_module
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.paragraphs import batches, pixels_of
-from translatotron_v.inference.whole_pages import Work
-from translatotron_v.models.baselines import PixelToPixel
+from translatotron_v.inference.whole_pages import BlockState
+from translatotron_v.models.baselines import PixelBaseline
 from translatotron_v.page.strips import LINE, LINES, cut_lines, pack
 
 
-class Pixels:
+class PixelTranslator:
     """Pixels to pixels, without any text: strips in, strips out (`models.baselines`)."""
 
     reads: ClassVar[bool] = False
 
-    def __init__(self, model: PixelToPixel, folder: Path) -> None:
+    def __init__(self, model: PixelBaseline, folder: Path) -> None:
         self.model, self.folder = model, folder
 
     @classmethod
-    def from_folder(cls, folder: str | Path, loaded: LoadedTranslator) -> "Pixels":
-        """From a run of the stage `pixels`; raises UserError where it is missing or for strips of another size."""
-        path, config = open_run(folder, "pixels", "make pixels", loaded)
-        model = PixelToPixel(config.model.pixels, config.model.canvas)
-        load_module(model, path, "pixels")
+    def from_folder(cls, folder: str | Path, loaded: LoadedTranslator) -> "PixelTranslator":
+        """From a run of the stage `pixel_baseline`; a UserError where it is missing or of another size."""
+        path, config = open_run(folder, "pixel_baseline", "make pixels", loaded)
+        model = PixelBaseline(config.model.pixel_baseline, config.model.canvas)
+        load_module(model, path, "pixel_baseline")
         return cls(model.eval().to(loaded.device), path)
 
-    def read(self, pages: Sequence[np.ndarray], works: Sequence[Sequence[Work]], batch_size: int) -> None:
+    def read(self, pages: Sequence[np.ndarray], states: Sequence[Sequence[BlockState]], batch_size: int) -> None:
         """Nothing is read."""
 
     @torch.inference_mode()
-    def translate(self, works: Sequence[Work], batch_size: int, generation: GenerationConfig) -> None:
-        """See `System.translate`; languages are those of training, and nothing is sampled."""
-        asked = [(work, strip) for work in works for strip in pack(work.paragraph.runs)]
+    def translate(self, states: Sequence[BlockState], batch_size: int, generation: GenerationConfig) -> None:
+        """See `BlockTranslator.translate`; languages are those of training, and nothing is sampled."""
+        asked = [(state, strip) for state in states for strip in pack(state.paragraph.runs)]
         device = next(self.model.parameters()).device
         for batch in batches(asked, batch_size):
             drawn = self.model.generate(pixels_of([strip for _, strip in batch]).to(device))
-            for (work, _), ink in zip(batch, 1 - drawn.float().mean(1).cpu().numpy(), strict=True):
-                work.paragraph.drawn.append(ink)
+            for (state, _), ink in zip(batch, 1 - drawn.float().mean(1).cpu().numpy(), strict=True):
+                state.paragraph.drawn.append(ink)
                 lines = [ink[row * LINE : (row + 1) * LINE] for row in range(LINES)]
-                work.paragraph.words += [run.ink for run in cut_lines(lines)]
+                state.paragraph.words += [run.text_alpha for run in cut_lines(lines)]

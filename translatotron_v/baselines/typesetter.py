@@ -13,7 +13,7 @@ from data_synth.typeset import load_face
 from translatotron_v.config import Config
 from translatotron_v.generation_config import AS_TRAINED, GenerationConfig
 from translatotron_v.inference.loaded import LoadedTranslator
-from translatotron_v.inference.whole_pages import Work
+from translatotron_v.inference.whole_pages import BlockState
 from translatotron_v.page.strips import EM, LINE, Run, frame
 
 _WIDTHS = 2.0  # what a width that is wrong by so much (log) counts beside coverage that differs by a share of the ink
@@ -31,40 +31,40 @@ class Typesetter:
     def __init__(self, loaded: LoadedTranslator) -> None:
         self.config = loaded.config
 
-    def draw(self, works: Sequence[Work], batch_size: int, generation: GenerationConfig = AS_TRAINED) -> None:
+    def draw(self, states: Sequence[BlockState], batch_size: int, generation: GenerationConfig = AS_TRAINED) -> None:
         """See `Drawer.draw`; sampling means nothing here."""
-        for work in works:
-            paragraph = work.paragraph
-            font = paragraph.family or self.config.page.fonts[0]
+        for state in states:
+            paragraph = state.paragraph
+            font = paragraph.font or self.config.page.fonts[0]
             paragraph.words = [partial(set_word, word, font) for word in paragraph.translation.split()]
             paragraph.scores += [{"image": 0.0}]  # what is set is what was meant
 
 
-def nearest_family(runs: Sequence[Run], text: str, config: Config) -> str:
-    """The font of the model's families in which a text, set word by word, looks most like the ink of a block.
+def nearest_font(runs: Sequence[Run], text: str, config: Config) -> str:
+    """The font of the model's fonts in which a text, set word by word, looks most like the ink of a block.
 
     The widths of all words together are compared and, where there are as many words as runs of ink, each word's
     coverage, brought to the width of its run: a block's size is known to a few percent only. Otherwise all their ink
     together. "" where the model knows one font.
     """
-    families = config.model.families
-    if not families:
+    fonts = config.model.fonts
+    if not fonts:
         return ""
     words = text.split()
     if not words or not runs:
-        return families[0]
+        return fonts[0]
 
-    def unlike(family: str) -> float:
-        made = [set_word(word, family, bearing=False) for word in words]
-        ink = sum(float(run.ink.sum()) for run in runs)
+    def unlike(font: str) -> float:
+        made = [set_word(word, font, bearing=False) for word in words]
+        ink = sum(float(run.text_alpha.sum()) for run in runs)
         widths = abs(math.log(sum(word.shape[1] for word in made) / sum(run.width for run in runs)))
         if len(made) == len(runs):
-            apart = sum(_difference(word, run.ink) for word, run in zip(made, runs, strict=True)) / ink
+            apart = sum(_difference(word, run.text_alpha) for word, run in zip(made, runs, strict=True)) / ink
         else:
             apart = abs(math.log(sum(float(word.sum()) for word in made) / ink))
         return _WIDTHS * widths + apart
 
-    return min(families, key=unlike)
+    return min(fonts, key=unlike)
 
 
 def _difference(word: np.ndarray, ink: np.ndarray) -> float:

@@ -59,8 +59,8 @@ class Batch:
         target_input, target_output: (B, T), the text decoder's input and its targets, tags first; in SSR the transcript
             of the page and the translation after it.
         translation_mask: (B, T), true where ``target_input``'s states write a piece of the translation, or its end.
-        target_characters: (B, C), what is drawn; ``owners`` (B, C) are positions in ``target_input``'s states.
-        families: (B,), which of the model's families each page is set in; -1 where it is none of them.
+        target_characters: (B, C), what is drawn; ``char_to_token`` (B, C) are positions in ``target_input``'s states.
+        fonts: (B,), which of the model's fonts each page is set in; -1 where it is none of them.
         texts: of each page, the answer in its own case and unmasked, and what the target page shows of it; for models
             that read with placeholders (``training/masked_answers.py``).
         shares: of a step of several micro-batches, how many even parts of its "source" and "target" pieces are here.
@@ -76,8 +76,8 @@ class Batch:
     target_output: Tensor | None = None
     translation_mask: Tensor | None = None
     target_characters: Tensor | None = None
-    owners: Tensor | None = None
-    families: Tensor | None = None
+    char_to_token: Tensor | None = None
+    fonts: Tensor | None = None
     texts: list[tuple[str, str]] | None = None
     shares: dict[str, float] | None = None
 
@@ -121,8 +121,8 @@ def page_style(page: PageConfig, font: str | None = None) -> PageStyle:
         font_size=page.font_size,
         line_height=page.line_height,
         margin=page.margin,
-        snap=page.snap,
-        pitch=page.pitch,
+        word_grid=page.word_grid,
+        advance_grid=page.advance_grid,
     )
 
 
@@ -168,7 +168,7 @@ class Collator:
         self.wanted = wanted
         self.layout = page_layout(config.model.canvas)
         self.data = config.data
-        self.families = config.model.families
+        self.fonts = config.model.fonts
         self.source_sizes = config.page.source_sizes
         self.longest_target = config.model.text_decoder.max_length
         self.longest_source = config.model.text_encoder.max_length
@@ -180,8 +180,8 @@ class Collator:
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """Render, or take the stored pages, and encode; every sample must fit its page."""
         batch = Batch()
-        if self.families:
-            batch.families = torch.tensor([self.families.index(sample.style.font) for sample in samples])
+        if self.fonts:
+            batch.fonts = torch.tensor([self.fonts.index(sample.style.font) for sample in samples])
         if SOURCE_PIXELS in self.wanted:
             batch.source_pixels = self.pixels(samples, 0)
         if SOURCE_PIECES in self.wanted:
@@ -205,7 +205,7 @@ class Collator:
             if SOURCE_PIXELS in self.wanted and not reviewed and self.vocabulary.knows(LITERALS[0]):
                 batch.texts = [(sample.answer or sample.target, sample.target) for sample in samples]
             if TARGET_CHARACTERS in self.wanted and translated:
-                batch.target_characters, batch.owners = drawing_ids(
+                batch.target_characters, batch.char_to_token = drawing_ids(
                     self.vocabulary, [answer.pieces for answer in answers], self.longest_drawing, first.tolist()
                 )
         elif TARGET_CHARACTERS in self.wanted and translated:
@@ -290,12 +290,12 @@ def drawing_ids(
 
     ``first`` is the position of each sequence that writes its first piece: that of the language tag before it.
     """
-    characters, owners = [], []
+    characters, char_to_token = [], []
     for ids, start in zip(pieces, first, strict=True):
         spelled, positions = vocabulary.characters_of_pieces(ids)
         characters.append(spelled[:longest])
-        owners.append([position + start for position in positions[:longest]])
-    return pad(characters), pad(owners)
+        char_to_token.append([position + start for position in positions[:longest]])
+    return pad(characters), pad(char_to_token)
 
 
 class PageDataset(Dataset[Batch]):

@@ -51,14 +51,14 @@ class Strip:
         pixels: (H, W, C) uint8.
         text: what stands on it.
         kind: of the text, one of ``data_synth.snippets.KINDS``.
-        family: number of the model's family that is nearest to its face; -1 where none is.
+        font: number of the model's font that is nearest to its face; -1 where none is.
         face: its name.
     """
 
     pixels: np.ndarray
     text: str
     kind: str
-    family: int
+    font: int
     face: str
 
 
@@ -95,7 +95,7 @@ class StripDrawer:
         self.families = families
         self.known = frozenset(vocabulary.characters)
         self.symbols = [character for character in vocabulary.characters if character.strip()]
-        own = config.model.families
+        own = config.model.fonts
         self.numbers = {
             family.name: next(
                 (own.index(face) for face in family.faces if face in own),
@@ -152,7 +152,7 @@ def collate_strips(strips: Sequence[Strip], vocabulary: Vocabulary, families: bo
     return Batch(
         source_pixels=to_pixels(np.stack([strip.pixels for strip in strips])),
         source_characters=pad([vocabulary.encode_characters(strip.text) for strip in strips]),
-        families=torch.tensor([strip.family for strip in strips]) if families else None,
+        fonts=torch.tensor([strip.font for strip in strips]) if families else None,
     )
 
 
@@ -182,7 +182,7 @@ class ReadingDataset(Dataset[Batch]):
             self.pairs = train
 
     def __getitem__(self, index: int) -> Batch:
-        return collate_strips(self.strips(index), self.vocabulary, bool(self.config.model.families))
+        return collate_strips(self.strips(index), self.vocabulary, bool(self.config.model.fonts))
 
     def strips(self, index: int) -> list[Strip]:
         """The strips of a micro-batch."""

@@ -61,7 +61,7 @@ def generate_image(
 
 
 @torch.inference_mode()
-def fill_image(
+def generate_image_masked(
     decoder: ImageDecoder, text: Tensor, text_mask: Tensor | None, image: Tensor | None = None, *, steps: int
 ) -> tuple[Tensor, list[float]]:
     """Write a page's tokens in a few passes over all of them: parallel decoding by masked prediction.
@@ -79,12 +79,12 @@ def fill_image(
     """
     if not 1 <= steps <= decoder.length:
         raise UserError(f"image steps must be between 1 and the {decoder.length} tokens of a page, not {steps}")
-    memories = decoder.remember(text, text_mask, image)
+    cross_caches = decoder.project_kv(text, text_mask, image)
     ids = torch.zeros(text.shape[0], decoder.length, dtype=torch.long, device=text.device)
     known = torch.zeros_like(ids, dtype=torch.bool)
     kept = torch.zeros(ids.shape, device=text.device)  # log-probability of each token when it was kept
     for step in range(1, steps + 1):
-        best, best_ids = decoder.fill(ids, known, memories).float().log_softmax(-1).max(-1)
+        best, best_ids = decoder.predict_masked(ids, known, cross_caches).float().log_softmax(-1).max(-1)
         ids, kept = torch.where(known, ids, best_ids), torch.where(known, kept, best)
         missing = int(decoder.length * (1 - step / steps) ** 2)
         surest = best.masked_fill(known, float("inf")).argsort(dim=1, descending=True)

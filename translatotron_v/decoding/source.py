@@ -57,15 +57,15 @@ def reading_scores(logits: Tensor) -> list[float]:
 
 def masks_readings(model: TranslatotronV, vocabulary: Vocabulary) -> bool:
     """Whether what is read is folded and masked before it is understood: a model that reads, and knows marks."""
-    return model.config.bridge == "read" and vocabulary.knows(LITERALS[0])
+    return model.config.connector == "read" and vocabulary.knows(LITERALS[0])
 
 
-def look(model: TranslatotronV, vocabulary: Vocabulary, pixels: Tensor) -> SourceStates:
+def encode_source(model: TranslatotronV, vocabulary: Vocabulary, pixels: Tensor) -> SourceStates:
     """Image mode: what the decoders and heads see of pages (B, channels, H, W) in [0, 1], nothing folded or masked."""
-    return look_and_read(model, vocabulary, pixels)[0]
+    return encode_and_read(model, vocabulary, pixels)[0]
 
 
-def look_and_read(
+def encode_and_read(
     model: TranslatotronV,
     vocabulary: Vocabulary,
     pixels: Tensor,
@@ -75,7 +75,7 @@ def look_and_read(
 ) -> tuple[SourceStates, list[Prepared]]:
     """What the decoders and heads see of pages, and what was read on them.
 
-    With ``model.bridge=read`` the text encoder gets the pieces of what the CTC head reads, with the places where it
+    With ``model.connector=read`` the text encoder gets the pieces of what the CTC head reads, with the places where it
     did; a placeholder has all places of its literal.
 
     Args:
@@ -86,8 +86,8 @@ def look_and_read(
     Returns:
         The states, and what became of each reading; none for a model that does not read first.
     """
-    source = model.see(pixels)
-    if model.config.bridge != "read":
+    source = model.encode_image(pixels)
+    if model.config.connector != "read":
         return source, []
     with torch.no_grad():
         read = read_ctc_frames(model.ctc_logits(source), vocabulary)
@@ -105,7 +105,7 @@ def look_and_read(
         spans = vocabulary.encode_spans(sentence.text)[: longest - 1]
         rows.append([*((piece, *_states(sentence, start, end, places)) for piece, start, end in spans), (EOS, 1, 0)])
     pieces, first, last = (pad([[span[part] for span in row] for row in rows]).to(pixels.device) for part in range(3))
-    return model.understand(source, pieces, pieces != PAD, first, last), sentences
+    return model.encode_reading(source, pieces, pieces != PAD, first, last), sentences
 
 
 def _states(sentence: Prepared, start: int, end: int, places: Sequence[int]) -> tuple[int, int]:

@@ -61,12 +61,12 @@ def spell(pieces: Sequence[str], prepared: Prepared, inked: Collection[int] = ()
         inked: numbers of the placeholders whose literals have ink.
     """
     written = "".join(pieces)
-    owners = [number for number, piece in enumerate(pieces) for _ in piece]
+    char_to_token = [number for number, piece in enumerate(pieces) for _ in piece]
     shown = restore_case(right_ordinals(written, prepared.literals), prepared.case)
     if len(shown) != len(written):  # a letter whose capital is two
         shown = written
     words = [DrawnWord()]
-    for sign, owner in zip(shown, owners, strict=True):
+    for sign, owner in zip(shown, char_to_token, strict=True):
         text = sign
         if sign in LITERALS:
             number = LITERALS.index(sign)

@@ -34,12 +34,12 @@ class ImageSteps:
         self.positions, self.places = decoder.positions(), decoder.bias.places  # (N, D), (N,)
         self.length = 0  # tokens scored so far
         self.place = torch.zeros_like(self.places[:1])  # the same, for static shapes
-        memories = decoder.remember(text, text_mask, image)
-        self.memories = [tuple(memory.for_steps() for memory in layer) for layer in memories]
+        cross_caches = decoder.project_kv(text, text_mask, image)
+        self.cross_caches = [tuple(memory.for_steps() for memory in layer) for layer in cross_caches]
         place = self.place if static else None
         self.caches = [
             layer.attention.new_cache(read[0].keys, decoder.length, place)
-            for layer, read in zip(decoder.layers, memories, strict=True)
+            for layer, read in zip(decoder.layers, cross_caches, strict=True)
         ]
 
     def __call__(self, ids: Tensor | None) -> Tensor:
@@ -57,4 +57,4 @@ class ImageSteps:
         else:  # nothing later is there to be hidden
             place = self.places[self.length : self.length + 1]
             bias = self.decoder.bias(place, self.length + 1, causal=False)
-        return self.decoder.score((x + self.positions[place]).unsqueeze(1), self.memories, bias, self.caches)[:, 0]
+        return self.decoder.score((x + self.positions[place]).unsqueeze(1), self.cross_caches, bias, self.caches)[:, 0]

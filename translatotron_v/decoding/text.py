@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from translatotron_v.data.literals import repair
 from translatotron_v.data.pages import drawing_ids, longest_transcript, pad
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
-from translatotron_v.decoding.image import fill_image, generate_image
-from translatotron_v.decoding.source import Prepare, look_and_read, masks_readings, read_ctc
+from translatotron_v.decoding.image import generate_image, generate_image_masked
+from translatotron_v.decoding.source import Prepare, encode_and_read, masks_readings, read_ctc
 from translatotron_v.decoding.spelling import Spelling, spell
 from translatotron_v.decoding.text_mode import Prepared
 from translatotron_v.generation_config import GenerationConfig, check_option
@@ -82,7 +82,7 @@ def generate(
     *,
     cached: bool = True,
     texts: Sequence[str] | None = None,
-    families: Tensor | None = None,
+    fonts: Tensor | None = None,
     prepared: Prepare | None = None,
     inked: Inked = no_inks,
 ) -> Generated:
@@ -95,11 +95,11 @@ def generate(
         model: in evaluation mode.
         pixels: (B, channels, H, W) in [0, 1].
         generation: both languages are named. With ``transcribe`` the answer begins with a transcript (see
-            ``generate_answer``); ``image_steps`` are those of ``fill_image``; the glossary is written into each
-            reading, unless ``prepared`` does that.
+            ``generate_answer``); ``image_steps`` are those of ``generate_image_masked``; the glossary is written into
+            each reading, unless ``prepared`` does that.
         cached: ``False`` recomputes the whole prefix at each step, for comparison.
         texts: translations to draw instead of the model's own.
-        families: (B,), the fonts to draw in; by default those that the pages are set in.
+        fonts: (B,), the fonts to draw in; by default those that the pages are set in.
         prepared: what becomes of each reading before it is understood, by default ``text_mode.prepare``.
         inked: given a page's number, the placeholders whose literals are not drawn, since their ink is to be had.
 
@@ -107,7 +107,7 @@ def generate(
         UserError: an unknown language, or more passes of parallel decoding than there are tokens.
     """
     insertions = None if generation.glossary is None else generation.glossary.insertions
-    source, sentences = look_and_read(model, vocabulary, pixels, generation.source_language, prepared, insertions)
+    source, sentences = encode_and_read(model, vocabulary, pixels, generation.source_language, prepared, insertions)
     spellings: list[Spelling] | None = None
     if texts is None:
         decoded = generate_answer(
@@ -124,9 +124,11 @@ def generate(
         encoded = [vocabulary.encode(text)[: model.text_decoder.max_length - 2] for text in texts]
         tags = [vocabulary.tag("translate"), vocabulary.tag(generation.target_language)]
         decoded = DecodedText(encoded, list(texts), [0.0] * len(texts), prefixes=[tags] * len(texts))
-    drawn, mask = drawing_states(model, vocabulary, source, decoded, families, spellings)
+    drawn, mask = drawing_states(model, vocabulary, source, decoded, fonts, spellings)
     if generation.image_steps:
-        ids, scores = fill_image(model.image_decoder, drawn, mask, source.image_memory, steps=generation.image_steps)
+        ids, scores = generate_image_masked(
+            model.image_decoder, drawn, mask, source.image_memory, steps=generation.image_steps
+        )
     else:
         ids, scores = generate_image(model.image_decoder, drawn, mask, source.image_memory, generation, cached=cached)
     return Generated(
@@ -170,12 +172,12 @@ def drawing_states(
     vocabulary: Vocabulary,
     source: SourceStates,
     decoded: DecodedText,
-    families: Tensor | None = None,
+    fonts: Tensor | None = None,
     spellings: Sequence[Spelling] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Text states of decoded pieces for the image decoder, exactly as training makes them: (B, C, D) and (B, C).
 
-    The states of the translation's pieces, not of a transcript before them. ``families`` (B,) are the fonts to draw in,
+    The states of the translation's pieces, not of a transcript before them. ``fonts`` (B,) are the fonts to draw in,
     by default those that the pages are set in. ``spellings`` say what is drawn, by default what the pieces write.
     """
     device = source.memory.device
@@ -188,18 +190,20 @@ def drawing_states(
     _, states = model.text_decoder(target_input, source.memory, source.mask)
     longest = drawing_length(model)
     if spellings is None:
-        characters, owners = drawing_ids(vocabulary, decoded.ids, longest, first.tolist())
+        characters, char_to_token = drawing_ids(vocabulary, decoded.ids, longest, first.tolist())
     else:
         written = [spelling.characters[:longest] for spelling in spellings]
         characters = pad([vocabulary.encode_characters(sign for sign, _ in row) or [PAD] for row in written])
         starts = first.tolist()
-        owners = pad(
+        char_to_token = pad(
             [[start + owner for _, owner in row] or [start] for row, start in zip(written, starts, strict=True)]
         )
-    characters, owners = characters.to(device), owners.to(device)
-    if families is None and model.family_head is not None:
-        families = model.family_logits(source).argmax(1)
-    return model.drawing_states(states, text_mask.to(device), characters, drawing_mask(characters), owners, families)
+    characters, char_to_token = characters.to(device), char_to_token.to(device)
+    if fonts is None and model.font_head is not None:
+        fonts = model.font_logits(source).argmax(1)
+    return model.drawing_states(
+        states, text_mask.to(device), characters, drawing_mask(characters), char_to_token, fonts
+    )
 
 
 def drawing_length(model: TranslatotronV) -> int:
@@ -282,7 +286,7 @@ def translate_pieces(
     """Text mode: translate source texts given as pieces, cut to the longest that it takes; see ``generate_text``."""
     longest = model.config.text_encoder.max_length - 1
     ids = pad([[*row[:longest], EOS] for row in pieces]).to(next(model.parameters()).device)
-    source = model.read(ids, ids != PAD)
+    source = model.encode_text(ids, ids != PAD)
     return generate_text(
         model.text_decoder,
         vocabulary,
@@ -316,13 +320,13 @@ def generate_answer(
             decoder, vocabulary, source.memory, source.mask, "translate", target_language, beams, cached, accepts
         )
     opening = [vocabulary.tag("ocr"), vocabulary.tag(generation.source_language)]
-    turn = [vocabulary.tag("translate"), vocabulary.tag(target_language)]
+    translate_tags = [vocabulary.tag("translate"), vocabulary.tag(target_language)]
     prompts = torch.tensor([opening] * source.memory.shape[0], device=source.memory.device)
     scorer = _PieceScorer(decoder, vocabulary, source.memory, source.mask, 1, cached, transcribes=True)
     written, ids, scores = _greedy_in_two_parts(
-        scorer, prompts, turn, longest_transcript(decoder.max_length), decoder.max_length
+        scorer, prompts, translate_tags, longest_transcript(decoder.max_length), decoder.max_length
     )
-    prefixes = [[*opening, *row, *turn] for row in written]
+    prefixes = [[*opening, *row, *translate_tags] for row in written]
     if beams > 1:
         ids, scores = _beam_search_by_length(decoder, vocabulary, source, prefixes, beams, cached)
     return DecodedText(
@@ -395,9 +399,9 @@ def _greedy(scorer: _PieceScorer, prompts: Tensor, longest: int, _: int) -> tupl
 
 
 def _greedy_in_two_parts(
-    scorer: _PieceScorer, prompts: Tensor, turn: list[int], longest_first: int, longest: int
+    scorer: _PieceScorer, prompts: Tensor, translate_tags: list[int], longest_first: int, longest: int
 ) -> tuple[list[list[int]], list[list[int]], list[float]]:
-    """Greedy transcript, then ``turn`` (the tags that ask for a translation), then greedy translation.
+    """Greedy transcript, then ``translate_tags`` (which ask for a translation), then greedy translation.
 
     The rows change from one part to the other at their own steps, so that the batch stays together.
 
@@ -408,20 +412,20 @@ def _greedy_in_two_parts(
     device = prompts.device
     total = torch.zeros(len(prompts), device=device)
     count = torch.zeros_like(total)
-    # How many pieces of the turn each row has been given; -1: the row still transcribes.
+    # How many of those tags each row has been given; -1: the row still transcribes.
     given = torch.full((len(prompts),), -1, device=device)
     alive = torch.ones(len(prompts), dtype=torch.bool, device=device)
-    tags = torch.tensor(turn, device=device)
+    tags = torch.tensor(translate_tags, device=device)
     for step in range(longest - prompts.shape[1]):
         best, piece = scorer(prefix, given == -1).max(-1)
-        translating = given == len(turn)
+        translating = given == len(translate_tags)
         piece = piece.masked_fill(~alive, EOS)
         total += best * (alive & translating)
         count += alive & translating
         turns = (given == -1) & ((piece == EOS) | (step == longest_first))
         given = torch.where(turns, 0, given)
-        forced = (given >= 0) & (given < len(turn))
-        piece = torch.where(forced, tags[given.clamp(0, len(turn) - 1)], piece)
+        forced = (given >= 0) & (given < len(translate_tags))
+        piece = torch.where(forced, tags[given.clamp(0, len(translate_tags) - 1)], piece)
         given = given + forced.long()
         alive = alive & ~(translating & (piece == EOS))
         prefix = torch.cat((prefix, piece[:, None]), dim=1)
@@ -429,9 +433,9 @@ def _greedy_in_two_parts(
             break
     written, ids = [], []
     for row in prefix[:, prompts.shape[1] :].tolist():
-        end = row.index(turn[0])  # a transcript holds no tag
+        end = row.index(translate_tags[0])  # a transcript holds no tag
         written.append(row[:end])
-        ids.append(_until_end(row[end + len(turn) :]))
+        ids.append(_until_end(row[end + len(translate_tags) :]))
     return written, ids, (total / count.clamp(min=1)).tolist()
 
 

@@ -14,10 +14,10 @@ from PIL import Image
 
 from translatotron_v.config import Config
 from translatotron_v.evaluation.generation import GeneratedPage, Generation, Page, generate_pages, to_image
-from translatotron_v.evaluation.reading import Boxes, PageReader
+from translatotron_v.evaluation.reading import Boxes, PageOcr
 from translatotron_v.evaluation.regions import answered, in_reading_order, texts_in
-from translatotron_v.evaluation.rendering import Drawing, redrawn
 from translatotron_v.evaluation.rendering import TestPage as TestPage
+from translatotron_v.evaluation.rendering import TestPages, redrawn
 from translatotron_v.evaluation.rendering import render_split as render_split
 from translatotron_v.evaluation.report import Line, Report, Row, worst_of
 from translatotron_v.evaluation.scoring import Scorer, TextPairs, similarity, similarity_lines
@@ -65,7 +65,7 @@ class Options:
     lower_case: bool = True
     worst: int = 12  # samples on the sheet
     quiet: bool = False  # no progress bars
-    drawing: Drawing = field(default_factory=Drawing)  # of the pages that are scored
+    test_pages: TestPages = field(default_factory=TestPages)  # of the pages that are scored
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _chosen(hypotheses: Sequence[str], references: Sequence[str], chosen: Sequen
 
 
 def score_checkpoint(
-    model: PageModel, pages: Sequence[TestPage], reader: PageReader, folder: Path, options: Options
+    model: PageModel, pages: Sequence[TestPage], reader: PageOcr, folder: Path, options: Options
 ) -> Report:
     """Translate the pages, read them, and compare everything with everything that it should equal.
 
@@ -132,7 +132,7 @@ def score_checkpoint(
         answers,
         originals=reader.read_all((page.reference_page for page in pages), len(pages), "reading references"),
         rebuilt=reader.read_all(_reconstruct(model, pages, options.batch_size), len(pages), "reading reconstructions")
-        if options.drawing.pages == "strips" and not redrawn(model.config.page)
+        if options.test_pages.pages == "strips" and not redrawn(model.config.page)
         else None,
         readings=reader.read_all(pictures, len(pages), "reading pictures"),
     )
@@ -157,7 +157,7 @@ def score_checkpoint(
             "data": model.config.data.folder,
             "split": options.split,
             "languages": f"{model.config.data.source_language} to {model.config.data.target_language}",
-            **options.drawing.settings(model.config),
+            **options.test_pages.settings(model.config),
             "blank source": options.blank_source,
             "lower case": options.lower_case,
             "limit": options.limit,
@@ -184,7 +184,7 @@ def sheet_pictures(pages: Sequence[TestPage], folder: Path) -> Callable[[str], l
 
 
 def _title(model: PageModel, options: Options, found: _Found) -> str:
-    kind = options.drawing.pages
+    kind = options.test_pages.pages
     drawn = "" if kind == "strips" else f" on {len(found.pages):,} pages of {kind}"
     counted = f"{len(found.references):,} pairs{drawn}{', source blanked' if options.blank_source else ''}"
     return f"{model.identity['checkpoint']} on {model.config.data.folder} {options.split}: {counted}"

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translatotron_v.arguments import PRECISIONS, SYSTEMS, not_negative, positive
+from translatotron_v.arguments import BASELINES, PRECISIONS, not_negative, positive
 from translatotron_v.evaluation import calibration, literals, modality_gap, r_probe, reader, terms, texts
-from translatotron_v.evaluation.options import OUT, add_checkpoint, add_drawing, add_results, out_folder
-from translatotron_v.ocr import make_reader
+from translatotron_v.evaluation.options import OUT, add_checkpoint, add_results, add_test_pages, out_folder
+from translatotron_v.ocr import make_ocr_engine
 from translatotron_v.terminal import guarded
 
 if TYPE_CHECKING:  # torch takes seconds: `--help` does not wait for it
@@ -56,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
         "checkpoint was trained on; fonts and photographs that it never saw show how far it carries.",
     )
     add_checkpoint(checkpoint, split="test", batch_size=8)
-    add_drawing(checkpoint)
+    add_test_pages(checkpoint)
     checkpoint.add_argument("--blank-source", action="store_true", help="show the model white pages instead")
     checkpoint.add_argument(
         "--beams", type=positive, metavar="N", help="beams of the text, 1: greedy (as the weights say)"
@@ -67,10 +67,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="passes that draw a picture, 0: token by token (as the weights were made for)",
     )  # fmt: skip
     checkpoint.add_argument(
-        "--system", choices=SYSTEMS, default=SYSTEMS[0],
-        help="the model as it is, or an opponent built around its weights (docs/experiments/comparison.md)",
+        "--baseline", choices=BASELINES, default=BASELINES[0],
+        help="the model as it is, or a baseline built around its weights (docs/experiments/comparison.md)",
     )  # fmt: skip
-    checkpoint.add_argument("--system-weights", default="", metavar="RUN", help="of the opponent's own model")
+    checkpoint.add_argument("--baseline-weights", default="", metavar="RUN", help="of the baseline's own model")
     checkpoint.set_defaults(run=_checkpoint)
 
     for command in (pictures, checkpoint):
@@ -104,16 +104,16 @@ def _checkpoint(options: argparse.Namespace) -> None:
     from translatotron_v.baselines import baseline
     from translatotron_v.evaluation.checkpoint import TITLES, Options, score_checkpoint, sheet_pictures
     from translatotron_v.evaluation.loading import TranslatorModel
-    from translatotron_v.evaluation.rendering import Drawing, render_split
+    from translatotron_v.evaluation.rendering import TestPages, render_split
     from translatotron_v.inference.pipeline import Translator
 
-    drawing = Drawing(options.pages, options.fonts, options.photographs, options.seed, options.backgrounds)
+    test_pages = TestPages(options.pages, options.fonts, options.photographs, options.seed, options.backgrounds)
     translator = Translator.from_pretrained(
         options.checkpoint,
         device=options.device,
         threads=options.threads,
         precision=options.precision,
-        system=baseline(options.system, options.system_weights),
+        baseline=baseline(options.baseline, options.baseline_weights),
     )
     model = TranslatorModel(translator, options.checkpoint, options.beams, options.image_steps)
     if options.data:
@@ -125,31 +125,31 @@ def _checkpoint(options: argparse.Namespace) -> None:
         batch_size=options.batch_size,
         lower_case=not options.cased,
         worst=options.worst,
-        drawing=drawing,
+        test_pages=test_pages,
     )
-    options.out = out_folder(options, _name(chosen, options.system))
-    pages = render_split(model.config, chosen.split, chosen.limit, chosen.blank_source, drawing)
+    options.out = out_folder(options, _name(chosen, options.baseline))
+    pages = render_split(model.config, chosen.split, chosen.limit, chosen.blank_source, test_pages)
     report = score_checkpoint(model, pages, _reader(options), options.out, chosen)
     report.finish(options.out, options.command, sheet_pictures(pages, options.out), TITLES)
 
 
-def _name(chosen: "Options", system: str) -> str:
+def _name(chosen: "Options", baseline: str) -> str:
     """Of the folder of results: the split, and in what it differs from plain strips by the end-to-end model."""
-    drawing = chosen.drawing
+    test_pages = chosen.drawing
     parts = {
-        system: system != SYSTEMS[0],
+        baseline: baseline != BASELINES[0],
         "blank": chosen.blank_source,
-        drawing.pages: drawing.pages != "strips",
-        "fonts": drawing.fonts,
-        "photographs": drawing.photographs,
-        "backgrounds": drawing.backgrounds,
+        test_pages.pages: test_pages.pages != "strips",
+        "fonts": test_pages.fonts,
+        "photographs": test_pages.photographs,
+        "backgrounds": test_pages.backgrounds,
     }
     return "-".join([chosen.split, *(name for name, differs in parts.items() if differs)])
 
 
 def _reader(options: argparse.Namespace) -> Any:
-    from translatotron_v.evaluation.reading import PageReader
+    from translatotron_v.evaluation.reading import PageOcr
 
     languages = tuple(language.strip() for language in options.languages.split(","))
-    make = functools.partial(make_reader, options.engine, languages)
-    return PageReader(make, options.out, options.workers)
+    make = functools.partial(make_ocr_engine, options.engine, languages)
+    return PageOcr(make, options.out, options.workers)

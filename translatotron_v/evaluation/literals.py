@@ -177,10 +177,10 @@ def run(options: Any) -> None:
     import functools
 
     from translatotron_v.evaluation.generation import to_image
-    from translatotron_v.evaluation.reading import PageReader
+    from translatotron_v.evaluation.reading import PageOcr
     from translatotron_v.evaluation.report import Line, Report, Row
     from translatotron_v.inference.pipeline import Translator
-    from translatotron_v.ocr import boxes_to_text, make_reader
+    from translatotron_v.ocr import boxes_to_text, make_ocr_engine
 
     translator = Translator.from_pretrained(options.checkpoint, device=options.device, threads=options.threads)
     sentences = make_sentences(options.limit, options.seed)
@@ -194,9 +194,9 @@ def run(options: Any) -> None:
         sources = make_pictures(sentences, translator.loaded.config.page.fonts, options.seed)
         translations = translator.translate(sources, batch_size=options.batch_size, beams=options.beams)
         pictures = [translation.image for translation in translations]
-        reader = PageReader(functools.partial(make_reader, options.engine), out, options.workers)
+        reader = PageOcr(functools.partial(make_ocr_engine, options.engine), out, options.workers)
         columns["text of the picture"] = [translation.text for translation in translations]
-        stayed = [bool(one.blocks) and all(block.left for block in one.blocks) for one in translations]
+        stayed = [bool(one.blocks) and all(block.skip_reason for block in one.blocks) for one in translations]
         read = reader.read_all(pictures, len(pictures), "reading")
         columns["picture"] = ["" if left else boxes_to_text(boxes) for left, boxes in zip(stayed, read, strict=True)]
         read = reader.read_all(sources, len(sources), "reading sources")

@@ -36,8 +36,8 @@ class TranslatorModel:
         self.config: Config = loaded.config
         self.identity: dict[str, Any] = {
             "checkpoint": name,
-            "system": translator.system,
-            "system_weights": weights_digest(own) if (own := translator.system_folder) else "",
+            "baseline": translator.baseline,
+            "baseline_weights": weights_digest(own) if (own := translator.baseline_folder) else "",
             "weights": weights_digest(loaded.folder),
             "precision": loaded.precision,
             "beams": beams,
@@ -73,4 +73,4 @@ def generated_block(block: BlockTranslation) -> GeneratedBlock:
     """A block as scores need it; one that was left as it was says nothing."""
     columns, rows = ([float(value) for value in side] for side in zip(*block.quad, strict=True))
     bounds = (min(columns), min(rows), max(columns), max(rows))
-    return GeneratedBlock(bounds, "" if block.left else block.text, block.source_text)
+    return GeneratedBlock(bounds, "" if block.skip_reason else block.text, block.source_text)

@@ -58,7 +58,7 @@ def measure_gap(
         data: corpus; empty takes that of the checkpoint's config.
         split: of the corpus; empty takes the validation split.
         limit: this many sentences, the first that fit the page in every font and size.
-        fonts: names or paths; empty takes those of training and every bundled family.
+        fonts: names or paths; empty takes those of training and every bundled font.
         sizes: pixels per em; lines keep the height of training.
         blur, noise: of one more column each at the size of training; 0 leaves it out.
         quiet: show no progress.

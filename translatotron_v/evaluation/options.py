@@ -42,7 +42,7 @@ def add_checkpoint(
         parser.add_argument("--threads", type=positive, default=1, metavar="N", help="CPU threads of the model (1)")
 
 
-def add_drawing(parser: argparse.ArgumentParser) -> None:
+def add_test_pages(parser: argparse.ArgumentParser) -> None:
     """How the test pages are drawn."""
     parser.add_argument(
         "--pages", choices=PAGES, default="strips",

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation.reading import PageReader
+from translatotron_v.evaluation.reading import PageOcr
 from translatotron_v.evaluation.report import Report, Row, named, worst_of
 from translatotron_v.evaluation.scoring import Scorer, TextPairs, similarity, similarity_lines, texts_of
 from translatotron_v.inference.pictures import SAVE_OPTIONS, PictureError, count_frames, open_picture
@@ -57,7 +57,7 @@ class PictureFolder:
 def score_pictures(
     hypotheses: PictureFolder,
     references: PictureFolder,
-    reader: PageReader,
+    reader: PageOcr,
     texts: Path | None = None,
     *,
     lower_case: bool = True,

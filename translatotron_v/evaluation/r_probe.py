@@ -17,7 +17,7 @@ from translatotron_v.arguments import positive
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.options import add_checkpoint, add_results, out_folder
 from translatotron_v.evaluation.report import Line, Report, origin, write_files
-from translatotron_v.ocr import make_reader
+from translatotron_v.ocr import make_ocr_engine
 
 if TYPE_CHECKING:  # torch and timm take seconds to import: only a command that runs pays for them
     from PIL import Image
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # torch and timm take seconds to import: only a command that 
 
     from translatotron_v.config import Config
     from translatotron_v.data.pages import Sample
-    from translatotron_v.evaluation.reading import PageReader
+    from translatotron_v.evaluation.reading import PageOcr
     from translatotron_v.training.stages.probe import ProbeStage
 
 SHEET_PAGES = 12  # on pages.png
@@ -124,7 +124,7 @@ def probe_checkpoint(checkpoint: str | Path, folder: Path, **chosen: Any) -> Pro
     from translatotron_v.checkpoint import load_module, resolve, weights_digest
     from translatotron_v.data.pages import fitting, plain_samples
     from translatotron_v.data.pairs import read_split
-    from translatotron_v.evaluation.reading import PageReader
+    from translatotron_v.evaluation.reading import PageOcr
     from translatotron_v.training.build import build_stage
     from translatotron_v.training.trainer import Trainer
 
@@ -138,8 +138,8 @@ def probe_checkpoint(checkpoint: str | Path, folder: Path, **chosen: Any) -> Pro
     samples = plain_samples(fitting(pairs, config)[: options.limit], config)
     if not samples:
         raise UserError(f"{config.data.folder}: no pair of {split!r} fits the page")
-    reader = PageReader(
-        functools.partial(make_reader, options.engine, (config.data.source_language,)),
+    reader = PageOcr(
+        functools.partial(make_ocr_engine, options.engine, (config.data.source_language,)),
         folder,
         options.workers,
         options.quiet,
@@ -237,7 +237,7 @@ def probe_config(source: Path, options: ProbeOptions) -> "Config":
     )
 
 
-def score(stage: "ProbeStage", samples: Sequence["Sample"], reader: "PageReader") -> tuple[Report, "Image.Image"]:
+def score(stage: "ProbeStage", samples: Sequence["Sample"], reader: "PageOcr") -> tuple[Report, "Image.Image"]:
     """Compare the source pages of samples with what the probe makes of them, pixel by pixel and as OCR reads them.
 
     Returns:

@@ -128,7 +128,7 @@ def load_reading(folder: Path, device: str) -> "tuple[TranslatotronV, Vocabulary
     Raises:
         UserError: no checkpoint, or one without a CTC head.
     """
-    from translatotron_v.checkpoint import Unfilled, load_module, read_info, resolve
+    from translatotron_v.checkpoint import load_module, read_info, resolve, skip_init
     from translatotron_v.config import load_config
     from translatotron_v.data.vocabulary import Vocabulary
     from translatotron_v.models.translator import TranslatotronV
@@ -139,7 +139,7 @@ def load_reading(folder: Path, device: str) -> "tuple[TranslatotronV, Vocabulary
     if config.stage not in ("reader", "translator") or not config.model.ctc_frames:
         raise UserError(f"{folder}: a checkpoint of the stage {config.stage!r} without a CTC head reads no strip")
     vocabulary = Vocabulary.from_file(folder / "vocabulary.json")
-    with Unfilled():
+    with skip_init():
         model = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
     for name in ("image_encoder", "ctc_head"):  # no other module takes part
         load_module(getattr(model, name), folder, name)
@@ -252,8 +252,8 @@ def run(options: argparse.Namespace) -> None:
 
     from translatotron_v.checkpoint import resolve, weights_digest
     from translatotron_v.data.pages import page_layout
-    from translatotron_v.evaluation.reading import PageReader
-    from translatotron_v.ocr import boxes_to_text, make_reader
+    from translatotron_v.evaluation.reading import PageOcr
+    from translatotron_v.ocr import boxes_to_text, make_ocr_engine
     from translatotron_v.shipped import find_weights
 
     torch.set_num_threads(options.threads)
@@ -266,7 +266,7 @@ def run(options: argparse.Namespace) -> None:
     options.out = out_folder(options, "reading")
     other, signature = None, "none"
     if options.engine != "none":
-        reader = PageReader(functools.partial(make_reader, options.engine), options.out, options.workers)
+        reader = PageOcr(functools.partial(make_ocr_engine, options.engine), options.out, options.workers)
         found = reader.read_all((strip.pixels for strip in strips), len(strips), "OCR of the strips")
         other, signature = [boxes_to_text(boxes) for boxes in found], reader.signature
     settings = {

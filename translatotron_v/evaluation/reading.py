@@ -15,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from translatotron_v.errors import UserError
-from translatotron_v.ocr import Reader, TextBox
+from translatotron_v.ocr import OcrEngine, TextBox
 from translatotron_v.terminal import progress
 
 Boxes = list[TextBox]
@@ -24,10 +24,10 @@ Picture = Image.Image | np.ndarray
 CACHE_FILE = "readings.jsonl"
 _CHUNK = 16  # pictures for each process between two looks at the cache
 
-_reader: Reader | None = None  # of a worker process
+_reader: OcrEngine | None = None  # of a worker process
 
 
-class PageReader:
+class PageOcr:
     """Reads pictures and remembers what they say, by their content.
 
     Args:
@@ -38,7 +38,7 @@ class PageReader:
     """
 
     def __init__(
-        self, make: Callable[[], Reader], folder: Path | None = None, workers: int = 1, quiet: bool = False
+        self, make: Callable[[], OcrEngine], folder: Path | None = None, workers: int = 1, quiet: bool = False
     ) -> None:
         self._make = make
         self._reader = make()
@@ -103,7 +103,7 @@ class PageReader:
                 raise UserError(f"{self._file}: cannot be written ({error.strerror or error})") from None
 
 
-def _start_worker(make: Callable[[], Reader]) -> None:
+def _start_worker(make: Callable[[], OcrEngine]) -> None:
     global _reader
     _reader = make()
 

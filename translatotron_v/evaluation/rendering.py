@@ -59,7 +59,7 @@ class TestPage:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class TestPages:
     """How the pages of a test are drawn.
 
     Attributes:
@@ -115,7 +115,7 @@ class Drawing:
         """The pages of training in plain typography; in one font only where training had another typography."""
         page = config.page
         if redrawn(page):
-            page = replace(page, snap=0, pitch=1, source_sizes=[])
+            page = replace(page, word_grid=0, advance_grid=1, source_sizes=[])
         return replace(page, fonts=self._fonts(config))
 
     def looks(self, config: Config) -> StyleOptions:
@@ -146,11 +146,11 @@ class Drawing:
 
 def redrawn(page: PageConfig) -> bool:
     """Whether training set its pages in a typography of its own, so that the strips of a test are drawn otherwise."""
-    return bool(page.snap or page.pitch > 1 or page.source_sizes)
+    return bool(page.word_grid or page.advance_grid > 1 or page.source_sizes)
 
 
 def render_split(
-    config: Config, split: str, limit: int = 0, blank_source: bool = False, drawing: Drawing | None = None
+    config: Config, split: str, limit: int = 0, blank_source: bool = False, test_pages: TestPages | None = None
 ) -> list[TestPage]:
     """Render the pairs of a split, or as strips take its pages from shards where there are some (those that fit).
 
@@ -159,7 +159,7 @@ def render_split(
     Args:
         limit: only the first pairs; 0 takes all.
         blank_source: white source pages.
-        drawing: strips in the fonts of training where it is not given.
+        test_pages: strips in the fonts of training where it is not given.
 
     Raises:
         UserError: the corpus or the split is missing; fonts for pages that are stored.
@@ -168,17 +168,17 @@ def render_split(
     pairs = pairs[:limit] if limit else pairs
     if not pairs:
         raise UserError(f"{config.data.folder}: split {split!r} is empty")
-    return render_pairs(pairs, config, blank_source, drawing)
+    return render_pairs(pairs, config, blank_source, test_pages)
 
 
 def render_pairs(
-    pairs: Sequence[TextPair], config: Config, blank_source: bool = False, drawing: Drawing | None = None
+    pairs: Sequence[TextPair], config: Config, blank_source: bool = False, test_pages: TestPages | None = None
 ) -> list[TestPage]:
     """Render pairs as `render_split` does."""
-    drawing = drawing or Drawing()
-    draw = {"strips": _strips, "mix": _mix, "blocks": _blocks}[drawing.pages]
+    test_pages = test_pages or TestPages()
+    draw = {"strips": _strips, "mix": _mix, "blocks": _blocks}[test_pages.pages]
     with one_family_of_errors():
-        rendered = draw(pairs, config, drawing)
+        rendered = draw(pairs, config, test_pages)
     if not blank_source:
         return rendered
     return [
@@ -187,12 +187,12 @@ def render_pairs(
     ]
 
 
-def _strips(pairs: Sequence[TextPair], config: Config, drawing: Drawing) -> list[TestPage]:
+def _strips(pairs: Sequence[TextPair], config: Config, test_pages: TestPages) -> list[TestPage]:
     """Pages of the model's canvas."""
-    if drawing.fonts and any(pictures_of(pair) is not None for pair in pairs):
+    if test_pages.fonts and any(pictures_of(pair) is not None for pair in pairs):
         raise UserError(f"{config.data.folder}: fonts: its pages are stored as they are; take pages mix or blocks")
     layout = data_pages.page_layout(config.model.canvas)
-    samples = data_pages.plain_samples(pairs, replace(config, page=drawing.strips(config)))
+    samples = data_pages.plain_samples(pairs, replace(config, page=test_pages.strips(config)))
     return [TestPage(item.source, item.target, _strip(item, layout, 0), _strip(item, layout, 1)) for item in samples]
 
 
@@ -204,25 +204,25 @@ def _strip(sample: data_pages.Sample, layout: PageLayout, side: int) -> Page | N
     return None if rendered is None else rendered.pixels
 
 
-def _mix(pairs: Sequence[TextPair], config: Config, drawing: Drawing) -> list[TestPage]:
+def _mix(pairs: Sequence[TextPair], config: Config, test_pages: TestPages) -> list[TestPage]:
     """Pages (192, 640, 3) of one pair; page i is a function of the seed, i and its texts."""
     return [
-        _test_page(TextPair(pair.source, pair.target), _draw(pair, config, drawing, index), single=True)
+        _test_page(TextPair(pair.source, pair.target), _draw(pair, config, test_pages, index), single=True)
         for index, pair in enumerate(pairs)
     ]
 
 
-def _blocks(pairs: Sequence[TextPair], config: Config, drawing: Drawing) -> list[TestPage]:
+def _blocks(pairs: Sequence[TextPair], config: Config, test_pages: TestPages) -> list[TestPage]:
     """Pages (512, 512, 3) of one to four pairs that follow each other; fewer than were drawn where there is no room."""
     pages: list[TestPage] = []
     start = 0
     while start < len(pairs):
-        rng = np.random.default_rng([drawing.seed, len(pages), _MOST_BLOCKS])
+        rng = np.random.default_rng([test_pages.seed, len(pages), _MOST_BLOCKS])
         wanted = min(int(rng.integers(1, _MOST_BLOCKS + 1)), len(pairs) - start)
         for count in range(wanted, 0, -1):
             chosen = pairs[start : start + count]
             pair = TextPair("\n".join(one.source for one in chosen), "\n".join(one.target for one in chosen))
-            drawn = _draw(pair, config, drawing, len(pages))
+            drawn = _draw(pair, config, test_pages, len(pages))
             if drawn is not None or count == 1:
                 pages.append(_test_page(pair, drawn))
                 start += count
@@ -230,14 +230,14 @@ def _blocks(pairs: Sequence[TextPair], config: Config, drawing: Drawing) -> list
     return pages
 
 
-def _draw(pair: TextPair, config: Config, drawing: Drawing, index: int) -> PagePair | None:
+def _draw(pair: TextPair, config: Config, test_pages: TestPages, index: int) -> PagePair | None:
     """Both pages in the look that the seed and the page's number give; None if one does not fit.
 
     Blocks that stand closer than a line's height could be read as one, so they are drawn anew, a few times.
     """
-    layout, looks = _LAYOUTS[drawing.pages], drawing.looks(config)
+    layout, looks = _LAYOUTS[test_pages.pages], test_pages.looks(config)
     for attempt in range(_ATTEMPTS):
-        drawn = render_sample(pair, layout, looks, drawing.seed, index + attempt * _ANEW, _SMALLEST)[0]
+        drawn = render_sample(pair, layout, looks, test_pages.seed, index + attempt * _ANEW, _SMALLEST)[0]
         if drawn is None or _apart(drawn):
             return drawn
     return None

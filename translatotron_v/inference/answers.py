@@ -15,7 +15,7 @@ from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.pages import to_pixels
 from translatotron_v.decoding import source as reading
 from translatotron_v.decoding import text as decoding
-from translatotron_v.decoding.source import look_and_read, masks_readings
+from translatotron_v.decoding.source import encode_and_read, masks_readings
 from translatotron_v.decoding.text import DecodedText
 from translatotron_v.decoding.text_mode import Answer, Prepared, as_it_is, translate_texts
 from translatotron_v.generation_config import AS_TRAINED, GenerationConfig, check_batch_size
@@ -218,12 +218,12 @@ def _seen(
 ) -> Iterator[tuple[list[int], SourceStates, list[Prepared]]]:
     """The pages that exist, in batches: their places, what the model sees on them, and what it reads before it does.
 
-    Run it under `_inference`; ``language`` as of ``look_and_read``.
+    Run it under `_inference`; ``language`` as of ``encode_and_read``.
     """
     present = [place for place, page in enumerate(pages) if page is not None]
     for places in _batches(present, batch_size, title, quiet):
         pixels = to_pixels(np.stack([page for place in places if (page := pages[place]) is not None]))
-        yield places, *look_and_read(loaded.model, loaded.vocabulary, pixels.to(loaded.device), language)
+        yield places, *encode_and_read(loaded.model, loaded.vocabulary, pixels.to(loaded.device), language)
 
 
 def _batches(items: Sequence[Item], batch_size: int, title: str, quiet: bool) -> Iterator[list[Item]]:

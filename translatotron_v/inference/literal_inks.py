@@ -9,7 +9,7 @@ from translatotron_v.data.sentences import join_lines
 from translatotron_v.decoding.text_mode import Insertions, Prepared, prepare
 from translatotron_v.inference.pieces import Paragraph, Piece
 from translatotron_v.page.compose import Word
-from translatotron_v.page.strips import EM, LINE, BlockInk, Run, Strip, cut_between
+from translatotron_v.page.strips import EM, LINE, BlockAlpha, Run, Strip, cut_between
 
 _CLOSE = 1.5 * EM  # columns between two runs of a literal that are taken up together with what is between them
 _EDGE = 1.0  # columns beyond the ink of a run that may hold the faint edge of its letters
@@ -31,14 +31,14 @@ def lines_of(runs: Sequence[Run], texts: Sequence[str]) -> list[str]:
     return [" ".join(words) for words in lines.values()]
 
 
-def kept_words(runs: Sequence[Run], ink: BlockInk | None) -> list[Word]:
+def kept_words(runs: Sequence[Run], ink: BlockAlpha | None) -> list[Word]:
     """Runs as they stand, at the block's own size where that is known."""
     if ink is None:
-        return [run.ink for run in runs]
+        return [run.text_alpha for run in runs]
     return [_taken(ink, run.line, run.left - _EDGE, run.left + run.width + _EDGE) for run in runs]
 
 
-def _taken(ink: BlockInk, line: int, left: float, right: float) -> Word:
+def _taken(ink: BlockAlpha, line: int, left: float, right: float) -> Word:
     return ink.word(line, max(left, 0.0), min(right, float(ink.lines[line].shape[1])))
 
 
@@ -89,12 +89,12 @@ class LiteralInks:
         self.readings[number] = joined
         prepared = prepare(joined, self.language, insertions=self.insertions)
         traced = tuple(_traced(spans, *span) for span in prepared.spans)
-        if paragraph.ink is not None:
+        if paragraph.text_alpha is not None:
             reading = _Reading(piece, places, words, owners)
             for literal, one in enumerate(prepared.literals):
                 stretches = reading.stretches(spans[one.start][0], spans[one.end - 1][1])
                 if stretches:
-                    self.inks[number][literal] = [_taken(paragraph.ink, *stretch) for stretch in stretches]
+                    self.inks[number][literal] = [_taken(paragraph.text_alpha, *stretch) for stretch in stretches]
         return Prepared(prepared.source, prepared.text, traced, prepared.literals, prepared.case)
 
 
@@ -139,9 +139,9 @@ class _Reading:
             before, after = held.index(inside[0]), held.index(inside[-1]) + 1
             left, right = -_EDGE, run.width + _EDGE
             if before:
-                left = cut_between(run.ink, columns[before - 1], columns[before], before, len(held))
+                left = cut_between(run.text_alpha, columns[before - 1], columns[before], before, len(held))
             if after < len(held):
-                right = cut_between(run.ink, columns[after - 1], columns[after], after, len(held))
+                right = cut_between(run.text_alpha, columns[after - 1], columns[after], after, len(held))
             if left >= right:
                 return []
             start, end = run.left + left, run.left + right

@@ -75,7 +75,7 @@ class LoadedTranslator:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
-SEPARATOR = "separator.safetensors"  # what comes with weights that translate whole pages
+MATTING = "matting.safetensors"  # what comes with weights that translate whole pages
 TEXT_MODE = ("text_encoder", "text_decoder")  # the modules that translate text
 
 
@@ -95,7 +95,7 @@ def load_translator(
         raise UserError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision}")
     if precision == "int8" and torch.device(device).type != "cpu":
         raise UserError(f"precision int8 is for the CPU; on {device} take bf16")
-    from translatotron_v.checkpoint import Unfilled, load_module, read_info, resolve
+    from translatotron_v.checkpoint import load_module, read_info, resolve, skip_init
 
     folder = resolve(folder)
     read_info(folder)
@@ -111,7 +111,7 @@ def load_translator(
     if precision == "int8" and not can_quantise():
         raise UserError("precision int8: this build of PyTorch has no kernels for bytes on this CPU; take fp32")
     vocabulary = Vocabulary.from_file(folder / "vocabulary.json")
-    with building_a_model(), Unfilled():
+    with building_a_model(), skip_init():
         model = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
     for name, module in model.named_children():
         if name in TEXT_MODE or not text_only:
@@ -137,10 +137,10 @@ def require_terms(loaded: LoadedTranslator, pictures: bool = False) -> None:
             f"{loaded.folder}: these weights take no glossary; it takes some whose text mode was trained with marks "
             "(model.vocabulary.marks)"
         )
-    if pictures and loaded.config.model.bridge != "read":
+    if pictures and loaded.config.model.connector != "read":
         raise UserError(
             f"{loaded.folder}: on pictures these weights take no glossary, as they translate without reading first "
-            "(model.bridge is not read)"
+            "(model.connector is not read)"
         )
 
 
@@ -160,12 +160,12 @@ class BlockTranslation:
     source_text: str = ""  # what the model read
     text: str = ""  # what the block is meant to say
     scores: dict[str, float] = field(default_factory=dict)  # as of `Translation`, and "reading"
-    family: str = ""  # of the font that it was taken for, and drawn in
+    font: str = ""  # of the font that it was taken for, and drawn in
     size: float = 0.0  # pixels per em
     colour: tuple[int, int, int] = (0, 0, 0)  # of the text
     angle: float = 0.0  # degrees, positive where lines fall towards the right
     language: str = ""  # that it was taken for; empty where nothing tells
-    left: str = ""  # why it was left as it was; empty where it was translated
+    skip_reason: str = ""  # why it was left as it was; empty where it was translated
     terms: tuple[Term, ...] = ()  # what a glossary asked for
     unwritable: tuple[str, ...] = ()  # characters of the translation that the model cannot draw
 
@@ -186,7 +186,7 @@ class Translation:
     frames: int = 1  # or pages that the source has; the first is translated
 
     @property
-    def doubts(self) -> list[str]:
+    def low_confidence(self) -> list[str]:
         """The scores that are low enough to warn about; empty for an answer to trust."""
         low = [name for name, limit in LOW_CONFIDENCE.items() if self.scores.get(name, 1.0) < limit]
         return [name for name in low if name != "text" or RIGHT not in self.scores]

@@ -41,17 +41,17 @@ class _Seen:
     Attributes:
         texts: what was read, run by run.
         certainties: mean log-probability (nats) and number of the characters of each strip.
-        families: logits (F,) of each strip.
+        fonts: logits (F,) of each strip.
     """
 
     texts: list[str]
     certainties: list[tuple[float, int]] = field(default_factory=list)
-    families: list[Tensor] = field(default_factory=list)
+    fonts: list[Tensor] = field(default_factory=list)
 
 
 @torch.inference_mode()
 def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], batch_size: int) -> None:
-    """Read paragraphs, tell their families, and cut them into sentences, in place.
+    """Read paragraphs, tell their fonts, and cut them into sentences, in place.
 
     Args:
         batch_size: strips at a time.
@@ -60,22 +60,22 @@ def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], b
     seen = [_Seen([""] * len(paragraph.runs)) for paragraph in paragraphs]
     strips = [(of, strip) for of, paragraph in zip(seen, paragraphs, strict=True) for strip in pack(paragraph.runs)]
     for batch in batches(strips, batch_size):
-        source = model.see(pixels_of([strip for _, strip in batch]).to(loaded.device))
+        source = model.encode_image(pixels_of([strip for _, strip in batch]).to(loaded.device))
         reading = model.ctc_logits(source)
         frames, sure = read_ctc_frames(reading, vocabulary), reading_scores(reading)
-        families = model.family_logits(source).cpu() if model.family_head is not None else None
+        fonts = model.font_logits(source).cpu() if model.font_head is not None else None
         for place, (of, strip) in enumerate(batch):
             text, where = frames[place]
             assign(of.texts, strip, text, where, model.config)
             if text:  # a strip on which nothing is read has no certainty
                 of.certainties.append((sure[place], len(text)))
-            if families is not None:
-                of.families.append(families[place])
+            if fonts is not None:
+                of.fonts.append(fonts[place])
     for of, paragraph in zip(seen, paragraphs, strict=True):
         paragraph.reading = _mean(of.certainties)
         paragraph.text = " ".join(text.strip() for text in of.texts if text.strip())
-        if of.families:
-            paragraph.family = model.config.families[int(torch.stack(of.families).mean(0).argmax())]
+        if of.fonts:
+            paragraph.font = model.config.fonts[int(torch.stack(of.fonts).mean(0).argmax())]
         if masks_readings(model, vocabulary):
             language = loaded.config.data.source_language
             paragraph.pieces = pieces_of(paragraph.runs, of.texts, language)
@@ -107,8 +107,8 @@ def translate_paragraphs(
     masked = masks_readings(model, vocabulary)
     words: dict[int, list[Word]] = {}
     for part in batches(asked, batch_size):
-        families = [model.config.families.index(paragraph.family) for paragraph, _ in part if paragraph.family]
-        known = torch.tensor(families).to(loaded.device) if families else None
+        fonts = [model.config.fonts.index(paragraph.font) for paragraph, _ in part if paragraph.font]
+        known = torch.tensor(fonts).to(loaded.device) if fonts else None
         pixels = pixels_of([piece.strip for _, piece in part if piece.strip is not None]).to(loaded.device)
         literals = LiteralInks(part, model.config, generation.source_language, insertions)
         made = generate(
@@ -116,7 +116,7 @@ def translate_paragraphs(
             vocabulary,
             pixels,
             generation,
-            families=known,
+            fonts=known,
             prepared=literals.prepare if masked else None,
             inked=literals.inked if masked else no_inks,
         )
@@ -138,7 +138,9 @@ def translate_paragraphs(
         for piece in paragraph.pieces:
             if piece.begins and paragraph.words:
                 paragraph.breaks.append(len(paragraph.words))
-            paragraph.words += words[id(piece)] if piece.strip is not None else kept_words(piece.runs, paragraph.ink)
+            paragraph.words += (
+                words[id(piece)] if piece.strip is not None else kept_words(piece.runs, paragraph.text_alpha)
+            )
 
 
 def assign(texts: list[str], strip: Strip, read: str, frames: Sequence[int], config: ModelConfig) -> None:
@@ -235,7 +237,7 @@ def _mean(values: Sequence[tuple[float, int]]) -> float | None:
 
 def pixels_of(strips: Sequence[Strip]) -> Tensor:
     """Strips as the model sees them: (B, 1, 96, 512), black on white."""
-    return torch.from_numpy(1 - np.stack([strip.ink for strip in strips]))[:, None].float()
+    return torch.from_numpy(1 - np.stack([strip.text_alpha for strip in strips]))[:, None].float()
 
 
 def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

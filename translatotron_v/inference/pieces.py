@@ -8,7 +8,7 @@ import numpy as np
 from translatotron_v.inference.certainty import Calibration
 from translatotron_v.inference.glossary import Term
 from translatotron_v.page.compose import Word
-from translatotron_v.page.strips import BlockInk, Run, Strip
+from translatotron_v.page.strips import BlockAlpha, Run, Strip
 
 
 @dataclass(eq=False)
@@ -33,8 +33,8 @@ class Paragraph:
     """A block of text on its way through the model.
 
     Attributes:
-        runs: its ink at the strips' size, in reading order; ``ink`` is what they were cut from, at its own size.
-        text: what was read; ``family`` is the font it is set in, "" where the model knows one only.
+        runs: its ink at the strips' size, in reading order; ``text_alpha`` is what they were cut from, at its own size.
+        text: what was read; ``font`` is the one it is set in, "" where the model knows one only.
         sentences: strips that are translated, one for each sentence or part of one that fits a strip.
         translations: of the sentences.
         words: of the translation: pictures (32, w), ink in [0, 1], or what sets them.
@@ -49,9 +49,9 @@ class Paragraph:
     """
 
     runs: list[Run]
-    ink: BlockInk | None = None
+    text_alpha: BlockAlpha | None = None
     text: str = ""
-    family: str = ""
+    font: str = ""
     sentences: list[Strip] = field(default_factory=list)
     translations: list[str] = field(default_factory=list)
     words: list[Word] = field(default_factory=list)

@@ -11,13 +11,13 @@ import torch
 from einops import rearrange
 from PIL import Image
 
-from translatotron_v.arguments import SYSTEMS
+from translatotron_v.arguments import BASELINES
 from translatotron_v.errors import UserError
 from translatotron_v.generation_config import GenerationConfig, GenerationOptions, check_batch_size
 from translatotron_v.inference.certainty import CALIBRATION
 from translatotron_v.inference.glossary import Glossary, asked_terms
 from translatotron_v.inference.loaded import (
-    SEPARATOR,
+    MATTING,
     LoadedTranslator,
     Translation,
     load_translator,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # these import timm, which takes seconds: only loading a mode
     from typing_extensions import Unpack
 
     from translatotron_v.decoding.text import Generated
-    from translatotron_v.inference.whole_pages import PageTranslator, SystemMaker
+    from translatotron_v.inference.whole_pages import BaselineMaker, PageTranslator
 
 Picture = Image.Image | np.ndarray | str | Path
 
@@ -43,18 +43,18 @@ class Translator:
         loaded: LoadedTranslator,
         generate: "Callable[..., Generated] | None" = None,
         pages: "PageTranslator | None" = None,
-        system: str = "end-to-end",
+        baseline: str = "end-to-end",
     ) -> None:
         """`generate` stands in for `translatotron_v.decoding.text.generate` (tests, other decoders).
 
         With `pages` pictures go through it: their blocks are found, translated and put back. Without, a picture is one
-        strip, fitted to the model's canvas. `system` names what the pages go through.
+        strip, fitted to the model's canvas. `baseline` names what the pages go through.
         """
         if generate is None:
             from translatotron_v.decoding.text import generate as cached_generate
 
             generate = cached_generate
-        self.loaded, self.system = loaded, system
+        self.loaded, self.baseline = loaded, baseline
         self._generate = generate
         self._pages = pages
 
@@ -65,7 +65,7 @@ class Translator:
         device: str = "auto",
         threads: int | None = None,
         precision: str = "fp32",
-        system: "SystemMaker | None" = None,
+        baseline: "BaselineMaker | None" = None,
     ) -> "Translator":
         """Load shipped weights by name, or a checkpoint or run folder by path.
 
@@ -74,7 +74,7 @@ class Translator:
             threads: threads of the CPU; None leaves torch's choice.
             precision: "fp32", "bf16" (for GPUs, and CPUs with bfloat16 arithmetic) or "int8" (CPU: about half the time
                 and a third of the memory; a few image tokens differ).
-            system: what is to take the model's place on whole pages, such as `baselines.baseline(name)`; it needs
+            baseline: what is to take the model's place on whole pages, such as `baselines.baseline(name)`; it needs
                 weights that translate them.
 
         Raises:
@@ -89,20 +89,22 @@ class Translator:
             torch.set_num_threads(threads)
 
         loaded = load_translator(folder, device=device, precision=precision)
-        has_pages = (loaded.folder / SEPARATOR).is_file()
+        has_pages = (loaded.folder / MATTING).is_file()
         if not has_pages:
-            if system is not None:
-                raise UserError(f"system {system.name} takes weights that translate whole pages, which {folder} do not")
+            if baseline is not None:
+                raise UserError(
+                    f"baseline {baseline.name} takes weights that translate whole pages, which {folder} do not"
+                )
             return cls(loaded)
         from translatotron_v.inference.whole_pages import PageTranslator
 
-        pages = PageTranslator.from_folder(loaded, None if system is None else system(loaded))
-        return cls(loaded, pages=pages, system=SYSTEMS[0] if system is None else system.name)
+        pages = PageTranslator.from_folder(loaded, None if baseline is None else baseline(loaded))
+        return cls(loaded, pages=pages, baseline=BASELINES[0] if baseline is None else baseline.name)
 
     @property
-    def system_folder(self) -> Path | None:
+    def baseline_folder(self) -> Path | None:
         """Of the weights that a system in the model's place has beside the translator's."""
-        return None if self._pages is None else self._pages.system.folder
+        return None if self._pages is None else self._pages.translator.folder
 
     @property
     def takes_pages(self) -> bool:
@@ -222,11 +224,13 @@ class Translator:
                 f"{self.loaded.folder}: not trained to draw in {generation.image_steps} passes (loss.masked is 0); "
                 "take image steps 0, or tune the weights as configs/tiny/parallel.yaml does"
             )
-        if generation.image_steps and self.system != SYSTEMS[0]:
-            raise UserError(f"image steps are for the end-to-end model; the system {self.system} draws token by token")
+        if generation.image_steps and self.baseline != BASELINES[0]:
+            raise UserError(
+                f"image steps are for the end-to-end model; the baseline {self.baseline} draws token by token"
+            )
         if generation.glossary is not None:
-            if self.system != SYSTEMS[0]:
-                raise UserError(f"a glossary is for the end-to-end model; the system {self.system} takes none")
+            if self.baseline != BASELINES[0]:
+                raise UserError(f"a glossary is for the end-to-end model; the baseline {self.baseline} takes none")
             require_terms(self.loaded, pictures=True)
         if generation.min_confidence and (self._pages is None or self._pages.calibration is None):
             raise UserError(

@@ -11,7 +11,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from translatotron_v.config import CanvasConfig, PixelsConfig
+from translatotron_v.config import CanvasConfig, PixelBaselineConfig
 from translatotron_v.models.layers import DecoderLayer, Dropout, EncoderLayer, Linear, initialise
 from translatotron_v.models.modules import Modules
 from translatotron_v.models.text_decoder import DecoderCache
@@ -37,7 +37,7 @@ class AxialPositions(nn.Module):
         return self.rows[place // columns] + self.columns[place % columns]
 
 
-class PixelToPixel(nn.Module):
+class PixelBaseline(nn.Module):
     """Segments of the source page in, segments of the target page out, one after the other in reading order.
 
     A segment enters as the darkness of its pixels, 1 minus their value, so that white paper is zero. What comes out is
@@ -52,7 +52,7 @@ class PixelToPixel(nn.Module):
         ConfigError: the segments do not tile the canvas.
     """
 
-    def __init__(self, config: PixelsConfig, canvas: CanvasConfig):
+    def __init__(self, config: PixelBaselineConfig, canvas: CanvasConfig):
         super().__init__()
         width, heads, hidden, dropout = config.width, config.heads, config.feed_forward, config.dropout
         self.rows, self.columns = config.grid(canvas)
@@ -118,7 +118,7 @@ class PixelToPixel(nn.Module):
         x = torch.cat((start, self.target_embedding(self.cut(target)[:, :-1])), dim=1)  # (B, N, D)
         x = self.dropout(x + self.target_positions(0, self.length))
         for layer in self.decoder:
-            x = layer(x, layer.cross.remember(states, None))
+            x = layer(x, layer.cross.project_kv(states, None))
         return self.out(self.norm(x))  # (B, N, P)
 
     def start(self, source: Tensor) -> DecoderCache:
@@ -126,7 +126,7 @@ class PixelToPixel(nn.Module):
         states = self.encode(source)
         return DecoderCache(
             [layer.attention.new_cache(states, self.length) for layer in self.decoder],
-            [(layer.cross.remember(states, None),) for layer in self.decoder],
+            [(layer.cross.project_kv(states, None),) for layer in self.decoder],
         )
 
     def step(self, previous: Tensor | None, cache: DecoderCache) -> Tensor:
@@ -143,7 +143,7 @@ class PixelToPixel(nn.Module):
         start = self.start_vector.expand(pages, 1, -1)
         x = start if previous is None else self.target_embedding(previous)  # (B, 1, D)
         x = self.dropout(x + self.target_positions(place, place + 1))
-        for layer, own, (memory,) in zip(self.decoder, cache.own, cache.memories, strict=True):
+        for layer, own, (memory,) in zip(self.decoder, cache.own, cache.cross_caches, strict=True):
             x = layer(x, memory, own)
         return self.out(self.norm(x))
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from translatotron_v.config import ImageDecoderConfig
 from translatotron_v.models.layers import (
     Attention,
+    CrossAttentionCache,
     Dropout,
     FeedForward,
     KeyValueCache,
     Linear,
-    Memory,
     RelativeBias2d,
     initialise,
 )
@@ -26,7 +26,7 @@ class ImageDecoderLayer(nn.Module):
     """Multi-query self-attention, two cross-attentions joined by a gate, feed-forward (paper, section 3.3).
 
     ``ix = cross(x, image)``, ``tx = cross(x, text)``, ``g = sigmoid(W [tx; ix])``, ``x = x + g tx + (1 - g) ix``; the
-    decoder says how the two are joined (``ImageDecoder.join``). With fusion "text" or "image" there is one of the two.
+    decoder says how the two are joined (``ImageDecoder.fuse``). With fusion "text" or "image" there is one of the two.
     """
 
     def __init__(self, config: ImageDecoderConfig, image_width: int, text_width: int):
@@ -51,16 +51,18 @@ class ImageDecoderLayer(nn.Module):
     def forward(
         self,
         x: Tensor,
-        memories: tuple[Memory, ...],
-        join: Callable[[Tensor, Tensor], Tensor],
+        cross_caches: tuple[CrossAttentionCache, ...],
+        fuse: Callable[[Tensor, Tensor], Tensor],
         bias: Tensor,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """(B, N, D) -> (B, N, D); ``memories`` are those of ``crosses``. With a cache, ``x`` is the next position."""
+        """(B, N, D) -> (B, N, D); ``cross_caches`` are of ``crosses``. With a cache, ``x`` is the next position."""
         x = x + self.dropout(self.attention(self.attention_norm(x), cache=cache, mask=bias))
         queries = self.cross_norm(x)
-        read = [cross(queries, memory) for cross, memory in zip(self.crosses, memories, strict=True)]  # (B, N, D) each
-        x = x + self.dropout(join(*read) if len(read) == 2 else read[0])
+        read = [
+            cross(queries, memory) for cross, memory in zip(self.crosses, cross_caches, strict=True)
+        ]  # (B, N, D) each
+        x = x + self.dropout(fuse(*read) if len(read) == 2 else read[0])
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 
@@ -99,7 +101,7 @@ class ImageDecoder(nn.Module):
             ImageDecoderLayer(config, image_width, text_width) for _ in range(config.layers)
         )
         self.gate = Linear(2 * config.width, config.width) if config.fusion == "gated" else None
-        self.merge = Linear(2 * config.width, config.width) if config.fusion == "concat" else None
+        self.concat_proj = Linear(2 * config.width, config.width) if config.fusion == "concat" else None
         self.norm = nn.LayerNorm(config.width)
         self.out = Linear(config.width, codes, bias=False)
         self.initialise(config.fusion_start)
@@ -121,9 +123,11 @@ class ImageDecoder(nn.Module):
         if self.gate is not None:
             nn.init.zeros_(self.gate.weight)
             nn.init.constant_(self.gate.bias, 2.0)
-        if self.merge is not None:
-            width = self.merge.weight.shape[0]
-            nn.init.eye_(self.merge.weight[:, :width])  # the text's half; what is read from the image comes in as zero
+        if self.concat_proj is not None:
+            width = self.concat_proj.weight.shape[0]
+            nn.init.eye_(
+                self.concat_proj.weight[:, :width]
+            )  # the text's half; what is read from the image comes in as zero
         for part in self.modules():
             if isinstance(part, ImageDecoderLayer) and self.reads_image and self.reads_text:
                 nn.init.zeros_(part.image_cross.out.weight)
@@ -151,37 +155,41 @@ class ImageDecoder(nn.Module):
         """
         start = self.start_vector.expand(ids.shape[0], 1, -1)  # (B, 1, D)
         x = torch.cat((start, self.embedding(ids[:, :-1])), dim=1)
-        return self._score_all(x, self.remember(text, text_mask, image))
+        return self._score_all(x, self.project_kv(text, text_mask, image))
 
-    def fill(self, ids: Tensor, known: Tensor, memories: list[tuple[Memory, ...]]) -> Tensor:
+    def predict_masked(self, ids: Tensor, known: Tensor, cross_caches: list[tuple[CrossAttentionCache, ...]]) -> Tensor:
         """Masked prediction: score every token from those that are known.
 
         Args:
             ids: (B, N), whatever they are where they are not known.
             known: (B, N), true where a token may be seen.
-            memories: from ``remember``.
+            cross_caches: from ``project_kv``.
 
         Returns:
             Logits (B, N, K); those of known tokens mean nothing, their neighbours have seen them.
         """
         before = torch.where(known[:, :-1, None], self.embedding(ids[:, :-1]), self.start_vector)
         x = torch.cat((self.start_vector.expand(ids.shape[0], 1, -1), before), dim=1)
-        return self._score_all(x, memories, causal=False)
+        return self._score_all(x, cross_caches, causal=False)
 
-    def _score_all(self, x: Tensor, memories: list[tuple[Memory, ...]], causal: bool = True) -> Tensor:
+    def _score_all(self, x: Tensor, cross_caches: list[tuple[CrossAttentionCache, ...]], causal: bool = True) -> Tensor:
         """Logits (B, Q, K) of the first Q tokens, from the embedded tokens before them (B, Q, D)."""
         count = x.shape[1]
         bias = self.bias(self.bias.places[:count], count, causal)
-        return self.score(x + self.positions()[:count], memories, bias, [None] * len(memories))
+        return self.score(x + self.positions()[:count], cross_caches, bias, [None] * len(cross_caches))
 
     def score(
-        self, x: Tensor, memories: list[tuple[Memory, ...]], bias: Tensor, caches: Sequence[KeyValueCache | None]
+        self,
+        x: Tensor,
+        cross_caches: list[tuple[CrossAttentionCache, ...]],
+        bias: Tensor,
+        caches: Sequence[KeyValueCache | None],
     ) -> Tensor:
         """All layers, over all positions at once or over the next one alone.
 
         Args:
             x: (B, Q, D), for each position the embedded token before it, and its place.
-            memories: from ``remember``.
+            cross_caches: from ``project_kv``.
             bias: (1, H, Q, L), of these positions over what they read of each other and of the caches.
             caches: of each layer, with the positions before these, which are added; ``None``: there are none before.
 
@@ -189,29 +197,31 @@ class ImageDecoder(nn.Module):
             Logits (B, Q, K).
         """
         x = self.dropout(x)
-        for layer, read, cache in zip(self.layers, memories, caches, strict=True):
-            x = layer(x, read, self.join, bias, cache)
+        for layer, read, cache in zip(self.layers, cross_caches, caches, strict=True):
+            x = layer(x, read, self.fuse, bias, cache)
         return self.out(self.norm(x))
 
-    def join(self, text: Tensor, image: Tensor) -> Tensor:
+    def fuse(self, text: Tensor, image: Tensor) -> Tensor:
         """What a layer has read of text and image, (B, N, D) each, as one: mapped together, gated, or else added."""
-        if self.merge is not None:
-            return self.merge(torch.cat((text, image), dim=-1))
+        if self.concat_proj is not None:
+            return self.concat_proj(torch.cat((text, image), dim=-1))
         if self.gate is None:
             return text + image
         g = torch.sigmoid(self.gate(torch.cat((text, image), dim=-1)))
         return g * text + (1 - g) * image
 
-    def remember(self, text: Tensor, text_mask: Tensor | None, image: Tensor | None = None) -> list[tuple[Memory, ...]]:
+    def project_kv(
+        self, text: Tensor, text_mask: Tensor | None, image: Tensor | None = None
+    ) -> list[tuple[CrossAttentionCache, ...]]:
         """What each layer's cross-attentions read of text states (B, C, width) and image states (B, S, width)."""
-        return [self._remember(layer, text, text_mask, image) for layer in self.layers]
+        return [self._project_layer(layer, text, text_mask, image) for layer in self.layers]
 
-    def _remember(
+    def _project_layer(
         self, layer: ImageDecoderLayer, text: Tensor, text_mask: Tensor | None, image: Tensor | None
-    ) -> tuple[Memory, ...]:
-        memories = (layer.text_cross.remember(text, text_mask),) if self.reads_text else ()
+    ) -> tuple[CrossAttentionCache, ...]:
+        cross_caches = (layer.text_cross.project_kv(text, text_mask),) if self.reads_text else ()
         if not self.reads_image:
-            return memories
+            return cross_caches
         if image is None:
             raise ValueError("this image decoder reads image states; none were given")
-        return (*memories, layer.image_cross.remember(image, None))
+        return (*cross_caches, layer.image_cross.project_kv(image, None))

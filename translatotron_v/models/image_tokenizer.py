@@ -34,7 +34,7 @@ class TokenizerOutput:
 
 def make_tokenizer(config: TokenizerConfig, canvas: CanvasConfig) -> "ImageTokenizer | PatchTokenizer":
     """The kind of tokenizer that the settings ask for."""
-    return PatchTokenizer(config, canvas) if config.encoder == "pixels" else ImageTokenizer(config, canvas)
+    return PatchTokenizer(config, canvas) if config.encoder == "patch_codebook" else ImageTokenizer(config, canvas)
 
 
 class PatchTokenizer(nn.Module):

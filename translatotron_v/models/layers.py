@@ -51,7 +51,7 @@ class KeyValueCache:
 
 
 @dataclass
-class Memory:
+class CrossAttentionCache:
     """Keys and values that a cross-attention reads, projected once for all steps of a generation.
 
     Attributes:
@@ -63,17 +63,17 @@ class Memory:
     values: Tensor
     mask: Tensor | None
 
-    def select(self, rows: Tensor) -> "Memory":
+    def select(self, rows: Tensor) -> "CrossAttentionCache":
         """The memory of these rows of the batch."""
         mask = None if self.mask is None else self.mask.index_select(0, rows)
-        return Memory(self.keys.index_select(0, rows), self.values.index_select(0, rows), mask)
+        return CrossAttentionCache(self.keys.index_select(0, rows), self.values.index_select(0, rows), mask)
 
-    def for_steps(self) -> "Memory":
+    def for_steps(self) -> "CrossAttentionCache":
         """The same for many reads: its mask as it is added to scores, and none where all may be read."""
         if self.mask is None or self.mask.all():
-            return Memory(self.keys, self.values, None)
+            return CrossAttentionCache(self.keys, self.values, None)
         added = torch.zeros_like(self.mask, dtype=self.keys.dtype).masked_fill(~self.mask, float("-inf"))
-        return Memory(self.keys, self.values, added)
+        return CrossAttentionCache(self.keys, self.values, added)
 
 
 class Linear(nn.Linear):
@@ -133,9 +133,9 @@ class Attention(nn.Module):
         """Keys and values (B, G, L, C) of states (B, L, M)."""
         return _keys_and_values(self.key_value(states), self.kv_heads)
 
-    def remember(self, states: Tensor, mask: Tensor | None) -> Memory:
+    def project_kv(self, states: Tensor, mask: Tensor | None) -> CrossAttentionCache:
         """Project a memory (B, L, M) with its mask (B, L) once, for any number of queries."""
-        return Memory(*self.project(states), None if mask is None else rearrange(mask, "b l -> b 1 1 l"))
+        return CrossAttentionCache(*self.project(states), None if mask is None else rearrange(mask, "b l -> b 1 1 l"))
 
     def new_cache(self, states: Tensor, capacity: int, place: Tensor | None = None) -> KeyValueCache:
         """An empty cache for self-attention over up to ``capacity`` positions of the pages of ``states`` (B, ...)."""
@@ -145,7 +145,7 @@ class Attention(nn.Module):
     def forward(
         self,
         x: Tensor,
-        memory: Memory | None = None,
+        memory: CrossAttentionCache | None = None,
         cache: KeyValueCache | None = None,
         mask: Tensor | None = None,
         causal: bool = False,
@@ -295,7 +295,7 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(width, feed_forward, activation)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, memory: Memory, cache: KeyValueCache | None = None) -> Tensor:
+    def forward(self, x: Tensor, memory: CrossAttentionCache, cache: KeyValueCache | None = None) -> Tensor:
         """With a cache, ``x`` is the next position alone."""
         x = x + self.dropout(self.attention(self.attention_norm(x), cache=cache, causal=cache is None))
         x = x + self.dropout(self.cross(self.cross_norm(x), memory))

@@ -7,7 +7,7 @@ from torch import nn
 
 from translatotron_v.config import Config
 from translatotron_v.errors import building_a_model
-from translatotron_v.models.baselines import PixelToPixel
+from translatotron_v.models.baselines import PixelBaseline
 from translatotron_v.models.discriminator import PatchDiscriminator
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.models.translator import TranslatotronV
@@ -37,9 +37,9 @@ def module_sizes(config: Config, pieces: int | None = None, characters: int | No
 
 def _module_sizes(config: Config, pieces: int | None, characters: int | None) -> list[ModuleSize]:
     model = config.model
-    if config.stage == "pixels":
+    if config.stage == "pixel_baseline":
         with torch.device("meta"):
-            return [_size("pixels", PixelToPixel(model.pixels, model.canvas), "inference")]
+            return [_size("pixel_baseline", PixelBaseline(model.pixel_baseline, model.canvas), "inference")]
     characters = characters or CHARACTERS
     pieces = pieces or max(model.vocabulary.subwords or characters, model.vocabulary.symbols)
     with torch.device("meta"):
@@ -47,7 +47,7 @@ def _module_sizes(config: Config, pieces: int | None, characters: int | None) ->
         teacher = TextToImage(model, characters)
         discriminator = PatchDiscriminator(model.discriminator, model.canvas.channels)
     rare = {"text_encoder": "inference, text mode", "ocr_head": "training, reading", "ctc_head": "training, reading"}
-    if model.bridge == "read":  # what the CTC head reads is what the text encoder gets
+    if model.connector == "read":  # what the CTC head reads is what the text encoder gets
         rare["ctc_head"] = "inference"
     rows = [_size(name, module, rare.get(name, "inference")) for name, module in translator.named_children()]
     rows += [_size("teacher", teacher, "training"), _size("discriminator", discriminator, "training, if adversarial")]

@@ -72,6 +72,6 @@ class ReconstructionProbe(nn.Module):
         memory = self.memory(states)  # (B, S, M)
         x = self.tokens(states) + self.positions  # (B, S, D)
         for layer in self.layers:
-            x = layer(x, layer.cross.remember(memory, None))
+            x = layer(x, layer.cross.project_kv(memory, None))
         patches = 1 - self.out(self.norm(x[:, self.first :]))  # (B, N, P); white paper is zero to the last map
         return assemble(patches, self.rows, self.patch)

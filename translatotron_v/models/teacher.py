@@ -46,7 +46,7 @@ class TextToImage(nn.Module):
 
     def __init__(self, config: ModelConfig, character_count: int):
         super().__init__()
-        self.encoder = CharacterEncoder(config.teacher_encoder, character_count, families=len(config.families))
+        self.encoder = CharacterEncoder(config.teacher_encoder, character_count, fonts=len(config.fonts))
         layout_width = 0
         self.layout: LayoutEncoder | None = None
         if config.teacher.layout != "none":
@@ -58,10 +58,10 @@ class TextToImage(nn.Module):
         )
 
     def states(
-        self, characters: Tensor, mask: Tensor, source_pixels: Tensor | None, families: Tensor | None = None
+        self, characters: Tensor, mask: Tensor, source_pixels: Tensor | None, fonts: Tensor | None = None
     ) -> Tensor:
         """Text states with the layout vector beside each: (B, C, D + L)."""
-        text = self.encoder(characters, mask, families=families)  # (B, C, D)
+        text = self.encoder(characters, mask, fonts=fonts)  # (B, C, D)
         if self.layout is None:
             return text
         if source_pixels is None:
@@ -75,7 +75,7 @@ class TextToImage(nn.Module):
         characters: Tensor,
         mask: Tensor,
         source_pixels: Tensor | None = None,
-        families: Tensor | None = None,
+        fonts: Tensor | None = None,
     ) -> Tensor:
         """Teacher-forced pass.
 
@@ -83,9 +83,9 @@ class TextToImage(nn.Module):
             ids: (B, N) the page's tokens.
             characters: (B, C) of the target text, with ``mask`` (B, C), true where there is one.
             source_pixels: (B, channels, H, W), the page whose layout is followed.
-            families: (B,), the fonts to draw in, where the model knows several.
+            fonts: (B,), the fonts to draw in, where the model knows several.
 
         Returns:
             Logits (B, N, K).
         """
-        return self.decoder(ids, self.states(characters, mask, source_pixels, families), mask)
+        return self.decoder(ids, self.states(characters, mask, source_pixels, fonts), mask)

@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from translatotron_v.config import TransformerConfig
 from translatotron_v.models.layers import (
+    CrossAttentionCache,
     DecoderLayer,
     Dropout,
     EncoderLayer,
     KeyValueCache,
-    Memory,
     SinusoidalPositions,
     initialise,
 )
@@ -25,10 +25,10 @@ from translatotron_v.models.modules import Modules
 
 @dataclass
 class DecoderCache:
-    """What a decoder keeps between steps: one self-attention cache and the memories of each layer."""
+    """What a decoder keeps between steps: one self-attention cache and the cross_caches of each layer."""
 
     own: list[KeyValueCache]
-    memories: list[tuple[Memory, ...]]
+    cross_caches: list[tuple[CrossAttentionCache, ...]]
 
     @property
     def length(self) -> int:
@@ -39,7 +39,7 @@ class DecoderCache:
         """Rearrange the batch (beam search)."""
         for cache in self.own:
             cache.reorder(rows)
-        self.memories = [tuple(memory.select(rows) for memory in layer) for layer in self.memories]
+        self.cross_caches = [tuple(memory.select(rows) for memory in layer) for layer in self.cross_caches]
 
 
 class TextDecoder(nn.Module):
@@ -88,7 +88,7 @@ class TextDecoder(nn.Module):
         """The states (B, T, D) of a teacher-forced pass, for who needs the logits of some positions only."""
         x = self._embed(ids, 0)  # (B, T, D)
         for layer in self.layers:
-            x = layer(x, layer.cross.remember(memory, mask))
+            x = layer(x, layer.cross.project_kv(memory, mask))
         return self.norm(x)
 
     def logits(self, states: Tensor) -> Tensor:
@@ -99,13 +99,13 @@ class TextDecoder(nn.Module):
         """Prepare stepwise decoding of up to ``capacity`` positions over a memory (B, S, M)."""
         return DecoderCache(
             [layer.attention.new_cache(memory, capacity) for layer in self.layers],
-            [(layer.cross.remember(memory, mask),) for layer in self.layers],
+            [(layer.cross.project_kv(memory, mask),) for layer in self.layers],
         )
 
     def step(self, ids: Tensor, cache: DecoderCache) -> tuple[Tensor, Tensor]:
         """Decode one more position: ids (B, 1) -> logits (B, 1, V) and states (B, 1, D)."""
         x = self._embed(ids, cache.length)
-        for layer, own, (memory,) in zip(self.layers, cache.own, cache.memories, strict=True):
+        for layer, own, (memory,) in zip(self.layers, cache.own, cache.cross_caches, strict=True):
             x = layer(x, memory, own)
         states = self.norm(x)
         return self.logits(states), states
@@ -128,7 +128,11 @@ class TextEncoder(nn.Module):
         table: embedding of the pieces that belongs to another module, which saves it; ``None``: one of its own.
     """
 
-    IMAGE_MODE_ONLY = ("bridge", "image_positions", "sight")  # how names of tensors begin that text mode does not use
+    IMAGE_MODE_ONLY = (
+        "connector",
+        "image_positions",
+        "visual_projection",
+    )  # how names of tensors begin that text mode does not use
 
     def __init__(
         self,
@@ -151,16 +155,16 @@ class TextEncoder(nn.Module):
             for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(config.width) if config.layers else nn.Identity()
-        self.bridge = nn.Linear(image_width, config.width) if config.layers and not reads else nn.Identity()
+        self.connector = nn.Linear(image_width, config.width) if config.layers and not reads else nn.Identity()
         self.scale = config.width**0.5
         initialise(self)
         if reads:
-            self.sight = nn.Linear(image_width, config.width)
-            nn.init.zeros_(self.sight.weight)  # starts as the text mode whose weights it takes over
-            nn.init.zeros_(self.sight.bias)
+            self.visual_projection = nn.Linear(image_width, config.width)
+            nn.init.zeros_(self.visual_projection.weight)  # starts as the text mode whose weights it takes over
+            nn.init.zeros_(self.visual_projection.bias)
         elif config.layers:
             self.image_positions = nn.Parameter(torch.zeros(image_length, config.width))
-            self.bridge_norm = nn.LayerNorm(config.width)
+            self.connector_norm = nn.LayerNorm(config.width)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Text mode: pieces (B, T) with mask (B, T), true where there is one -> (B, T, D)."""
@@ -171,7 +175,7 @@ class TextEncoder(nn.Module):
         """Image mode: states of the ViT (B, S, M) -> (B, S, D)."""
         if not self.layers:
             return states
-        x = self.bridge_norm(self.bridge(states)) + self.image_positions
+        x = self.connector_norm(self.bridge(states)) + self.image_positions
         return self._encode(self.dropout(x), None)
 
     def from_reading(self, ids: Tensor, mask: Tensor, states: Tensor, first: Tensor, last: Tensor) -> Tensor:
@@ -186,7 +190,7 @@ class TextEncoder(nn.Module):
             (B, T, D).
         """
         x = self.embedding(ids) * self.scale + self.positions(0, ids.shape[1])
-        x = x + self.sight(mean_of_spans(states, first, last))
+        x = x + self.visual_projection(mean_of_spans(states, first, last))
         return self._encode(self.dropout(x), rearrange(mask, "b t -> b 1 1 t"))
 
     def _encode(self, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -213,10 +217,10 @@ class CharacterEncoder(nn.Module):
         config: size.
         character_count: size of the character table.
         piece_width: width of the text decoder's states; 0 for a drawer of plain text (the teacher).
-        families: number of fonts to draw in; 0 where there is one.
+        fonts: number of fonts to draw in; 0 where there is one.
     """
 
-    def __init__(self, config: TransformerConfig, character_count: int, piece_width: int = 0, families: int = 0):
+    def __init__(self, config: TransformerConfig, character_count: int, piece_width: int = 0, fonts: int = 0):
         super().__init__()
         self.embedding = nn.Embedding(character_count, config.width)
         self.positions = SinusoidalPositions(config.width, config.max_length)
@@ -227,20 +231,22 @@ class CharacterEncoder(nn.Module):
         )
         self.norm = nn.LayerNorm(config.width)
         self.scale = config.width**0.5
-        self.family = nn.Embedding(families, config.width) if families else None
+        self.font = nn.Embedding(fonts, config.width) if fonts else None
         initialise(self)
         if piece_width:
-            self.piece_bridge = nn.Linear(piece_width, config.width)
-            nn.init.zeros_(self.piece_bridge.weight)  # starts as the text-to-image encoder whose weights it takes over
-            nn.init.zeros_(self.piece_bridge.bias)
+            self.piece_projection = nn.Linear(piece_width, config.width)
+            nn.init.zeros_(
+                self.piece_projection.weight
+            )  # starts as the text-to-image encoder whose weights it takes over
+            nn.init.zeros_(self.piece_projection.bias)
 
     def forward(
         self,
         characters: Tensor,
         mask: Tensor,
         piece_states: Tensor | None = None,
-        owners: Tensor | None = None,
-        families: Tensor | None = None,
+        char_to_token: Tensor | None = None,
+        fonts: Tensor | None = None,
     ) -> Tensor:
         """Encode the characters of a text.
 
@@ -248,20 +254,20 @@ class CharacterEncoder(nn.Module):
             characters: (B, C) ids.
             mask: (B, C), true where there is a character.
             piece_states: (B, T, M), decoder states of the pieces.
-            owners: (B, C), for each character the position of its piece.
-            families: (B,), numbers of the fonts to draw in.
+            char_to_token: (B, C), for each character the position of its piece.
+            fonts: (B,), numbers of the fonts to draw in.
 
         Returns:
             (B, C, D).
         """
         x = self.embedding(characters) * self.scale + self.positions(0, characters.shape[1])
-        if self.family is not None:
-            if families is None:
+        if self.font is not None:
+            if fonts is None:
                 raise ValueError("this model draws in several fonts; none was given")
-            x = x + self.family(families)[:, None] * self.scale
-        if piece_states is not None and owners is not None:
-            bridged = self.piece_bridge(piece_states)  # (B, T, D)
-            x = x + bridged.gather(1, owners[..., None].expand(-1, -1, bridged.shape[-1]))
+            x = x + self.font(fonts)[:, None] * self.scale
+        if piece_states is not None and char_to_token is not None:
+            bridged = self.piece_projection(piece_states)  # (B, T, D)
+            x = x + bridged.gather(1, char_to_token[..., None].expand(-1, -1, bridged.shape[-1]))
         x = self.dropout(x)
         for layer in self.layers:
             x = layer(x, rearrange(mask, "b c -> b 1 1 c"))
@@ -287,17 +293,17 @@ class CtcHead(nn.Module):
         return rearrange(self.out(states), "b s (f v) -> b (s f) v", f=self.frames)
 
 
-class FamilyHead(nn.Module):
+class FontHead(nn.Module):
     """Which of the known fonts a page is set in.
 
     Args:
         width: M, of the image states.
-        families: F, how many there are.
+        fonts: F, how many there are.
     """
 
-    def __init__(self, width: int, families: int):
+    def __init__(self, width: int, fonts: int):
         super().__init__()
-        self.out = nn.Linear(width, families)
+        self.out = nn.Linear(width, fonts)
 
     def forward(self, states: Tensor) -> Tensor:
         """(B, S, M) -> logits (B, F), from the mean of the states."""

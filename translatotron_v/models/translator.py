@@ -11,7 +11,7 @@ from translatotron_v.config import ModelConfig
 from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.image_encoder import ImageEncoder
 from translatotron_v.models.image_tokenizer import make_tokenizer
-from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead, FamilyHead, TextDecoder, TextEncoder
+from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead, FontHead, TextDecoder, TextEncoder
 
 
 @dataclass
@@ -45,14 +45,14 @@ class TranslatorOutput:
         ocr: (B, T', V) source text, from the OCR head.
         ctc: (B, frames, characters) source text, from the CTC head.
         image: (B - R, N, K) image tokens, each from those before it.
-        filled: (R, N, K) image tokens of the other pages, each from those that were known (masked prediction).
+        masked_image: (R, N, K) image tokens of the other pages, each from those that were known (masked prediction).
     """
 
     text: Tensor | None = None
     ocr: Tensor | None = None
     ctc: Tensor | None = None
     image: Tensor | None = None
-    filled: Tensor | None = None
+    masked_image: Tensor | None = None
 
 
 class TranslatotronV(nn.Module):
@@ -71,7 +71,7 @@ class TranslatotronV(nn.Module):
         length = (config.canvas.height // patch_rows) * (config.canvas.width // patch_columns)
         length += config.image_encoder.class_token
         self.image_encoder = ImageEncoder(config.image_encoder, config.canvas)
-        reads = config.bridge == "read"
+        reads = config.connector == "read"
         memory_width = config.text_encoder.width if config.text_encoder.layers else image_width
         tied = TextDecoder(config.text_decoder, pieces, memory_width) if config.tie_embeddings else None
         table = None if tied is None else tied.embedding
@@ -79,7 +79,7 @@ class TranslatotronV(nn.Module):
         self.text_decoder = tied or TextDecoder(config.text_decoder, pieces, memory_width)
         self.ocr_head = TextDecoder(config.ocr_head, pieces, image_width)
         self.ctc_head = CtcHead(image_width, characters, config.ctc_frames) if config.ctc_frames else None
-        self.family_head = FamilyHead(image_width, len(config.families)) if config.families else None
+        self.font_head = FontHead(image_width, len(config.fonts)) if config.fonts else None
         self.character_encoder: CharacterEncoder | None = None
         drawing_width = config.text_decoder.width
         if config.character_encoder.layers:
@@ -87,7 +87,7 @@ class TranslatotronV(nn.Module):
                 config.character_encoder,
                 characters,
                 piece_width=config.text_decoder.width,
-                families=len(config.families),
+                fonts=len(config.fonts),
             )
             drawing_width = config.character_encoder.width
         self.image_decoder = ImageDecoder(
@@ -99,17 +99,18 @@ class TranslatotronV(nn.Module):
         )
         self.image_tokenizer = make_tokenizer(config.tokenizer, config.canvas)
 
-    def see(self, pixels: Tensor) -> SourceStates:
+    def encode_image(self, pixels: Tensor) -> SourceStates:
         """Image mode: source pages (B, channels, H, W) in [0, 1].
 
-        Where ``config.bridge`` is "read" the memory is not ready yet: ``understand`` makes it from what was read.
+        Where ``config.connector`` is "read" the memory is not ready yet: ``encode_reading`` makes it from what was
+        read.
         """
         states = self.image_encoder(pixels)
-        if self.config.bridge == "read":
+        if self.config.connector == "read":
             return SourceStates(states.final, None, states.reading, states.final)
         return SourceStates(self.text_encoder.from_image(states.final), None, states.reading)
 
-    def understand(
+    def encode_reading(
         self, source: SourceStates, pieces: Tensor, mask: Tensor, first: Tensor, last: Tensor
     ) -> SourceStates:
         """Image mode by reading: the text encoder's states of the pieces that were read (see its ``from_reading``)."""
@@ -117,7 +118,7 @@ class TranslatotronV(nn.Module):
         memory = self.text_encoder.from_reading(pieces, mask, source.picture, first, last)
         return replace(source, memory=memory, mask=mask)
 
-    def read(self, pieces: Tensor, mask: Tensor) -> SourceStates:
+    def encode_text(self, pieces: Tensor, mask: Tensor) -> SourceStates:
         """Text mode: source pieces (B, T) with mask (B, T), true where there is one."""
         return SourceStates(self.text_encoder(pieces, mask), mask, None)
 
@@ -128,11 +129,11 @@ class TranslatotronV(nn.Module):
         first = int(self.config.image_encoder.class_token)
         return self.ctc_head(source.reading[:, first:])
 
-    def family_logits(self, source: SourceStates) -> Tensor:
-        """Which font each page is set in: (B, families)."""
-        if self.family_head is None or source.reading is None:
-            raise ValueError("this model knows one font (model.families is empty), or no page was seen")
-        return self.family_head(source.reading)
+    def font_logits(self, source: SourceStates) -> Tensor:
+        """Which font each page is set in: (B, fonts)."""
+        if self.font_head is None or source.reading is None:
+            raise ValueError("this model knows one font (model.fonts is empty), or no page was seen")
+        return self.font_head(source.reading)
 
     def drawing_states(
         self,
@@ -140,23 +141,23 @@ class TranslatotronV(nn.Module):
         text_mask: Tensor,
         characters: Tensor,
         character_mask: Tensor,
-        owners: Tensor,
-        families: Tensor | None = None,
+        char_to_token: Tensor,
+        fonts: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The text states that the image decoder reads, and their mask.
 
         Args:
             text_states: (B, T, D) of the text decoder, with ``text_mask`` (B, T), true where one writes a piece.
             characters: (B, C) of the text to draw, with ``character_mask`` (B, C), true where there is one.
-            owners: (B, C), for each character the position in ``text_states`` of its piece.
-            families: (B,), the fonts to draw in, where the model knows several.
+            char_to_token: (B, C), for each character the position in ``text_states`` of its piece.
+            fonts: (B,), the fonts to draw in, where the model knows several.
 
         Returns:
             (B, C, D) and (B, C); the text decoder's own states where there is no character encoder (the paper).
         """
         if self.character_encoder is None:
             return text_states, text_mask
-        return self.character_encoder(characters, character_mask, text_states, owners, families), character_mask
+        return self.character_encoder(characters, character_mask, text_states, char_to_token, fonts), character_mask
 
     def forward(
         self,
@@ -168,14 +169,14 @@ class TranslatotronV(nn.Module):
         known: Tensor | None = None,
         characters: Tensor | None = None,
         character_mask: Tensor | None = None,
-        owners: Tensor | None = None,
-        families: Tensor | None = None,
+        char_to_token: Tensor | None = None,
+        fonts: Tensor | None = None,
         ctc: bool = False,
     ) -> TranslatorOutput:
         """Teacher-forced pass; a head runs only where its input is given.
 
         Args:
-            source: from ``see`` or ``read``.
+            source: from ``encode_image`` or ``encode_text``.
             target_input: (B, T) pieces of the translation, tags first; ``target_mask`` (B, T) marks the positions
                 that write a piece.
             ocr_input: (B, T') pieces of the source text, tags first.
@@ -188,15 +189,15 @@ class TranslatotronV(nn.Module):
             output.text, states = self.text_decoder(target_input, source.memory, source.mask)
             if image_ids is not None:
                 assert target_mask is not None and characters is not None
-                assert character_mask is not None and owners is not None
-                drawn, mask = self.drawing_states(states, target_mask, characters, character_mask, owners, families)
+                assert character_mask is not None and char_to_token is not None
+                drawn, mask = self.drawing_states(states, target_mask, characters, character_mask, char_to_token, fonts)
                 memory = source.image_memory
                 first = len(image_ids) - (0 if known is None else len(known))
                 if first:
                     output.image = self.image_decoder(image_ids[:first], drawn[:first], mask[:first], memory[:first])
                 if known is not None:
-                    memories = self.image_decoder.remember(drawn[first:], mask[first:], memory[first:])
-                    output.filled = self.image_decoder.fill(image_ids[first:], known, memories)
+                    cross_caches = self.image_decoder.project_kv(drawn[first:], mask[first:], memory[first:])
+                    output.masked_image = self.image_decoder.predict_masked(image_ids[first:], known, cross_caches)
         if ocr_input is not None and source.reading is not None:
             output.ocr, _ = self.ocr_head(ocr_input, source.reading)
         if ctc:

@@ -40,29 +40,29 @@ class Composed:
         pixels: the picture (H, W, 3), bytes: a new array, or the one given where the block was left as it is.
         em: the size of the new text, pixels per em; 0 where there is none.
         quads: the boxes of the new words on the picture, corners clockwise from the top left.
-        left: why the block was left as it is; empty where it was replaced.
+        skip_reason: why the block was left as it is; empty where it was replaced.
     """
 
     pixels: np.ndarray
     em: float = 0.0
     quads: tuple[tuple[Point, ...], ...] = ()
-    left: str = ""
+    skip_reason: str = ""
 
 
 @dataclass(frozen=True)
 class _Word:
     """A word's ink at its final size, and where it goes in the crop: column, and row of its array's first row."""
 
-    ink: np.ndarray
+    text_alpha: np.ndarray
     left: int
     top: int
 
     @property
     def bounds(self) -> Bounds:
         """Of its ink; of a whole strip line's rows where it has none."""
-        rows = np.flatnonzero(self.ink.max(axis=1, initial=0.0) > _OLD)
-        first, last = (rows[0], rows[-1] + 1) if len(rows) else (0, len(self.ink))
-        return self.left, self.top + float(first), self.left + self.ink.shape[1], self.top + float(last)
+        rows = np.flatnonzero(self.text_alpha.max(axis=1, initial=0.0) > _OLD)
+        first, last = (rows[0], rows[-1] + 1) if len(rows) else (0, len(self.text_alpha))
+        return self.left, self.top + float(first), self.left + self.text_alpha.shape[1], self.top + float(last)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def compose(
     """
     kept = [number for number, word in enumerate(words) if callable(word) or word.shape[1]]
     if not kept:
-        return Composed(pixels, left="no words")
+        return Composed(pixels, skip_reason="no words")
     lines = frozenset(place for place, number in enumerate(kept) if number in breaks)
     words = [words[number] for number in kept]
     barriers = [crop.to_crop(quad) for quad in obstacles]
@@ -115,7 +115,7 @@ def compose(
                     quads = tuple(_quad(back, word.bounds) for word in placed)
                     return Composed(new, setting.em * share, quads)
             share *= _STEP
-    return Composed(pixels, left="no room")
+    return Composed(pixels, skip_reason="no room")
 
 
 def _rooms(crop: Crop, setting: Setting, barriers: Sequence[Bounds], alignment: Alignment) -> list[_Room]:
@@ -255,16 +255,16 @@ def _quad(back: np.ndarray, bounds: Bounds) -> tuple[Point, ...]:
 def _paint(pixels: np.ndarray, crop: Crop, layers: Layers, placed: Sequence[_Word]) -> np.ndarray:
     """The picture with the block's old ink taken off and words put on."""
     kernel = np.ones((2 * _FRINGE + 1, 2 * _FRINGE + 1), dtype=np.uint8)
-    old = cv2.dilate((layers.ink > _OLD).astype(np.uint8), kernel).astype(bool) & crop.where(_FRINGE)
+    old = cv2.dilate((layers.text_alpha > _OLD).astype(np.uint8), kernel).astype(bool) & crop.where(_FRINGE)
     left = min(0, *(word.left for word in placed))
     top = min(0, *(word.top for word in placed))
-    right = max(crop.pixels.shape[1], *(word.left + word.ink.shape[1] for word in placed))
-    bottom = max(crop.pixels.shape[0], *(word.top + len(word.ink) for word in placed))
+    right = max(crop.pixels.shape[1], *(word.left + word.text_alpha.shape[1] for word in placed))
+    bottom = max(crop.pixels.shape[0], *(word.top + len(word.text_alpha) for word in placed))
     ink = np.zeros((bottom - top, right - left), dtype=np.float32)
     for word in placed:
         row, column = word.top - top, word.left - left
-        target = ink[row : row + len(word.ink), column : column + word.ink.shape[1]]
-        np.maximum(target, word.ink, out=target)
+        target = ink[row : row + len(word.text_alpha), column : column + word.text_alpha.shape[1]]
+        np.maximum(target, word.text_alpha, out=target)
     removed, background = _on_page(crop, old.astype(np.float32), layers.background, (0, 0), pixels.shape)
     answer = pixels.copy()
     if removed is not None:

@@ -38,13 +38,13 @@ class Line:
         quad: corners in pixels, clockwise from the top left of the text.
         angle: degrees, positive where the line falls towards its right end; 0 for a line that is level.
         height: of the box across the line, pixels; about 1.12 times the text's pixels per em.
-        left: why the line cannot be translated ("vertical", "tilted", "small"); empty where it can.
+        skip_reason: why the line cannot be translated ("vertical", "tilted", "small"); empty where it can.
     """
 
     quad: tuple[Point, ...]
     angle: float
     height: float
-    left: str = ""
+    skip_reason: str = ""
 
     @property
     def width(self) -> float:

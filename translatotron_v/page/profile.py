@@ -54,7 +54,7 @@ def measure(ink: np.ndarray, rows: Sequence[Bounds]) -> Setting:
     of one size; for each line the better of mixed text and capitals counts.
 
     Args:
-        ink: coverage (h, w) of the block's crop.
+        text_alpha: coverage (h, w) of the block's crop.
         rows: the box of each line in the crop.
     """
     guess = float(np.median([bottom - top for _, top, _, bottom in rows])) * EM_PER_HEIGHT

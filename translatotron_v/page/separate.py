@@ -13,7 +13,7 @@ import torch
 from translatotron_v.checkpoint import load_module, resolve
 from translatotron_v.config import config_from_text
 from translatotron_v.errors import UserError
-from translatotron_v.models.separator import Separator
+from translatotron_v.models.matting import TextMatting
 
 _LEAST = 8  # pixels of ink below which a crop counts as empty
 _FAINT = 0.1  # coverage from which a pixel is no longer background
@@ -35,17 +35,17 @@ _LEGIBLE = 0.12  # distance of colours that counts as text without a network
 class Layers:
     """``background * (1 - ink) + colour * ink`` is the picture again, but for noise under the text."""
 
-    ink: np.ndarray  # (H, W) float32, coverage 0..1
+    text_alpha: np.ndarray  # (H, W) float32, coverage 0..1
     colour: tuple[float, float, float]  # of the text, RGB in [0, 1]; black where there is none
     background: np.ndarray  # (H, W, 3) float32 in [0, 1], the crop without its text
 
     def compose(self) -> np.ndarray:
         """The layers over one another, (H, W, 3)."""
-        ink = self.ink[..., None]
+        ink = self.text_alpha[..., None]
         return self.background * (1 - ink) + np.array(self.colour, dtype=np.float32) * ink
 
 
-def separate(pixels: np.ndarray, separator: Separator | None = None, where: np.ndarray | None = None) -> Layers:
+def separate(pixels: np.ndarray, matting: TextMatting | None = None, where: np.ndarray | None = None) -> Layers:
     """Take a crop around one block of text, in one colour, apart.
 
     Coverage comes from the network, or else from a running median; the hole that the text leaves is filled from its
@@ -54,7 +54,7 @@ def separate(pixels: np.ndarray, separator: Separator | None = None, where: np.n
 
     Args:
         pixels: (H, W, 3) float32 in [0, 1].
-        separator: a trained network, in evaluation mode; None works with colours alone, for text that stands out from
+        matting: a trained network, in evaluation mode; None works with colours alone, for text that stands out from
             an even background.
         where: (H, W) bool, true where ink may be (inside the lines of text); None: everywhere.
 
@@ -62,7 +62,7 @@ def separate(pixels: np.ndarray, separator: Separator | None = None, where: np.n
         ValueError: an array of another shape or type.
     """
     _require_picture(pixels, where)
-    coverage = _by_median(pixels, where) if separator is None else _by_network(pixels, separator)
+    coverage = _by_median(pixels, where) if matting is None else _by_network(pixels, matting)
     if where is not None:
         coverage = np.where(where, coverage, np.float32(0))
     if np.count_nonzero(coverage > 0.5) < _LEAST:
@@ -72,11 +72,11 @@ def separate(pixels: np.ndarray, separator: Separator | None = None, where: np.n
         hole &= where
     background = fill(pixels, hole)
     colour = _ink_colour(pixels, background, coverage)
-    ink = _solve(pixels, background, colour, coverage, hole, None if separator is None else _DOUBT)
+    ink = _solve(pixels, background, colour, coverage, hole, None if matting is None else _DOUBT)
     return Layers(ink, (float(colour[0]), float(colour[1]), float(colour[2])), background)
 
 
-def load_separator(folder: str | Path) -> Separator:
+def load_matting(folder: str | Path) -> TextMatting:
     """The network of a run or checkpoint of the stage ``separator``, or that lies beside a model's weights.
 
     Raises:
@@ -88,10 +88,10 @@ def load_separator(folder: str | Path) -> Separator:
         config = config_from_text(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
-    separator = Separator(config.model.separator)
-    load_module(separator, folder, "separator")
+    matting = TextMatting(config.model.matting)
+    load_module(matting, folder, "matting")
     # channels_last: two thirds of the time on a CPU
-    return separator.to(memory_format=torch.channels_last).requires_grad_(False).eval()
+    return matting.to(memory_format=torch.channels_last).requires_grad_(False).eval()
 
 
 def fill(pixels: np.ndarray, hole: np.ndarray) -> np.ndarray:
@@ -124,12 +124,12 @@ def _fill(pixels: np.ndarray, known: np.ndarray) -> np.ndarray:
     return filled
 
 
-def _by_network(pixels: np.ndarray, separator: Separator) -> np.ndarray:
+def _by_network(pixels: np.ndarray, matting: TextMatting) -> np.ndarray:
     """Coverage (H, W) as the network sees it."""
-    device = next(separator.parameters()).device
+    device = next(matting.parameters()).device
     batch = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].to(device)  # channels stay last
     with torch.inference_mode():
-        return separator(batch)[0, 0].sigmoid().cpu().numpy()
+        return matting(batch)[0, 0].sigmoid().cpu().numpy()
 
 
 def _by_median(pixels: np.ndarray, where: np.ndarray | None) -> np.ndarray:

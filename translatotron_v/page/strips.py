@@ -20,7 +20,7 @@ LINES = HEIGHT // LINE
 MARGIN = 2  # columns left free at either side
 EM = 20  # pixels per em
 BASELINE = 23  # row of a line on which its letters stand: the first row below them
-SNAP = 8  # columns; words that the model writes begin at multiples of it after the margin
+WORD_GRID = 8  # columns; words that the model writes begin at multiples of it after the margin
 GAP = 7  # columns between two words where nothing else is known
 
 _EXACT = 0.02  # a text whose size is so near to a strip's is not resampled
@@ -32,20 +32,20 @@ class Run:
     """A piece of a line at a strip's size: a word or several.
 
     Attributes:
-        ink: (32, w).
+        text_alpha: (32, w).
         line: which line of the block it stands on.
         left: its first column in that line.
         gap: empty columns before it on its line; 0 for the first.
     """
 
-    ink: np.ndarray
+    text_alpha: np.ndarray
     line: int
     left: int
     gap: int
 
     @property
     def width(self) -> int:
-        return self.ink.shape[1]
+        return self.text_alpha.shape[1]
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class Strip:
     """A strip, and which runs stand where in it.
 
     Attributes:
-        ink: (96, 512).
+        text_alpha: (96, 512).
         placed: in reading order; runs are counted as `pack` was given them.
     """
 
-    ink: np.ndarray
+    text_alpha: np.ndarray
     placed: tuple[Placed, ...]
 
     def run_at(self, row: int, column: float) -> int | None:
@@ -82,7 +82,7 @@ def resample(ink: np.ndarray, scale: float, corner: tuple[float, float], size: t
     """A part of an ink picture at another size.
 
     Args:
-        ink: (h, w); there is none beyond it.
+        text_alpha: (h, w); there is none beyond it.
         scale: pixels of the answer for each of `ink`.
         corner: the place (x, y) in `ink`, pixel edges, that becomes the answer's top left corner.
         size: height and width of the answer.
@@ -112,7 +112,7 @@ def normalise(ink: np.ndarray, rows: Sequence[Bounds], setting: Setting) -> list
     """The lines of a block at a strip's size: for each (32, w), its baseline in row `BASELINE`, its ink from column 0.
 
     Args:
-        ink: coverage (h, w) of the block's crop.
+        text_alpha: coverage (h, w) of the block's crop.
         rows: the box of each line in the crop.
         setting: what `measure` found.
     """
@@ -152,7 +152,7 @@ def _own_rows(height: int, setting: Setting, index: int) -> tuple[int, int]:
     return top, min(math.ceil(max(below, base + 0.25 * setting.em)), height)
 
 
-class BlockInk:
+class BlockAlpha:
     """A block's ink at its own size: what stands there can be taken up again as it is.
 
     Args:
@@ -306,7 +306,7 @@ def pack(runs: Sequence[Run]) -> list[Strip]:
     rows: list[list[tuple[int, int, np.ndarray]]] = []  # of (run, column after the margin, ink)
     pen, last = usable + 1, None
     for number, run in enumerate(runs):
-        for part, ink in enumerate(_fitting(run.ink, usable)):
+        for part, ink in enumerate(_fitting(run.text_alpha, usable)):
             follows = last is not None and last.line == run.line and part == 0 and run.left > last.left
             start = pen + (run.gap if follows and 0 < run.gap <= 3 * GAP else GAP)
             if not rows or start + ink.shape[1] > usable:
@@ -351,7 +351,7 @@ def words_of(ink: np.ndarray, count: int) -> list[np.ndarray]:
     what stands before it more than an "A".
 
     Args:
-        ink: (96, 512), coverage.
+        text_alpha: (96, 512), coverage.
         count: how many words the strip's text has.
 
     Returns:
@@ -379,11 +379,11 @@ def words_of(ink: np.ndarray, count: int) -> list[np.ndarray]:
 
 def _bearing(column: int) -> int:
     """How many empty columns belong to a word whose ink begins in a column: those since the model's start."""
-    offset = (column - MARGIN) % SNAP
+    offset = (column - MARGIN) % WORD_GRID
     return offset if offset <= 2 and column >= offset else 0
 
 
 def _off_grid(column: int) -> int:
     """How far a word that begins in a column lies from the model's starts; its bearing puts it up to 2 columns on."""
-    offset = (column - MARGIN) % SNAP
-    return 0 if offset <= 2 or offset == SNAP - 1 else 1
+    offset = (column - MARGIN) % WORD_GRID
+    return 0 if offset <= 2 or offset == WORD_GRID - 1 else 1

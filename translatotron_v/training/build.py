@@ -38,7 +38,7 @@ from translatotron_v.training.trainer import Trainer
 def train(config: Config) -> dict[str, float]:
     """Train a stage from its settings; returns the last metrics."""
     stage = build_stage(config)
-    if isinstance(stage, TokenizerStage) and config.model.tokenizer.encoder == "pixels":
+    if isinstance(stage, TokenizerStage) and config.model.tokenizer.encoder == "patch_codebook":
         return fit_run(stage, config)
     return Trainer(stage, config.trainer, Path(config.run)).fit()
 

@@ -18,10 +18,10 @@ from translatotron_v.checkpoint import (
     resolve,
     save_checkpoint,
 )
-from translatotron_v.config import Config, SeparatorConfig, config_from_text, to_yaml
+from translatotron_v.config import Config, TextMattingConfig, config_from_text, to_yaml
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.models.image_tokenizer import ImageTokenizer, PatchTokenizer
-from translatotron_v.models.separator import Separator
+from translatotron_v.models.matting import TextMatting
 from translatotron_v.models.translator import TranslatotronV
 
 KEPT_INFO = (
@@ -33,14 +33,14 @@ TOLERANCE = 0.02  # largest difference of the logits in half precision, relative
 LARGEST_HALF = 65504.0
 
 
-def export_run(run: Path, folder: Path, overwrite: bool = False, separator: Path | None = None) -> dict[str, int]:
+def export_run(run: Path, folder: Path, overwrite: bool = False, matting: Path | None = None) -> dict[str, int]:
     """Write the weights of a translator as one half-precision file per module, with settings and vocabulary.
 
     Args:
         run: a run or a checkpoint of the stage ``translator``.
         folder: what is written; Markdown files and licences that lie in it stay.
         overwrite: replace an export that is there already.
-        separator: a run or a checkpoint of the stage ``separator``, which makes it a translator of whole pages.
+        matting: a run or a checkpoint of the stage ``separator``, which makes it a translator of whole pages.
 
     Returns:
         File name -> bytes.
@@ -64,8 +64,8 @@ def export_run(run: Path, folder: Path, overwrite: bool = False, separator: Path
     if not difference <= TOLERANCE:
         raise CheckpointError(f"{origin}: half precision changes the logits by {difference:.1%}; nothing was written")
     modules: dict[str, nn.Module] = dict(halved.named_children())
-    if separator is not None:
-        modules["separator"], config.model.separator = _halved_separator(separator)
+    if matting is not None:
+        modules["matting"], config.model.matting = _halved_matting(matting)
     kept = {
         key: _without_place(str(info[key])) if key in MERGED_FROM else info[key] for key in KEPT_INFO if key in info
     }
@@ -110,15 +110,15 @@ def _config_of(origin: Path) -> Config:
     return config_from_text(path.read_text(encoding="utf-8"), str(path))
 
 
-def _halved_separator(run: Path) -> tuple[Separator, SeparatorConfig]:
+def _halved_matting(run: Path) -> tuple[TextMatting, TextMattingConfig]:
     """A separator in half precision, and its size."""
     origin = resolve(run)
     config = _config_of(origin)
     if config.stage != "separator":
         raise CheckpointError(f"{origin}: a checkpoint of the stage {config.stage!r}, not of 'separator'")
-    separator = Separator(config.model.separator)
-    load_module(separator, origin, "separator")
-    return separator.half().float(), config.model.separator
+    matting = TextMatting(config.model.matting)
+    load_module(matting, origin, "matting")
+    return matting.half().float(), config.model.matting
 
 
 @torch.no_grad()
@@ -161,10 +161,10 @@ def compare(first: TranslatotronV, second: TranslatotronV) -> float:
     characters = torch.randint(1, table, (1, 12), generator=random)
 
     def logits(model: TranslatotronV) -> list[Tensor]:
-        source, everything = model.see(pixels), torch.ones_like(pieces, dtype=torch.bool)
-        if model.config.bridge == "read":
+        source, everything = model.encode_image(pixels), torch.ones_like(pieces, dtype=torch.bool)
+        if model.config.connector == "read":
             places = torch.arange(8)[None]
-            source = model.understand(source, pieces, everything, places, places + 1)
+            source = model.encode_reading(source, pieces, everything, places, places + 1)
         output = model(
             source,
             pieces,
@@ -172,8 +172,8 @@ def compare(first: TranslatotronV, second: TranslatotronV) -> float:
             image_ids=ids,
             characters=characters,
             character_mask=torch.ones_like(characters, dtype=torch.bool),
-            owners=torch.arange(12)[None] // 2,
-            families=torch.zeros(1, dtype=torch.long),
+            char_to_token=torch.arange(12)[None] // 2,
+            fonts=torch.zeros(1, dtype=torch.long),
         )
         return [output.text, output.image]
 

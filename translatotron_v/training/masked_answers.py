@@ -32,7 +32,7 @@ def masked_answers(
     """
     assert batch.texts is not None and batch.target_input is not None
     device = batch.target_input.device
-    given, wanted, characters, owners = [], [], [], []
+    given, wanted, characters, char_to_token = [], [], [], []
     for (answer, drawn), sentence, row in zip(batch.texts, sentences, batch.target_input.tolist(), strict=True):
         tags = row[:2]
         masked = literals.place(sentence.literals, answer)
@@ -44,7 +44,7 @@ def masked_answers(
         shown = drawn if drawn.casefold().startswith(written.casefold()) and len(drawn) == len(answer) else written
         signs = list(zip(shown, (owner for _, owner in spelled), strict=False))[:longest_drawing]
         characters.append(vocabulary.encode_characters(sign for sign, _ in signs))
-        owners.append([owner + len(tags) - 1 for _, owner in signs])
+        char_to_token.append([owner + len(tags) - 1 for _, owner in signs])
     read = [vocabulary.encode(sentence.text)[: longest - 1] for sentence in sentences]
     target_output = pad(wanted).to(device)
     place = torch.arange(target_output.shape[1], device=device)
@@ -55,7 +55,7 @@ def masked_answers(
         target_output=target_output,
         translation_mask=(place >= 1) & (target_output != PAD),
         target_characters=None if batch.target_characters is None else pad(characters).to(device),
-        owners=None if batch.owners is None else pad(owners).to(device),
+        char_to_token=None if batch.char_to_token is None else pad(char_to_token).to(device),
     )
 
 

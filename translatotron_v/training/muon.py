@@ -81,7 +81,7 @@ def muon_groups(root: nn.Module, groups: Iterable[dict[str, Any]], rate: float) 
     maps = {
         id(module.weight)
         for name, module in root.named_modules()
-        if isinstance(module, nn.Linear) and not name.endswith(("ctc_head.out", "family_head.out", "image_decoder.out"))
+        if isinstance(module, nn.Linear) and not name.endswith(("ctc_head.out", "font_head.out", "image_decoder.out"))
     }
     split: list[dict[str, Any]] = []
     for group in groups:

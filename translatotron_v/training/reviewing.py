@@ -17,7 +17,7 @@ from translatotron_v.config import Config, load_config
 from translatotron_v.data import pages
 from translatotron_v.data.pairs import TextPair
 from translatotron_v.data.vocabulary import Vocabulary
-from translatotron_v.decoding.source import look
+from translatotron_v.decoding.source import encode_source
 from translatotron_v.decoding.text import generate_text
 from translatotron_v.errors import UserError
 from translatotron_v.models.translator import TranslatotronV
@@ -50,7 +50,7 @@ class Reader:
     @torch.inference_mode()
     def transcribe(self, pixels: torch.Tensor, language: str) -> list[str]:
         """What stands on pages (B, channels, H, W) in [0, 1]."""
-        source = look(self.model, self.vocabulary, pixels)
+        source = encode_source(self.model, self.vocabulary, pixels)
         decoder = self.model.text_decoder
         return generate_text(decoder, self.vocabulary, source.memory, source.mask, "ocr", language).texts
 

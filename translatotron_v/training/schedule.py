@@ -7,7 +7,7 @@ def progress(step: int, steps: int, elapsed: float = 0.0, minutes: float | None 
     """The share of a run that is done, 0 to 1.
 
     Args:
-        step: optimiser steps taken.
+        step: optimizer steps taken.
         steps: at which the run ends at the latest.
         elapsed: seconds of wall-clock time.
         minutes: after which the run ends, if its steps do not end first.
@@ -29,7 +29,7 @@ def learning_rate_factor(
     is constant ("warmup-stable-decay", Hu et al. 2024).
 
     Args:
-        step: optimiser steps taken before this one.
+        step: optimizer steps taken before this one.
         done: progress before this step, 0 to 1.
     """
     warmup = min(1.0, (step + 1) / warmup_steps) if warmup_steps > 0 else 1.0

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from translatotron_v import sheets
 from translatotron_v.metrics.text import cer
-from translatotron_v.ocr import boxes_to_text, make_reader
+from translatotron_v.ocr import boxes_to_text, make_ocr_engine
 
 GAP = 4  # pixels between pages
 SHEET_PAGES = 8  # pages on a sample sheet
@@ -21,7 +21,7 @@ def contact_sheet(columns: Sequence[Tensor]) -> Image.Image:
 
 def picture_error_rate(pictures: list[Tensor], texts: list[str]) -> float:
     """CER of OCR on pictures (channels, H, W) in [0, 1] against the texts they should show."""
-    reader = make_reader()
+    reader = make_ocr_engine()
     read = [boxes_to_text(reader.read(as_picture(picture))).lower() for picture in pictures]
     return cer(read, [text.lower() for text in texts[: len(pictures)]]).value
 

@@ -17,15 +17,15 @@ from translatotron_v.training.averaging import MovingAverage
 def collect(
     stage: nn.Module,
     modules: Mapping[str, nn.Module],
-    optimisers: Mapping[str, Optimizer],
+    optimizers: Mapping[str, Optimizer],
     average: MovingAverage | None,
 ) -> dict[str, Any]:
     """All that a run needs to go on beside its modules' weights: what ``save_checkpoint`` takes as ``resume``."""
     names = parameter_names(stage)
-    found: dict[str, Any] = {"stage": uncovered_state(stage, modules, optimisers)}
+    found: dict[str, Any] = {"stage": uncovered_state(stage, modules, optimizers)}
     found["random-torch"], found["random"] = random_state()
-    for name, optimiser in optimisers.items():
-        found[f"optimiser-{name}"] = optimiser_tensors(optimiser, names)
+    for name, optimizer in optimizers.items():
+        found[f"optimizer-{name}"] = optimizer_tensors(optimizer, names)
     if average is not None:
         found["ema"] = average.tensors(names)
     return {name: value for name, value in found.items() if value}
@@ -35,21 +35,21 @@ def restore(
     folder: Path,
     stage: nn.Module,
     modules: Mapping[str, nn.Module],
-    optimisers: Mapping[str, Optimizer],
+    optimizers: Mapping[str, Optimizer],
     average: MovingAverage | None,
 ) -> None:
     """Put back what ``collect`` has found, from the ``resume`` folder of a checkpoint."""
     names = parameter_names(stage)
-    own = uncovered_state(stage, modules, optimisers)
+    own = uncovered_state(stage, modules, optimizers)
     if own:
         stored = load_tensors(folder / "stage.safetensors")
         with torch.no_grad():
             for key, tensor in own.items():
                 tensor.copy_(stored[key])
-    for name, optimiser in optimisers.items():
-        path = folder / f"optimiser-{name}.safetensors"
+    for name, optimizer in optimizers.items():
+        path = folder / f"optimizer-{name}.safetensors"
         if path.is_file():  # absent where no parameter had received a gradient
-            restore_optimiser(optimiser, load_tensors(path), names)
+            restore_optimizer(optimizer, load_tensors(path), names)
     if average is not None and (folder / "ema.safetensors").is_file():  # absent if it was switched on since
         average.restore(load_tensors(folder / "ema.safetensors"), names)
     restore_random_state(load_tensors(folder / "random-torch.safetensors"), read_json(folder / "random.json"))
@@ -61,7 +61,7 @@ def parameter_names(stage: nn.Module) -> dict[int, str]:
 
 
 def seed_everything(*key: int) -> None:
-    """Seed Python, NumPy and torch with a function of some integers, such as (seed, step, turn)."""
+    """Seed Python, NumPy and torch with a function of some integers, such as (seed, step, optimizer)."""
     words = np.random.SeedSequence([part & 0xFFFFFFFF for part in key]).generate_state(4)
     seed = int(words[0]) << 32 | int(words[1])
     # torch.manual_seed takes milliseconds where CUDA is not in use: it keeps a formatted stack for every later device.
@@ -94,29 +94,29 @@ def restore_random_state(tensors: Mapping[str, Tensor], values: Mapping[str, Any
     np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
 
 
-def optimiser_tensors(optimiser: Optimizer, names: Mapping[int, str]) -> dict[str, Tensor]:
-    """The optimiser's state, as "PARAMETER|QUANTITY" -> tensor; ``names`` maps ``id(parameter)`` to its name."""
+def optimizer_tensors(optimizer: Optimizer, names: Mapping[int, str]) -> dict[str, Tensor]:
+    """The optimizer's state, as "PARAMETER|QUANTITY" -> tensor; ``names`` maps ``id(parameter)`` to its name."""
     return {
         f"{names[id(parameter)]}|{quantity}": torch.as_tensor(value)
-        for group in optimiser.param_groups
+        for group in optimizer.param_groups
         for parameter in group["params"]
-        for quantity, value in optimiser.state.get(parameter, {}).items()
+        for quantity, value in optimizer.state.get(parameter, {}).items()
     }
 
 
-def restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor], names: Mapping[int, str]) -> None:
-    """Put back what ``optimiser_tensors`` has returned."""
+def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], names: Mapping[int, str]) -> None:
+    """Put back what ``optimizer_tensors`` has returned."""
     per_parameter: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         name, _, quantity = key.rpartition("|")
         per_parameter.setdefault(name, {})[quantity] = tensor
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state = {
         index: per_parameter[names[id(parameter)]]
         for index, parameter in enumerate(parameters)
         if names[id(parameter)] in per_parameter
     }
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def parameter_groups(root: nn.Module, parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
@@ -136,7 +136,7 @@ def parameter_groups(root: nn.Module, parameters: list[nn.Parameter], weight_dec
 
 
 def uncovered_state(
-    root: nn.Module, modules: Mapping[str, nn.Module], optimisers: Mapping[str, Optimizer]
+    root: nn.Module, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]
 ) -> dict[str, Tensor]:
     """What training may change and none of the modules holds, such as a buffer of the stage itself, by its name.
 
@@ -144,7 +144,7 @@ def uncovered_state(
     beside the saved modules is built and not trained (a model's other half): neither is part of it.
     """
     covered = {id(value) for module in modules.values() for value in module.state_dict(keep_vars=True).values()}
-    trained = {id(p) for optimiser in optimisers.values() for group in optimiser.param_groups for p in group["params"]}
+    trained = {id(p) for optimizer in optimizers.values() for group in optimizer.param_groups for p in group["params"]}
     changing = {
         name
         for name, part in root.named_children()

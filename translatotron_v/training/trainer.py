@@ -1,7 +1,7 @@
 """The only training loop: steps, accumulation, evaluation, checkpoints, resume. It knows no model.
 
-Every step is seeded with (seed, step, turn) and every batch is a function of its index, so that a run that was killed
-and resumed ends with the same weights, bit for bit, as one that was not (CPU, one thread).
+Every step is seeded with (seed, step, optimizer) and every batch is a function of its index, so that a run that was
+killed and resumed ends with the same weights, bit for bit, as one that was not (CPU, one thread).
 """
 
 import contextlib
@@ -52,8 +52,8 @@ class TrainableStage(Protocol):
     modules_to_save: Mapping[str, nn.Module]  # one safetensors file each, frozen ones included
     dataset: Any  # dataset[i] is micro-batch i, a pure function of (seed, i), and has ``.to(device)``
 
-    def optimised(self) -> Mapping[str, list[nn.Parameter]]:
-        """Optimiser name -> its parameters; within a step they take turns in this order."""
+    def optimized(self) -> Mapping[str, list[nn.Parameter]]:
+        """Optimizer name -> its parameters; within a step they take turns in this order."""
 
     def counts(self, batch: Any) -> Mapping[str, float]:
         """How much of what its losses average over a micro-batch holds, under the same names for every batch.
@@ -62,8 +62,8 @@ class TrainableStage(Protocol):
         parts of the step. A stage that multiplies its means by them gets the mean over all of the step.
         """
 
-    def forward(self, batch: Any, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """The loss of a turn, and what to report."""
+    def forward(self, batch: Any, optimizer: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """The loss that an optimizer, named, takes a step on, and what to report."""
 
     def after_step(self, step: int) -> None:
         """Called when all turns of a step are done."""
@@ -128,16 +128,16 @@ class Trainer:
     # --- setting up ---------------------------------------------------------------------------------------------
 
     def _set_up(self) -> None:
-        """Put the stage on its device, build optimisers and averages, and load what an earlier life has saved."""
+        """Put the stage on its device, build optimizers and averages, and load what an earlier life has saved."""
         config = self.config
         state.seed_everything(config.seed)
         self.model = self.accelerator.prepare(self.stage)
-        self.turns = {turn: list(parameters) for turn, parameters in self.stage.optimised().items()}
-        for turn, parameters in self.turns.items():
+        self.trained = {name: list(parameters) for name, parameters in self.stage.optimized().items()}
+        for name, parameters in self.trained.items():
             if not parameters:
-                raise TrainingError(f"{self.folder}: nothing to train ({turn}): all modules are frozen; see freeze")
-        self.optimisers = {
-            turn: self.accelerator.prepare(
+                raise TrainingError(f"{self.folder}: nothing to train ({name}): all modules are frozen; see freeze")
+        self.optimizers = {
+            name: self.accelerator.prepare(
                 make_optimizer(
                     config.optimizer,
                     self.stage,
@@ -147,9 +147,9 @@ class Trainer:
                     (config.betas[0], config.betas[1]),
                 )
             )
-            for turn, parameters in self.turns.items()
+            for name, parameters in self.trained.items()
         }
-        unique = {id(p): p for parameters in self.turns.values() for p in parameters}
+        unique = {id(p): p for parameters in self.trained.values() for p in parameters}
         self.parameters = list(unique.values())
         self.averaged = MovingAverage(self.parameters, config.ema) if config.ema else None
         elapsed, cpu = self._resume()
@@ -169,7 +169,7 @@ class Trainer:
         for name, module in self.stage.modules_to_save.items():
             checkpoint.load_module(module, latest, name)
         state.restore(
-            latest / "resume", self.stage, self.stage.modules_to_save, self._plain_optimisers(), self.averaged
+            latest / "resume", self.stage, self.stage.modules_to_save, self._plain_optimizers(), self.averaged
         )
         self.step, self._metrics = int(info["step"]), dict(info["metrics"])
         # What was spent after the checkpoint is lost, but it was spent.
@@ -185,8 +185,8 @@ class Trainer:
         texts = ((name, folder / name, text) for name, text in self.stage.extra_files().items())
         return [name for name, path, text in texts if not path.is_file() or path.read_text("utf-8") != text]
 
-    def _plain_optimisers(self) -> dict[str, Optimizer]:
-        return {turn: wrapped.optimizer for turn, wrapped in self.optimisers.items()}
+    def _plain_optimizers(self) -> dict[str, Optimizer]:
+        return {name: wrapped.optimizer for name, wrapped in self.optimizers.items()}
 
     def _finished_metrics(self) -> dict[str, float] | None:
         """The metrics of a run that has already come to its end under these settings."""
@@ -267,34 +267,34 @@ class Trainer:
         return batches
 
     def _one_step(self, batches: Sequence[Any], factor: float) -> dict[str, Tensor | float]:
-        """All turns of one optimiser step; returns the means over its micro-batches."""
+        """All turns of one optimizer step; returns the means over its micro-batches."""
         config, rank = self.config, self.accelerator.process_index
         report = Interval()
-        for index, (turn, optimiser) in enumerate(self.optimisers.items()):
-            for group in optimiser.param_groups:
+        for index, (name, optimizer) in enumerate(self.optimizers.items()):
+            for group in optimizer.param_groups:
                 group["lr"] = factor * group["peak"]
-            label = "loss" if len(self.turns) == 1 else f"{turn}_loss"
+            label = "loss" if len(self.trained) == 1 else f"{name}_loss"
             losses: list[Tensor] = []
-            with self._only(turn):
+            with self._only(name):
                 for micro, batch in enumerate(batches):
                     state.seed_everything(config.seed, self.step, index, micro, rank)
                     with self.accelerator.accumulate(self.model):
-                        loss, metrics = self.model(batch, turn, self.step)
+                        loss, metrics = self.model(batch, name, self.step)
                         if not loss.requires_grad:
                             raise TrainingError(
-                                f"{self.folder}: the loss reaches no parameter ({turn}): its weights under loss are 0, "
+                                f"{self.folder}: the loss reaches no parameter ({name}): its weights under loss are 0, "
                                 "or what they weigh is frozen or left out of the model"
                             )
                         self.accelerator.backward(loss)
                     losses.append(loss.detach().float())
                     report.add({label: losses[-1], **metrics})
                 if config.clip:
-                    norm = self.accelerator.clip_grad_norm_(self.turns[turn], config.clip)
+                    norm = self.accelerator.clip_grad_norm_(self.trained[name], config.clip)
                     losses.append(norm)
                     report.add({label.replace("loss", "gradient_norm"): norm})
-            self._require_finite(losses, turn)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            self._require_finite(losses, name)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         if self.averaged is not None:
             self.averaged.update()
         state.seed_everything(config.seed, self.step, _AFTER_STEP)
@@ -302,9 +302,9 @@ class Trainer:
         return report.means()
 
     @contextlib.contextmanager
-    def _only(self, turn: str) -> Iterator[None]:
-        """No gradients for the other optimisers' parameters while one has its turn."""
-        own = {id(parameter) for parameter in self.turns[turn]}
+    def _only(self, name: str) -> Iterator[None]:
+        """No gradients for the other optimizers' parameters while one has its turn."""
+        own = {id(parameter) for parameter in self.trained[name]}
         others = [p for p in self.parameters if p.requires_grad and id(p) not in own]
         for parameter in others:
             parameter.requires_grad_(False)
@@ -314,13 +314,13 @@ class Trainer:
             for parameter in others:
                 parameter.requires_grad_(True)
 
-    def _require_finite(self, values: Sequence[Tensor], turn: str) -> None:
+    def _require_finite(self, values: Sequence[Tensor], name: str) -> None:
         if bool(torch.stack([value.to(self.device) for value in values]).isfinite().all()):
             return
         latest = checkpoint.latest_checkpoint(self.folder)
         where = f"the last checkpoint is {latest}" if latest else "there is no checkpoint yet"
         raise TrainingError(
-            f"{self.folder}: the loss or its gradient is not finite at step {self.step} ({turn}); {where}; "
+            f"{self.folder}: the loss or its gradient is not finite at step {self.step} ({name}); {where}; "
             "lower trainer.learning_rate, or use trainer.precision=fp32"
         )
 
@@ -389,7 +389,7 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         if not self.accelerator.is_main_process:
             return
-        resume = state.collect(self.stage, self.stage.modules_to_save, self._plain_optimisers(), self.averaged)
+        resume = state.collect(self.stage, self.stage.modules_to_save, self._plain_optimizers(), self.averaged)
         path = checkpoint.checkpoint_folder(self.folder, self.step)
         checkpoint.save_checkpoint(path, self.stage.modules_to_save, self.stage.extra_files(), self._info(), resume)
         checkpoint.prune(self.folder, max(self.config.keep, self.config.average))
@@ -462,7 +462,7 @@ def _make_accelerator(config: TrainerConfig) -> Accelerator:
         cpu=config.device == "cpu" or not torch.cuda.is_available(),
         mixed_precision="bf16" if config.precision == "bf16" else "no",
         gradient_accumulation_steps=config.accumulate,
-        # In parallel runs: a turn, or an early part of a curriculum, leaves parameters without gradient.
+        # In parallel runs: a name, or an early part of a curriculum, leaves parameters without gradient.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
 

@@ -16,7 +16,7 @@ from translatotron_v.training.stages.codebook import fit_codebook
 
 
 def config_of(folder: Path, codes: int):
-    settings = ("stage=tokenizer", "model.tokenizer.encoder=pixels", f"model.tokenizer.codes={codes}")
+    settings = ("stage=tokenizer", "model.tokenizer.encoder=patch_codebook", f"model.tokenizer.codes={codes}")
     return small(*settings, f"data.folder={folder / 'corpus'}", f"run={folder / str(codes)}", "trainer.steps=20")
 
 

@@ -83,7 +83,7 @@ def test_the_decoder_shares_its_table_with_the_encoder(mixture: Path):
     encoder, decoder = stage.translator.text_encoder, stage.translator.text_decoder
     assert encoder.embedding is decoder.embedding
     assert "embedding.weight" in decoder.state_dict() and "embedding.weight" not in encoder.state_dict()
-    parameters = stage.optimised()["main"]
+    parameters = stage.optimized()["main"]
     assert len({id(p) for p in parameters}) == len(parameters)
     loss, _ = stage(stage.dataset[0], "main", 0)
     loss.backward()

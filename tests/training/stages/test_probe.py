@@ -82,7 +82,7 @@ def test_the_encoder_gets_no_gradient_and_does_not_change(probed: Path, tmp_path
 
 
 def test_the_loss_is_the_weighted_squared_error_of_the_source_pages(probed: Path):
-    stage = make(settings(probed, "loss.pixels=2")).eval()
+    stage = make(settings(probed, "loss.pixel_regression=2")).eval()
     batch = stage.dataset[0]
     assert batch.target_pixels is None
     drawn = stage.probe(stage.image_encoder(batch.source_pixels).final)
@@ -98,13 +98,13 @@ def test_it_learns():
     batch = stage.dataset[0]
     assert batch.source_pixels is not None
     mean = F.mse_loss(batch.source_pixels.mean(0, keepdim=True).expand_as(batch.source_pixels), batch.source_pixels)
-    optimiser = torch.optim.Adam(stage.optimised()["main"], 1e-2)
+    optimizer = torch.optim.Adam(stage.optimized()["main"], 1e-2)
     first = stage(batch, "main", 0)[0].item()
     for step in range(40):
         loss, _ = stage(batch, "main", step)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     assert loss.item() < 0.6 * mean.item() < first
 
 

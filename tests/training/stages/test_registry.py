@@ -26,7 +26,7 @@ def test_every_name_has_a_class(name: str):
     found = stage_class(name)
     assert issubclass(found, Stage) and found.__name__ == STAGES[name].cls
     assert found.__module__ == f"translatotron_v.training.stages.{STAGES[name].module}"
-    settings = ["model.pixels.segment=[16,8]"] if name == "pixels" else []
+    settings = ["model.pixel_baseline.segment=[16,8]"] if name == "pixel_baseline" else []
     check_stage(load_config(None, [f"stage={name}", *settings]))
 
 
@@ -36,7 +36,7 @@ def test_names_cost_no_torch():
 
 
 def test_an_unknown_stage_names_all():
-    everything = "separator, tokenizer, reader, text, teacher, translator, pixels or probe"
+    everything = "separator, tokenizer, reader, text, teacher, translator, pixel_baseline or probe"
     assert refusal("stage=painter") == f"stage must be {everything}, not painter"
 
 
@@ -54,7 +54,7 @@ def test_settings_that_the_stage_does_not_have_are_refused():
     assert refusal("stage=tokenizer", "data.text_share=.1") == no_text_mode
     assert "data.text_share: the stage 'teacher'" in refusal("data.text_share=.1", "stage=teacher")
     assert "ssr.reader: the stage 'text' writes no answer" in refusal("stage=text", "ssr.reader=runs/reader")
-    assert "model.pixels.segment 32x8 does not divide" in refusal("stage=pixels")
+    assert "model.pixel_baseline.segment 32x8 does not divide" in refusal("stage=pixel_baseline")
 
 
 def test_the_command_checks_before_any_work(tmp_path):

@@ -10,14 +10,14 @@ from data_synth.photographs import bundled_photographs
 from tests.small import PAIRS, assert_same, small, small_vocabulary, write_corpus
 from translatotron_v.config import Config, load_config
 from translatotron_v.errors import UserError
-from translatotron_v.page.separate import load_separator
+from translatotron_v.page.separate import load_matting
 from translatotron_v.training import losses
 from translatotron_v.training.build import build_stage
 from translatotron_v.training.stages import separator as separator_stage
 from translatotron_v.training.stages.separator import KINDS, InkBatch, SeparatorStage, faces, iou
 from translatotron_v.training.trainer import TrainableStage, Trainer
 
-CROP = ("model.canvas.height=32", "model.canvas.width=64", "model.canvas.channels=3", "model.separator.widths=[8,12]")
+CROP = ("model.canvas.height=32", "model.canvas.width=64", "model.canvas.channels=3", "model.matting.widths=[8,12]")
 
 
 def settings(*overrides: str) -> Config:
@@ -101,21 +101,21 @@ def test_it_learns(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(separator_stage, "SIZES", (12, 20))
     stage = make()
     batch = stage.dataset[0]
-    optimiser = torch.optim.AdamW(stage.optimised()["main"], 2e-2)
+    optimizer = torch.optim.AdamW(stage.optimized()["main"], 2e-2)
     for step in range(100):
         loss, report = stage(batch, "main", step)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     assert set(report) == {"error"} and not report["error"].requires_grad
     assert report["error"] < 0.5 * batch.coverage.mean()
-    assert iou(stage.separator(batch.pixels).sigmoid(), batch.coverage) > 0.6
+    assert iou(stage.matting(batch.pixels).sigmoid(), batch.coverage) > 0.6
 
 
 def test_an_evaluation_has_figures_for_each_background_and_a_sheet():
     stage = make().eval()
     with torch.no_grad():  # it calls everything ink
-        last = stage.separator.sharpen[-1]
+        last = stage.matting.sharpen[-1]
         last.weight.zero_()
         last.bias.fill_(20)
     evaluation = stage.evaluate(0)
@@ -134,10 +134,10 @@ def test_a_run_leaves_a_separator_that_can_be_loaded(tmp_path: Path):
     stage = build_stage(config)
     assert isinstance(stage, SeparatorStage) and isinstance(stage, TrainableStage)
     Trainer(stage, config.trainer, tmp_path / "run").fit()
-    assert (tmp_path / "run" / "final" / "separator.safetensors").is_file()
-    separator = load_separator(tmp_path / "run")
-    assert_same(separator, stage.separator)
-    assert not separator.training and not any(parameter.requires_grad for parameter in separator.parameters())
+    assert (tmp_path / "run" / "final" / "matting.safetensors").is_file()
+    matting = load_matting(tmp_path / "run")
+    assert_same(matting, stage.matting)
+    assert not matting.training and not any(parameter.requires_grad for parameter in matting.parameters())
 
 
 def test_grey_pages_are_refused():

@@ -131,7 +131,7 @@ def test_micro_batches_of_other_lengths_count_by_their_pieces(tmp_path: Path, st
     micro = [model.collator(plain_samples(part, model.config)) for part in (PAIRS[3:6], PAIRS[24:27])]
     loss, _ = model(joined(micro), "main", 0)
     loss.backward()
-    parameters = [p for p in model.optimised()["main"] if p.grad is not None]
+    parameters = [p for p in model.optimized()["main"] if p.grad is not None]
     wanted = [p.grad.clone() for p in parameters]
     model.zero_grad()
 
@@ -152,9 +152,9 @@ def test_a_step_weighs_its_micro_batches(runs: Path, monkeypatch: pytest.MonkeyP
     config = settings(runs, "text", "trainer.accumulate=3", "trainer.steps=2", run="weighed")
     stage, shares, forward = build_stage(config), [], TextStage.forward
 
-    def watched(self: Stage, batch: Batch, turn: str, step: int):
+    def watched(self: Stage, batch: Batch, optimizer: str, step: int):
         shares.append((batch.share("target"), float((batch.target_output != PAD).sum())))
-        return forward(self, batch, turn, step)
+        return forward(self, batch, optimizer, step)
 
     monkeypatch.setattr(TextStage, "forward", watched)
     Trainer(stage, config.trainer, Path(config.run)).fit()
@@ -173,8 +173,8 @@ def test_resuming_takes_no_frozen_helpers_and_no_unused_halves(runs: Path, stage
     config = translator(runs) if stage == "translator" else settings(runs, stage)
     more = {"tokenizer": ("loss.perceptual=1",)}.get(stage, ())
     model = build_stage(config) if stage == "translator" else bare(stage, *more)
-    optimisers = {name: torch.optim.AdamW(parameters) for name, parameters in model.optimised().items()}
-    beside = collect(model, model.modules_to_save, optimisers, None)
+    optimizers = {name: torch.optim.AdamW(parameters) for name, parameters in model.optimized().items()}
+    beside = collect(model, model.modules_to_save, optimizers, None)
     assert "stage" not in beside, list(beside["stage"])
 
 
@@ -188,7 +188,7 @@ def test_teacher_and_tokenizer_are_frozen_in_stage_two(runs: Path, monkeypatch: 
     helpers = {"teacher": stage.teacher, "tokenizer": stage.translator.image_tokenizer}
     before = {name: {k: t.clone() for k, t in module.state_dict().items()} for name, module in helpers.items()}
     own = {k: t.clone() for k, t in stage.translator.image_decoder.state_dict().items()}
-    trained = {id(parameter) for parameters in stage.optimised().values() for parameter in parameters}
+    trained = {id(parameter) for parameters in stage.optimized().values() for parameter in parameters}
     seen = []
     forward = stage.forward
 
@@ -267,7 +267,7 @@ def test_text_mode_and_teacher_become_parts_of_the_translator(runs: Path):
         assert stored and all(torch.equal(state[key], tensor) for key, tensor in stored.items())
     new = stage.load_start()
     assert {name.split(".")[0] for name in new} == {"character_encoder", "image_decoder"}
-    assert all("piece_bridge" in name or "gate" in name or "image_cross" in name for name in new)
+    assert all("piece_projection" in name or "gate" in name or "image_cross" in name for name in new)
 
 
 def refusal(config: Config) -> str:
@@ -387,13 +387,13 @@ class Cut(Exception):
     """Stands for a power cut."""
 
 
-def cut_at(config: Config, step: int, turn: str) -> None:
+def cut_at(config: Config, step: int, optimizer: str) -> None:
     """Train until a step, and die in its middle."""
     stage = build_stage(config)
     forward = stage.forward
 
     def mortal(batch, now, at):
-        if (at, now) == (step, turn):
+        if (at, now) == (step, optimizer):
             raise Cut
         return forward(batch, now, at)
 
@@ -478,20 +478,20 @@ def test_the_turns_of_the_adversaries_leave_each_other_alone(runs: Path, monkeyp
     def copy(module: torch.nn.Module) -> dict[str, torch.Tensor]:
         return {key: tensor.clone() for key, tensor in module.state_dict().items()}
 
-    def watched(batch, turn, step):
-        states.append((turn, copy(stage.image_tokenizer), copy(stage.discriminator)))
-        return forward(batch, turn, step)
+    def watched(batch, optimizer, step):
+        states.append((optimizer, copy(stage.image_tokenizer), copy(stage.discriminator)))
+        return forward(batch, optimizer, step)
 
     monkeypatch.setattr(stage, "forward", watched)
     Trainer(stage, config.trainer, Path(config.run)).fit()
     states.append(("end", copy(stage.image_tokenizer), copy(stage.discriminator)))
-    assert [turn for turn, _, _ in states] == ["generator", "discriminator"] * 3 + ["end"]
+    assert [optimizer for optimizer, _, _ in states] == ["generator", "discriminator"] * 3 + ["end"]
 
     def same(one: dict, other: dict) -> bool:
         return all(torch.equal(one[key], other[key]) for key in one)
 
-    for (turn, generator, critic), (_, generator_after, critic_after) in itertools.pairwise(states):
-        if turn == "generator":
+    for (optimizer, generator, critic), (_, generator_after, critic_after) in itertools.pairwise(states):
+        if optimizer == "generator":
             assert same(critic, critic_after) and not same(generator, generator_after)
         else:  # neither weights nor the codebook's averages
             assert same(generator, generator_after) and not same(critic, critic_after)
@@ -512,14 +512,14 @@ def test_the_adversary_waits_and_the_codebook_too():
 
 
 @pytest.mark.parametrize("name", sorted(STAGES))
-def test_every_stage_learns_what_it_optimises(name: str):
+def test_every_stage_learns_what_it_optimizes(name: str):
     stage = bare(name, "loss.distillation=0", "loss.ctc=1", "loss.quantise_from=0")
     assert isinstance(stage, TrainableStage)
-    loss, report = stage(stage.dataset[0], next(iter(stage.optimised())), 5)
+    loss, report = stage(stage.dataset[0], next(iter(stage.optimized())), 5)
     loss.backward()
     assert loss.isfinite() and loss > 0
     assert all(not isinstance(value, torch.Tensor) or not value.requires_grad for value in report.values())
-    parameters = [p for part in stage.optimised().values() for p in part]
+    parameters = [p for part in stage.optimized().values() for p in part]
     reached = [p for p in parameters if p.grad is not None and p.grad.any()]
     assert len(reached) > 0.75 * len(parameters)  # what starts at zero hides what lies behind it
     others = {id(p) for p in parameters}
@@ -537,7 +537,7 @@ def test_the_translators_loss_is_the_weighted_sum(runs: Path):
     assert loss.item() == pytest.approx(sum(weights[name] * float(value) for name, value in report.items()), rel=1e-5)
     ids = stage.translator.image_tokenizer.encode_to_ids(batch.target_pixels)
     mask = translator_stage.drawing_mask(batch.target_characters)
-    source = stage.translator.see(batch.source_pixels)
+    source = stage.translator.encode_image(batch.source_pixels)
     student = stage.translator(
         source,
         batch.target_input,
@@ -545,7 +545,7 @@ def test_the_translators_loss_is_the_weighted_sum(runs: Path):
         image_ids=ids,
         characters=batch.target_characters,
         character_mask=mask,
-        owners=batch.owners,
+        char_to_token=batch.char_to_token,
     )
     expected = losses.distillation(student.image, stage.teacher(ids, batch.target_characters, mask), 2.0)
     assert float(report["distillation"]) == pytest.approx(expected.item(), rel=1e-4)
@@ -559,14 +559,14 @@ def drawn(stage: TranslatorStage, batch: Batch, known: torch.Tensor | None = Non
     """Image token ids, and what the translator makes of a batch of which the last pages are masked."""
     ids = stage.translator.image_tokenizer.encode_to_ids(batch.target_pixels)
     output = stage.translator(
-        stage.translator.see(batch.source_pixels),
+        stage.translator.encode_image(batch.source_pixels),
         batch.target_input,
         batch.translation_mask,
         image_ids=ids,
         known=known,
         characters=batch.target_characters,
         character_mask=translator_stage.drawing_mask(batch.target_characters),
-        owners=batch.owners,
+        char_to_token=batch.char_to_token,
     )
     return ids, output
 
@@ -593,8 +593,8 @@ def test_masked_pages_are_the_last_of_a_batch(monkeypatch: pytest.MonkeyPatch, s
     # What a page is scored does not depend on which others are masked.
     ids, output = drawn(stage, batch)
     memories_of = drawn(stage, batch, torch.cat((torch.zeros(first, 16, dtype=torch.bool), known)))[1]
-    assert memories_of.image is None and memories_of.filled.shape == (6, 16, 24)
-    hidden = losses.masked_cross_entropy(memories_of.filled[first:], ids[first:], known).item()
+    assert memories_of.image is None and memories_of.masked_image.shape == (6, 16, 24)
+    hidden = losses.masked_cross_entropy(memories_of.masked_image[first:], ids[first:], known).item()
     assert float(report["image_masked"]) == pytest.approx(hidden, rel=1e-4)
     expected = 2 * masked / 6 * hidden
     if first:
@@ -612,7 +612,7 @@ def test_without_masked_pages_no_mask_is_drawn(monkeypatch: pytest.MonkeyPatch):
     batch, state = stage.dataset[0], torch.get_rng_state()
     loss, report = stage(batch, "main", 0)
     ids, output = drawn(stage, batch)
-    assert set(report) == {"image"} and output.filled is None
+    assert set(report) == {"image"} and output.masked_image is None
     assert loss.item() == pytest.approx(losses.image_cross_entropy(output.image, ids).item(), rel=1e-5)
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -663,15 +663,15 @@ def test_distillation_counts_the_pages_that_it_sees(runs: Path, monkeypatch: pyt
 @pytest.mark.parametrize("masked", [0.5, 1])
 def test_masked_prediction_is_learnt(monkeypatch: pytest.MonkeyPatch, masked: float):
     stage = bare("translator", *DRAWING, f"loss.masked={masked}").eval()
-    batch, optimiser = stage.dataset[0], torch.optim.AdamW(stage.optimised()["main"], 1e-2)
+    batch, optimizer = stage.dataset[0], torch.optim.AdamW(stage.optimized()["main"], 1e-2)
     masks(monkeypatch, round(6 * masked))
     reports = []
     for _ in range(15):
         loss, report = stage(batch, "main", 0)
         reports.append({name: float(value) for name, value in report.items()})
         loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
     assert all(reports[-1][name] < 0.7 * reports[0][name] for name in reports[0]), (reports[0], reports[-1])
 
 
@@ -681,8 +681,8 @@ def test_a_weight_of_zero_leaves_its_branch_out():
     assert batch.target_pixels is None and batch.target_characters is None  # not even rendered
     loss, report = stage(batch, "main", 0)
     assert set(report) == {"text"}
-    optimised = {id(parameter) for parameter in stage.optimised()["main"]}
-    assert not optimised & {id(parameter) for parameter in stage.translator.image_decoder.parameters()}
+    optimized = {id(parameter) for parameter in stage.optimized()["main"]}
+    assert not optimized & {id(parameter) for parameter in stage.translator.image_decoder.parameters()}
     assert loss.item() == pytest.approx(float(report["text"]))
 
 
@@ -694,8 +694,8 @@ def test_the_text_decoder_may_transcribe_too():
         batch = stage.dataset[0]
         loss, report = stage(batch, "main", 0)
         model = stage.translator
-        seen = model.see(batch.source_pixels) if name == "translator" else None
-        source = seen or model.read(batch.source_pieces, batch.source_pieces != 0)
+        seen = model.encode_image(batch.source_pixels) if name == "translator" else None
+        source = seen or model.encode_text(batch.source_pieces, batch.source_pieces != 0)
         logits, _ = model.text_decoder(batch.source_input, source.memory, source.mask)
         copied = losses.text_cross_entropy(logits, batch.source_output).item()
         assert set(report) == {"text", "transcription"}
@@ -715,12 +715,12 @@ def talkative(*overrides: str) -> TranslatorStage:
     stage = bare("translator", *OF_THE_STEP, *overrides)
     assert isinstance(stage, TranslatorStage)
     batch, model = stage.dataset[0], stage.translator.eval()
-    optimiser = torch.optim.AdamW([*model.text_encoder.parameters(), *model.text_decoder.parameters()], 2e-2)
+    optimizer = torch.optim.AdamW([*model.text_encoder.parameters(), *model.text_decoder.parameters()], 2e-2)
     for _ in range(40):
-        output = model(model.read(batch.source_pieces, batch.source_pieces != PAD), batch.target_input)
+        output = model(model.encode_text(batch.source_pieces, batch.source_pieces != PAD), batch.target_input)
         losses.text_cross_entropy(output.text, batch.target_output).backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
     return stage
 
 
@@ -728,7 +728,7 @@ def talkative(*overrides: str) -> TranslatorStage:
 def said(stage: TranslatorStage, batch: Batch) -> list[list[int]]:
     """Text mode's greedy translations."""
     model = stage.translator.eval()
-    source = model.read(batch.source_pieces, batch.source_pieces != PAD)
+    source = model.encode_text(batch.source_pieces, batch.source_pieces != PAD)
     return generate_text(model.text_decoder, stage.vocabulary, source.memory, source.mask, "translate", "en").ids
 
 
@@ -748,9 +748,9 @@ def test_image_mode_is_taught_what_text_mode_says_itself():
         wanted = pages.pad([[PAD, *row, EOS] for row in ids])
         assert not torch.equal(wanted, batch.target_output)
         loss, report = stage(batch, "main", 0)
-        source = model.see(batch.source_pixels)
+        source = model.encode_image(batch.source_pixels)
         logits, _ = model.text_decoder(given, source.memory)
-        text = model.read(batch.source_pieces, batch.source_pieces != PAD)
+        text = model.encode_text(batch.source_pieces, batch.source_pieces != PAD)
         expected, _ = model.text_decoder(given, text.memory, text.mask)
         sequence = losses.text_cross_entropy(logits, wanted).item()
         log, other = logits.log_softmax(-1), expected.log_softmax(-1)
@@ -768,7 +768,7 @@ def test_text_mode_gets_no_gradient_from_teaching():
     loss.backward()
     model = stage.translator
     assert model.text_encoder.embedding.weight.grad is None  # the one table that text mode alone passes through
-    assert model.image_encoder.vit.patch_embed.proj.weight.grad.any() and model.text_encoder.bridge.weight.grad.any()
+    assert model.image_encoder.vit.patch_embed.proj.weight.grad.any() and model.text_encoder.connector.weight.grad.any()
     _, _, expected = stage._text_mode_answers(stage.dataset[0])
     assert not expected.requires_grad
 
@@ -795,15 +795,15 @@ def test_image_mode_comes_nearer_to_text_mode():
     stage = talkative("loss.self_distillation=0", "loss.self_distillation_kl=1").eval()
     model, batch = stage.translator, stage.dataset[0]
     batch.source_pixels = torch.rand(batch.source_pixels.shape, generator=torch.Generator().manual_seed(0))
-    taught = [*model.image_encoder.parameters(), *model.text_encoder.bridge.parameters()]
-    optimiser = torch.optim.AdamW([*taught, model.text_encoder.image_positions], 1e-2)
+    taught = [*model.image_encoder.parameters(), *model.text_encoder.connector.parameters()]
+    optimizer = torch.optim.AdamW([*taught, model.text_encoder.image_positions], 1e-2)
     distances = []
     for _ in range(12):
         loss, report = stage(batch, "main", 0)
         distances.append(float(report["self_distillation_kl"]))
         loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
     assert distances[-1] < 0.2 * distances[0]
 
 
@@ -817,7 +817,7 @@ def test_the_start_goes_on_teaching(runs: Path):
     text, logits = (stage.eval()._text_mode_answers(batch)[place] for place in (0, 2))
     assert torch.equal(text, pages.pad([[*text[0, :2].tolist(), *ids] for ids in said(stage, batch)]))  # at the start
     before = {name: tensor.clone() for name, tensor in stage.own_teacher.state_dict().items()}
-    trained = {id(parameter) for parameter in stage.optimised()["main"]}
+    trained = {id(parameter) for parameter in stage.optimized()["main"]}
     assert not trained & {id(parameter) for parameter in stage.own_teacher.parameters()}
     Trainer(stage, config.trainer, Path(config.run)).fit()
     stage.train()

@@ -64,9 +64,9 @@ STAGES = {
         ),
         text_mode=True,
     ),
-    "pixels": StageEntry(
-        "pixels",
-        "PixelsStage",
+    "pixel_baseline": StageEntry(
+        "pixel_baseline",
+        "PixelBaselineStage",
         "a baseline to compare with: pixels to pixels, without any text (Tian et al. 2023)",
         few_pairs=True,
     ),
@@ -74,7 +74,7 @@ STAGES = {
         "probe",
         "ProbeStage",
         "what of a page is left in an image encoder's states (R-Probe); evaluate.py r-probe runs it",
-        losses=("pixels",),
+        losses=("pixel_regression",),
         few_pairs=True,
     ),
 }  # fmt: skip
@@ -96,7 +96,7 @@ def check_stage(config: Config) -> None:
         raise ConfigError(f"stage {refusal}")
     entry, data = STAGES[config.stage], config.data
     weighted = not entry.losses or any(getattr(config.loss, name) for name in entry.losses)
-    if not (weighted or data.text_share or config.model.families):
+    if not (weighted or data.text_share or config.model.fonts):
         raise ConfigError(
             f"loss: nothing to train the stage {config.stage!r} on, all of {', '.join(entry.losses)} are 0; set one"
         )
@@ -107,5 +107,5 @@ def check_stage(config: Config) -> None:
         raise ConfigError(f"ssr.reader: the stage {config.stage!r} writes no answer; only 'translator' does")
     if config.page.faces and (config.stage != "reader" or config.loss.ocr or data.text_share):
         raise ConfigError("page.faces: is for the stage 'reader' and its CTC head; set loss.ocr=0 data.text_share=0")
-    if config.stage == "pixels":
-        config.model.pixels.grid(config.model.canvas)
+    if config.stage == "pixel_baseline":
+        config.model.pixel_baseline.grid(config.model.canvas)

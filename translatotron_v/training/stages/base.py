@@ -76,8 +76,8 @@ class Stage(nn.Module):
             self.dataset, untranslated, self.config.ssr.untranslated, self.config.trainer.seed + 1
         )
 
-    def optimised(self) -> Mapping[str, list[nn.Parameter]]:
-        """Optimiser name -> parameters; one optimiser over all that is not frozen, unless a stage says otherwise."""
+    def optimized(self) -> Mapping[str, list[nn.Parameter]]:
+        """Optimizer name -> parameters; one optimizer over all that is not frozen, unless a stage says otherwise."""
         return {"main": trainable(self.parameters())}
 
     def counts(self, batch: Any) -> Mapping[str, float]:
@@ -212,7 +212,7 @@ def load_mapped(module: nn.Module, tensors: Mapping[str, Tensor], vocabulary: Vo
             tables[f"{name}embedding.weight"] = (1, *characters)
         elif isinstance(part, CtcHead):  # a row for each frame
             tables |= {f"{name}out.{kind}": (part.frames, *characters) for kind in ("weight", "bias")}
-        elif isinstance(part, nn.Embedding) and not name.endswith("family."):
+        elif isinstance(part, nn.Embedding) and not name.endswith("font."):
             tables.setdefault(f"{name}weight", (1, *pieces))
     for key, tensor in tensors.items():
         if key not in state:

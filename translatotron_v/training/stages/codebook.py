@@ -1,4 +1,4 @@
-"""The codebook of a tokenizer without a network (``model.tokenizer.encoder=pixels``): the patches of rendered pages.
+"""The codebook of a tokenizer without a network (``encoder=patch_codebook``): the patches of rendered pages.
 
 Shapes: M distinct patches, K codes, P pixels of a patch.
 """

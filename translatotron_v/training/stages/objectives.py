@@ -12,7 +12,7 @@ from translatotron_v.models.text_decoder import TextEncoder
 from translatotron_v.models.translator import SourceStates, TranslatotronV
 from translatotron_v.training import losses
 
-FAMILY_WEIGHT = 0.1  # of telling fonts apart, beside reading
+FONT_WEIGHT = 0.1  # of telling fonts apart, beside reading
 
 
 def translation_loss(translator: TranslatotronV, source: SourceStates, batch: Batch, label_smoothing: float) -> Tensor:
@@ -38,7 +38,7 @@ def text_only_loss(
 ) -> tuple[Tensor, dict[str, Tensor | float]]:
     """Text mode's cross-entropy on a text-only batch."""
     assert batch.source_pieces is not None
-    source = translator.read(batch.source_pieces, batch.source_pieces != PAD)
+    source = translator.encode_text(batch.source_pieces, batch.source_pieces != PAD)
     loss = translation_loss(translator, source, batch, label_smoothing)
     return batch.share("target") * loss, {"text_only": loss.detach()}
 
@@ -61,10 +61,10 @@ def reading_loss(
         part = losses.text_cross_entropy(logits, batch.source_output, label_smoothing)
         loss = loss + ocr * batch.share("source") * part
         report["ocr"] = part.detach()
-    if translator.family_head is not None and batch.families is not None and bool((batch.families >= 0).any()):
-        part = F.cross_entropy(translator.family_head(states), batch.families, ignore_index=-1)
-        loss = loss + FAMILY_WEIGHT * part
-        report["family"] = part.detach()
+    if translator.font_head is not None and batch.fonts is not None and bool((batch.fonts >= 0).any()):
+        part = F.cross_entropy(translator.font_head(states), batch.fonts, ignore_index=-1)
+        loss = loss + FONT_WEIGHT * part
+        report["font"] = part.detach()
     return loss, report
 
 

@@ -69,13 +69,13 @@ class ProbeStage(Stage):
         read_info(folder)
         return folder, other or name
 
-    def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """``pixels`` times the mean squared error of the source pages."""
+    def forward(self, batch: Batch, optimizer: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """``pixel_regression`` times the mean squared error of the source pages."""
         assert batch.source_pixels is not None
         with torch.no_grad():
             states = self.image_encoder(batch.source_pixels).final
         error = F.mse_loss(self.probe(states), batch.source_pixels)
-        return self.config.loss.pixels * error, {"mse": error.detach()}
+        return self.config.loss.pixel_regression * error, {"mse": error.detach()}
 
     @torch.no_grad()
     def reconstruct(self, pixels: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class ReaderStage(Stage):
         self.translator = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
         self.modules_to_save = {
             name: module
-            for name in ("image_encoder", "ctc_head", "ocr_head", "family_head")
+            for name in ("image_encoder", "ctc_head", "ocr_head", "font_head")
             if (module := getattr(self.translator, name)) is not None
         }
         if config.data.text_share:
@@ -67,7 +67,7 @@ class ReaderStage(Stage):
             return ReadingDataset(train, self.config, self.vocabulary)
         return super().make_dataset(train)
 
-    def optimised(self) -> Mapping[str, list[nn.Parameter]]:
+    def optimized(self) -> Mapping[str, list[nn.Parameter]]:
         """The image encoder and the heads that read; text mode where it trains beside them."""
         modules = (module for name, module in self.modules_to_save.items() if not name.startswith("text_"))
         parameters = [parameter for module in modules for parameter in module.parameters()]
@@ -75,7 +75,7 @@ class ReaderStage(Stage):
             parameters += text_mode_parameters(self.translator)
         return {"main": trainable(parameters)}
 
-    def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def forward(self, batch: Batch, optimizer: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
         """``ctc`` times CTC plus ``beta`` times the OCR head's cross-entropy; text mode's on a text-only batch."""
         weights = self.config.loss
         if batch.source_pixels is None:
@@ -101,13 +101,13 @@ class ReaderStage(Stage):
         known: list[bool] = []
         for batch in self.validation_batches():
             assert batch.source_pixels is not None
-            source = self.translator.see(batch.source_pixels)
+            source = self.translator.encode_image(batch.source_pixels)
             read += read_ctc(self.translator.ctc_logits(source), self.vocabulary)
-            if batch.families is not None:
-                known += (self.translator.family_logits(source).argmax(1) == batch.families).tolist()
+            if batch.fonts is not None:
+                known += (self.translator.font_logits(source).argmax(1) == batch.fonts).tolist()
         metrics = {"cer": cer(read, [sample.source for sample in self.validation]).value}
         if known:
-            metrics["family_accuracy"] = sum(known) / len(known)
+            metrics["font_accuracy"] = sum(known) / len(known)
         return Evaluation(metrics)
 
     def _evaluate_strips(self) -> Evaluation:
@@ -119,15 +119,15 @@ class ReaderStage(Stage):
             read: list[str] = []
             for start in range(0, len(strips), 32):
                 batch = collate_strips(strips[start : start + 32], self.vocabulary, True).to(device)
-                assert batch.source_pixels is not None and batch.families is not None
-                source = self.translator.see(batch.source_pixels)
+                assert batch.source_pixels is not None and batch.fonts is not None
+                source = self.translator.encode_image(batch.source_pixels)
                 read += read_ctc(self.translator.ctc_logits(source), self.vocabulary)
-                if self.translator.family_head is not None:
-                    right = self.translator.family_logits(source).argmax(1) == batch.families
-                    known += right[batch.families >= 0].tolist()
+                if self.translator.font_head is not None:
+                    right = self.translator.font_logits(source).argmax(1) == batch.fonts
+                    known += right[batch.fonts >= 0].tolist()
             metrics[name] = cer(read, [strip.text for strip in strips], lower_case=False).value
         if known:
-            metrics["family_accuracy"] = sum(known) / len(known)
+            metrics["font_accuracy"] = sum(known) / len(known)
         return Evaluation(metrics)
 
 

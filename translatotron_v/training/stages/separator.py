@@ -20,7 +20,7 @@ from translatotron_v.data.pages import PageLayout, PageStyle, cut, default_fonts
 from translatotron_v.data.pairs import TextPair, one_family_of_errors
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
-from translatotron_v.models.separator import Separator
+from translatotron_v.models.matting import TextMatting
 from translatotron_v.training import losses
 from translatotron_v.training.sheets import SHEET_PAGES, contact_sheet
 from translatotron_v.training.stages.base import Stage
@@ -234,15 +234,15 @@ class SeparatorStage(Stage):
             raise UserError("the separator works on colours: set model.canvas.channels=3")
         super().__init__(config, vocabulary, train, validation)
         # channels_last: a third of the time on a CPU
-        self.separator = Separator(config.model.separator).to(memory_format=torch.channels_last)
-        self.modules_to_save = {"separator": self.separator}
+        self.matting = TextMatting(config.model.matting).to(memory_format=torch.channels_last)
+        self.modules_to_save = {"matting": self.matting}
         self.freeze(*config.freeze)
         self.dataset = InkCrops(_texts(train), config, TRAINING_PHOTOGRAPHS, 3)  # type: ignore[assignment]
         self.held_out = InkCrops(_texts(validation), config, VALIDATION_PHOTOGRAPHS, 4)
 
-    def forward(self, batch: InkBatch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def forward(self, batch: InkBatch, optimizer: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
         """The loss of the coverage, and its mean absolute error."""
-        logits = self.separator(batch.pixels)
+        logits = self.matting(batch.pixels)
         error = (logits.detach().sigmoid() - batch.coverage).abs().mean()
         return losses.ink_loss(logits, batch.coverage), {"error": error}
 
@@ -276,7 +276,7 @@ class SeparatorStage(Stage):
         device = next(self.parameters()).device
         for start in range(0, len(crops), size):
             batch = as_batch(crops[start : start + size]).to(device)
-            ink = self.separator(batch.pixels).float().sigmoid()
+            ink = self.matting(batch.pixels).float().sigmoid()
             yield from zip(batch.pixels.cpu(), ink.cpu(), batch.coverage.cpu(), strict=True)
 
 

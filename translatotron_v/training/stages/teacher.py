@@ -39,13 +39,13 @@ class TeacherStage(Stage):
             self.modules_to_save["teacher_layout"] = self.teacher.layout
         self.freeze("image_tokenizer", *config.freeze)
 
-    def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def forward(self, batch: Batch, optimizer: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
         """Cross-entropy of the image tokens."""
         assert batch.target_pixels is not None and batch.target_characters is not None
         with torch.no_grad():
             ids = self.image_tokenizer.encode_to_ids(batch.target_pixels)
         mask = drawing_mask(batch.target_characters)
-        logits = self.teacher(ids, batch.target_characters, mask, batch.source_pixels, batch.families)
+        logits = self.teacher(ids, batch.target_characters, mask, batch.source_pixels, batch.fonts)
         loss = losses.image_cross_entropy(logits, ids, self.config.loss.image_smoothing)
         return loss, {"accuracy": (logits.argmax(-1) == ids).float().mean()}
 
@@ -57,7 +57,7 @@ class TeacherStage(Stage):
         for batch in self.validation_batches(most=PICTURES):
             assert batch.target_pixels is not None and batch.target_characters is not None
             mask = drawing_mask(batch.target_characters)
-            states = self.teacher.states(batch.target_characters, mask, batch.source_pixels, batch.families)
+            states = self.teacher.states(batch.target_characters, mask, batch.source_pixels, batch.fonts)
             ids, _ = generate_image(self.teacher.decoder, states, mask)
             drawn = self.image_tokenizer.decode_from_ids(ids)
             pictures += drawn

@@ -54,14 +54,14 @@ class TextStage(Stage):
             return MixtureText(train.mixture, train.stores, self.config, self.vocabulary)
         return super().make_dataset(train)
 
-    def optimised(self) -> Mapping[str, list[nn.Parameter]]:
+    def optimized(self) -> Mapping[str, list[nn.Parameter]]:
         """The text encoder and decoder; other modules of the translator stay out of this stage."""
         return {"main": trainable(text_mode_parameters(self.translator))}
 
-    def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def forward(self, batch: Batch, optimizer: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
         """Cross-entropy of the translation and, by its weight, of the source text under the OCR tag."""
         assert batch.source_pieces is not None
-        source = self.translator.read(batch.source_pieces, batch.source_pieces != PAD)
+        source = self.translator.encode_text(batch.source_pieces, batch.source_pieces != PAD)
         weights = self.config.loss
         text = translation_loss(self.translator, source, batch, weights.label_smoothing)
         loss = batch.share("target") * text
@@ -113,7 +113,7 @@ class TextStage(Stage):
         for start in range(0, len(encoded), 64):
             batch = collate(encoded[start : start + 64]).to(device)
             assert batch.source_pieces is not None and batch.target_output is not None
-            source = self.translator.read(batch.source_pieces, batch.source_pieces != PAD)
+            source = self.translator.encode_text(batch.source_pieces, batch.source_pieces != PAD)
             pieces = float((batch.target_output != PAD).sum())
             total += pieces * float(translation_loss(self.translator, source, batch, 0.0))
             count += pieces

@@ -38,7 +38,7 @@ class TokenizerStage(Stage):
         self.freeze(*config.freeze)
         self.perceptual = PerceptualDistance(config.loss.perceptual_weights) if config.loss.perceptual else None
 
-    def optimised(self) -> Mapping[str, list[nn.Parameter]]:
+    def optimized(self) -> Mapping[str, list[nn.Parameter]]:
         """The generator, and the discriminator after it where there is one."""
         generator = trainable(self.image_tokenizer.parameters())
         if self.discriminator is None:
@@ -51,11 +51,11 @@ class TokenizerStage(Stage):
     def _has_adversary(self, step: int) -> bool:
         return self.discriminator is not None and step >= self.config.loss.adversarial_from * self.config.trainer.steps
 
-    def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """One turn's loss and what to report."""
+    def forward(self, batch: Batch, optimizer: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """The loss of one optimizer and what to report."""
         real = batch.target_pixels
         assert real is not None
-        if turn == "discriminator":
+        if optimizer == "discriminator":
             return self._discriminate(real, step)
         assert isinstance(self.image_tokenizer, ImageTokenizer)
         weights = self.config.loss

@@ -14,7 +14,7 @@ from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.decoding.image import generate_image
-from translatotron_v.decoding.source import look, look_and_read, masks_readings
+from translatotron_v.decoding.source import encode_and_read, encode_source, masks_readings
 from translatotron_v.decoding.text import (
     drawing_length,
     drawing_mask,
@@ -49,7 +49,7 @@ class TranslatorStage(Stage):
         "text_decoder",
         "ocr_head",
         "ctc_head",
-        "family_head",
+        "font_head",
         "character_encoder",
         "image_decoder",
         "image_tokenizer",
@@ -106,7 +106,7 @@ class TranslatorStage(Stage):
                 teacher.eval()
         return self
 
-    def optimised(self) -> Mapping[str, list[nn.Parameter]]:
+    def optimized(self) -> Mapping[str, list[nn.Parameter]]:
         """Everything of the translator that is not frozen and that a loss reaches."""
         modules = dict(self.modules_to_save)
         if not self.draws:
@@ -114,7 +114,7 @@ class TranslatorStage(Stage):
                 modules.pop(name, None)
         return {"main": trainable(p for module in modules.values() for p in module.parameters())}
 
-    def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def forward(self, batch: Batch, optimizer: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
         """The weighted sum, and each part by name; on a text-only batch, text mode's cross-entropy alone."""
         weights = self.config.loss
         if batch.source_pixels is None:
@@ -142,8 +142,8 @@ class TranslatorStage(Stage):
                 known=known,
                 characters=batch.target_characters,
                 character_mask=None if batch.target_characters is None else drawing_mask(batch.target_characters),
-                owners=batch.owners,
-                families=batch.families,
+                char_to_token=batch.char_to_token,
+                fonts=batch.fonts,
             )
             if weights.text:
                 text = losses.text_cross_entropy(output.text, batch.target_output, weights.label_smoothing)
@@ -166,9 +166,9 @@ class TranslatorStage(Stage):
         """What is seen of a batch's pages, and the batch with answers that fit what was read on them."""
         assert batch.source_pixels is not None
         if batch.texts is None or not masks_readings(self.translator, self.vocabulary):
-            return look(self.translator, self.vocabulary, batch.source_pixels), batch
+            return encode_source(self.translator, self.vocabulary, batch.source_pixels), batch
         language = self.config.data.source_language
-        source, sentences = look_and_read(self.translator, self.vocabulary, batch.source_pixels, language)
+        source, sentences = encode_and_read(self.translator, self.vocabulary, batch.source_pixels, language)
         model = self.config.model
         longest = min(model.text_encoder.max_length, model.text_decoder.max_length)
         return source, masked_answers(batch, sentences, self.vocabulary, longest, drawing_length(self.translator))
@@ -186,9 +186,11 @@ class TranslatorStage(Stage):
             if self.teacher is not None:
                 kl = self._distillation(batch, ids[:count], output.image)
                 parts.append(("distillation", weights.distillation * count / len(ids), kl))
-        if output.filled is not None:
+        if output.masked_image is not None:
             assert known is not None
-            masked = losses.masked_cross_entropy(output.filled, ids[-len(known) :], known, weights.image_smoothing)
+            masked = losses.masked_cross_entropy(
+                output.masked_image, ids[-len(known) :], known, weights.image_smoothing
+            )
             parts.append(("image_masked", weights.image * len(known) / len(ids), masked))
         return parts
 
@@ -199,8 +201,8 @@ class TranslatorStage(Stage):
         with torch.no_grad():
             characters = batch.target_characters[:count]
             pixels = None if batch.source_pixels is None else batch.source_pixels[:count]
-            families = None if batch.families is None else batch.families[:count]
-            expected = self.teacher(ids, characters, drawing_mask(characters), pixels, families)
+            fonts = None if batch.fonts is None else batch.fonts[:count]
+            expected = self.teacher(ids, characters, drawing_mask(characters), pixels, fonts)
         return losses.distillation(logits, expected, self.config.loss.temperature)
 
     def _text_mode_parts(self, batch: Batch, logits: Tensor | None) -> list[tuple[str, float, Tensor]]:
@@ -211,7 +213,7 @@ class TranslatorStage(Stage):
         assert batch.source_pieces is not None and batch.target_output is not None
         parts = []
         with torch.set_grad_enabled(bool(weights.text_mode)):
-            source = self.translator.read(batch.source_pieces, batch.source_pieces != PAD)
+            source = self.translator.encode_text(batch.source_pieces, batch.source_pieces != PAD)
             expected = self.translator(source, batch.target_input).text
         assert expected is not None
         if weights.text_mode:
@@ -276,7 +278,7 @@ class TranslatorStage(Stage):
         for batch in self.validation_batches():
             assert batch.source_pixels is not None
             masks = masks_readings(self.translator, self.vocabulary)
-            source, sentences = look_and_read(
+            source, sentences = encode_and_read(
                 self.translator, self.vocabulary, batch.source_pixels, data.source_language if masks else ""
             )
             decoded = generate_answer(

@@ -10,11 +10,11 @@ from torch import Tensor
 from tests.small import PAIRS, assert_same, small, small_vocabulary, write_corpus
 from translatotron_v.checkpoint import load_module, resolve
 from translatotron_v.config import Config, load_config
-from translatotron_v.models.baselines import PixelToPixel
+from translatotron_v.models.baselines import PixelBaseline
 from translatotron_v.ocr import TextBox
 from translatotron_v.training.build import build_stage
-from translatotron_v.training.stages import pixels as pixels_stage
-from translatotron_v.training.stages.pixels import PixelsStage, darkness_cross_entropy
+from translatotron_v.training.stages import pixel_baseline as pixel_baseline_stage
+from translatotron_v.training.stages.pixel_baseline import PixelBaselineStage, darkness_cross_entropy
 from translatotron_v.training.trainer import TrainableStage, Trainer
 
 SIZE = ("segment=[16,8]", "width=32", "encoder_layers=1", "decoder_layers=1", "heads=2", "feed_forward=64")
@@ -22,12 +22,12 @@ CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 
 
 def settings(*overrides: str) -> Config:
-    return small("stage=pixels", *(f"model.pixels.{size}" for size in SIZE), *overrides)
+    return small("stage=pixel_baseline", *(f"model.pixel_baseline.{size}" for size in SIZE), *overrides)
 
 
-def make(*overrides: str) -> PixelsStage:
+def make(*overrides: str) -> PixelBaselineStage:
     torch.manual_seed(0)
-    return PixelsStage(settings(*overrides), small_vocabulary(), PAIRS, PAIRS[:4])
+    return PixelBaselineStage(settings(*overrides), small_vocabulary(), PAIRS, PAIRS[:4])
 
 
 class Reads:
@@ -43,7 +43,7 @@ class Reads:
 @pytest.fixture(autouse=True)
 def no_reader(monkeypatch: pytest.MonkeyPatch):
     """OCR takes seconds to load and is tested elsewhere."""
-    monkeypatch.setattr(pixels_stage, "make_reader", lambda: Reads(PAIRS[0].target))
+    monkeypatch.setattr(pixel_baseline_stage, "make_ocr_engine", lambda: Reads(PAIRS[0].target))
 
 
 def test_the_loss_by_hand():
@@ -72,12 +72,12 @@ def test_every_parameter_learns():
     loss, report = stage(batch, "main", 0)
     assert set(report) == {"error"} and not report["error"].requires_grad
     first = loss.item()
-    optimiser = torch.optim.Adam(stage.optimised()["main"], 5e-3)
+    optimizer = torch.optim.Adam(stage.optimized()["main"], 5e-3)
     for step in range(40):
         loss, report = stage(batch, "main", step)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         if step == 0:
             assert [name for name, part in stage.named_parameters() if part.grad is None or not part.grad.any()] == []
     assert loss.item() < 0.7 * first
@@ -91,7 +91,7 @@ def test_an_evaluation_reads_what_was_drawn_from_the_sources(monkeypatch: pytest
         given.append(source)
         return torch.ones_like(source)
 
-    monkeypatch.setattr(stage.pixels, "generate", generate)
+    monkeypatch.setattr(stage.pixel_baseline, "generate", generate)
     evaluation = stage.evaluate(0)
     batches = stage.validation_batches()
     sources, targets = (torch.cat([getattr(b, f"{side}_pixels") for b in batches]) for side in ("source", "target"))
@@ -105,7 +105,7 @@ def test_an_evaluation_reads_what_was_drawn_from_the_sources(monkeypatch: pytest
 def test_a_perfect_page_scores_as_one(monkeypatch: pytest.MonkeyPatch):
     stage = make("data.validation_limit=1").eval()
     assert stage.evaluate(0).metrics["cer"] == 0
-    monkeypatch.setattr(pixels_stage, "make_reader", lambda: Reads(""))
+    monkeypatch.setattr(pixel_baseline_stage, "make_ocr_engine", lambda: Reads(""))
     metrics = stage.evaluate(0).metrics
     assert metrics["cer"] == 1 and metrics["bleu"] == 0
 
@@ -115,20 +115,20 @@ def test_a_run_leaves_a_model_that_can_be_loaded(tmp_path: Path):
     write_corpus(tmp_path / "corpus")
     config = settings(f"data.folder={tmp_path / 'corpus'}", f"run={tmp_path / 'run'}", "trainer.steps=2")
     stage = build_stage(config)
-    assert isinstance(stage, PixelsStage) and isinstance(stage, TrainableStage)
+    assert isinstance(stage, PixelBaselineStage) and isinstance(stage, TrainableStage)
     Trainer(stage, config.trainer, tmp_path / "run").fit()
     folder = resolve(tmp_path / "run")
     saved = load_config(folder / "config.yaml")
-    assert saved.stage == "pixels"
-    model = PixelToPixel(saved.model.pixels, saved.model.canvas)
-    load_module(model, folder, "pixels")
-    assert_same(model, stage.pixels)
+    assert saved.stage == "pixel_baseline"
+    model = PixelBaseline(saved.model.pixel_baseline, saved.model.canvas)
+    load_module(model, folder, "pixel_baseline")
+    assert_same(model, stage.pixel_baseline)
 
 
 def test_the_shipped_settings_compare_in_size():
-    config = load_config(CONFIGS / "small" / "pixels.yaml")
+    config = load_config(CONFIGS / "small" / "pixel_baseline.yaml")
     with torch.device("meta"):
-        model = PixelToPixel(config.model.pixels, config.model.canvas)
+        model = PixelBaseline(config.model.pixel_baseline, config.model.canvas)
         logits = model(torch.zeros(2, 1, 96, 512), torch.zeros(2, 1, 96, 512))
     assert logits.shape == (2, 192, 256)
     assert 4e6 < sum(parameter.numel() for parameter in model.parameters()) < 8e6

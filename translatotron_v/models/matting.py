@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from translatotron_v.config import SeparatorConfig
+from translatotron_v.config import TextMattingConfig
 
 _FINE = 8  # features of each pixel before the last layers, which see the pixels themselves again
 _FOLD = 2  # pixels to a side that the first level takes as one: convolving whole pictures pixel by pixel costs most
@@ -23,7 +23,7 @@ class _Block(nn.Sequential):
         super().__init__(*_convolution(given, width), *_convolution(width, width))
 
 
-class Separator(nn.Module):
+class TextMatting(nn.Module):
     """A U-Net (Ronneberger et al. 2015) from colours to the ink's coverage.
 
     It is no part of a translator: it works where pages are taken apart.
@@ -32,7 +32,7 @@ class Separator(nn.Module):
         config: width of each level; every level below the first has half the rows and columns of the one above.
     """
 
-    def __init__(self, config: SeparatorConfig):
+    def __init__(self, config: TextMattingConfig):
         super().__init__()
         widths = config.widths
         self.multiple = _FOLD * 2 ** (len(widths) - 1)  # rows and columns are padded to multiples of this

@@ -1,6 +1,6 @@
-"""The arms of an experiment: variants of a recipe's steps, and their training side by side.
+"""The variants of an experiment: a recipe's steps, each with other settings, and their training side by side.
 
-An arm is trained by ``train.py`` in a process of its own, as soon as the runs that it starts from are finished.
+A variant is trained by ``train.py`` in a process of its own, as soon as the runs that it starts from are finished.
 """
 
 import copy
@@ -27,7 +27,7 @@ from translatotron_v.training.recipe import Step, is_finished
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Settings that change nothing of what is learnt: a run that differs in these alone is still the same arm.
+# Settings that change nothing of what is learnt: a run that differs in these alone is still the same variant.
 _IMMATERIAL = frozenset(
     {f"trainer.{name}" for name in ("threads", "workers", "device", "log_every", "evaluate_every", "keep")}
     | {"data.validation_limit", "ssr.cache", "run"}
@@ -36,14 +36,14 @@ _POLL_SECONDS = 0.5  # between two looks at the children
 
 
 def varied(step: Step, suffix: str, *settings: str, also: Sequence[Step] = ()) -> Step:
-    """An arm like another, with some settings changed, and a run of its own.
+    """A variant like another, with some settings changed, and a run of its own.
 
     Args:
-        step: the arm to begin with.
-        suffix: joins the arm's name and its run folder, such as ``-text25``.
-        settings: ``key=value``, laid over the arm's own.
-        also: arms that are varied with the same suffix: where the arm starts from one of them, it now starts from that
-            variant.
+        step: the variant to begin with.
+        suffix: joins the variant's name and its run folder, such as ``-text25``.
+        settings: ``key=value``, laid over the variant's own.
+        also: variants that are varied with the same suffix: where the variant starts from one of them, it now starts
+            from that variant.
     """
     moved = {other.run: other.run.with_name(f"{other.run.name}{suffix}") for other in (step, *also)}
     merged = OmegaConf.merge(OmegaConf.structured(step.config), OmegaConf.from_dotlist(list(settings)))
@@ -52,7 +52,7 @@ def varied(step: Step, suffix: str, *settings: str, also: Sequence[Step] = ()) -
 
 
 def seeded(step: Step, seed: int, also: Sequence[Step] = ()) -> Step:
-    """The arm under another seed, in ``RUN-seedN``; `also` as in `varied`."""
+    """The variant under another seed, in ``RUN-seedN``; `also` as in `varied`."""
     return varied(step, f"-seed{seed}", f"trainer.seed={seed}", also=also)
 
 
@@ -63,7 +63,7 @@ def origins(config: Config) -> list[Path]:
 
 
 def cpu_seconds(steps: Sequence[Step]) -> float:
-    """CPU seconds that the arms' trainings took, over all their resumes."""
+    """CPU seconds that the variants' trainings took, over all their resumes."""
     from translatotron_v.checkpoint import read_info, resolve
 
     return sum(float(read_info(resolve(step.run))["cpu_seconds"]) for step in steps)
@@ -78,22 +78,23 @@ def curve(run: Path, value: str, kind: str = "training") -> tuple[list[int], lis
 
 
 def train(steps: Sequence[Step], jobs: int = 2) -> None:
-    """Train arms side by side, each when what it starts from is finished; finished ones are passed over.
+    """Train variants side by side, each when what it starts from is finished; finished ones are passed over.
 
     Args:
-        steps: arms; none may start from a run that is neither among them nor finished.
+        steps: variants; none may start from a run that is neither among them nor finished.
         jobs: at most so many at a time.
 
     Raises:
-        UserError: before anything runs: an arm starts from what is missing, or was trained under other settings. Later:
-            it was trained from other weights than it would start from now, or a training failed; the others have saved.
+        UserError: before anything runs: a variant starts from what is missing, or was trained under other settings.
+            Later: it was trained from other weights than it would start from now, or a training failed; the others have
+                saved.
     """
     owners = _owners(steps)
     for step in steps:
         _require_same_settings(step)
     waiting, done, running = list(steps), set[Path](), dict[Path, tuple[Step, subprocess.Popen[bytes]]]()
     try:
-        with progress(len(steps), "training", unit="arm") as bar:
+        with progress(len(steps), "training", unit="variant") as bar:
             while waiting or running:
                 before = len(waiting), len(running)
                 for step in [one for one in waiting if owners[one.run] <= done]:
@@ -120,7 +121,7 @@ def train(steps: Sequence[Step], jobs: int = 2) -> None:
 
 
 def launch(step: Step, log: Path) -> "subprocess.Popen[bytes]":
-    """Start the training of an arm; what it prints joins its log. Its settings stand beside the log, as YAML."""
+    """Start the training of a variant; what it prints joins its log. Its settings stand beside the log, as YAML."""
     settings = log.with_suffix(".yaml").resolve()
     write_whole(settings, to_yaml(step.config).encode())
     command = [sys.executable, "train.py", step.config.stage, "--config", str(settings)]
@@ -139,12 +140,12 @@ def launch(step: Step, log: Path) -> "subprocess.Popen[bytes]":
 
 
 def log_file(step: Step) -> Path:
-    """Where the output of an arm's training goes."""
+    """Where the output of a variant's training goes."""
     return step.run.parent / "logs" / f"{step.run.name}.log"
 
 
 def _begin(step: Step) -> "subprocess.Popen[bytes]":
-    """Launch an arm, or go on with it, and note the weights that it begins with."""
+    """Launch a variant, or go on with it, and note the weights that it begins with."""
     from translatotron_v.checkpoint import latest_checkpoint
 
     if latest_checkpoint(step.run) is None:
@@ -168,11 +169,11 @@ def _end(children: Sequence["subprocess.Popen[bytes]"]) -> None:
 
 
 def _owners(steps: Sequence[Step]) -> dict[Path, set[Path]]:
-    """Run -> those of the other arms' runs that must be finished before it; everything else must exist already."""
+    """Run -> those of the other variants' runs that must be finished before it; everything else must exist already."""
     runs = [step.run for step in steps]
     for step in steps:
         if runs.count(step.run) > 1:
-            raise UserError(f"two arms share the run folder {step.run}; one of them is {step.name!r}")
+            raise UserError(f"two variants share the run folder {step.run}; one of them is {step.name!r}")
     owners: dict[Path, set[Path]] = {}
     for step in steps:
         owners[step.run] = set()
@@ -186,12 +187,12 @@ def _owners(steps: Sequence[Step]) -> dict[Path, set[Path]]:
     while more := {one for one in runs if one not in reached and owners[one] <= reached}:
         reached |= more
     if missing := [str(one) for one in runs if one not in reached]:
-        raise UserError(f"these arms wait for each other and can never begin: {', '.join(missing)}")
+        raise UserError(f"these variants wait for each other and can never begin: {', '.join(missing)}")
     return owners
 
 
 def _require_same_settings(step: Step) -> None:
-    """What a run has learnt under other settings must not pass for this arm."""
+    """What a run has learnt under other settings must not pass for this variant."""
     from translatotron_v.checkpoint import CheckpointError, resolve
 
     try:
@@ -212,7 +213,7 @@ def _require_same_settings(step: Step) -> None:
 
 
 def _require_same_origins(step: Step) -> None:
-    """A run that began with weights which have been trained anew since must not pass for this arm either."""
+    """A run that began with weights which have been trained anew since must not pass for this variant either."""
     path = _origins_file(step)
     old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for origin, digest in _digests(step).items():

@@ -14,29 +14,29 @@ from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.metrics.text import bleu, cer
-from translatotron_v.models.baselines import PixelToPixel
-from translatotron_v.ocr import boxes_to_text, make_reader
+from translatotron_v.models.baselines import PixelBaseline
+from translatotron_v.ocr import boxes_to_text, make_ocr_engine
 from translatotron_v.training.sheets import PICTURES, SHEET_PAGES, as_picture, contact_sheet
 from translatotron_v.training.stages.base import Stage
 from translatotron_v.training.trainer import Evaluation
 
 
-class PixelsStage(Stage):
+class PixelBaselineStage(Stage):
     """Trains the pixel-level baseline (Tian et al. 2023) on pairs of pages; their texts serve the evaluation alone."""
 
     wanted = frozenset({pages.SOURCE_PIXELS, pages.TARGET_PIXELS})
 
     def __init__(self, config: Config, vocabulary: Vocabulary, train: list[Any], validation: list[Any]):
         super().__init__(config, vocabulary, train, validation)
-        self.pixels = PixelToPixel(config.model.pixels, config.model.canvas)
-        self.modules_to_save = {"pixels": self.pixels}
+        self.pixel_baseline = PixelBaseline(config.model.pixel_baseline, config.model.canvas)
+        self.modules_to_save = {"pixel_baseline": self.pixel_baseline}
         self.freeze(*config.freeze)
 
-    def forward(self, batch: Batch, turn: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def forward(self, batch: Batch, optimizer: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
         """Cross-entropy of the target page's pixels, and the mean absolute error of their expected values."""
         assert batch.source_pixels is not None and batch.target_pixels is not None
-        logits = self.pixels(batch.source_pixels, batch.target_pixels)
-        darkness = self.pixels.cut(batch.target_pixels)
+        logits = self.pixel_baseline(batch.source_pixels, batch.target_pixels)
+        darkness = self.pixel_baseline.cut(batch.target_pixels)
         error = (logits.detach().sigmoid() - darkness).abs().mean()
         return darkness_cross_entropy(logits, darkness, self.config.loss.ink), {"error": error}
 
@@ -49,10 +49,10 @@ class PixelsStage(Stage):
         error = 0.0
         texts: list[str] = []
         sheet = None
-        reader = make_reader()
+        reader = make_ocr_engine()
         for batch in self.validation_batches(most=PICTURES):
             assert batch.source_pixels is not None and batch.target_pixels is not None
-            drawn = self.pixels.generate(batch.source_pixels).float()
+            drawn = self.pixel_baseline.generate(batch.source_pixels).float()
             error += float((drawn - batch.target_pixels).abs().mean()) * len(drawn)
             texts += [boxes_to_text(reader.read(as_picture(page))) for page in drawn]
             if sheet is None:
