@@ -53,7 +53,7 @@ def test_round_trip(tmp_path):
         assert torch.equal(tensor, other.state_dict()[key])
     assert {path.name for path in (tmp_path / "c").iterdir()} == {"net.safetensors", "checkpoint.json", *FILES}
     assert (tmp_path / "c" / "vocabulary.json").read_text("utf-8") == FILES["vocabulary.json"]
-    assert read_info(tmp_path / "c") == {"format_version": 1, "step": 3, "modules": ["net"]}
+    assert read_info(tmp_path / "c") == {"format_version": 2, "step": 3, "modules": ["net"]}
 
 
 @pytest.mark.parametrize(
@@ -155,13 +155,14 @@ def test_a_refused_load_changes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("version", "remedy"), [(2, "newer translatotron-v"), (0, "again"), (None, "again"), ("x", "again")]
+    ("version", "remedy"),
+    [(3, "newer translatotron-v"), (1, "`translatotron-v convert"), (0, "again"), (None, "again"), ("x", "again")],
 )
 def test_format_version(tmp_path, version, remedy):
     folder = save(tmp_path / "c", nn.Linear(1, 1))
     (folder / "checkpoint.json").write_text(json.dumps({"format_version": version}))
     message = refusal(read_info, folder)
-    assert str(folder) in message and f"format {version}" in message and "format 1" in message and remedy in message
+    assert str(folder) in message and f"format {version}" in message and "format 2" in message and remedy in message
 
 
 def test_broken_files(tmp_path):

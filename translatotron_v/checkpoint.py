@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 from translatotron_v.errors import UserError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1: until November 2026, under older names; conversion.py reads it
 INFO_FILE = "checkpoint.json"
 CALIBRATION = "calibration.json"  # of a checkpoint whose answers were calibrated: how probable it is that one is right
 _STEP_FOLDER = re.compile(r"step-(\d+)")
@@ -58,21 +58,35 @@ def save_checkpoint(
     Raises:
         CheckpointError: the disk is full or the folder cannot be written; what stood there before still does.
     """
+
+    def contents() -> Iterator[tuple[str, bytes]]:
+        for name, module in modules.items():
+            tensors = module.state_dict() if isinstance(module, nn.Module) else module
+            yield f"{name}.safetensors", _pack(tensors, torch.float16 if half else torch.float32)
+        for name, text in files.items():
+            yield name, text.encode()
+        for name, value in (resume or {}).items():
+            if _is_tensors(value):
+                yield f"resume/{name}.safetensors", _pack(value, None)
+            else:
+                yield f"resume/{name}.json", to_json(value)
+        yield INFO_FILE, to_json({"format_version": FORMAT_VERSION, **info, "modules": sorted(modules)})
+
+    write_folder(folder, contents())
+
+
+def write_folder(folder: Path, contents: Iterable[tuple[str, bytes]]) -> None:
+    """Write a checkpoint's files, by name, whole or not at all; one that stands there is replaced at the very end.
+
+    Raises:
+        CheckpointError: the disk is full or the folder cannot be written; what stood there before still does.
+    """
     folder = Path(folder)
     aside = folder.parent / f".tmp-{folder.name}-{uuid.uuid4().hex[:8]}"
     try:
         aside.mkdir(parents=True)
-        for name, module in modules.items():
-            tensors = module.state_dict() if isinstance(module, nn.Module) else module
-            _write(aside / f"{name}.safetensors", _pack(tensors, torch.float16 if half else torch.float32))
-        for name, text in files.items():
-            _write(aside / name, text.encode())
-        for name, value in (resume or {}).items():
-            if _is_tensors(value):
-                _write(aside / "resume" / f"{name}.safetensors", _pack(value, None))
-            else:
-                _write(aside / "resume" / f"{name}.json", _to_json(value))
-        _write(aside / INFO_FILE, _to_json({"format_version": FORMAT_VERSION, **info, "modules": sorted(modules)}))
+        for name, content in contents:
+            _write(aside / name, content)
         _put_in_place(aside, folder)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -157,8 +171,10 @@ def read_info(folder: Path) -> dict[str, Any]:
     info = read_json(Path(folder) / INFO_FILE)
     version = info.get("format_version") if isinstance(info, dict) else None
     if version != FORMAT_VERSION:
-        newer = isinstance(version, int) and version > FORMAT_VERSION
-        remedy = "install a newer translatotron-v" if newer else "train or download it again"
+        number = version if type(version) is int else 0
+        remedy = "install a newer translatotron-v" if number > FORMAT_VERSION else "train or download it again"
+        if 0 < number < FORMAT_VERSION:
+            remedy = f"`translatotron-v convert {folder}` brings it up to date"
         raise CheckpointError(
             f"{folder}: checkpoint format {version}, this version reads format {FORMAT_VERSION}: {remedy}"
         )
@@ -255,7 +271,8 @@ def _pack(tensors: Mapping[str, Tensor], floating: torch.dtype | None) -> bytes:
     return safetensors.torch.save(stored, {"tied": json.dumps(tied)} if tied else None)
 
 
-def _to_json(value: Any) -> bytes:
+def to_json(value: Any) -> bytes:
+    """A value as a checkpoint's JSON files hold it."""
     return (json.dumps(value, indent=1) + "\n").encode()
 
 

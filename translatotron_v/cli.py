@@ -1,4 +1,4 @@
-"""The command line: `translatotron-v {translate, demo, text, render, info, export, merge}`.
+"""The command line: `translatotron-v {translate, demo, text, render, info, export, merge, convert}`.
 
 Everything heavy is imported inside the command that needs it, so that `--help` and `--version` answer at once.
 """
@@ -157,6 +157,16 @@ def build_parser() -> argparse.ArgumentParser:
     merge.add_argument("--base", metavar="D", help="ties: what both were tuned from; B where A was tuned from B")
     merge.add_argument("--force", action="store_true", help="replace a checkpoint that stands at C")
     merge.set_defaults(run=_merge)
+
+    convert = commands.add_parser(
+        "convert",
+        help="bring a checkpoint of an older format up to date",
+        description="Write a checkpoint, or all of a run's, in the format that this version reads: settings, tensors "
+        "and files under their new names, every number as it was.",
+    )
+    convert.add_argument("folder", metavar="FOLDER", help="run or checkpoint")
+    convert.add_argument("-o", "--output", metavar="FOLDER", help="where to write (in place)")
+    convert.set_defaults(run=_convert)
     return parser
 
 
@@ -531,6 +541,17 @@ def _merge(options: argparse.Namespace) -> int:
         density=options.density, overwrite=options.force, base=options.base,
     )  # fmt: skip
     print(f"{merged}\nwritten to {merged.folder}")
+    return 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from translatotron_v.conversion import convert
+
+    written = convert(Path(options.folder), Path(options.output) if options.output else None)
+    for folder in written:
+        print(f"written to {folder}")
+    if not written:
+        print(f"{options.folder}: is up to date")
     return 0
 
 

@@ -157,6 +157,15 @@ def test_too_few_symbols_drop_the_rarest_characters():
     assert vocabulary.encode("az") == [len(SPECIALS), UNKNOWN]
 
 
+def of_fields(characters: str, subwords: str) -> bytes:
+    """A vocabulary file that is whole but for what is given."""
+    specials = '{"<pad>": 0, "<bos>": 1, "<eos>": 2, "<unk>": 3}'
+    return (
+        f'{{"specials": {specials}, "first_character": 4, "characters": {characters}, "subwords": {subwords}, '
+        '"symbols": 0}'
+    ).encode()
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -170,9 +179,9 @@ def test_too_few_symbols_drop_the_rarest_characters():
         (lambda text: text.replace('\\"<unk>\\": 3', '\\"<unk>\\": -3').encode(), "not a vocabulary"),
         (lambda text: b"[1, 2]", "not a vocabulary"),
         (lambda text: b"[" * 100_000, "not a vocabulary"),
-        (lambda text: b'{"characters": [1], "subwords": null, "symbols": 0}', "not a vocabulary"),
-        (lambda text: b'{"characters": ["a"], "subwords": "{}", "symbols": 0}', "not a vocabulary"),
-        (lambda text: b'{"characters": ["a"], "subwords": 7, "symbols": 0}', "not a vocabulary"),
+        (lambda text: of_fields('[1]', 'null'), "not a vocabulary"),
+        (lambda text: of_fields('["a"]', '"{}"'), "not a vocabulary"),
+        (lambda text: of_fields('["a"]', '7'), "not a vocabulary"),
     ],
 )  # fmt: skip
 def test_a_damaged_file_gets_one_line(tmp_path: Path, damage, message: str):
@@ -248,7 +257,8 @@ def test_a_language_is_added_without_moving_an_id(subwords: int, symbols: int):
         new.with_language("pt")
 
 
-def test_a_vocabulary_from_before_it_described_itself_still_opens():
+def test_a_vocabulary_that_does_not_describe_itself_names_the_command():
     fields = json.loads(Vocabulary.build(TEXTS, 150).to_json())
-    old = Vocabulary.from_json(json.dumps({name: fields[name] for name in ("characters", "subwords", "symbols")}))
-    assert old == Vocabulary.build(TEXTS, 150)
+    old = {name: fields[name] for name in ("characters", "subwords", "symbols")}
+    with pytest.raises(VocabularyError, match=r"^here: .*`translatotron-v convert FOLDER`"):
+        Vocabulary.from_json(json.dumps(old), "here")

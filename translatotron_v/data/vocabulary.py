@@ -160,12 +160,16 @@ class Vocabulary:
         try:
             fields = json.loads(text)
             characters, subwords, symbols = (fields[name] for name in ("characters", "subwords", "symbols"))
-            specials, first = fields.get("specials"), fields.get("first_character")
-            numbers = [symbols, *([] if first is None else [first]), *(specials or {}).values()]
+            if "specials" not in fields:
+                raise VocabularyError(
+                    f"{origin}: of an older format; `translatotron-v convert FOLDER` brings its checkpoint up to date"
+                )
+            specials, first = fields["specials"], fields["first_character"]
+            numbers = [symbols, first, *specials.values()]
             whole = (
                 all(isinstance(character, str) and len(character) == 1 for character in characters)
                 and all(type(number) is int and 0 <= number <= LARGEST for number in numbers)
-                and (specials is None or set(SYMBOLS) <= set(specials))
+                and set(SYMBOLS) <= set(specials)
             )
             if not whole:
                 raise VocabularyError(f"{origin}: not a vocabulary (a character or a number in it is damaged)")

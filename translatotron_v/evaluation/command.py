@@ -135,7 +135,7 @@ def _checkpoint(options: argparse.Namespace) -> None:
 
 def _name(chosen: "Options", baseline: str) -> str:
     """Of the folder of results: the split, and in what it differs from plain strips by the end-to-end model."""
-    test_pages = chosen.drawing
+    test_pages = chosen.test_pages
     parts = {
         baseline: baseline != BASELINES[0],
         "blank": chosen.blank_source,

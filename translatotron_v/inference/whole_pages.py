@@ -151,7 +151,7 @@ class PageTranslator:
         found = [find_lines(page, self.detector) for page in pages]
         states = [self._prepare(page, lines) for page, lines in zip(pages, found, strict=True)]
         asked = [[state for state in page if not state.skip_reason] for page in states]
-        self.translator.encode_text(pages, asked, batch_size)
+        self.translator.read(pages, asked, batch_size)
         if self.translator.reads:
             for state in (state for page in asked for state in page):
                 _judge(state, generation.source_language)

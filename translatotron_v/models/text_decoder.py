@@ -175,7 +175,7 @@ class TextEncoder(nn.Module):
         """Image mode: states of the ViT (B, S, M) -> (B, S, D)."""
         if not self.layers:
             return states
-        x = self.connector_norm(self.bridge(states)) + self.image_positions
+        x = self.connector_norm(self.connector(states)) + self.image_positions
         return self._encode(self.dropout(x), None)
 
     def from_reading(self, ids: Tensor, mask: Tensor, states: Tensor, first: Tensor, last: Tensor) -> Tensor:

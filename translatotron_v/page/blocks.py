@@ -83,7 +83,7 @@ def find_blocks(lines: Sequence[Line], width: int) -> list[Block]:
 
     Lines that are marked as left out are in no block.
     """
-    usable = [line for line in lines if not line.left]
+    usable = [line for line in lines if not line.skip_reason]
     blocks: list[Block] = []
     while usable:
         angle = max(usable, key=lambda line: line.width).angle

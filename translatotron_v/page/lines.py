@@ -241,7 +241,7 @@ def _settle(line: Line, tilt: float) -> Line:
             (-width / 2, height / 2),
         )
     )
-    return Line(quad, tilt, height, line.left)
+    return Line(quad, tilt, height, line.skip_reason)
 
 
 def _tighten(line: Line, pixels: np.ndarray) -> Line:
@@ -277,9 +277,9 @@ def _tighten(line: Line, pixels: np.ndarray) -> Line:
 def _judge(line: Line) -> Line:
     """Say of a line that cannot be translated why."""
     if line.height > 1.5 * line.width:
-        return replace(line, left="vertical")
+        return replace(line, skip_reason="vertical")
     if abs(line.angle) > STEEPEST:
-        return replace(line, left="tilted")
+        return replace(line, skip_reason="tilted")
     if line.height * EM_PER_HEIGHT < SMALLEST - 1:  # boxes of the smallest text are a pixel too high or too low
-        return replace(line, left="small")
+        return replace(line, skip_reason="small")
     return line

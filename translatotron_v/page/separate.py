@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 
-from translatotron_v.checkpoint import load_module, resolve
+from translatotron_v.checkpoint import load_module, read_info, resolve
 from translatotron_v.config import config_from_text
 from translatotron_v.errors import UserError
 from translatotron_v.models.matting import TextMatting
@@ -83,6 +83,7 @@ def load_matting(folder: str | Path) -> TextMatting:
         CheckpointError: there is none, or its weights do not fit the settings beside them.
     """
     folder = resolve(folder)
+    read_info(folder)
     path = folder / "config.yaml"
     try:
         config = config_from_text(path.read_text(encoding="utf-8"), str(path))
