@@ -130,7 +130,7 @@ def verdict(image: dict[str, dict[str, dict[str, float]]]) -> str:
 SET_UP = """\
 - Text mode: 420 steps of 96 sentences, German captions of the training split into all three languages. Its layers are
   those of the shipped `tiny`, which knows German to English; pieces that both vocabularies know keep their embeddings.
-- Visual tuning: 220 steps of 32, German pages into English. The image encoder is tiny's, frozen; the bridge into the
+- Visual tuning: 220 steps of 32, German pages into English. The image encoder is tiny's, frozen; the connector into the
   shared layers starts as tiny's and is tuned with them and the decoder. A text-only batch takes the place of a batch
   of pages, so that all variants take the same number of steps.
 - The language identifier is py3langid, choosing among de, en, fr, ro and cs. Captions that do not fit the page have

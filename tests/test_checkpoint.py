@@ -95,11 +95,11 @@ def test_a_module_without_init_draws_no_random_numbers_and_loads_like_any_other(
     plain = build(model)
     random_state = torch.get_rng_state()
     with skip_init():
-        unfilled = build(model)
+        empty = build(model)
     assert torch.equal(torch.get_rng_state(), random_state)
-    for module in (plain, unfilled):
+    for module in (plain, empty):
         load_module(module, tmp_path / "c", "net")
-    assert_same(unfilled, plain)
+    assert_same(empty, plain)
     assert not torch.equal(torch.nn.Linear(3, 4).weight, torch.nn.Linear(3, 4).weight)  # the context has ended
 
 

@@ -17,12 +17,12 @@ from translatotron_v.models.translator import SourceStates, TranslatotronV
 
 VOCABULARY = Vocabulary.build(TEXTS, 60)
 ASKED = GenerationConfig("de", "en")
-BRIDGED = ("model.connector=read", "model.text_encoder.layers=2", "model.fonts=[DejaVuSans,DejaVuSerif]")
+READS_FIRST = ("model.connector=read", "model.text_encoder.layers=2", "model.fonts=[DejaVuSans,DejaVuSerif]")
 
 
 def model_of(*overrides: str) -> TranslatotronV:
     torch.manual_seed(0)
-    config = small(*BRIDGED, *overrides)
+    config = small(*READS_FIRST, *overrides)
     return TranslatotronV(config.model, len(VOCABULARY), VOCABULARY.character_count).eval()
 
 

@@ -77,20 +77,20 @@ class LiteralInks:
         assert piece.strip is not None
         places = [place_of(frame, self.config) for frame in frames]
         words = [found.span() for found in re.finditer(r"\S+", text)]
-        owners = _owners(words, places, piece.strip)
+        runs_of_words = _runs_of_words(words, places, piece.strip)
         texts = [""] * len(piece.runs)
-        for (start, end), run in zip(words, owners, strict=True):
+        for (start, end), run in zip(words, runs_of_words, strict=True):
             if run is not None:
                 texts[run] = f"{texts[run]} {text[start:end]}".strip()
         joined, spans = text, [(place, place + 1) for place in range(len(text))]
-        if None not in owners and owners == sorted(run for run in owners if run is not None):
+        if None not in runs_of_words and runs_of_words == sorted(run for run in runs_of_words if run is not None):
             joined = join_lines(lines_of(piece.runs, texts), self.language).replace("\n", " ")
             spans = align(text, joined)
         self.readings[number] = joined
         prepared = prepare(joined, self.language, insertions=self.insertions)
         traced = tuple(_traced(spans, *span) for span in prepared.spans)
         if paragraph.text_alpha is not None:
-            reading = _Reading(piece, places, words, owners)
+            reading = _Reading(piece, places, words, runs_of_words)
             for literal, one in enumerate(prepared.literals):
                 stretches = reading.stretches(spans[one.start][0], spans[one.end - 1][1])
                 if stretches:
@@ -104,7 +104,7 @@ class _Reading:
     Args:
         piece: the strip and its runs.
         places: of each character.
-        words: the characters [start, end) of each word, and in ``owners`` the run that it stands on.
+        words: the characters [start, end) of each word, and in ``runs_of_words`` the run that it stands on.
     """
 
     def __init__(
@@ -112,12 +112,12 @@ class _Reading:
         piece: Piece,
         places: Sequence[tuple[int, float]],
         words: Sequence[tuple[int, int]],
-        owners: Sequence[int | None],
+        runs_of_words: Sequence[int | None],
     ) -> None:
         assert piece.strip is not None
         self.strip, self.runs, self.places = piece.strip, piece.runs, places
         self.held: dict[int, list[int]] = {}  # characters that were read on each run
-        for (start, end), run in zip(words, owners, strict=True):
+        for (start, end), run in zip(words, runs_of_words, strict=True):
             if run is not None:
                 self.held.setdefault(run, []).extend(range(start, end))
 
@@ -159,19 +159,21 @@ def _traced(spans: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int
     return place, place
 
 
-def _owners(words: Sequence[tuple[int, int]], places: Sequence[tuple[int, float]], strip: Strip) -> list[int | None]:
+def _runs_of_words(
+    words: Sequence[tuple[int, int]], places: Sequence[tuple[int, float]], strip: Strip
+) -> list[int | None]:
     """The run on which each word was read.
 
     Where a line of the strip holds as many runs as words were read on it they go in order; otherwise to the run that
     stands where the middle of the word was read.
     """
     middles = [places[(start + end - 1) // 2] for start, end in words]
-    owners: list[int | None] = []
+    runs_of_words: list[int | None] = []
     for row, column in middles:
         runs = [place.run for place in strip.placed if place.row == row]
         there = [number for number, middle in enumerate(middles) if middle[0] == row]
         if len(runs) == len(there):
-            owners.append(runs[len(owners) - there[0]])
+            runs_of_words.append(runs[len(runs_of_words) - there[0]])
         else:
-            owners.append(strip.run_at(row, column))
-    return owners
+            runs_of_words.append(strip.run_at(row, column))
+    return runs_of_words

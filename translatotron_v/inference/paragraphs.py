@@ -190,10 +190,10 @@ def pieces_of(runs: Sequence[Run], texts: Sequence[str], language: str) -> list[
     """
     words = [(number, word) for number, text in enumerate(texts) for word in text.split()]
     raw = " ".join(word for _, word in words)
-    owners = [number for number, word in words for _ in f"{word} "][:-1]
+    word_numbers = [number for number, word in words for _ in f"{word} "][:-1]
     text = join_lines(lines_of(runs, texts), language)
     before = align(raw, text)
-    owner_of = [owners[start] for start, _ in before]
+    owner_of = [word_numbers[start] for start, _ in before]
     parts = split_parts(text, language)
     sentence_of: dict[int, int] = {}  # of a run: the part in which it begins, or -1 - part: what stands before that
     for number, part in enumerate(parts):

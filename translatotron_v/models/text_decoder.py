@@ -266,8 +266,8 @@ class CharacterEncoder(nn.Module):
                 raise ValueError("this model draws in several fonts; none was given")
             x = x + self.font(fonts)[:, None] * self.scale
         if piece_states is not None and char_to_token is not None:
-            bridged = self.piece_projection(piece_states)  # (B, T, D)
-            x = x + bridged.gather(1, char_to_token[..., None].expand(-1, -1, bridged.shape[-1]))
+            projected = self.piece_projection(piece_states)  # (B, T, D)
+            x = x + projected.gather(1, char_to_token[..., None].expand(-1, -1, projected.shape[-1]))
         x = self.dropout(x)
         for layer in self.layers:
             x = layer(x, rearrange(mask, "b c -> b 1 1 c"))

@@ -86,8 +86,9 @@ def merge_checkpoints(
     """Merge the modules that two checkpoints share, and write a whole checkpoint like the first.
 
     Of the first checkpoint alone are: modules that the second lacks, the image tokenizer, tensors that are no floating
-    point, and, unless the others are translators too, what image mode has to itself in the text encoder (``bridge*``,
-    ``image_positions``): stages such as ``text`` save it with random numbers, as they train text mode alone.
+    point, and, unless the others are translators too, what image mode has to itself in the text encoder
+    (``connector*``, ``image_positions``): stages such as ``text`` save it with random numbers, as they train text mode
+    alone.
 
     Args:
         a: run, checkpoint or shipped weights of the stage ``translator``; its precision is kept.

@@ -30,7 +30,7 @@ from translatotron_v.training.reporting import Clock, Interval, Reporter, read_e
 from translatotron_v.training.schedule import learning_rate_factor, progress
 from translatotron_v.training.signals import Interruption, StopSignals, leave_signals_to_parent
 
-_EVALUATION, _AFTER_STEP = 1_000_000, 1_000_001  # take the place of the turn where those are seeded
+_EVALUATION, _AFTER_STEP = 1_000_000, 1_000_001  # take the place of the optimizer where those are seeded
 
 
 class TrainingError(UserError):
