@@ -23,6 +23,7 @@ from benchmarks.results import Measure, Settings
 from translatotron_v.arguments import PRECISIONS
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.decoding import text as decoding
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.models.translator import TranslatotronV
 
 CHARACTERS = 150
@@ -101,7 +102,7 @@ def traced(model: TranslatotronV, vocabulary: Vocabulary, pixels: Tensor, device
         stack.enter_context(_timed(model, "see", "see", trace, now))
         stack.enter_context(_timed(model.image_tokenizer, "decode_from_ids", "pixels", trace, now))
         started = now()
-        decoding.generate(model, vocabulary, pixels, image_steps=passes)
+        decoding.generate(model, vocabulary, pixels, GenerationConfig("de", "en", image_steps=passes))
         trace.total = now() - started
     trace.seconds["other"] = trace.total - sum(trace.seconds.values())
     return trace

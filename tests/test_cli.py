@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.inference.fakes import FakeGenerate, fake_translator
 from translatotron_v import __version__, cli
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.loaded import BlockTranslation, Translation
 from translatotron_v.inference.pictures import open_picture
 from translatotron_v.inference.pipeline import Translator
@@ -110,6 +111,10 @@ def test_every_command_explains_itself(command: list[str], capsys: pytest.Captur
         (["translate", "in", "-o", "out.png"], "out.png: one file cannot take 3 pictures"),
         (["translate", "nothing/*.png", "-o", "out"], "nothing/*.png: matches no picture"),
         (["translate", "in", "-o", "out", "--batch-size", "0"], "--batch-size: '0' is no whole number of at least 1"),
+        (["translate", "in", "-o", "out", "--beams", "0"], "--beams: must lie in 1..1,024, not 0"),
+        (["translate", "in", "-o", "out", "--temperature", "0"], "--temperature: must lie in (0, 1,000,000], not 0.0"),
+        (["demo", "--min-confidence", "nan"], "--min-confidence: must lie in 0..1, not nan"),
+        (["text", "in", "-o", "out", "--beams", "many"], "--beams: 'many' is no whole number"),
         (["translate", "in"], "the following arguments are required: -o/--output"),
         (["merge", "tuned", "text", "-o", "out", "--weight", "2"], "must lie in 0..1, not 2.0"),
         (["merge", "tuned", "text", "-o", "out", "--method", "slerp"], "--method: invalid choice: 'slerp'"),
@@ -247,12 +252,9 @@ def test_options_reach_the_model(pages: Path, fake: FakeGenerate):
         "de",
     ]
     assert cli.main([*arguments, "--beams", "4", "--top-k", "5", "--temperature", "0.5", "--seed", "6"]) == 0
-    shape, options = fake.calls[0]
+    shape, generation = fake.calls[0]
     assert shape[0] == 3
-    assert options == {
-        "source_language": "en", "target_language": "de", "beams": 4, "top_k": 5, "temperature": 0.5, "seed": 6,
-        "image_steps": 0, "transcribe": False,
-    }  # fmt: skip
+    assert generation == GenerationConfig("en", "de", beams=4, top_k=5, temperature=0.5, seed=6)
 
 
 def test_a_picture_in_passes_is_refused_where_weights_draw_token_by_token(

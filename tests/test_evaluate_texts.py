@@ -23,6 +23,7 @@ from translatotron_v.errors import UserError
 from translatotron_v.evaluation import texts
 from translatotron_v.evaluation.checkpoint import render_split
 from translatotron_v.evaluation.texts import CTC, DECODER, TRANSCRIPT, TextTest, make_report, score_texts
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference import answers
 from translatotron_v.inference.answers import ctc_readings, image_answers, text_answers, transcripts
 from translatotron_v.inference.loaded import LoadedTranslator
@@ -119,24 +120,24 @@ def test_image_answers_leave_a_place_for_pages_that_do_not_exist(
     monkeypatch.setattr(decoding, "generate_answer", told)
     shown = source_pages(loaded)
     assert [page is None for page in shown] == [False, True, False, False]
-    found = image_answers(loaded, shown, "fr", batch_size=2, beams=3, quiet=True)
+    found = image_answers(loaded, shown, GenerationConfig(target_language="fr", beams=3), batch_size=2, quiet=True)
     assert found.texts == ["one", "", "two words", "three"]
     assert found.lengths == [1, 0, 2, 1] and found.scores == [-0.5, float("-inf"), -0.5, -0.5]
     assert found.transcripts == []
     assert [len(arguments[2].memory) for arguments, _ in told.calls] == [2, 1]
     for arguments, options in told.calls:
-        assert arguments[3] == "fr"
-        assert options == {"source_language": "de", "transcribe": False, "beams": 3, "accepts": None}
+        assert arguments[3] == GenerationConfig("de", "fr", beams=3)
+        assert options == {"accepts": None}
 
 
 def test_a_model_trained_by_self_review_transcribes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = translator(folder, "ssr.reader=runs/reader")
     told = Told("a", "b", "c", transcripts=["ein", "zwei", "drei"])
     monkeypatch.setattr(decoding, "generate_answer", told)
-    found = image_answers(loaded, source_pages(loaded), source_language="fr", quiet=True)
+    found = image_answers(loaded, source_pages(loaded), GenerationConfig("fr"), quiet=True)
     assert found.transcripts == ["ein", "", "zwei", "drei"] and found.texts == ["a", "", "b", "c"]
-    assert told.calls[0][0][3] == "en"  # the checkpoint's own target where none is given
-    assert told.calls[0][1]["transcribe"] is True and told.calls[0][1]["source_language"] == "fr"
+    # the checkpoint's own target where none is given
+    assert told.calls[0][0][3] == GenerationConfig("fr", "en", transcribe=True)
 
 
 def test_text_mode_reads_pieces_as_training_does(loaded: LoadedTranslator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +151,9 @@ def test_text_mode_reads_pieces_as_training_does(loaded: LoadedTranslator, monke
     monkeypatch.setattr(loaded.model, "read", watched)
     told = Told("shortest", "short", "longest")
     monkeypatch.setattr(decoding, "generate_text", told)
-    found = text_answers(loaded, ["ein hund", LONG, "hund"], "fr", beams=2, quiet=True)
+    found = text_answers(
+        loaded, ["ein hund", LONG, "hund"], GenerationConfig(target_language="fr", beams=2), quiet=True
+    )
     assert found.texts == ["short", "longest", "shortest"]  # in the order that was asked, however batches were cut
     (pieces, mask), (arguments, _) = seen[0], told.calls[0]
     assert arguments[0] is loaded.model.text_decoder and arguments[4:] == ("translate", "fr", 2)
@@ -193,11 +196,11 @@ def test_errors_come_before_any_work(loaded: LoadedTranslator, monkeypatch: pyte
     monkeypatch.setattr(loaded.model, "read", lambda *_: pytest.fail("the model was asked"))
     page = np.full((16, 128, 1), 255, np.uint8)
     with pytest.raises(UserError, match=r"^language 'ro': this model knows de, en, fr$"):
-        image_answers(loaded, [page], "ro")
+        image_answers(loaded, [page], GenerationConfig(target_language="ro"))
     with pytest.raises(UserError, match="this model knows"):
         transcripts(loaded, [page], "nn")
     with pytest.raises(UserError, match="this model knows"):
-        text_answers(loaded, ["ein"], "ocr")  # a tag, but of a task
+        text_answers(loaded, ["ein"], GenerationConfig(target_language="ocr"))  # a tag, but of a task
     with pytest.raises(UserError, match="batch size must be at least 1"):
         image_answers(loaded, [page], batch_size=0, quiet=True)
     with pytest.raises(UserError, match=r"^mode 'pictures': there are image, text, ocr$"):
@@ -265,7 +268,7 @@ def test_languages_have_lines_of_their_own(loaded: LoadedTranslator, monkeypatch
     monkeypatch.setattr(decoding, "generate_answer", told)
     monkeypatch.setattr(texts, "_settings", lambda *_: {})
     report = make_report(TextTest(loaded, quiet=True), "small", ["image"], ["en", "fr"])
-    assert [arguments[3] for arguments, _ in told.calls] == ["en", "fr"]
+    assert [arguments[3].target_language for arguments, _ in told.calls] == ["en", "fr"]
     assert report.value("image mode, de to en", "LF") == report.value("image mode, de to fr", "LF") == 75  # 3 of 4
     assert len({row["name"] for row in report.rows}) == 8
     assert any("1 source texts do not fit" in note for note in report.notes)
@@ -294,7 +297,9 @@ def test_the_command(loaded: LoadedTranslator, tmp_path: Path, capsys: pytest.Ca
     with open(out / "samples.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 6 and rows[0]["source"] == CORPUS[0].source
-    direct = answers.text_answers(loaded, [CORPUS[0].source], "fr", beams=2, quiet=True)
+    direct = answers.text_answers(
+        loaded, [CORPUS[0].source], GenerationConfig(target_language="fr", beams=2), quiet=True
+    )
     assert rows[3]["name"] == "00000-fr" and rows[3]["text mode"] == direct.texts[0]
     assert rows[1]["image mode"] == "" == rows[1]["image mode score"] and rows[3]["text decoder"] == ""
     assert "length ratio" in printed and len(printed.splitlines()) < 24

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from translatotron_v.errors import UserError as UserError
+    from translatotron_v.generation_config import GenerationConfig as GenerationConfig
     from translatotron_v.inference.loaded import Translation as Translation
     from translatotron_v.inference.pipeline import Translator as Translator
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "GenerationConfig": "translatotron_v.generation_config",
     "Translation": "translatotron_v.inference.pipeline",
     "Translator": "translatotron_v.inference.pipeline",
     "UserError": "translatotron_v.errors",
 }
-__all__ = ["Translation", "Translator", "UserError", "__version__"]
+__all__ = ["GenerationConfig", "Translation", "Translator", "UserError", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,11 @@
 """Types and values of command-line arguments that several commands take."""
 
 import argparse
+from collections.abc import Callable
+from typing import Any
+
+from translatotron_v.generation_config import GenerationConfig
+from translatotron_v.ranges import refusal_of
 
 # of inference: float32; bfloat16 arithmetic (autocast); bytes as weights and inputs of linear maps, on a CPU
 PRECISIONS = ("fp32", "bf16", "int8")
@@ -19,6 +24,22 @@ SYSTEMS = (
 )
 
 
+def option(name: str, kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """What ``GenerationConfig`` takes under a name, for ``type=``; a value out of its range is named."""
+
+    def parsed(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            what = "whole number" if kind is int else "number"
+            raise argparse.ArgumentTypeError(f"{text!r} is no {what}") from None
+        if refusal := refusal_of(GenerationConfig, name, value):
+            raise argparse.ArgumentTypeError(refusal)
+        return value
+
+    return parsed
+
+
 def positive(text: str) -> int:
     """A whole number of at least 1, for ``type=``."""
     return _whole(text, 1)
@@ -27,17 +48,6 @@ def positive(text: str) -> int:
 def not_negative(text: str) -> int:
     """A whole number of at least 0, for ``type=``."""
     return _whole(text, 0)
-
-
-def probability(text: str) -> float:
-    """A number from 0 to 1, for ``type=``."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
-    return value
 
 
 def _whole(text: str, least: int) -> int:

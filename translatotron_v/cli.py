@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translatotron_v import __version__
-from translatotron_v.arguments import PRECISIONS, SYSTEMS, not_negative, positive, probability
+from translatotron_v.arguments import PRECISIONS, SYSTEMS, option, positive
 from translatotron_v.errors import UserError
+from translatotron_v.generation_config import AS_TRAINED, GenerationOptions
 from translatotron_v.shipped import DEFAULT_WEIGHTS
 from translatotron_v.terminal import guarded, print_json
 
@@ -172,7 +173,9 @@ def _add_text_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME|DIR",
                        help=f"shipped weights or a checkpoint ({DEFAULT_WEIGHTS})")  # fmt: skip
     group.add_argument("--to", dest="target_language", metavar="LANG", help="target language (as trained)")
-    group.add_argument("--beams", type=positive, metavar="N", help="beam width, 1: greedy (as the weights say)")
+    group.add_argument(
+        "--beams", type=option("beams", int), metavar="N", help="beam width, 1: greedy (as the weights say)"
+    )
     group.add_argument(
         "--glossary", metavar="FILE",
         help="translate the words of FILE (TSV or CSV: source, target; an empty target leaves the word) as it says",
@@ -201,12 +204,19 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         help="of its text-to-image or pixel model (runs/small/text_to_image, runs/small/pixels)",
     )  # fmt: skip
     model.add_argument(
-        "--min-confidence", type=probability, default=0.0, metavar="P",
-        help="leave blocks as they are whose translation is right with a smaller probability (0: translate all)",
+        "--min-confidence", type=option("min_confidence", float), metavar="P",
+        help="leave blocks as they are whose translation is right with a smaller probability "
+        f"({AS_TRAINED.min_confidence:g}: translate all)",
     )  # fmt: skip
-    model.add_argument("--top-k", type=positive, default=1, metavar="K", help="sample image tokens from the best K (1)")
-    model.add_argument("--temperature", type=float, default=1.0, metavar="T", help="of that sampling (1.0)")
-    model.add_argument("--seed", type=int, metavar="N", help="of that sampling")
+    model.add_argument(
+        "--top-k", type=option("top_k", int), metavar="K",
+        help=f"sample image tokens from the best K ({AS_TRAINED.top_k})",
+    )  # fmt: skip
+    model.add_argument(
+        "--temperature", type=option("temperature", float), metavar="T",
+        help=f"of that sampling ({AS_TRAINED.temperature})",
+    )  # fmt: skip
+    model.add_argument("--seed", type=option("seed", int), metavar="N", help="of that sampling (another one each time)")
     speed = parser.add_argument_group("speed")
     speed.add_argument(
         "--batch-size", type=positive, metavar="N",
@@ -218,8 +228,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         help="fp32; bf16 for GPUs; int8 halves the time of large models on a CPU (fp32)",
     )  # fmt: skip
     speed.add_argument(
-        "--image-steps", type=not_negative, metavar="N",
-        help="passes that draw a picture, 0: token by token (as the weights were made for)",
+        "--image-steps", type=option("image_steps", int), metavar="N",
+        help="passes that draw a picture, 0: token by token (as the weights say)",
     )  # fmt: skip
 
 
@@ -243,7 +253,7 @@ def _translate(options: argparse.Namespace) -> int:
     from translatotron_v.inference.files import plan_jobs, refused
 
     jobs = plan_jobs(options.inputs, options.output, compare=options.compare)
-    options.glossary = _read_glossary(options)
+    glossary = _read_glossary(options)
     outcomes = []  # first those that need no model, which takes seconds to load
     for job in jobs:
         if (outcome := refused(job, options.force)) is not None:
@@ -251,7 +261,7 @@ def _translate(options: argparse.Namespace) -> int:
             outcomes.append(outcome)
     bad = {id(outcome.job) for outcome in outcomes}
     if good := [job for job in jobs if id(job) not in bad]:
-        outcomes += _run_jobs(_load(options), good, options, as_json=options.json)
+        outcomes += _run_jobs(_load(options), good, options, glossary, as_json=options.json)
     return _summarise(outcomes, file=sys.stderr if options.json else sys.stdout)
 
 
@@ -272,11 +282,10 @@ def _text(options: argparse.Namespace) -> int:
 
     glossary = _read_glossary(options)
     loaded, source, target = _load_text_mode(options), Path(options.input), Path(options.output)
-    beams = options.beams or loaded.config.model.text_decoder.beams
+    asked = GenerationOptions(target_language=options.target_language, beams=options.beams, glossary=glossary)
     written = translate_file(
-        loaded, source, target, options.target_language or "", beams=beams, batch_size=options.batch_size,
-        restart=options.force, glossary=glossary,
-    )  # fmt: skip
+        loaded, source, target, loaded.generation.updated(**asked), batch_size=options.batch_size, restart=options.force
+    )
     foreign = written.foreign
     for line, signs in list(foreign.items())[:PRINTED]:
         print(f"{source}:{line}: the model cannot write {' '.join(signs)}", file=sys.stderr)
@@ -305,10 +314,10 @@ def _demo(options: argparse.Namespace) -> int:
     sheet = Path(options.output) / "sheet.png"
     if sheet.exists() and not options.force:
         raise UserError(f"{sheet}: exists already; --force overwrites it")
-    options.glossary = _read_glossary(options)
+    glossary = _read_glossary(options)
     translator = _load(options)
     jobs = plan_jobs([str(examples / ("pages" if translator.takes_pages else "source"))], options.output)
-    outcomes = _run_jobs(translator, jobs, options, printed=len(jobs))
+    outcomes = _run_jobs(translator, jobs, options, glossary, printed=len(jobs))
     rows = []
     for outcome in outcomes:
         if outcome.translation is not None:
@@ -342,6 +351,7 @@ def _run_jobs(
     translator: "Translator",
     jobs: "Sequence[Job]",
     options: argparse.Namespace,
+    glossary: "Glossary | None" = None,
     as_json: bool = False,
     printed: int | None = None,
 ) -> "list[Outcome]":
@@ -354,12 +364,14 @@ def _run_jobs(
 
     from translatotron_v.inference.files import Outcome, translate_jobs
 
+    asked = GenerationOptions(
+        source_language=options.source_language, target_language=options.target_language, beams=options.beams,
+        image_steps=options.image_steps, top_k=options.top_k, temperature=options.temperature, seed=options.seed,
+        glossary=glossary, min_confidence=options.min_confidence,
+    )  # fmt: skip
     stream = translate_jobs(
-        translator, jobs, force=options.force, batch_size=options.batch_size,
-        source_language=options.source_language, target_language=options.target_language,
-        beams=options.beams, image_steps=options.image_steps,
-        top_k=options.top_k, temperature=options.temperature, seed=options.seed, debug=options.debug,
-        glossary=options.glossary, min_confidence=options.min_confidence,
+        translator, jobs, translator.generation.updated(**asked), force=options.force, batch_size=options.batch_size,
+        debug=options.debug,
     )  # fmt: skip
     outcomes: list[Outcome] = []
     hidden = True if len(jobs) == 1 else None  # None: hidden unless standard error is a terminal

@@ -81,6 +81,11 @@ def problems(section: Any, key: str = "") -> Iterator[str]:
             yield from (f"{path} {refusal}" for refusal in _refusals(hint, value))
 
 
+def refusal_of(cls: type, name: str, value: Any) -> str:
+    """Why the field of that name of a dataclass does not take a value, or ""."""
+    return next(_refusals(_hints(cls)[name], value), "")
+
+
 def sections(section: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """A dataclass and all that it holds, each with its dotted key, the inner ones first."""
     for name in _hints(type(section)):
@@ -110,6 +115,10 @@ def _refusals(hint: Any, value: Any) -> Iterator[str]:
         entries = value.values() if isinstance(value, dict) else value
         for entry in entries:
             yield from (f"has an entry that {refusal}" for refusal in _refusals(get_args(hint)[-1], entry))
+    elif getattr(hint, "_is_protocol", False):
+        if not isinstance(value, hint):
+            yield f"must be of the type {hint.__name__}, not {value!r}"
+        return
     elif type(value) is not hint and not (hint is float and type(value) is int):
         yield f"must be of the type {hint.__name__}, not {value!r}"
         return

@@ -67,7 +67,7 @@ def readable(text: str | bytes) -> str:
     return content.decode("utf-8", "backslashreplace")
 
 
-def progress(total: int, label: str, quiet: bool = False, initial: int = 0, unit: str = "picture") -> "tqdm":
+def progress(total: int, label: str, quiet: bool = False, initial: int = 0, unit: str = "picture") -> "tqdm[Any]":
     """A bar with the time that is left; without a terminal a line every half minute."""
     from tqdm import tqdm
 

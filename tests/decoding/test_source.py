@@ -11,10 +11,12 @@ from translatotron_v.config import ConfigError, load_config
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.decoding.source import look, read_ctc_frames, reading_scores
 from translatotron_v.decoding.text import drawing_states, generate, generate_answer
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.models.text_decoder import mean_of_spans
 from translatotron_v.models.translator import SourceStates, TranslatotronV
 
 VOCABULARY = Vocabulary.build(TEXTS, 60)
+ASKED = GenerationConfig("de", "en")
 BRIDGED = ("model.bridge=read", "model.text_encoder.layers=2", "model.families=[DejaVuSans,DejaVuSerif]")
 
 
@@ -91,7 +93,7 @@ def test_what_is_read_rightly_is_understood_as_text_mode_does(model: Translatotr
 @torch.no_grad()
 def test_a_page_on_which_nothing_is_read_still_has_an_answer(model: TranslatotronV, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(model, "ctc_logits", lambda source: spelling("", 32).expand(2, -1, -1))
-    made = generate(model, VOCABULARY, torch.rand(2, 1, 16, 128))
+    made = generate(model, VOCABULARY, torch.rand(2, 1, 16, 128), ASKED)
     assert made.sources == ["", ""] and made.pixels.shape == (2, 1, 16, 128)
 
 
@@ -99,7 +101,7 @@ def test_a_page_on_which_nothing_is_read_still_has_an_answer(model: Translatotro
 def test_cached_decoding_equals_uncached(model: TranslatotronV):
     enliven(model, seed=3)
     pixels = torch.rand(3, 1, 16, 128)
-    cached, plain = (generate(model, VOCABULARY, pixels, cached=kind) for kind in (True, False))
+    cached, plain = (generate(model, VOCABULARY, pixels, ASKED, cached=kind) for kind in (True, False))
     assert cached.texts == plain.texts and torch.equal(cached.image_ids, plain.image_ids)
 
 
@@ -115,7 +117,7 @@ def test_gradients_reach_the_image_encoder_through_what_was_read(model: Translat
 def test_the_family_changes_what_is_drawn_and_is_told_from_the_page(model: TranslatotronV):
     enliven(model, seed=3)
     source = look(model, VOCABULARY, torch.rand(2, 1, 16, 128))
-    decoded = generate_answer(model, VOCABULARY, source, "en")
+    decoded = generate_answer(model, VOCABULARY, source, ASKED)
     told = model.family_logits(source).argmax(1)
     as_told, other = (drawing_states(model, VOCABULARY, source, decoded, family)[0] for family in (told, 1 - told))
     assert torch.equal(drawing_states(model, VOCABULARY, source, decoded)[0], as_told)

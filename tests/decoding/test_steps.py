@@ -7,6 +7,7 @@ from tests.small import enliven
 from translatotron_v.config import ImageDecoderConfig
 from translatotron_v.decoding.steps import ImageSteps
 from translatotron_v.models.image_decoder import ImageDecoder
+from translatotron_v.models.layers import FeedForward
 
 S, C, D, M, K = 5, 7, 16, 12, 11
 GRID = (2, 4)
@@ -104,3 +105,32 @@ def test_arithmetic_of_half_precision_runs_and_is_close(batch: int, static: bool
         full = decoder(ids, text, mask, image)
     assert logits.dtype == full.dtype == torch.bfloat16
     assert distance(logits, expected) < 0.05 and distance(full, expected) < 0.05
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("change", ["relu2", "tied tables", "tied layers", "a wide middle"])
+def test_steps_compute_whatever_the_layers_compute(change: str, static: bool):
+    """There is no second list of what a layer is made of that could differ from it."""
+    decoder, (ids, text, image) = image_decoder(), inputs(3)
+    before = decoder(ids, text, text_mask(3), image)
+    if change == "relu2":
+        for layer in decoder.layers:
+            layer.feed_forward = enliven(FeedForward(D, 32, "relu2"))
+    elif change == "tied tables":
+        decoder.out.weight = decoder.embedding.weight
+    elif change == "tied layers":
+        decoder.layers[1] = decoder.layers[0]
+    else:
+        decoder.layers[0].feed_forward = enliven(FeedForward(D, FeedForward.WIDE))
+    expected = decoder(ids, text, text_mask(3), image)
+    assert distance(expected, before) > 1e-2
+    assert distance(all_steps(ImageSteps(decoder, text, text_mask(3), image, static), ids), expected) < 1e-5
+
+
+@torch.no_grad()
+def test_steps_see_weights_that_change_in_place():
+    decoder, (ids, text, image) = image_decoder(), inputs(2)
+    steps = ImageSteps(decoder, text, None, image)
+    decoder.out.weight.mul_(2)
+    assert distance(steps(None), decoder(ids, text, None, image)[:, 0]) < 1e-5

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from torch import Tensor, nn
 
 from translatotron_v.config import Config
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.pipeline import Translator
 
@@ -14,11 +15,13 @@ class FakeGenerate:
     """Stands in for `generate`; remembers its calls."""
 
     def __init__(self, text_score: float = -0.1, image_score: float = -0.1) -> None:
-        self.calls: list[tuple[tuple[int, ...], dict]] = []
+        self.calls: list[tuple[tuple[int, ...], GenerationConfig]] = []
         self.text_score, self.image_score = text_score, image_score
 
-    def __call__(self, model: nn.Module, vocabulary: object, pixels: Tensor, **options: object) -> SimpleNamespace:
-        self.calls.append((tuple(pixels.shape), options))
+    def __call__(
+        self, model: nn.Module, vocabulary: object, pixels: Tensor, generation: GenerationConfig
+    ) -> SimpleNamespace:
+        self.calls.append((tuple(pixels.shape), generation))
         ink = [round(float((1 - page).sum())) for page in pixels]
         return SimpleNamespace(
             texts=[f"ink {amount}" for amount in ink],

@@ -130,8 +130,8 @@ def test_a_picture_that_breaks_the_model_takes_no_other_with_it(folder: Path):
         Image.new("L", (32 + index, 16), 255).save(folder / f"{index}.png")
 
     class Fragile(FakeGenerate):
-        def __call__(self, model, vocabulary, pixels, **options):
-            answer = super().__call__(model, vocabulary, pixels, **options)
+        def __call__(self, model, vocabulary, pixels, generation):
+            answer = super().__call__(model, vocabulary, pixels, generation)
             if any(text == "ink 1" for text in answer.texts):
                 raise RuntimeError("not enough memory: you tried to allocate 9 GB\nmore of it")
             return answer

@@ -17,6 +17,7 @@ from translatotron_v.decoding.source import look_and_read
 from translatotron_v.decoding.text import DecodedText
 from translatotron_v.decoding.text_mode import insert, prepare
 from translatotron_v.errors import UserError
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.answers import text_answers
 from translatotron_v.inference.files import Job, Outcome
 from translatotron_v.inference.glossary import Glossary, Term
@@ -27,6 +28,7 @@ from translatotron_v.models.translator import TranslatotronV
 
 MARKED = Vocabulary.build(TEXTS, 90, marks=True)
 GLOSSARY = Glossary([("hund", "hound"), ("baum", "")])
+ASKED = GenerationConfig(glossary=GLOSSARY)
 
 
 def translator(tmp_path: Path, vocabulary: Vocabulary = MARKED, *overrides: str) -> LoadedTranslator:
@@ -114,13 +116,13 @@ def test_text_mode_is_given_terms(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return DecodedText([[5]] * len(pieces), ["a hound"] * len(pieces), [-0.1] * len(pieces))
 
     monkeypatch.setattr(decoding, "translate_pieces", told)
-    answers = text_answers(loaded, ["ein hund", "ein mann"], quiet=True, glossary=GLOSSARY)
+    answers = text_answers(loaded, ["ein hund", "ein mann"], ASKED, quiet=True)
     assert sorted(given) == sorted(
         [MARKED.encode(f"ein {TERM_OPEN} hund{TERM_IS} hound{TERM_CLOSE}"), MARKED.encode("ein mann")]
     )
     assert answers.terms == [[Term("hund", "hound", True)], []]
     (tmp_path / "in.de").write_text("ein hund\n\nhund und baum\n", encoding="utf-8")
-    written = translate_file(loaded, tmp_path / "in.de", tmp_path / "out.en", glossary=GLOSSARY)
+    written = translate_file(loaded, tmp_path / "in.de", tmp_path / "out.en", ASKED)
     assert (written.now, written.lines) == (3, 3)
     assert [term.used for term in written.terms] == [True, True, False]
     assert text_answers(loaded, ["ein hund"], quiet=True).terms == []
@@ -129,7 +131,7 @@ def test_text_mode_is_given_terms(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_weights_that_take_no_glossary_say_so(tmp_path: Path) -> None:
     unmarked = translator(tmp_path, Vocabulary.build(TEXTS, 60))
     with pytest.raises(UserError, match=r"these weights take no glossary.*model\.vocabulary\.marks"):
-        text_answers(unmarked, ["ein hund"], quiet=True, glossary=GLOSSARY)
+        text_answers(unmarked, ["ein hund"], ASKED, quiet=True)
     direct = translator(tmp_path, MARKED, "model.bridge=states")
     require_terms(direct)
     with pytest.raises(UserError, match=r"on pictures these weights take no glossary"):

@@ -264,7 +264,7 @@ def test_a_block_keeps_its_literals_and_markers(loaded: LoadedTranslator, monkey
     read_paragraphs(loaded, [paragraph], 8)
     assert paragraph.text == "• hund 579 rennt • baum. 8:15" and not paragraph.wordless
     assert [piece.kept for piece in paragraph.pieces] == ["•", "", "•", "", "8:15"]
-    translate_paragraphs(loaded, [paragraph], 8)
+    translate_paragraphs(loaded, [paragraph], 8, loaded.generation)
     assert len(paragraph.translations) == 2 and "579" in paragraph.translations[0]
     assert paragraph.translation.startswith("• ") and paragraph.translation.endswith(" 8:15")
     own = [word(1.0) for word in paragraph.words if callable(word)]

@@ -18,6 +18,7 @@ from translatotron_v.config import Config, load_config, to_yaml
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.decoding.text import Generated, generate, generate_answer
 from translatotron_v.errors import UserError
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.loaded import load_translator
 from translatotron_v.inference.pipeline import Translator, choose_device
 from translatotron_v.models.quantised import QuantisedLinear
@@ -86,7 +87,7 @@ def test_a_checkpoint_of_self_review_says_what_it_has_read(checkpoint: Path, tmp
     pixels = torch.stack([torch.from_numpy(np.asarray(picture) / np.float32(255))[None] for picture in pictures])
     model, vocabulary = translator.loaded.model, translator.loaded.vocabulary
     with torch.no_grad():
-        answer = generate_answer(model, vocabulary, model.see(pixels), "en", transcribe=True)
+        answer = generate_answer(model, vocabulary, model.see(pixels), GenerationConfig("de", "en", transcribe=True))
     assert [translation.source_text for translation in translations] == answer.transcripts
     assert [translation.text for translation in translations] == answer.texts
     assert any(answer.transcripts)
@@ -130,9 +131,9 @@ def test_passes_are_those_of_the_weights_unless_told_otherwise(
 ):
     asked = []
 
-    def watched(*arguments: Any, **given: Any) -> Generated:
-        asked.append(given["image_steps"])
-        return generate(*arguments, **given)
+    def watched(*arguments: Any) -> Generated:
+        asked.append(arguments[3].image_steps)
+        return generate(*arguments)
 
     Translator(load_translator(several_passes), watched)(page(64, 16), **options)
     assert asked == [passes]
@@ -229,11 +230,11 @@ def test_languages_default_to_those_of_the_training():
     generate = FakeGenerate()
     fake_translator(generate)(page())
     fake_translator(generate)(page(), source_language="en", target_language="de", beams=4, seed=7)
-    assert generate.calls[0][1]["source_language"] == "de"
-    assert generate.calls[0][1]["target_language"] == "en"
-    assert generate.calls[1][1]["source_language"] == "en"
-    assert generate.calls[1][1]["beams"] == 4
-    assert generate.calls[1][1]["seed"] == 7
+    assert generate.calls[0][1].source_language == "de"
+    assert generate.calls[0][1].target_language == "en"
+    assert generate.calls[1][1].source_language == "en"
+    assert generate.calls[1][1].beams == 4
+    assert generate.calls[1][1].seed == 7
 
 
 def test_beams_are_as_the_weights_say():
@@ -243,7 +244,7 @@ def test_beams_are_as_the_weights_say():
     translator.loaded.config.model.text_decoder.beams = 3
     translator(page())
     translator(page(), beams=1)
-    assert [options["beams"] for _, options in generate.calls] == [1, 3, 1]
+    assert [asked.beams for _, asked in generate.calls] == [1, 3, 1]
 
 
 def test_a_transcript_is_asked_for_where_it_was_trained():
@@ -252,7 +253,7 @@ def test_a_transcript_is_asked_for_where_it_was_trained():
     translator(page())
     translator.loaded.config.ssr.reader = "runs/reader"
     translator(page())
-    assert [options["transcribe"] for _, options in generate.calls] == [False, True]
+    assert [asked.transcribe for _, asked in generate.calls] == [False, True]
 
 
 def test_an_unknown_language_is_named():

@@ -175,7 +175,7 @@ def test_doubtful_blocks_are_left_where_it_is_asked_for(translator: Translator, 
     assert translation.blocks[1].scores["right"] == pytest.approx(DOUBTFUL)
     assert [block.left for block in translator(page, min_confidence=DOUBTFUL).blocks] == ["", "", ""]
     for wrong in (-0.1, 1.1, math.nan):
-        with pytest.raises(UserError, match="minimal confidence must be a probability"):
+        with pytest.raises(UserError, match=r"min_confidence must lie in 0\.\.1, not"):
             translator(page, min_confidence=wrong)
 
 

@@ -20,6 +20,7 @@ from translatotron_v.models.layers import (
     SinusoidalPositions,
     _attend_multi_query,
     initialise,
+    plain,
 )
 
 B, Q, L, D, M, H = 2, 5, 7, 16, 12, 4
@@ -174,7 +175,7 @@ def test_relative_bias_by_hand():
     bias = RelativeBias2d(H, rows, columns)
     nn.init.normal_(bias.row_bias)
     nn.init.normal_(bias.column_bias)
-    table = bias(0, 6)
+    table = bias(torch.arange(6), 6)
     assert table.shape == (1, H, 6, 6)
     for query in range(6):
         for key in range(6):
@@ -190,9 +191,9 @@ def test_a_row_of_the_relative_bias_is_that_of_the_table():
     bias = RelativeBias2d(H, 2, 3)
     nn.init.normal_(bias.row_bias)
     nn.init.normal_(bias.column_bias)
-    table = bias(0, 6)
+    table = bias(torch.arange(6), 6)
     for place in range(6):
-        torch.testing.assert_close(bias(place, place + 1), table[:, :, place : place + 1, : place + 1])
+        torch.testing.assert_close(bias(torch.tensor([place]), place + 1), table[:, :, place : place + 1, : place + 1])
 
 
 def test_initialise():
@@ -208,7 +209,7 @@ def test_a_relative_bias_of_both_sides_by_hand():
     bias = RelativeBias2d(H, rows, columns)
     nn.init.normal_(bias.row_bias)
     nn.init.normal_(bias.column_bias)
-    table = bias(0, 6, causal=False)
+    table = bias(torch.arange(6), 6, causal=False)
     assert table.shape == (1, H, 6, 6)
     for query in range(6):
         for key in range(6):
@@ -222,9 +223,12 @@ def test_no_later_key_is_read_in_a_causal_bias():
     nn.init.normal_(bias.row_bias)
     nn.init.normal_(bias.column_bias)
     for start, stop in ((0, 6), (0, 4), (2, 5), (5, 6)):
-        later = torch.arange(stop) > torch.arange(start, stop)[:, None]
-        both_sides = bias(start, stop, causal=False)
-        assert both_sides.isfinite().all() and torch.equal(bias(start, stop), both_sides.masked_fill(later, -math.inf))
+        queries = torch.arange(start, stop)
+        later = torch.arange(stop) > queries[:, None]
+        both_sides = bias(queries, stop, causal=False)
+        assert both_sides.isfinite().all() and torch.equal(
+            bias(queries, stop), both_sides.masked_fill(later, -math.inf)
+        )
 
 
 # --- the same in fewer bytes or less time -----------------------------------------------------------------------------
@@ -244,10 +248,22 @@ def test_few_rows_are_multiplied_like_many(rows: int, bias: bool):
             assert torch.equal(layer(x), y)
 
 
-def test_two_to_four_rows_on_a_cpu_are_columns():
-    x = torch.empty(1)
-    assert [rows for rows in range(8) if Linear.takes_columns(rows, x)] == [2, 3, 4]
-    assert not Linear.takes_columns(3, x.to("meta"))
+@torch.no_grad()
+def test_two_to_four_rows_on_a_cpu_are_columns(monkeypatch):
+    ours, as_rows = Linear(D, 24), []
+
+    def watched(x: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
+        as_rows.append(len(x))
+        return x @ given[0].T
+
+    monkeypatch.setattr(F, "linear", watched)
+    for rows in range(1, 7):
+        ours(torch.randn(rows, D))
+    assert as_rows == [1, 5, 6]
+    ours.to("meta")(torch.empty(3, D, device="meta"))
+    with torch.enable_grad():
+        Linear(D, 24)(torch.randn(3, D))
+    assert as_rows == [1, 5, 6, 3, 3]
 
 
 @pytest.mark.parametrize("rows", range(1, 7))
@@ -387,7 +403,7 @@ def test_one_key_head_is_attended_like_copies_of_it(kind: str):
     for part in (queries, keys, values):
         part.requires_grad_()
     wanted = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, enable_gqa=True)
-    made = _attend_multi_query(queries, keys, values, mask)
+    made = _attend_multi_query(queries.transpose(1, 2), keys, values, mask).transpose(1, 2)
     assert made.shape == (B, H, count, D // H)
     torch.testing.assert_close(made, wanted)
     pull = torch.randn_like(wanted)
@@ -407,9 +423,9 @@ def test_a_learned_bias_of_one_key_head_has_its_gradients(causal: bool):
     parts = [torch.randn(B, heads, 6, D // H, requires_grad=True) for heads in (H, 1, 1)]
     learned = [*parts, bias.row_bias, bias.column_bias]
     pull = torch.randn(B, H, 6, D // H)
-    made = _attend_multi_query(*parts, bias(0, 6, causal))
+    made = _attend_multi_query(parts[0].transpose(1, 2), *parts[1:], bias(torch.arange(6), 6, causal)).transpose(1, 2)
     found = torch.autograd.grad(made, learned, pull)
-    wanted = F.scaled_dot_product_attention(*parts, attn_mask=bias(0, 6, causal), enable_gqa=True)
+    wanted = F.scaled_dot_product_attention(*parts, attn_mask=bias(torch.arange(6), 6, causal), enable_gqa=True)
     torch.testing.assert_close(made, wanted)
     for one, other in zip(found, torch.autograd.grad(wanted, learned, pull), strict=True):
         assert one.isfinite().all() and one.any()
@@ -420,7 +436,38 @@ def test_a_learned_bias_keeps_no_weights_of_the_attention():
     """H Q x L weights are most of what a decoder's training would hold; they are computed again."""
     bias = nn.Parameter(torch.randn(1, H, Q, L))
     parts = [torch.randn(B, heads, length, D // H, requires_grad=True) for heads, length in ((H, Q), (1, L), (1, L))]
-    size = B * H * Q * L
+    queries, size = parts[0].transpose(1, 2), B * H * Q * L
     kept = saved_by(lambda: F.scaled_dot_product_attention(*parts, attn_mask=bias, enable_gqa=True))
     assert size in [tensor.numel() for tensor in kept]
-    assert max([tensor.numel() for tensor in saved_by(lambda: _attend_multi_query(*parts, bias))], default=0) < size
+    assert (
+        max([tensor.numel() for tensor in saved_by(lambda: _attend_multi_query(queries, *parts[1:], bias))], default=0)
+        < size
+    )
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_a_plain_module_computes_what_the_module_computes(dropout: float):
+    """Properties, bases' methods, missing parts, lists and sequences of modules; dropout as the module's mode says."""
+    encoder = EncoderLayer(D, H, 32, dropout)
+    parts = nn.Sequential(nn.Identity(), encoder, nn.GELU(), Linear(D, 3, bias=False))
+    x = torch.randn(B, Q, D)
+    for mode in (True, False):
+        parts.train(mode)
+        torch.manual_seed(0)
+        expected = parts(x)
+        torch.manual_seed(0)
+        assert torch.equal(plain(parts)(x), expected)
+    assert not any(isinstance(part, nn.Module) for part in vars(plain(encoder)).values())
+
+
+def test_a_static_cache_reads_all_of_itself_and_writes_at_its_place():
+    attention, place = Attention(D, H, kv_heads=2), torch.zeros(1, dtype=torch.long)
+    x = torch.randn(B, Q, D)
+    cache = attention.new_cache(x, Q + 3, place)
+    expected = attention(x, causal=True)
+    for i in range(Q):
+        mask = (torch.arange(Q + 3) <= place)[None, None, None]
+        step = attention(x[:, i : i + 1], cache=cache, mask=mask)
+        torch.testing.assert_close(step, expected[:, i : i + 1], rtol=1e-5, atol=1e-6)
+        place += 1
+    assert cache.keys[:, :, Q:].eq(0).all() and cache.keys[:, :, :Q].any()

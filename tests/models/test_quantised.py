@@ -1,6 +1,7 @@
 """Weights of eight bits: how close they are, what they replace, and what is left of the others."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from tests.small import enliven, small, small_vocabulary
 from translatotron_v.decoding.text import generate
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.models.layers import Linear
 from translatotron_v.models.quantised import QuantisedLinear, can_quantise, quantise
 from translatotron_v.models.translator import TranslatotronV
@@ -15,6 +17,7 @@ from translatotron_v.models.translator import TranslatotronV
 pytestmark = pytest.mark.skipif(not can_quantise(), reason="no kernels for bytes on this CPU")
 
 VOCABULARY = small_vocabulary()
+ASKED = GenerationConfig("de", "en")
 
 
 @pytest.fixture(autouse=True)
@@ -127,10 +130,11 @@ def test_a_translator_of_bytes_generates():
     quantise(model)
     pixels = torch.rand(3, 1, 16, 128)
     cached, uncached, parallel = (
-        generate(model, VOCABULARY, pixels, **options) for options in ({}, {"cached": False}, {"image_steps": 3})
+        generate(model, VOCABULARY, pixels, replace(ASKED, image_steps=steps), cached=cached)
+        for cached, steps in ((True, 0), (False, 0), (True, 3))
     )
     for made in (cached, uncached, parallel):
         assert made.image_ids.shape == (3, 16) and made.pixels.shape == pixels.shape
         assert made.pixels.isfinite().all() and len(made.texts) == 3
-    again = generate(model, VOCABULARY, pixels)
+    again = generate(model, VOCABULARY, pixels, ASKED)
     assert again.texts == cached.texts and torch.equal(again.image_ids, cached.image_ids)

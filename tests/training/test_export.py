@@ -110,7 +110,7 @@ def test_it_opens_and_computes_the_same(run: Path, exported: Path):
     original, again = load_translator(run), load_translator(exported)
     assert compare(original.model, again.model) < 0.01
     torch.manual_seed(2)
-    answer = generate(again.model, again.vocabulary, torch.rand(2, 1, 16, 128))
+    answer = generate(again.model, again.vocabulary, torch.rand(2, 1, 16, 128), again.complete(again.generation))
     assert answer.pixels.shape == (2, 1, 16, 128)
     assert bool(answer.pixels.isfinite().all())
 

@@ -16,6 +16,7 @@ from translatotron_v.config import Config, load_config
 from translatotron_v.data.pages import Batch, fitting
 from translatotron_v.data.pairs import fold
 from translatotron_v.decoding.text import Generated, generate
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.metrics.text import cer
 from translatotron_v.training.build import build_stage
 from translatotron_v.training.sheets import picture_error_rate
@@ -24,6 +25,7 @@ from translatotron_v.training.stages.translator import TranslatorStage
 from translatotron_v.training.trainer import Evaluation, Trainer
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "debug"
+ASKED = GenerationConfig("de", "en")
 WORDS, PHRASES, HELD_OUT = 60, 720, 64
 
 
@@ -64,9 +66,9 @@ def score(stage: TranslatorStage) -> tuple[Generated, Batch, dict[str, float]]:
     """Translate the held-out phrases and compare."""
     stage.eval()
     [batch] = stage.validation_batches(HELD_OUT)
-    made = generate(stage.translator, stage.vocabulary, batch.source_pixels)
+    made = generate(stage.translator, stage.vocabulary, batch.source_pixels, ASKED)
     gold = [sample.target for sample in stage.validation]
-    drawn = generate(stage.translator, stage.vocabulary, batch.source_pixels, texts=gold)
+    drawn = generate(stage.translator, stage.vocabulary, batch.source_pixels, ASKED, texts=gold)
     with torch.no_grad():
         tokens = stage.translator.image_tokenizer.encode_to_ids(batch.target_pixels)
     figures = {
@@ -109,6 +111,6 @@ def test_the_whole_chain_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     # The pictures can be read, and say what the model meant to say.
     assert picture_error_rate(list(made.pixels[:16]), made.texts) <= 0.25
     # Nothing of this comes out of a blank page.
-    blank = generate(stage.translator, stage.vocabulary, torch.ones_like(batch.source_pixels))
+    blank = generate(stage.translator, stage.vocabulary, torch.ones_like(batch.source_pixels), ASKED)
     gold = [sample.target for sample in stage.validation]
     assert sum(text == other for text, other in zip(blank.texts, gold, strict=True)) <= 0.1 * HELD_OUT

@@ -9,6 +9,7 @@ import torch
 from tests.small import write_corpus
 from translatotron_v.config import Config, load_config
 from translatotron_v.decoding.text import generate
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.training.build import build_stage
 from translatotron_v.training.stages import teacher as teacher_stage
 from translatotron_v.training.stages import tokenizer as tokenizer_stage
@@ -92,5 +93,5 @@ def test_its_three_stages_run_one_after_the_other(tmp_path: Path, monkeypatch: p
     assert all(p.grad is not None for p in translator.translator.image_decoder.gate.parameters())
     translator.eval()
     with torch.inference_mode():
-        made = generate(translator.translator, translator.vocabulary, batch.source_pixels)
+        made = generate(translator.translator, translator.vocabulary, batch.source_pixels, GenerationConfig("de", "en"))
     assert made.image_ids.shape == (2, 16)

@@ -6,8 +6,9 @@ typesetting on the erased background. Image-to-text translation (TIT) takes the 
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from translatotron_v.data.pairs import fold
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.decoding.source import look
 from translatotron_v.decoding.text import DecodedText, generate_answer, translate_pieces
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.paragraphs import Item, batches, pixels_of, read_paragraphs, sentences
 from translatotron_v.inference.whole_pages import Work
@@ -68,24 +70,17 @@ class Cascade:
         self,
         works: Sequence[Work],
         batch_size: int,
-        *,
-        source_language: str,
-        target_language: str,
-        beams: int = 1,
-        image_steps: int = 0,
-        **sampling: Any,
+        generation: GenerationConfig,
     ) -> None:
         """See `System.translate`; ``image_steps`` are for the end-to-end model alone."""
         step = self._from_text if self.through_text else self._from_strips
-        for work, translated in zip(
-            works, step(works, batch_size, source_language, target_language, beams), strict=True
-        ):
+        for work, translated in zip(works, step(works, batch_size, generation), strict=True):
             work.paragraph.translations = [sentence.text for sentence in translated]
             work.paragraph.scores = [{"text": sentence.score} for sentence in translated]
-        self.drawer.draw(works, batch_size, **sampling)
+        self.drawer.draw(works, batch_size, generation)
 
     def _from_text(
-        self, works: Sequence[Work], batch_size: int, source: str, target: str, beams: int
+        self, works: Sequence[Work], batch_size: int, generation: GenerationConfig
     ) -> list[list[Translated]]:
         """Text mode on what was read, sentence by sentence."""
         model, vocabulary = self.loaded.model, self.loaded.vocabulary
@@ -96,11 +91,17 @@ class Cascade:
             for sentence in sentences_of(work.paragraph.text)
             for pieces in _short_enough(sentence, vocabulary, longest)
         ]
-        answer = partial(translate_pieces, model, vocabulary, target_language=target, beams=beams)
+        answer = partial(
+            translate_pieces,
+            model,
+            vocabulary,
+            target_language=generation.target_language,
+            beams=generation.beams,
+        )
         return _in_batches(answer, asked, len(works), batch_size)
 
     def _from_strips(
-        self, works: Sequence[Work], batch_size: int, source: str, target: str, beams: int
+        self, works: Sequence[Work], batch_size: int, generation: GenerationConfig
     ) -> list[list[Translated]]:
         """Image to text: what the model writes before it would draw."""
         model, vocabulary = self.loaded.model, self.loaded.vocabulary
@@ -108,7 +109,7 @@ class Cascade:
         def answer(strips: Sequence[Strip]) -> DecodedText:
             with torch.inference_mode():
                 seen = look(model, vocabulary, pixels_of(strips).to(self.loaded.device))
-            return generate_answer(model, vocabulary, seen, target, source_language=source, beams=beams)
+            return generate_answer(model, vocabulary, seen, replace(generation, transcribe=False))
 
         asked = [(number, strip) for number, work in enumerate(works) for strip in work.paragraph.sentences]
         return _in_batches(answer, asked, len(works), batch_size)

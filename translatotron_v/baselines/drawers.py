@@ -16,6 +16,7 @@ from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.decoding.image import generate_image
 from translatotron_v.decoding.text import drawing_mask
 from translatotron_v.errors import UserError
+from translatotron_v.generation_config import AS_TRAINED, GenerationConfig
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.paragraphs import batches, pixels_of
 from translatotron_v.inference.whole_pages import Work
@@ -32,7 +33,7 @@ class Drawer(Protocol):
         """Of its weights, where it has any."""
         ...
 
-    def draw(self, works: Sequence[Work], batch_size: int, **sampling: Any) -> None:
+    def draw(self, works: Sequence[Work], batch_size: int, generation: GenerationConfig = AS_TRAINED) -> None:
         """Fill words and image scores from the translations of paragraphs, in place."""
         ...
 
@@ -71,7 +72,7 @@ class TextToImageDrawer:
         return cls(model, tokenizer, config, vocabulary, path)
 
     @torch.inference_mode()
-    def draw(self, works: Sequence[Work], batch_size: int, **sampling: Any) -> None:
+    def draw(self, works: Sequence[Work], batch_size: int, generation: GenerationConfig = AS_TRAINED) -> None:
         """See `Drawer.draw`."""
         asked = [
             (work, part)
@@ -80,14 +81,14 @@ class TextToImageDrawer:
             for part in parts_of(text, work.paragraph.family, self.config)
         ]
         for batch in batches(asked, batch_size):
-            ids, scores = self._tokens(batch, **sampling)
+            ids, scores = self._tokens(batch, generation)
             drawn = 1 - self.tokenizer.decode_from_ids(ids).float().mean(1).cpu().numpy()  # (B, H, W)
             for (work, part), ink, score in zip(batch, drawn, scores, strict=True):
                 work.paragraph.drawn.append(ink)
                 work.paragraph.words += words_of(ink, len(part.split()))
                 work.paragraph.scores.append({"image": score})
 
-    def _tokens(self, batch: Sequence[tuple[Work, str]], **sampling: Any) -> tuple[Tensor, list[float]]:
+    def _tokens(self, batch: Sequence[tuple[Work, str]], generation: GenerationConfig) -> tuple[Tensor, list[float]]:
         """Image tokens (B, N) of texts, and their mean log-probability (nats)."""
         device = next(self.model.parameters()).device
         longest = self.config.model.teacher_encoder.max_length
@@ -99,7 +100,7 @@ class TextToImageDrawer:
             pixels = pixels_of([pack(work.paragraph.runs)[0] for work, _ in batch]).to(device)
         mask = drawing_mask(characters)
         states = self.model.states(characters, mask, pixels, families)
-        return generate_image(self.model.decoder, states, mask, **sampling)
+        return generate_image(self.model.decoder, states, mask, generation=generation)
 
 
 def parts_of(text: str, family: str, config: Config) -> list[str]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 
 from translatotron_v.baselines.weights import open_run
 from translatotron_v.checkpoint import load_module
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.paragraphs import batches, pixels_of
 from translatotron_v.inference.whole_pages import Work
@@ -36,7 +37,7 @@ class Pixels:
         """Nothing is read."""
 
     @torch.inference_mode()
-    def translate(self, works: Sequence[Work], batch_size: int, **options: Any) -> None:
+    def translate(self, works: Sequence[Work], batch_size: int, generation: GenerationConfig) -> None:
         """See `System.translate`; languages are those of training, and nothing is sampled."""
         asked = [(work, strip) for work in works for strip in pack(work.paragraph.runs)]
         device = next(self.model.parameters()).device

@@ -4,13 +4,14 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
 
 from data_synth.typeset import load_face
 from translatotron_v.config import Config
+from translatotron_v.generation_config import AS_TRAINED, GenerationConfig
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.whole_pages import Work
 from translatotron_v.page.strips import EM, LINE, Run, frame
@@ -30,7 +31,7 @@ class Typesetter:
     def __init__(self, loaded: LoadedTranslator) -> None:
         self.config = loaded.config
 
-    def draw(self, works: Sequence[Work], batch_size: int, **sampling: Any) -> None:
+    def draw(self, works: Sequence[Work], batch_size: int, generation: GenerationConfig = AS_TRAINED) -> None:
         """See `Drawer.draw`; sampling means nothing here."""
         for work in works:
             paragraph = work.paragraph

@@ -189,7 +189,9 @@ class Store:
         return [(source, target) for source, _, target in (line.partition("\t") for line in lines)]
 
 
-def write_store(folder: Path, pairs: Iterator[tuple[str, str]], held_back: float, meta: Callable[[], dict]) -> Store:
+def write_store(
+    folder: Path, pairs: Iterator[tuple[str, str]], held_back: float, meta: Callable[[], dict[str, Any]]
+) -> Store:
     """Write a corpus into the cache, whole or not at all."""
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.part")
     partial.mkdir(parents=True, exist_ok=True)

@@ -27,8 +27,10 @@ from data_synth.faces import require_all as require_all
 from data_synth.fonts import default_fonts as default_fonts
 from data_synth.fonts import find_font as find_font
 from data_synth.kinds import TextsByKind as TextsByKind
-from data_synth.render import PageLayout, fits, render_page
+from data_synth.render import PageLayout as PageLayout
 from data_synth.render import PageStyle as PageStyle
+from data_synth.render import fits as fits
+from data_synth.render import render_page as render_page
 from data_synth.snippets import draw_snippet as draw_snippet
 from data_synth.strips import render_strip
 from translatotron_v.config import CanvasConfig, Config, PageConfig

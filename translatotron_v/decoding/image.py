@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from translatotron_v.decoding.graphs import StaticSteps
 from translatotron_v.decoding.steps import ImageSteps
 from translatotron_v.errors import UserError
+from translatotron_v.generation_config import AS_TRAINED, GenerationConfig
 from translatotron_v.models.image_decoder import ImageDecoder
 
 
@@ -19,32 +20,24 @@ def generate_image(
     text: Tensor,
     text_mask: Tensor | None,
     image: Tensor | None = None,
+    generation: GenerationConfig = AS_TRAINED,
     *,
-    top_k: int = 1,
-    temperature: float = 1.0,
     cached: bool = True,
     static: bool | None = None,
-    seed: int | None = None,
 ) -> tuple[Tensor, list[float]]:
     """Write a page's tokens one after the other from text states (B, C, D) and image states (B, S, D).
 
     Args:
-        top_k: tokens are drawn from this many, 1 is greedy; ``temperature`` flattens their distribution.
+        generation: its ``top_k``, ``temperature`` and ``seed`` count here.
         cached: ``False`` recomputes the whole prefix at each step, for comparison.
         static: steps of static shapes, on a GPU replayed as one CUDA graph; by default on GPUs alone.
-        seed: of the drawing with ``top_k`` > 1.
 
     Returns:
         Ids (B, N), and for each page the mean log-probability (nats) of its tokens.
-
-    Raises:
-        UserError: ``top_k`` or ``temperature`` is not positive.
     """
-    if top_k < 1 or temperature <= 0:
-        raise UserError(f"top_k must be at least 1 and temperature above 0, not {top_k} and {temperature}")
     random = torch.Generator(device=text.device)
-    if seed is not None:
-        random.manual_seed(seed)
+    if generation.seed is not None:
+        random.manual_seed(generation.seed)
     else:
         random.seed()
     batch = text.shape[0]
@@ -62,7 +55,7 @@ def generate_image(
         else:
             logits = decoder(ids[:, : position + 1], text, text_mask, image)[:, -1]
         scores = F.log_softmax(logits.float(), dim=-1)
-        ids[:, position] = _draw(scores / temperature, top_k, random)
+        ids[:, position] = _draw(scores / generation.temperature, generation.top_k, random)
         total += scores.gather(1, ids[:, position : position + 1])[:, 0]
     return ids, (total / decoder.length).tolist()
 

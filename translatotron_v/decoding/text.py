@@ -16,13 +16,14 @@ from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.decoding.image import fill_image, generate_image
 from translatotron_v.decoding.source import Prepare, look_and_read, masks_readings, read_ctc
 from translatotron_v.decoding.spelling import Spelling, spell
-from translatotron_v.decoding.text_mode import Insertions, Prepared
-from translatotron_v.errors import UserError
+from translatotron_v.decoding.text_mode import Prepared
+from translatotron_v.generation_config import GenerationConfig, check_option
 from translatotron_v.models.text_decoder import TextDecoder
 from translatotron_v.models.translator import SourceStates, TranslatotronV
 
 Hypothesis = tuple[float, list[int]]  # mean log-probability (nats) of a piece, and pieces without tags and end
 Accepts = Callable[[str], bool]  # whether a text will do, such as one that holds each placeholder of its source once
+Inked = Callable[[int], Collection[int]]  # given a page's number, the placeholders whose literals have ink of their own
 SECOND_BEAMS = 4  # of the search for an answer that is accepted, where the greedy one is not
 
 
@@ -67,26 +68,23 @@ class Generated:
     spellings: list[Spelling] = field(default_factory=list)
 
 
+def no_inks(number: int) -> Collection[int]:
+    """Every literal is drawn."""
+    return ()
+
+
 @torch.inference_mode()
 def generate(
     model: TranslatotronV,
     vocabulary: Vocabulary,
     pixels: Tensor,
+    generation: GenerationConfig,
     *,
-    source_language: str = "de",
-    target_language: str = "en",
-    beams: int = 1,
-    top_k: int = 1,
-    temperature: float = 1.0,
     cached: bool = True,
-    seed: int | None = None,
     texts: Sequence[str] | None = None,
-    transcribe: bool = False,
-    image_steps: int = 0,
     families: Tensor | None = None,
     prepared: Prepare | None = None,
-    inked: Callable[[int], Collection[int]] = lambda number: (),
-    insertions: Insertions | None = None,
+    inked: Inked = no_inks,
 ) -> Generated:
     """Translate pages: read, write the text, draw the picture.
 
@@ -96,32 +94,27 @@ def generate(
     Args:
         model: in evaluation mode.
         pixels: (B, channels, H, W) in [0, 1].
-        beams: 1 is greedy.
-        top_k: image tokens are drawn from this many, 1 is greedy; ``temperature`` flattens their distribution.
+        generation: both languages are named. With ``transcribe`` the answer begins with a transcript (see
+            ``generate_answer``); ``image_steps`` are those of ``fill_image``; the glossary is written into each
+            reading, unless ``prepared`` does that.
         cached: ``False`` recomputes the whole prefix at each step, for comparison.
-        seed: of the drawing with ``top_k`` > 1.
         texts: translations to draw instead of the model's own.
-        transcribe: the model was trained by SSR: it writes its transcript first (see ``generate_answer``).
-        image_steps: passes of parallel decoding (see ``fill_image``); 0 writes one token after the other.
         families: (B,), the fonts to draw in; by default those that the pages are set in.
         prepared: what becomes of each reading before it is understood, by default ``text_mode.prepare``.
         inked: given a page's number, the placeholders whose literals are not drawn, since their ink is to be had.
-        insertions: what to write into each reading, such as the terms of a glossary, unless ``prepared`` does.
 
     Raises:
-        UserError: an unknown language, or parallel decoding with ``top_k`` above 1.
+        UserError: an unknown language, or more passes of parallel decoding than there are tokens.
     """
-    source, sentences = look_and_read(model, vocabulary, pixels, source_language, prepared, insertions)
+    insertions = None if generation.glossary is None else generation.glossary.insertions
+    source, sentences = look_and_read(model, vocabulary, pixels, generation.source_language, prepared, insertions)
     spellings: list[Spelling] | None = None
     if texts is None:
         decoded = generate_answer(
             model,
             vocabulary,
             source,
-            target_language,
-            source_language=source_language,
-            transcribe=transcribe,
-            beams=beams,
+            generation,
             cached=cached,
             accepts=[sentence.accepts for sentence in sentences] if masks_readings(model, vocabulary) else None,
         )
@@ -129,27 +122,16 @@ def generate(
             spellings = finish_answers(vocabulary, decoded, sentences, inked, model.text_decoder.max_length)
     else:
         encoded = [vocabulary.encode(text)[: model.text_decoder.max_length - 2] for text in texts]
-        tags = [vocabulary.tag("translate"), vocabulary.tag(target_language)]
+        tags = [vocabulary.tag("translate"), vocabulary.tag(generation.target_language)]
         decoded = DecodedText(encoded, list(texts), [0.0] * len(texts), prefixes=[tags] * len(texts))
     drawn, mask = drawing_states(model, vocabulary, source, decoded, families, spellings)
-    if image_steps:
-        if top_k > 1:
-            raise UserError(f"parallel decoding (image steps {image_steps}) is greedy; take image steps 0 with top_k")
-        ids, scores = fill_image(model.image_decoder, drawn, mask, source.image_memory, steps=image_steps)
+    if generation.image_steps:
+        ids, scores = fill_image(model.image_decoder, drawn, mask, source.image_memory, steps=generation.image_steps)
     else:
-        ids, scores = generate_image(
-            model.image_decoder,
-            drawn,
-            mask,
-            source.image_memory,
-            top_k=top_k,
-            temperature=temperature,
-            cached=cached,
-            seed=seed,
-        )
+        ids, scores = generate_image(model.image_decoder, drawn, mask, source.image_memory, generation, cached=cached)
     return Generated(
         texts=decoded.texts,
-        sources=decoded.transcripts or read_source(model, vocabulary, source, source_language),
+        sources=decoded.transcripts or read_source(model, vocabulary, source, generation.source_language),
         image_ids=ids,
         pixels=model.image_tokenizer.decode_from_ids(ids),
         text_scores=decoded.scores,
@@ -162,7 +144,7 @@ def finish_answers(
     vocabulary: Vocabulary,
     decoded: DecodedText,
     sentences: Sequence[Prepared],
-    inked: Callable[[int], Collection[int]] = lambda number: (),
+    inked: Inked = no_inks,
     longest: int = 0,
 ) -> list[Spelling]:
     """Repair answers with placeholders and put case and literals back, in place; how each is to be drawn.
@@ -258,7 +240,7 @@ def generate_text(
     row, the best hypothesis that is accepted is the answer, and the best of all only where none is; rows whose greedy
     answer is not accepted are searched again with ``SECOND_BEAMS``.
     """
-    _check_beams(beams)
+    check_option("beams", beams)
     tags = [vocabulary.tag(task), vocabulary.tag(language)]
     longest = decoder.max_length - len(tags)
     found: dict[int, list[Hypothesis]] = {}
@@ -318,11 +300,8 @@ def generate_answer(
     model: TranslatotronV,
     vocabulary: Vocabulary,
     source: SourceStates,
-    target_language: str,
+    generation: GenerationConfig,
     *,
-    source_language: str = "de",
-    transcribe: bool = False,
-    beams: int = 1,
     cached: bool = True,
     accepts: Sequence[Accepts] | None = None,
 ) -> DecodedText:
@@ -331,13 +310,12 @@ def generate_answer(
     A model that was trained by SSR answers ``<ocr> transcript <translate> translation``; the answer is split here. Its
     transcript is written greedily, ``beams`` are those of the translation.
     """
-    decoder = model.text_decoder
-    if not transcribe:
+    decoder, beams, target_language = model.text_decoder, generation.beams, generation.target_language
+    if not generation.transcribe:
         return generate_text(
             decoder, vocabulary, source.memory, source.mask, "translate", target_language, beams, cached, accepts
         )
-    _check_beams(beams)
-    opening = [vocabulary.tag("ocr"), vocabulary.tag(source_language)]
+    opening = [vocabulary.tag("ocr"), vocabulary.tag(generation.source_language)]
     turn = [vocabulary.tag("translate"), vocabulary.tag(target_language)]
     prompts = torch.tensor([opening] * source.memory.shape[0], device=source.memory.device)
     scorer = _PieceScorer(decoder, vocabulary, source.memory, source.mask, 1, cached, transcribes=True)
@@ -350,11 +328,6 @@ def generate_answer(
     return DecodedText(
         ids, [vocabulary.decode(row) for row in ids], scores, [vocabulary.decode(row) for row in written], prefixes
     )
-
-
-def _check_beams(beams: int) -> None:
-    if beams < 1:
-        raise UserError(f"beams must be at least 1, not {beams}")
 
 
 class _PieceScorer:

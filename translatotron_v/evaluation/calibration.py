@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from translatotron_v.arguments import not_negative, positive
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.options import add_checkpoint, add_results, name_list, out_folder
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.metrics.language import THRESHOLD
 from translatotron_v.metrics.score import Score
 
@@ -114,7 +115,9 @@ def judge(
             page for page in render_pairs([pairs[place] for place in order], config) if page.source_page is not None
         ]
         shown = [page.source_page for page in pages]
-        answers = image_answers(loaded, shown, batch_size=batch_size, beams=beams, title=name, quiet=quiet)
+        answers = image_answers(
+            loaded, shown, GenerationConfig(beams=beams), batch_size=batch_size, title=name, quiet=quiet
+        )
         found = zip(pages, answers.texts, answers.certainties, answers.scores, strict=True)
         for index, (page, answer, reading, text) in enumerate(found):
             right = is_right(answer, page.source, page.reference, least_chrf)

@@ -16,7 +16,8 @@ from translatotron_v.config import Config
 from translatotron_v.evaluation.generation import GeneratedPage, Generation, Page, generate_pages, to_image
 from translatotron_v.evaluation.reading import Boxes, PageReader
 from translatotron_v.evaluation.regions import answered, in_reading_order, texts_in
-from translatotron_v.evaluation.rendering import Drawing, TestPage, redrawn
+from translatotron_v.evaluation.rendering import Drawing, redrawn
+from translatotron_v.evaluation.rendering import TestPage as TestPage
 from translatotron_v.evaluation.rendering import render_split as render_split
 from translatotron_v.evaluation.report import Line, Report, Row, worst_of
 from translatotron_v.evaluation.scoring import Scorer, TextPairs, similarity, similarity_lines

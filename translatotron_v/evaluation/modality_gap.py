@@ -66,8 +66,8 @@ def measure_gap(
     Raises:
         UserError: no text mode, an unknown font, a size at which nothing fits, or no such corpus or split.
     """
+    from translatotron_v.checkpoint import weights_digest
     from translatotron_v.data.pairs import read_split
-    from translatotron_v.evaluation.loading import weights_digest
     from translatotron_v.inference.answers import ctc_readings, image_answers, text_answers
     from translatotron_v.inference.loaded import require_text_mode
     from translatotron_v.metrics import bleu, cer

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -69,7 +70,7 @@ class PageReader:
                 boxes += self._read_chunk(chunk, executor, bar)
         return boxes
 
-    def _read_chunk(self, chunk: list[Picture | None], executor: Executor | None, bar: tqdm) -> list[Boxes]:
+    def _read_chunk(self, chunk: list[Picture | None], executor: Executor | None, bar: "tqdm[Any]") -> list[Boxes]:
         pixels = [None if picture is None else _pixels(picture) for picture in chunk]
         keys = [None if page is None else _key(page, self.signature) for page in pixels]
         missing = {key: page for key, page in zip(keys, pixels, strict=True) if key and key not in self._known}

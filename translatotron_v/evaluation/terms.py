@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from translatotron_v.arguments import positive
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.options import add_checkpoint, add_results, out_folder
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.metrics.score import Score
 
 if TYPE_CHECKING:  # torch and the models take seconds: only an evaluation pays for them
@@ -80,10 +81,13 @@ def score_terms(
 
     require_text_mode(loaded)
     require_terms(loaded)
-    options: Any = {"beams": beams, "batch_size": batch_size, "quiet": quiet}
+    generation = GenerationConfig(beams=beams)
     answers = {
-        WITHOUT: text_answers(loaded, [one.source for one in asked], title=WITHOUT, **options).texts,
-        WITH: text_answers(loaded, [one.annotated for one in asked], title=WITH, **options).texts,
+        what: text_answers(loaded, texts, generation, batch_size=batch_size, title=what, quiet=quiet).texts
+        for what, texts in (
+            (WITHOUT, [one.source for one in asked]),
+            (WITH, [one.annotated for one in asked]),
+        )
     }
     references = [one.reference for one in asked]
     lines: list[Line] = []

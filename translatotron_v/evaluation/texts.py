@@ -15,6 +15,7 @@ from translatotron_v.arguments import positive
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.options import add_checkpoint, add_results, name_list, out_folder
 from translatotron_v.evaluation.report import Cell, Line, Report, Row, shown
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.metrics.score import Score
 
 if TYPE_CHECKING:  # torch and the models take seconds: only an evaluation pays for them
@@ -140,13 +141,18 @@ class TextTest:
 
         if (mode, target) not in self._answers:
             pages = self.pages(target)
-            options: Any = {"batch_size": self.batch_size, "beams": self.beams, "quiet": self.quiet}
-            options["title"] = f"{mode} mode, {self.source} to {target}"
+            generation = GenerationConfig(source_language=self.source, target_language=target, beams=self.beams)
+            title = f"{mode} mode, {self.source} to {target}"
             if mode == "text":
-                found = text_answers(self.loaded, [page.source for page in pages], target, **options)
+                texts = [page.source for page in pages]
+                found = text_answers(
+                    self.loaded, texts, generation, batch_size=self.batch_size, title=title, quiet=self.quiet
+                )
             else:
                 shown = [page.source_page for page in pages]
-                found = image_answers(self.loaded, shown, target, source_language=self.source, **options)
+                found = image_answers(
+                    self.loaded, shown, generation, batch_size=self.batch_size, title=title, quiet=self.quiet
+                )
             self._answers[mode, target] = found
         return self._answers[mode, target]
 
@@ -168,8 +174,7 @@ class TextTest:
 
         shown = [page.source_page for page in self.pages(target)]
         title = "reading by the CTC head" if self.loaded.config.model.ctc_frames else "reading by the OCR head"
-        options: Any = {"batch_size": self.batch_size, "title": title, "quiet": self.quiet}
-        return ctc_readings(self.loaded, shown, self.source, **options)
+        return ctc_readings(self.loaded, shown, self.source, batch_size=self.batch_size, title=title, quiet=self.quiet)
 
     def readings(self, texts: Sequence[str], target: str) -> dict[str, Score]:
         """Scores of what was read, over the pages that exist; none where no page does."""

@@ -5,7 +5,7 @@ Shapes: B batch, T pieces, H and W pixels, C channels.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -18,8 +18,8 @@ from translatotron_v.decoding import text as decoding
 from translatotron_v.decoding.source import look_and_read, masks_readings
 from translatotron_v.decoding.text import DecodedText
 from translatotron_v.decoding.text_mode import Answer, Prepared, as_it_is, translate_texts
-from translatotron_v.errors import UserError
-from translatotron_v.inference.glossary import Glossary, Term, asked_terms
+from translatotron_v.generation_config import AS_TRAINED, GenerationConfig, check_batch_size
+from translatotron_v.inference.glossary import Term, asked_terms
 from translatotron_v.inference.loaded import LoadedTranslator, known_language, require_terms, require_text_mode
 from translatotron_v.models.translator import SourceStates
 from translatotron_v.terminal import progress
@@ -56,11 +56,9 @@ class Answers:
 def image_answers(
     loaded: LoadedTranslator,
     pages: Sequence[Page | None],
-    target_language: str = "",
+    generation: GenerationConfig = AS_TRAINED,
     *,
-    source_language: str = "",
     batch_size: int = 32,
-    beams: int = 1,
     title: str = "translating",
     quiet: bool = False,
 ) -> Answers:
@@ -68,15 +66,13 @@ def image_answers(
 
     Args:
         pages: (H, W, C) uint8 of the model's canvas, or None for a page that does not exist.
-        target_language, source_language: those that the checkpoint was trained for where none is given.
-        beams: 1 is greedy.
+        generation: its languages and beams; whether to transcribe is as the weights were trained.
         title: of the progress bar; ``quiet`` shows none.
 
     Raises:
-        UserError: a language the model has no tag for, or a number below 1.
+        UserError: a language the model has no tag for, or a batch size below 1.
     """
-    target = known_language(loaded, target_language or loaded.config.data.target_language)
-    source_tag = known_language(loaded, source_language or loaded.config.data.source_language)
+    generation = replace(loaded.complete(generation), transcribe=loaded.transcribes)
     answers = Answers(
         texts=[""] * len(pages),
         transcripts=[""] * len(pages) if loaded.transcribes else [],
@@ -86,15 +82,12 @@ def image_answers(
     )
     masked = masks_readings(loaded.model, loaded.vocabulary)
     with _inference(loaded):
-        for places, source, sentences in _seen(loaded, pages, batch_size, title, quiet, source_tag):
+        for places, source, sentences in _seen(loaded, pages, batch_size, title, quiet, generation.source_language):
             decoded = decoding.generate_answer(
                 loaded.model,
                 loaded.vocabulary,
                 source,
-                target,
-                source_language=source_tag,
-                transcribe=loaded.transcribes,
-                beams=beams,
+                generation,
                 accepts=[sentence.accepts for sentence in sentences] if masked else None,
             )
             if masked:
@@ -113,14 +106,11 @@ def image_answers(
 def text_answers(
     loaded: LoadedTranslator,
     sources: Sequence[str],
-    target_language: str = "",
+    generation: GenerationConfig = AS_TRAINED,
     *,
-    source_language: str = "",
     batch_size: int = 64,
-    beams: int = 1,
     title: str = "translating texts",
     quiet: bool = False,
-    glossary: Glossary | None = None,
 ) -> Answers:
     """Translate texts in text mode; sentences of like length share a batch.
 
@@ -129,18 +119,17 @@ def text_answers(
 
     Args:
         sources: folded as pages show them (``data.pairs.fold``); sentences are cut to the longest text of training.
-        target_language, source_language: those that the checkpoint was trained for where none is given.
-        glossary: terms to translate as it says; texts that have terms annotated already (``data.terms``) need none.
+        generation: its languages, beams and glossary; texts that have terms annotated already (``data.terms``) need no
+            glossary.
 
     Raises:
         UserError: the checkpoint has no text mode, or takes no glossary; otherwise as ``image_answers``.
     """
     require_text_mode(loaded)
-    target = known_language(loaded, target_language or loaded.config.data.target_language)
-    if glossary is not None:
+    generation = loaded.complete(generation)
+    if (glossary := generation.glossary) is not None:
         require_terms(loaded)
     vocabulary = loaded.vocabulary
-    language = source_language or loaded.config.data.source_language
 
     def translate(sentences: Sequence[Prepared]) -> list[Answer]:
         pieces = [vocabulary.encode(sentence.text) for sentence in sentences]
@@ -150,14 +139,20 @@ def text_answers(
             for places in _batches(order, batch_size, title, quiet):
                 accepts = [sentences[place].accepts for place in places] if marked else None
                 batch = [pieces[place] for place in places]
-                decoded = decoding.translate_pieces(loaded.model, vocabulary, batch, target, beams, accepts)
+                decoded = decoding.translate_pieces(
+                    loaded.model, vocabulary, batch, generation.target_language, generation.beams, accepts
+                )
                 for place, text, score, ids in zip(places, decoded.texts, decoded.scores, decoded.ids, strict=True):
                     found[place] = Answer(text, score, len(ids))
         return found
 
     if marked := vocabulary.knows(LITERALS[0]):
         answers = translate_texts(
-            sources, translate, language, vocabulary.unwritable, None if glossary is None else glossary.insertions
+            sources,
+            translate,
+            generation.source_language,
+            vocabulary.unwritable,
+            None if glossary is None else glossary.insertions,
         )
     else:
         answers = translate([as_it_is(source) for source in sources])
@@ -233,8 +228,7 @@ def _seen(
 
 def _batches(items: Sequence[Item], batch_size: int, title: str, quiet: bool) -> Iterator[list[Item]]:
     """Runs of ``batch_size`` under a progress bar."""
-    if batch_size < 1:
-        raise UserError(f"batch size must be at least 1, not {batch_size}")
+    check_batch_size(batch_size)
     with progress(len(items), title, quiet) as bar:
         for start in range(0, len(items), batch_size):
             batch = list(items[start : start + batch_size])

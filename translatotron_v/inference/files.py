@@ -2,10 +2,10 @@
 
 import glob
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -14,6 +14,7 @@ from translatotron_v.inference.pictures import SAVE_OPTIONS, check_picture, open
 from translatotron_v.sheets import contact_sheet
 
 if TYPE_CHECKING:
+    from translatotron_v.generation_config import GenerationConfig
     from translatotron_v.inference.loaded import Translation
     from translatotron_v.inference.pipeline import Translator
 
@@ -100,23 +101,21 @@ def refused(job: Job, force: bool = False) -> Outcome | None:
 def translate_jobs(
     translator: "Translator",
     jobs: Sequence[Job],
+    generation: "GenerationConfig | None" = None,
     *,
     force: bool = False,
     batch_size: int | None = None,
     debug: Path | None = None,
-    **options: Any,
 ) -> Iterator[Outcome]:
     """Read, translate and write, batch by batch; what goes wrong with one picture does not stop the others.
 
     Args:
+        generation: how to answer, by default as the weights say.
         force: overwrite outputs that exist; otherwise their pictures are left out and reported.
         batch_size: pictures at a time (the translator's own); fewer where together they would have more than
             `TOGETHER`.
         debug: folder that takes, for each picture, a folder of what the pipeline saw.
-        options: what `Translator.translate` takes.
     """
-    if debug is not None:
-        options["debug"] = True
     if batch_size is None:
         batch_size = translator.batch_size
     for start in range(0, len(jobs), batch_size):
@@ -133,29 +132,31 @@ def translate_jobs(
                 continue
             size = picture.width * picture.height
             if batch and pixels + size > TOGETHER:
-                yield from _translate_batch(translator, batch, options, debug)
+                yield from _translate_batch(translator, batch, generation, debug)
                 batch, pixels = [], 0
             batch.append((job, picture))
             pixels += size
         if batch:
-            yield from _translate_batch(translator, batch, options, debug)
+            yield from _translate_batch(translator, batch, generation, debug)
 
 
 def _translate_batch(
     translator: "Translator",
     batch: Sequence[tuple[Job, Image.Image]],
-    options: Mapping[str, Any],
+    generation: "GenerationConfig | None",
     debug: Path | None = None,
 ) -> Iterator[Outcome]:
     """Translate pictures together, then write them one by one."""
     try:
-        translations = translator.translate([picture for _, picture in batch], batch_size=len(batch), **options)
+        translations = translator.translate(
+            [picture for _, picture in batch], generation=generation, batch_size=len(batch), debug=debug is not None
+        )
     except UserError:  # of the settings, which are those of all pictures
         raise
     except Exception as error:  # one bad picture takes no others with it
         if len(batch) > 1:
             for one in batch:
-                yield from _translate_batch(translator, [one], options, debug)
+                yield from _translate_batch(translator, [one], generation, debug)
         else:
             reason = f"{type(error).__name__}: {str(error).strip()}".split("\n")[0]
             yield Outcome(batch[0][0], error=f"{batch[0][0].source}: cannot be translated ({reason})")

@@ -1,6 +1,6 @@
 """A checkpoint in memory, and what a translator hands back."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from translatotron_v.arguments import PRECISIONS
 from translatotron_v.config import Config, load_config
 from translatotron_v.data.marks import TERM_CLOSE, TERM_IS, TERM_OPEN
 from translatotron_v.errors import UserError, building_a_model
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.certainty import RIGHT
 from translatotron_v.inference.glossary import Term
 
@@ -38,6 +39,31 @@ class LoadedTranslator:
     def transcribes(self) -> bool:
         """Whether it was trained by SSR, so that its answers begin with a transcript."""
         return bool(self.config.ssr.reader)
+
+    @property
+    def generation(self) -> GenerationConfig:
+        """How it answers unless it is asked otherwise: what its config says."""
+        data, model = self.config.data, self.config.model
+        return GenerationConfig(
+            source_language=data.source_language,
+            target_language=data.target_language,
+            beams=model.text_decoder.beams,
+            image_steps=model.image_decoder.passes,
+            transcribe=self.transcribes,
+        )
+
+    def complete(self, generation: GenerationConfig) -> GenerationConfig:
+        """The same options with the languages of training where none is named.
+
+        Raises:
+            UserError: a language that the model has no tag for; the message names those that it has.
+        """
+        own = self.config.data
+        return replace(
+            generation,
+            source_language=known_language(self, generation.source_language or own.source_language),
+            target_language=known_language(self, generation.target_language or own.target_language),
+        )
 
     @property
     def device(self) -> torch.device:

@@ -7,7 +7,7 @@ and each sentence is then translated on a strip of its own.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,10 +17,11 @@ from translatotron_v.config import ModelConfig
 from translatotron_v.data.casing import align
 from translatotron_v.data.sentences import join_lines, split_parts
 from translatotron_v.decoding.source import masks_readings, read_ctc_frames, reading_scores
-from translatotron_v.decoding.text import generate
+from translatotron_v.decoding.text import generate, no_inks
 from translatotron_v.decoding.text_mode import prepare
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.assembly import assemble
-from translatotron_v.inference.glossary import Glossary, asked_terms
+from translatotron_v.inference.glossary import asked_terms
 from translatotron_v.inference.literal_inks import LiteralInks, kept_words, lines_of, place_of
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.pieces import Paragraph, Piece
@@ -86,19 +87,13 @@ def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], b
 
 @torch.inference_mode()
 def translate_paragraphs(
-    loaded: LoadedTranslator,
-    paragraphs: Sequence[Paragraph],
-    batch_size: int,
-    *,
-    glossary: Glossary | None = None,
-    **options: Any,
+    loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], batch_size: int, generation: GenerationConfig
 ) -> None:
     """Translate and draw the sentences of paragraphs that were read, in place.
 
     Args:
         batch_size: strips at a time.
-        glossary: terms to translate as it says.
-        options: what ``generate`` takes.
+        generation: see ``generate``.
     """
     model, vocabulary = loaded.model, loaded.vocabulary
     asked = [
@@ -107,16 +102,24 @@ def translate_paragraphs(
         for piece in paragraph.pieces or [Piece(strip, []) for strip in paragraph.sentences]
         if piece.strip is not None
     ]
-    language = options.get("source_language", loaded.config.data.source_language)
+    glossary = generation.glossary
+    insertions = None if glossary is None else glossary.insertions
+    masked = masks_readings(model, vocabulary)
     words: dict[int, list[Word]] = {}
     for part in batches(asked, batch_size):
         families = [model.config.families.index(paragraph.family) for paragraph, _ in part if paragraph.family]
         known = torch.tensor(families).to(loaded.device) if families else None
         pixels = pixels_of([piece.strip for _, piece in part if piece.strip is not None]).to(loaded.device)
-        literals = LiteralInks(part, model.config, language, None if glossary is None else glossary.insertions)
-        if masks_readings(model, vocabulary):
-            options |= {"prepared": literals.prepare, "inked": literals.inked}
-        made = generate(model, vocabulary, pixels, families=known, **options)
+        literals = LiteralInks(part, model.config, generation.source_language, insertions)
+        made = generate(
+            model,
+            vocabulary,
+            pixels,
+            generation,
+            families=known,
+            prepared=literals.prepare if masked else None,
+            inked=literals.inked if masked else no_inks,
+        )
         drawn = 1 - made.pixels.float().mean(1).cpu().numpy()
         for place, (paragraph, piece) in enumerate(part):
             paragraph.translations.append(made.texts[place])

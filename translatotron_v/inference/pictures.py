@@ -9,16 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from translatotron_v.config import CanvasConfig
 from translatotron_v.errors import UserError
 
 Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
 
-SAVE_OPTIONS: dict[str, dict] = {  # extension -> what Pillow is given; lossless wherever the format allows it
+SAVE_OPTIONS: dict[str, dict[str, Any]] = {  # extension -> what Pillow is given; lossless wherever the format allows it
     ".png": {"format": "PNG"},
     ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
@@ -109,7 +110,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         raise
     except FileNotFoundError:
         raise PictureError(f"{path}: no such file") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise PictureError(f"{path}: not a PNG, JPEG, WebP, BMP or TIFF picture") from None
     except Image.DecompressionBombError:
         raise PictureError(f"{path}: more than {MAX_PIXELS:,} pixels; shrink it first") from None

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 import torch
@@ -13,13 +13,13 @@ from PIL import Image
 
 from translatotron_v.arguments import SYSTEMS
 from translatotron_v.errors import UserError
+from translatotron_v.generation_config import GenerationConfig, GenerationOptions, check_batch_size
 from translatotron_v.inference.certainty import CALIBRATION
 from translatotron_v.inference.glossary import Glossary, asked_terms
 from translatotron_v.inference.loaded import (
     SEPARATOR,
     LoadedTranslator,
     Translation,
-    known_language,
     load_translator,
     require_terms,
 )
@@ -27,6 +27,8 @@ from translatotron_v.inference.pictures import Fitted, count_frames, fit, fit_ba
 from translatotron_v.shipped import DEFAULT_WEIGHTS, find_weights
 
 if TYPE_CHECKING:  # these import timm, which takes seconds: only loading a model pays for it
+    from typing_extensions import Unpack
+
     from translatotron_v.decoding.text import Generated
     from translatotron_v.inference.whole_pages import PageTranslator, SystemMaker
 
@@ -117,112 +119,116 @@ class Translator:
         rows, columns = self.loaded.config.model.token_grid
         return max(1, min(64, 12288 // (rows * columns)))
 
-    @overload
-    def __call__(self, image: Picture, **options: Any) -> Translation: ...
-    @overload
-    def __call__(self, image: Sequence[Picture], **options: Any) -> list[Translation]: ...
+    @property
+    def generation(self) -> GenerationConfig:
+        """How it answers unless it is asked otherwise: as the weights' config says."""
+        return self.loaded.generation
 
-    def __call__(self, image: Picture | Sequence[Picture], **options: Any) -> Translation | list[Translation]:
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # a path is a sequence of paths too, but taken for one
+        self,
+        image: Picture,
+        generation: GenerationConfig | None = None,
+        *,
+        batch_size: int | None = None,
+        debug: bool = False,
+        **options: "Unpack[GenerationOptions]",
+    ) -> Translation: ...
+    @overload
+    def __call__(
+        self,
+        image: Sequence[Picture],
+        generation: GenerationConfig | None = None,
+        *,
+        batch_size: int | None = None,
+        debug: bool = False,
+        **options: "Unpack[GenerationOptions]",
+    ) -> list[Translation]: ...
+
+    def __call__(
+        self,
+        image: Picture | Sequence[Picture],
+        generation: GenerationConfig | None = None,
+        *,
+        batch_size: int | None = None,
+        debug: bool = False,
+        **options: "Unpack[GenerationOptions]",
+    ) -> Translation | list[Translation]:
         """Translate one picture, or several.
 
         Args:
             image: a Pillow image, an array (height, width[, 3 or 4]) of bytes, a path, or a sequence of them.
-            options: see `translate`.
+            generation, batch_size, debug, options: see `translate`.
         """
         if isinstance(image, (Image.Image, np.ndarray, str, Path)):
-            return self.translate([image], **options)[0]
-        return self.translate(image, **options)
+            return self.translate([image], generation, batch_size=batch_size, debug=debug, **options)[0]
+        return self.translate(image, generation, batch_size=batch_size, debug=debug, **options)
 
     def translate(
         self,
         images: Sequence[Picture],
+        generation: GenerationConfig | None = None,
         *,
-        source_language: str | None = None,
-        target_language: str | None = None,
         batch_size: int | None = None,
-        beams: int | None = None,
-        image_steps: int | None = None,
-        top_k: int = 1,
-        temperature: float = 1.0,
-        seed: int | None = None,
         debug: bool = False,
-        glossary: Glossary | str | Path | None = None,
-        min_confidence: float = 0.0,
+        **options: "Unpack[GenerationOptions]",
     ) -> list[Translation]:
         """Translate pictures in batches, in their order.
 
         Args:
-            source_language, target_language: the languages it was trained for where none is given.
+            generation: how to answer, by default as the weights say (the property of that name).
             batch_size: pictures at a time, by default as the property of that name says; of whole pages, at least
                 16 strips go together.
-            beams: of the text; 1 is greedy. As the weights' config says where it is not given.
-            image_steps: passes that draw a picture by parallel decoding, for weights trained for it; 0 draws token by
-                token. As the weights' config says where it is not given, token by token when sampling.
-            top_k, temperature, seed: sampling of the image tokens; top_k 1 is greedy.
             debug: keep what the pipeline saw in `Translation.debug`, of weights that translate whole pages.
-            glossary: terms and their translations, or the file that holds them; see `Translation.terms`.
-            min_confidence: blocks whose translation is right with a smaller probability (score "right") stay as they
-                are and say "doubtful"; of calibrated weights that translate whole pages.
+            options: fields of `GenerationConfig` instead of those of `generation`, such as `beams=4`; None leaves one
+                as it is. The glossary may be the file that holds it. Blocks under `min_confidence` (score "right") stay
+                as they are and say "doubtful".
 
         Raises:
-            UserError: a picture that cannot be read, a language the model has no tag for, a batch size below 1, image
-                steps for weights not trained for them, or more of them than there are tokens; a glossary that cannot
-                be read, or for weights that take none; a minimal confidence outside [0, 1], or for weights without
-                calibration.
+            UserError: a picture that cannot be read, a value out of its range, a language the model has no tag for, a
+                batch size below 1, image steps for weights not trained for them, or more of them than there are
+                tokens; a glossary that cannot be read, or for weights that take none; a minimal confidence for weights
+                without calibration.
         """
         if batch_size is None:
             batch_size = self.batch_size
-        if batch_size < 1:
-            raise UserError(f"batch size must be at least 1, not {batch_size}")
-        settings = self.loaded.config.data
-        languages = {
-            "source_language": known_language(self.loaded, source_language or settings.source_language),
-            "target_language": known_language(self.loaded, target_language or settings.target_language),
-        }
-        if image_steps is None:
-            image_steps = self.loaded.config.model.image_decoder.passes if top_k == 1 else 0
-        if image_steps and not self.loaded.config.loss.masked:
-            raise UserError(
-                f"{self.loaded.folder}: not trained to draw in {image_steps} passes (loss.masked is 0); take image "
-                "steps 0, or tune the weights as configs/tiny/parallel.yaml does"
-            )
-        if image_steps and self.system != SYSTEMS[0]:
-            raise UserError(f"image steps are for the end-to-end model; the system {self.system} draws token by token")
-        if glossary is not None:
-            if self.system != SYSTEMS[0]:
-                raise UserError(f"a glossary is for the end-to-end model; the system {self.system} takes none")
-            require_terms(self.loaded, pictures=True)
-            glossary = _as_glossary(glossary)
-        self._check_confidence(min_confidence)
-        options: dict[str, Any] = {
-            **languages,
-            "beams": self.loaded.config.model.text_decoder.beams if beams is None else beams,
-            "image_steps": image_steps,
-            "top_k": top_k,
-            "temperature": temperature,
-            "seed": seed,
-            **({} if glossary is None else {"glossary": glossary}),
-            **({"min_confidence": min_confidence} if min_confidence else {}),
-        }
+        check_batch_size(batch_size)
+        generation = self._asked(generation, options)
+        self._check(generation)
         answers: list[Translation] = []
         for start in range(0, len(images), batch_size):
             pictures = [_as_picture(image) for image in images[start : start + batch_size]]
             if self._pages is not None:
                 with self.loaded.arithmetic():
-                    answers += self._pages.translate(pictures, batch_size, debug, **options)
+                    answers += self._pages.translate(pictures, batch_size, generation, debug)
             else:
                 canvas = self.loaded.config.model.canvas
-                answers += self._translate_batch([fit(picture, canvas) for picture in pictures], **options)
+                answers += self._translate_batch([fit(picture, canvas) for picture in pictures], generation)
             for place, picture in enumerate(pictures, start):
                 if (frames := count_frames(picture)) > 1:
                     answers[place] = replace(answers[place], frames=frames)
         return answers
 
-    def _check_confidence(self, least: float) -> None:
-        """Raises UserError for a minimal confidence that is none, or that nothing tells of."""
-        if not 0 <= least <= 1:
-            raise UserError(f"minimal confidence must be a probability from 0 to 1, not {least:g}")
-        if least and (self._pages is None or self._pages.calibration is None):
+    def _asked(self, generation: GenerationConfig | None, options: GenerationOptions) -> GenerationConfig:
+        """The options of a call: complete, in their ranges, and with the glossary that a file holds."""
+        if isinstance(glossary := options.get("glossary"), (str, Path)):
+            options["glossary"] = Glossary.from_file(glossary)
+        return self.loaded.complete((generation or self.generation).updated(**options))
+
+    def _check(self, generation: GenerationConfig) -> None:
+        """Raises UserError for what these weights cannot do."""
+        if generation.image_steps and not self.loaded.config.loss.masked:
+            raise UserError(
+                f"{self.loaded.folder}: not trained to draw in {generation.image_steps} passes (loss.masked is 0); "
+                "take image steps 0, or tune the weights as configs/tiny/parallel.yaml does"
+            )
+        if generation.image_steps and self.system != SYSTEMS[0]:
+            raise UserError(f"image steps are for the end-to-end model; the system {self.system} draws token by token")
+        if generation.glossary is not None:
+            if self.system != SYSTEMS[0]:
+                raise UserError(f"a glossary is for the end-to-end model; the system {self.system} takes none")
+            require_terms(self.loaded, pictures=True)
+        if generation.min_confidence and (self._pages is None or self._pages.calibration is None):
             raise UserError(
                 f"{self.loaded.folder}: no {CALIBRATION} tells how probable it is that an answer is right, which a "
                 "minimal confidence goes by; python evaluate.py calibration makes one for weights that translate whole "
@@ -232,23 +238,21 @@ class Translator:
     def translate_texts(
         self,
         texts: Sequence[str],
+        generation: GenerationConfig | None = None,
         *,
-        source_language: str | None = None,
-        target_language: str | None = None,
         batch_size: int = 64,
-        beams: int | None = None,
-        glossary: Glossary | str | Path | None = None,
+        **options: "Unpack[GenerationOptions]",
     ) -> list[str]:
         """Translate texts in text mode: sentence by sentence, literals and list markers in place.
 
         Args:
             texts: lines or paragraphs; lines of a list are parted by line ends.
-            source_language, target_language, beams, glossary: as of `translate`.
+            generation, options: as of `translate`; those of pictures mean nothing here.
             batch_size: sentences at a time.
 
         Raises:
-            UserError: weights without text mode, a language the model has no tag for, a number below 1, or a glossary
-                that cannot be read, or for weights that take none.
+            UserError: weights without text mode, a language the model has no tag for, a value out of its range, or a
+                glossary that cannot be read, or for weights that take none.
         """
         from translatotron_v.data.marks import strip_marks
         from translatotron_v.data.pairs import fold
@@ -256,30 +260,17 @@ class Translator:
 
         settings = self.loaded.config
         given = ["\n".join(fold(strip_marks(line), settings.page) for line in text.splitlines()) for text in texts]
-        answers = text_answers(
-            self.loaded,
-            given,
-            target_language or "",
-            source_language=source_language or "",
-            batch_size=batch_size,
-            beams=settings.model.text_decoder.beams if beams is None else beams,
-            quiet=True,
-            glossary=_as_glossary(glossary),
-        )
-        return answers.texts
+        return text_answers(
+            self.loaded, given, self._asked(generation, options), batch_size=batch_size, quiet=True
+        ).texts
 
     @torch.inference_mode()
-    def _translate_batch(
-        self, batch: list[Fitted], glossary: Glossary | None = None, **options: Any
-    ) -> list[Translation]:
-        if glossary is not None:
-            options["insertions"] = glossary.insertions
+    def _translate_batch(self, batch: list[Fitted], generation: GenerationConfig) -> list[Translation]:
+        glossary = generation.glossary
         pixels = torch.from_numpy(np.stack([fitted.pixels for fitted in batch]))  # (B, H, W, C)
         pixels = rearrange(pixels, "b h w c -> b c h w").to(self.loaded.device)
         with self.loaded.arithmetic():
-            generated = self._generate(
-                self.loaded.model, self.loaded.vocabulary, pixels, transcribe=self.loaded.transcribes, **options
-            )
+            generated = self._generate(self.loaded.model, self.loaded.vocabulary, pixels, generation)
         drawn = rearrange(generated.pixels.float().cpu(), "b c h w -> b h w c").numpy()
         return [
             Translation(
@@ -308,10 +299,6 @@ def choose_device(name: Literal["auto"] | str = "auto") -> str:
         reason = str(error).split("\n")[0].split(". ")[0]
         raise UserError(f"device {name!r} cannot be used here: {reason}") from None
     return name
-
-
-def _as_glossary(glossary: Glossary | str | Path | None) -> Glossary | None:
-    return Glossary.from_file(glossary) if isinstance(glossary, (str, Path)) else glossary
 
 
 def _as_picture(image: Picture) -> Image.Image:

@@ -6,8 +6,9 @@ from typing import NamedTuple
 from translatotron_v.data.marks import strip_marks
 from translatotron_v.data.pairs import fold, read_text_lines
 from translatotron_v.errors import UserError
+from translatotron_v.generation_config import AS_TRAINED, GenerationConfig
 from translatotron_v.inference.answers import text_answers
-from translatotron_v.inference.glossary import Glossary, Term
+from translatotron_v.inference.glossary import Term
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.terminal import progress
 
@@ -33,12 +34,10 @@ def translate_file(
     loaded: LoadedTranslator,
     source: Path,
     target: Path,
-    target_language: str = "",
+    generation: GenerationConfig = AS_TRAINED,
     *,
-    beams: int = 1,
     batch_size: int = 64,
     restart: bool = False,
-    glossary: Glossary | None = None,
 ) -> Written:
     """Translate each line of a file; goes on after the lines that ``target`` holds already, unless told to restart.
 
@@ -62,9 +61,8 @@ def translate_file(
                 chunk = lines[start : start + CHUNK]
                 places = [place for place, line in enumerate(chunk) if line]
                 answers = text_answers(
-                    loaded, [chunk[place] for place in places], target_language, beams=beams, batch_size=batch_size,
-                    quiet=True, glossary=glossary,
-                )  # fmt: skip
+                    loaded, [chunk[place] for place in places], generation, batch_size=batch_size, quiet=True
+                )
                 texts = [""] * len(chunk)
                 for place, text, signs in zip(places, answers.texts, answers.unwritable, strict=True):
                     texts[place] = text

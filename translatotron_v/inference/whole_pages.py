@@ -7,11 +7,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.certainty import RIGHT, Calibration
 from translatotron_v.inference.loaded import BlockTranslation, LoadedTranslator, Translation
 from translatotron_v.inference.paragraphs import read_paragraphs, translate_paragraphs
@@ -68,10 +69,8 @@ class System(Protocol):
         """Fill text, certainty and family of the paragraphs of pages (H, W, 3), in place."""
         ...
 
-    def translate(
-        self, works: Sequence[Work], batch_size: int, *, source_language: str, target_language: str, **options: Any
-    ) -> None:
-        """Fill translations, words and scores of paragraphs, in place; options are those of ``generate``."""
+    def translate(self, works: Sequence[Work], batch_size: int, generation: GenerationConfig) -> None:
+        """Fill translations, words and scores of paragraphs, in place."""
         ...
 
 
@@ -101,9 +100,9 @@ class EndToEnd:
         """See `System.read`."""
         read_paragraphs(self.loaded, [work.paragraph for page in works for work in page], batch_size)
 
-    def translate(self, works: Sequence[Work], batch_size: int, **options: Any) -> None:
+    def translate(self, works: Sequence[Work], batch_size: int, generation: GenerationConfig) -> None:
         """See `System.translate`."""
-        translate_paragraphs(self.loaded, [work.paragraph for work in works], batch_size, **options)
+        translate_paragraphs(self.loaded, [work.paragraph for work in works], batch_size, generation)
 
 
 class PageTranslator:
@@ -136,21 +135,16 @@ class PageTranslator:
         self,
         pictures: Sequence[Image.Image],
         batch_size: int,
+        generation: GenerationConfig,
         debug: bool = False,
-        *,
-        source_language: str,
-        min_confidence: float = 0.0,
-        **options: Any,
     ) -> list[Translation]:
         """Translate pictures of mode L or RGB; strips of all of them share batches.
 
         Args:
             batch_size: strips at a time, where it is more than `STRIPS`.
+            generation: blocks that are read as another language than the source's stay as they are; its minimal
+                confidence takes a calibration.
             debug: keep pictures of what was seen on the way in `Translation.debug`.
-            source_language: blocks that are read as another language stay as they are.
-            min_confidence: blocks whose translation is right with a smaller probability stay as they are; it takes a
-                calibration.
-            options: what `generate` takes besides.
         """
         batch_size = max(batch_size, STRIPS)
         pages = [np.asarray(picture.convert("RGB")) for picture in pictures]
@@ -160,13 +154,13 @@ class PageTranslator:
         self.system.read(pages, asked, batch_size)
         if self.system.reads:
             for work in (work for page in asked for work in page):
-                _judge(work, source_language)
+                _judge(work, generation.source_language)
         wanted = [work for page in asked for work in page if not work.left]
-        self.system.translate(wanted, batch_size, source_language=source_language, **options)
+        self.system.translate(wanted, batch_size, generation)
         if self.calibration is not None:
             for work in wanted:
                 work.right = work.paragraph.certainty(self.calibration)
-                if work.right is not None and work.right < min_confidence:
+                if work.right is not None and work.right < generation.min_confidence:
                     work.left = "doubtful"
         return [
             self._finish(picture, page, lines, work, debug)

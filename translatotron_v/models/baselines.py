@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from translatotron_v.config import CanvasConfig, PixelsConfig
 from translatotron_v.models.layers import DecoderLayer, Dropout, EncoderLayer, Linear, initialise
+from translatotron_v.models.modules import Modules
 from translatotron_v.models.text_decoder import DecoderCache
 
 
@@ -65,7 +66,7 @@ class PixelToPixel(nn.Module):
         self.start_vector = nn.Parameter(torch.zeros(width))
         self.target_embedding = Linear(pixels, width)
         self.target_positions = AxialPositions(self.rows, self.columns, width)
-        self.decoder = nn.ModuleList(
+        self.decoder: Modules[DecoderLayer] = Modules(
             DecoderLayer(width, heads, hidden, dropout, width) for _ in range(config.decoder_layers)
         )
         self.norm = nn.LayerNorm(width)

@@ -3,7 +3,7 @@
 Shapes: B batch, N image tokens, S image states, C text states, D width, K codes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,13 @@ from translatotron_v.models.layers import (
     Attention,
     Dropout,
     FeedForward,
+    KeyValueCache,
     Linear,
     Memory,
     RelativeBias2d,
     initialise,
 )
+from translatotron_v.models.modules import Modules
 
 
 class ImageDecoderLayer(nn.Module):
@@ -52,9 +54,10 @@ class ImageDecoderLayer(nn.Module):
         memories: tuple[Memory, ...],
         join: Callable[[Tensor, Tensor], Tensor],
         bias: Tensor,
+        cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """(B, N, D) -> (B, N, D); ``memories`` are those of ``crosses``."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), mask=bias))
+        """(B, N, D) -> (B, N, D); ``memories`` are those of ``crosses``. With a cache, ``x`` is the next position."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), cache=cache, mask=bias))
         queries = self.cross_norm(x)
         read = [cross(queries, memory) for cross, memory in zip(self.crosses, memories, strict=True)]  # (B, N, D) each
         x = x + self.dropout(join(*read) if len(read) == 2 else read[0])
@@ -92,7 +95,9 @@ class ImageDecoder(nn.Module):
         self.column_positions = nn.Parameter(torch.zeros(columns, config.width))
         self.bias = RelativeBias2d(config.heads, rows, columns)
         self.dropout = Dropout(config.dropout)
-        self.layers = nn.ModuleList(ImageDecoderLayer(config, image_width, text_width) for _ in range(config.layers))
+        self.layers: Modules[ImageDecoderLayer] = Modules(
+            ImageDecoderLayer(config, image_width, text_width) for _ in range(config.layers)
+        )
         self.gate = Linear(2 * config.width, config.width) if config.fusion == "gated" else None
         self.merge = Linear(2 * config.width, config.width) if config.fusion == "concat" else None
         self.norm = nn.LayerNorm(config.width)
@@ -123,11 +128,9 @@ class ImageDecoder(nn.Module):
             if isinstance(part, ImageDecoderLayer) and self.reads_image and self.reads_text:
                 nn.init.zeros_(part.image_cross.out.weight)
 
-    def positions(self, start: int, stop: int) -> Tensor:
-        """Axial positions of tokens ``start`` to ``stop``: (stop - start, D)."""
-        place = torch.arange(start, stop, device=self.start_vector.device)
-        columns = self.column_positions.shape[0]
-        return self.row_positions[place // columns] + self.column_positions[place % columns]
+    def positions(self) -> Tensor:
+        """Axial positions of all tokens: (N, D)."""
+        return self.row_positions[self.bias.row] + self.column_positions[self.bias.column]
 
     def forward(
         self,
@@ -148,7 +151,7 @@ class ImageDecoder(nn.Module):
         """
         start = self.start_vector.expand(ids.shape[0], 1, -1)  # (B, 1, D)
         x = torch.cat((start, self.embedding(ids[:, :-1])), dim=1)
-        return self._pass(x, self.bias(0, ids.shape[1]), self.remember(text, text_mask, image))
+        return self._score_all(x, self.remember(text, text_mask, image))
 
     def fill(self, ids: Tensor, known: Tensor, memories: list[tuple[Memory, ...]]) -> Tensor:
         """Masked prediction: score every token from those that are known.
@@ -163,25 +166,48 @@ class ImageDecoder(nn.Module):
         """
         before = torch.where(known[:, :-1, None], self.embedding(ids[:, :-1]), self.start_vector)
         x = torch.cat((self.start_vector.expand(ids.shape[0], 1, -1), before), dim=1)
-        return self._pass(x, self.bias(0, ids.shape[1], causal=False), memories)
+        return self._score_all(x, memories, causal=False)
 
-    def _pass(self, x: Tensor, bias: Tensor, memories: list[tuple[Memory, ...]]) -> Tensor:
-        """All layers over all positions: embedded inputs (B, N, D), bias (1, H, N, N) -> logits (B, N, K)."""
-        x = self.dropout(x + self.positions(0, x.shape[1]))  # (B, N, D)
-        for layer, read in zip(self.layers, memories, strict=True):
-            x = layer(x, read, self.join, bias)
+    def _score_all(self, x: Tensor, memories: list[tuple[Memory, ...]], causal: bool = True) -> Tensor:
+        """Logits (B, Q, K) of the first Q tokens, from the embedded tokens before them (B, Q, D)."""
+        count = x.shape[1]
+        bias = self.bias(self.bias.places[:count], count, causal)
+        return self.score(x + self.positions()[:count], memories, bias, [None] * len(memories))
+
+    def score(
+        self, x: Tensor, memories: list[tuple[Memory, ...]], bias: Tensor, caches: Sequence[KeyValueCache | None]
+    ) -> Tensor:
+        """All layers, over all positions at once or over the next one alone.
+
+        Args:
+            x: (B, Q, D), for each position the embedded token before it, and its place.
+            memories: from ``remember``.
+            bias: (1, H, Q, L), of these positions over what they read of each other and of the caches.
+            caches: of each layer, with the positions before these, which are added; ``None``: there are none before.
+
+        Returns:
+            Logits (B, Q, K).
+        """
+        x = self.dropout(x)
+        for layer, read, cache in zip(self.layers, memories, caches, strict=True):
+            x = layer(x, read, self.join, bias, cache)
         return self.out(self.norm(x))
 
     def join(self, text: Tensor, image: Tensor) -> Tensor:
-        """What a layer has read of text and image, (B, N, D) each, as one."""
-        return join(text, image, self.gate, self.merge)
+        """What a layer has read of text and image, (B, N, D) each, as one: mapped together, gated, or else added."""
+        if self.merge is not None:
+            return self.merge(torch.cat((text, image), dim=-1))
+        if self.gate is None:
+            return text + image
+        g = torch.sigmoid(self.gate(torch.cat((text, image), dim=-1)))
+        return g * text + (1 - g) * image
 
     def remember(self, text: Tensor, text_mask: Tensor | None, image: Tensor | None = None) -> list[tuple[Memory, ...]]:
         """What each layer's cross-attentions read of text states (B, C, width) and image states (B, S, width)."""
         return [self._remember(layer, text, text_mask, image) for layer in self.layers]
 
     def _remember(
-        self, layer: nn.Module, text: Tensor, text_mask: Tensor | None, image: Tensor | None
+        self, layer: ImageDecoderLayer, text: Tensor, text_mask: Tensor | None, image: Tensor | None
     ) -> tuple[Memory, ...]:
         memories = (layer.text_cross.remember(text, text_mask),) if self.reads_text else ()
         if not self.reads_image:
@@ -189,15 +215,3 @@ class ImageDecoder(nn.Module):
         if image is None:
             raise ValueError("this image decoder reads image states; none were given")
         return (*memories, layer.image_cross.remember(image, None))
-
-
-def join(
-    text: Tensor, image: Tensor, gate: Callable[[Tensor], Tensor] | None, merge: Callable[[Tensor], Tensor] | None
-) -> Tensor:
-    """What a layer has read of text and image, (..., D) each, as one: mapped together, gated, or else added."""
-    if merge is not None:
-        return merge(torch.cat((text, image), dim=-1))
-    if gate is None:
-        return text + image
-    g = torch.sigmoid(gate(torch.cat((text, image), dim=-1)))
-    return g * text + (1 - g) * image

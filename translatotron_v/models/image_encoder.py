@@ -10,7 +10,7 @@ from typing import Any
 import timm
 import torch
 from einops import rearrange
-from timm.layers import LayerNorm2d
+from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 
 from translatotron_v.config import CanvasConfig, ImageEncoderConfig
@@ -40,7 +40,15 @@ class OverlappingPatchEmbedding(nn.Module):
     timm calls it with ``img_size``, ``patch_size``, ``in_chans`` and ``embed_dim``; ``kernel`` is bound beforehand.
     """
 
-    def __init__(self, kernel: list[int], img_size, patch_size, in_chans: int, embed_dim: int, **_: object):
+    def __init__(
+        self,
+        kernel: list[int],
+        img_size: tuple[int, int],
+        patch_size: tuple[int, int],
+        in_chans: int,
+        embed_dim: int,
+        **_: object,
+    ):
         super().__init__()
         self.grid_size = (img_size[0] // patch_size[0], img_size[1] // patch_size[1])
         self.num_patches = self.grid_size[0] * self.grid_size[1]
@@ -61,7 +69,15 @@ class ConvolutionalStem(nn.Module):
     its others. The last kernel overlaps its neighbours by a column at either side.
     """
 
-    def __init__(self, channels: list[int], img_size, patch_size, in_chans: int, embed_dim: int, **_: object):
+    def __init__(
+        self,
+        channels: list[int],
+        img_size: tuple[int, int],
+        patch_size: tuple[int, int],
+        in_chans: int,
+        embed_dim: int,
+        **_: object,
+    ):
         super().__init__()
         self.grid_size = (img_size[0] // patch_size[0], img_size[1] // patch_size[1])
         self.num_patches = self.grid_size[0] * self.grid_size[1]

@@ -100,6 +100,8 @@ class ImageTokenizer(nn.Module):
         canvas: size of the page.
     """
 
+    idle_steps: Tensor
+
     def __init__(self, config: TokenizerConfig, canvas: CanvasConfig):
         super().__init__()
         self.rows, self.columns = canvas.height // config.patch[0], canvas.width // config.patch[1]

@@ -5,6 +5,8 @@ Shapes: B batch, H heads, G key/value heads, Q queries, L keys, D width, M width
 
 import math
 from dataclasses import dataclass
+from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -21,19 +23,26 @@ class KeyValueCache:
     Attributes:
         keys, values: (B, G, capacity, C).
         length: how many positions are filled.
+        place: (1,), the next position, on the device. With it every shape is the same at all steps, as CUDA graphs
+            need: all of the cache is read, what is not filled yet masked out, and whoever made the place moves it on.
     """
 
     keys: Tensor
     values: Tensor
     length: int = 0
+    place: Tensor | None = None
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Write the next positions (B, G, Q, C) and return all that are filled."""
-        end = self.length + keys.shape[2]
-        self.keys[:, :, self.length : end] = keys
-        self.values[:, :, self.length : end] = values
-        self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
+        if self.place is not None:
+            self.keys.index_copy_(2, self.place, keys.to(self.keys.dtype))
+            self.values.index_copy_(2, self.place, values.to(self.values.dtype))
+            return self.keys, self.values
+        start, count = self.length, keys.shape[2]
+        self.keys.narrow(2, start, count).copy_(keys)
+        self.values.narrow(2, start, count).copy_(values)
+        self.length = end = start + count
+        return self.keys.narrow(2, 0, end), self.values.narrow(2, 0, end)
 
     def reorder(self, rows: Tensor) -> None:
         """Rearrange the batch, as beam search does when it keeps some hypotheses and drops others."""
@@ -47,7 +56,7 @@ class Memory:
 
     Attributes:
         keys, values: (B, G, L, C).
-        mask: (B, 1, 1, L), true where a position may be read; ``None`` where all may.
+        mask: (B, 1, 1, L), true where a position may be read, or what is added to its scores; ``None`` where all may.
     """
 
     keys: Tensor
@@ -59,6 +68,13 @@ class Memory:
         mask = None if self.mask is None else self.mask.index_select(0, rows)
         return Memory(self.keys.index_select(0, rows), self.values.index_select(0, rows), mask)
 
+    def for_steps(self) -> "Memory":
+        """The same for many reads: its mask as it is added to scores, and none where all may be read."""
+        if self.mask is None or self.mask.all():
+            return Memory(self.keys, self.values, None)
+        added = torch.zeros_like(self.mask, dtype=self.keys.dtype).masked_fill(~self.mask, float("-inf"))
+        return Memory(self.keys, self.values, added)
+
 
 class Linear(nn.Linear):
     """``nn.Linear`` that keeps to the speed of the memory when a decoder multiplies a few rows on a CPU.
@@ -67,22 +83,14 @@ class Linear(nn.Linear):
     weights several times slower than those for ``W x^T``, which is the same product (docs/performance.md).
     """
 
-    FEW = range(2, 5)
-
     def forward(self, x: Tensor) -> Tensor:
         """(..., K) -> (..., N)."""
-        weight = self.weight
-        rows = x.numel() // x.shape[-1]
-        if not self.takes_columns(rows, x) or torch.is_grad_enabled():
-            return F.linear(x, weight, self.bias)
+        rows = x.numel() // self.in_features
+        if not 2 <= rows <= 4 or not x.is_cpu or torch.is_grad_enabled():
+            return F.linear(x, self.weight, self.bias)
         columns = x.reshape(rows, -1).T
-        y = weight @ columns if self.bias is None else torch.addmm(self.bias[:, None], weight, columns)
+        y = self.weight @ columns if self.bias is None else torch.addmm(self.bias[:, None], self.weight, columns)
         return y.T.contiguous().view(*x.shape[:-1], -1)  # attention's fused kernel wants rows
-
-    @classmethod
-    def takes_columns(cls, rows: int, like: Tensor) -> bool:
-        """Whether this many rows, on the device of ``like``, are multiplied as columns."""
-        return rows in cls.FEW and like.device.type == "cpu"
 
 
 class Dropout(nn.Dropout):
@@ -123,18 +131,16 @@ class Attention(nn.Module):
 
     def project(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, G, L, C) of states (B, L, M)."""
-        both = self.key_value(states).unflatten(-1, (2, self.kv_heads, self.head_width))
-        keys, values = both.permute(2, 0, 3, 1, 4)
-        return keys, values
+        return _keys_and_values(self.key_value(states), self.kv_heads)
 
     def remember(self, states: Tensor, mask: Tensor | None) -> Memory:
         """Project a memory (B, L, M) with its mask (B, L) once, for any number of queries."""
         return Memory(*self.project(states), None if mask is None else rearrange(mask, "b l -> b 1 1 l"))
 
-    def new_cache(self, states: Tensor, capacity: int) -> KeyValueCache:
+    def new_cache(self, states: Tensor, capacity: int, place: Tensor | None = None) -> KeyValueCache:
         """An empty cache for self-attention over up to ``capacity`` positions of the pages of ``states`` (B, ...)."""
         shape = (states.shape[0], self.kv_heads, capacity, self.head_width)
-        return KeyValueCache(states.new_zeros(shape), states.new_zeros(shape))
+        return KeyValueCache(states.new_zeros(shape), states.new_zeros(shape), place=place)
 
     def forward(
         self,
@@ -156,31 +162,47 @@ class Attention(nn.Module):
         Returns:
             (B, Q, D).
         """
-        queries = self.query(x).unflatten(-1, (self.heads, self.head_width)).transpose(1, 2)  # (B, H, Q, C)
+        batch, count, width = x.shape
+        queries = self.query(x).view(batch, count, self.heads, self.head_width)
         if memory is not None:
             keys, values, mask = memory.keys, memory.values, memory.mask
         else:
-            keys, values = self.project(x)
+            keys, values = _keys_and_values(self.key_value(x), self.kv_heads)
             if cache is not None:
                 keys, values = cache.append(keys, values)
         if self.kv_heads == 1 and not causal:
             attended = _attend_multi_query(queries, keys, values, mask)
         else:
             attended = F.scaled_dot_product_attention(
-                queries, keys, values, attn_mask=mask, is_causal=causal, enable_gqa=self.kv_heads != self.heads
-            )
-        return self.out(attended.transpose(1, 2).flatten(2))
+                queries.transpose(1, 2),
+                keys,
+                values,
+                attn_mask=mask,
+                is_causal=causal,
+                enable_gqa=self.kv_heads != self.heads,
+            ).transpose(1, 2)
+        return self.out(attended.reshape(batch, count, width))
+
+
+def _keys_and_values(projected: Tensor, kv_heads: int) -> tuple[Tensor, Tensor]:
+    """(B, L, 2 G C) -> (B, G, L, C) each."""
+    both = projected.view(projected.shape[0], projected.shape[1], 2, kv_heads, -1)
+    keys, values = both.permute(2, 0, 3, 1, 4).unbind(0)
+    return keys, values
 
 
 def _attend_multi_query(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention of queries (B, H, Q, C) to one head of keys and values (B, 1, L, C).
+    """Attention of queries (B, Q, H, C) to one head of keys and values (B, 1, L, C) -> (B, Q, H, C).
 
     The heads are folded into the queries, so that nothing is repeated for each head and a step of decoding is one
     product of H rows instead of H products of one.
     """
+    batch, count, heads, width = queries.shape
     if mask is not None and mask.shape[1] > 1:
-        mask = mask.flatten(1, 2)[:, None]  # (1 or B, 1, H Q, L)
-    folded = queries.flatten(1, 2)[:, None]  # (B, 1, H Q, C)
+        mask = mask.reshape(mask.shape[0], 1, heads * count, -1)  # (1 or B, 1, H Q, L)
+    if count == 1:  # folded as it stands
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+    folded = queries.transpose(1, 2).reshape(batch, 1, heads * count, width)
     if mask is not None and mask.requires_grad:
         # A learned bias rules out the fused kernels, which would not keep the H Q x L weights: compute them again.
         attended = checkpoint(
@@ -188,7 +210,7 @@ def _attend_multi_query(queries: Tensor, keys: Tensor, values: Tensor, mask: Ten
         )
     else:
         attended = F.scaled_dot_product_attention(folded, keys, values, attn_mask=mask)
-    return attended.view(queries.shape)
+    return attended.view(batch, heads, count, width).transpose(1, 2)
 
 
 class _SquaredReLU(torch.autograd.Function):
@@ -229,10 +251,10 @@ class FeedForward(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
+        into, activate, out = self
         if not (self.saves_memory and torch.is_grad_enabled()):
-            return super().forward(x)
-        into, gelu, out = self
-        return checkpoint(lambda h: out(gelu(h)), into(x), use_reentrant=False, preserve_rng_state=False)
+            return out(activate(into(x)))
+        return checkpoint(lambda h: out(activate(h)), into(x), use_reentrant=False, preserve_rng_state=False)
 
 
 class EncoderLayer(nn.Module):
@@ -308,25 +330,52 @@ class RelativeBias2d(nn.Module):
     The public code of the paper adds such a bias in the self-attention of its image decoder.
     """
 
+    row: Tensor  # (N,), as is ``column``: where each place of the grid is
+    column: Tensor
+    places: Tensor  # (N,)
+
     def __init__(self, heads: int, rows: int, columns: int):
         super().__init__()
         self.rows, self.columns = rows, columns
         self.row_bias = nn.Parameter(torch.zeros(heads, 2 * rows - 1))
         self.column_bias = nn.Parameter(torch.zeros(heads, 2 * columns - 1))
+        places = torch.arange(rows * columns)
+        self.register_buffer("row", places // columns, persistent=False)
+        self.register_buffer("column", places % columns, persistent=False)
+        self.register_buffer("places", places, persistent=False)
 
-    def forward(self, start: int, stop: int, causal: bool = True) -> Tensor:
-        """Bias of queries ``start`` to ``stop`` over keys 0 to ``stop``: (1, H, stop - start, stop).
+    def forward(self, queries: Tensor, stop: int, causal: bool = True) -> Tensor:
+        """Bias of the positions ``queries`` (Q,) over keys 0 to ``stop``: (1, H, Q, stop).
 
         With ``causal`` no query reads a later key.
         """
-        place = torch.arange(stop, device=self.row_bias.device)
-        row, column = place // self.columns, place % self.columns
-        rows = row[start:, None] - row + self.rows - 1  # (Q, L)
-        columns = column[start:, None] - column + self.columns - 1
+        rows = (self.row[queries] + (self.rows - 1)).unsqueeze(1) - self.row[:stop]  # (Q, L)
+        columns = (self.column[queries] + (self.columns - 1)).unsqueeze(1) - self.column[:stop]
         bias = self.row_bias[:, rows] + self.column_bias[:, columns]
         if not causal:
             return bias[None]
-        return bias.masked_fill(place > place[start:, None], float("-inf"))[None]
+        return bias.masked_fill(self.places[:stop] > queries[:, None], float("-inf"))[None]
+
+
+def plain(module: nn.Module) -> Any:
+    """A module without the way through ``nn.Module``, for steps so small that the way takes a fifth of their time.
+
+    The methods are the module's own, over an object that has its tensors, numbers and submodules as plain attributes;
+    ``super()`` is out of their reach. Hooks are not called, and what is replaced in the module later is not seen.
+    """
+    own = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    parts = {name: None if part is None else plain(part) for name, part in module._modules.items()}
+    kind: Any = type(module)  # to mypy the hash of the class is that of its instances
+    return _plain_class(kind)(**own, **module._parameters, **module._buffers, **parts, _modules=parts)
+
+
+@cache
+def _plain_class(kind: type[nn.Module]) -> type[SimpleNamespace]:
+    """What a class and its bases add to ``nn.Module``."""
+    own: dict[str, Any] = {}
+    for base in reversed(kind.__mro__[: kind.__mro__.index(nn.Module)]):
+        own |= {name: value for name, value in vars(base).items() if name not in vars(SimpleNamespace)}
+    return type(kind.__name__, (SimpleNamespace,), own | {"__call__": own.get("forward")})
 
 
 def initialise(module: nn.Module) -> None:

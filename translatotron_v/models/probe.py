@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from translatotron_v.config import ModelConfig
 from translatotron_v.models.layers import DecoderLayer, initialise
+from translatotron_v.models.modules import Modules
 
 
 def probe_layers(config: ModelConfig) -> int:
@@ -52,7 +53,7 @@ class ReconstructionProbe(nn.Module):
         # As in ``TextEncoder``: without layers of its own the decoder reads the image states as they are.
         self.memory = nn.Linear(image_width, memory_width) if config.text_encoder.layers else nn.Identity()
         self.positions = nn.Parameter(torch.zeros(states, size.width))
-        self.layers = nn.ModuleList(
+        self.layers: Modules[DecoderLayer] = Modules(
             DecoderLayer(size.width, size.heads, size.feed_forward, 0.0, memory_width)
             for _ in range(probe_layers(config))
         )

@@ -20,6 +20,7 @@ from translatotron_v.models.layers import (
     SinusoidalPositions,
     initialise,
 )
+from translatotron_v.models.modules import Modules
 
 
 @dataclass
@@ -56,7 +57,7 @@ class TextDecoder(nn.Module):
         self.embedding = nn.Embedding(vocabulary_size, config.width)
         self.positions = SinusoidalPositions(config.width, config.max_length)
         self.dropout = Dropout(config.dropout)
-        self.layers = nn.ModuleList(
+        self.layers: Modules[DecoderLayer] = Modules(
             DecoderLayer(
                 config.width, config.heads, config.feed_forward, config.dropout, memory_width, config.activation
             )

@@ -89,7 +89,7 @@ class Reporter:
             quiet: say and write nothing (all processes but the first).
         """
         self.folder, self.steps, self.quiet = folder, steps, quiet
-        self._bar: tqdm | None = None
+        self._bar: tqdm[Any] | None = None
         if quiet:
             return
         from torch.utils.tensorboard import SummaryWriter

@@ -3,6 +3,8 @@
 Shapes: B batch, N segments, P pixels of a segment and its channels.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -24,7 +26,7 @@ class PixelsStage(Stage):
 
     wanted = frozenset({pages.SOURCE_PIXELS, pages.TARGET_PIXELS})
 
-    def __init__(self, config: Config, vocabulary: Vocabulary, train: list, validation: list):
+    def __init__(self, config: Config, vocabulary: Vocabulary, train: list[Any], validation: list[Any]):
         super().__init__(config, vocabulary, train, validation)
         self.pixels = PixelToPixel(config.model.pixels, config.model.canvas)
         self.modules_to_save = {"pixels": self.pixels}

@@ -4,6 +4,7 @@ Shapes: B batch, C channels, H and W pixels.
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ class ProbeStage(Stage):
     wanted = frozenset({pages.SOURCE_PIXELS})
     PROBED = ("image_encoder", "text_decoder")  # what ``start`` names
 
-    def __init__(self, config: Config, vocabulary: Vocabulary, train: list, validation: list):
+    def __init__(self, config: Config, vocabulary: Vocabulary, train: list[Any], validation: list[Any]):
         super().__init__(config, vocabulary, train, validation)
         self.image_encoder = ImageEncoder(config.model.image_encoder, config.model.canvas)
         self.probe = ReconstructionProbe(config.model)

@@ -1,5 +1,7 @@
 """Stage 2a, the text-to-image teacher."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,7 @@ class TeacherStage(Stage):
 
     wanted = frozenset({pages.TARGET_PIXELS, pages.TARGET_CHARACTERS})
 
-    def __init__(self, config: Config, vocabulary: Vocabulary, train: list, validation: list):
+    def __init__(self, config: Config, vocabulary: Vocabulary, train: list[Any], validation: list[Any]):
         if config.model.teacher.layout != "none":
             self.wanted = self.wanted | {pages.SOURCE_PIXELS}
         super().__init__(config, vocabulary, train, validation)

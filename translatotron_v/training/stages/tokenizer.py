@@ -1,6 +1,7 @@
 """Stage 1, the image tokenizer: pages to discrete tokens and back."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ class TokenizerStage(Stage):
 
     wanted = frozenset({pages.TARGET_PIXELS})
 
-    def __init__(self, config: Config, vocabulary: Vocabulary, train: list, validation: list):
+    def __init__(self, config: Config, vocabulary: Vocabulary, train: list[Any], validation: list[Any]):
         super().__init__(config, vocabulary, train, validation)
         self.image_tokenizer = make_tokenizer(config.model.tokenizer, config.model.canvas)
         self.modules_to_save = {"image_tokenizer": self.image_tokenizer}

@@ -4,6 +4,7 @@ Shapes: B batch, T pieces, N image tokens.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ from translatotron_v.decoding.text import (
     read_source,
 )
 from translatotron_v.errors import UserError
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.metrics.text import bleu, cer
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.models.text_decoder import TextDecoder, TextEncoder
@@ -53,7 +55,7 @@ class TranslatorStage(Stage):
         "image_tokenizer",
     )
 
-    def __init__(self, config: Config, vocabulary: Vocabulary, train: list, validation: list):
+    def __init__(self, config: Config, vocabulary: Vocabulary, train: list[Any], validation: list[Any]):
         self.draws = bool(config.loss.image or config.loss.distillation)
         if self.draws:
             self.wanted = self.wanted | {pages.TARGET_PIXELS, pages.TARGET_CHARACTERS}
@@ -281,9 +283,7 @@ class TranslatorStage(Stage):
                 self.translator,
                 self.vocabulary,
                 source,
-                data.target_language,
-                source_language=data.source_language,
-                transcribe=transcribes,
+                GenerationConfig(data.source_language, data.target_language, transcribe=transcribes),
                 accepts=[sentence.accepts for sentence in sentences] if masks else None,
             )
             longest = self.config.model.text_decoder.max_length
