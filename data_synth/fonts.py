@@ -140,6 +140,11 @@ def find_font(name: str) -> Path:
     raise UserError(f"no font {name!r}: give the path of a .ttf or .otf file, or a name such as {', '.join(near)}")
 
 
+def is_bundled(name: str) -> bool:
+    """Whether a font comes with the packages, and so is the same on every machine."""
+    return name in _bundled()
+
+
 def default_fonts() -> tuple[str, ...]:
     """Names of the regular face of every bundled family found on this machine."""
     names = [family if family in _DEJAVU_FAMILIES else f"{family}-Regular" for family in _families()]

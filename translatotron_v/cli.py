@@ -187,6 +187,11 @@ def _add_text_options(group: "argparse._ArgumentGroup") -> None:
         "--beams", type=option("beams", int), metavar="N", help="beam width, 1: greedy (as the weights say)"
     )
     group.add_argument(
+        "--numbers", choices=("keep", "localize"),
+        help="write 12,50 and 14.30 as in the source, or as the target language does: 12.50, 14:30 "
+        f"({AS_TRAINED.numbers})",
+    )  # fmt: skip
+    group.add_argument(
         "--glossary", metavar="FILE",
         help="translate the words of FILE (TSV or CSV: source, target; an empty target leaves the word) as it says",
     )  # fmt: skip
@@ -292,7 +297,9 @@ def _text(options: argparse.Namespace) -> int:
 
     glossary = _read_glossary(options)
     loaded, source, target = _load_text_mode(options), Path(options.input), Path(options.output)
-    asked = GenerationOptions(target_language=options.target_language, beams=options.beams, glossary=glossary)
+    asked = GenerationOptions(
+        target_language=options.target_language, beams=options.beams, glossary=glossary, numbers=options.numbers
+    )
     written = translate_file(
         loaded, source, target, loaded.generation.updated(**asked), batch_size=options.batch_size, restart=options.force
     )
@@ -377,7 +384,7 @@ def _run_jobs(
     asked = GenerationOptions(
         source_language=options.source_language, target_language=options.target_language, beams=options.beams,
         image_steps=options.image_steps, top_k=options.top_k, temperature=options.temperature, seed=options.seed,
-        glossary=glossary, min_confidence=options.min_confidence,
+        glossary=glossary, numbers=options.numbers, min_confidence=options.min_confidence,
     )  # fmt: skip
     stream = translate_jobs(
         translator, jobs, translator.generation.updated(**asked), force=options.force, batch_size=options.batch_size,

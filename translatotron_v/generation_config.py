@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypedDict, runtime_checkable
 
 from translatotron_v.errors import UserError
-from translatotron_v.ranges import AtLeastOne, Count, Positive, Range, Share, problems, refusal_of
+from translatotron_v.ranges import AtLeastOne, Count, OneOf, Positive, Range, Share, problems, refusal_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -42,6 +42,8 @@ class GenerationConfig:
         seed: of the drawing with ``top_k`` above 1; None: another one each time.
         transcribe: the answer begins with a transcript of the source, as that of a model trained by SSR does.
         glossary: terms to translate as it says.
+        numbers: "keep" those of the source, or "localize" them: decimal signs and points in times as the target
+            language has them (``data.literals.localize``).
         min_confidence: blocks whose translation is right with a smaller probability stay as they are.
 
     Raises:
@@ -57,6 +59,7 @@ class GenerationConfig:
     seed: Annotated[int, Range(0, 2**32 - 1)] | None = None
     transcribe: bool = False
     glossary: Annotator | None = None
+    numbers: Annotated[str, OneOf(("keep", "localize"))] = "keep"
     min_confidence: Share = 0.0
 
     def __post_init__(self) -> None:
@@ -66,6 +69,11 @@ class GenerationConfig:
             raise UserError(
                 f"parallel decoding (image_steps {self.image_steps}) is greedy; take image_steps 0 with top_k"
             )
+
+    @property
+    def numbers_for(self) -> str:
+        """The language as whose texts literals are written, "" where they stay as the source has them."""
+        return self.target_language if self.numbers == "localize" else ""
 
     def updated(self, **options: "Unpack[GenerationOptions]") -> "GenerationConfig":
         """With what is given; None leaves a value as it is, and sampling draws token by token unless told otherwise.
@@ -91,6 +99,7 @@ class GenerationOptions(TypedDict, total=False):
     seed: int | None
     transcribe: bool | None
     glossary: Annotator | str | Path | None  # a path: of the file that holds it, read by `Translator`
+    numbers: str | None
     min_confidence: float | None
 
 

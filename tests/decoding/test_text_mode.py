@@ -134,3 +134,12 @@ def test_a_hypothesis_that_is_accepted_is_taken(marked: LoadedTranslator) -> Non
     greedy = translate_pieces(marked.model, marked.vocabulary, pieces, "en", 1)
     again = translate_pieces(marked.model, marked.vocabulary, pieces, "en", 1, [lambda text: True, lambda text: False])
     assert again.texts[0] == greedy.texts[0] and again.texts[1] == best.texts[1]
+
+
+def test_numbers_come_back_as_the_target_language_writes_them() -> None:
+    text = "Um 14.30 Uhr kosten 2 Karten 12,50 €."
+    kept, localized = prepare(text), prepare(text, numbers_for="en")
+    assert localized.text == kept.text and localized.spans == kept.spans
+    answer = f"At {LITERALS[0]} {LITERALS[1]} tickets cost {LITERALS[2]}."
+    assert kept.finish(answer) == "At 14.30 2 tickets cost 12,50 €."
+    assert localized.finish(answer) == "At 14:30 2 tickets cost 12.50 €."

@@ -67,11 +67,13 @@ def read(strip: Strip, texts: Sequence[str]) -> tuple[str, list[int]]:
     return "".join(signs[:-1]), frames[:-1]
 
 
-def literals_of(ink: BlockAlpha, runs: list[Run], texts: list[str]) -> tuple[str, dict[int, list[np.ndarray]]]:
+def literals_of(
+    text_alpha: BlockAlpha, runs: list[Run], texts: list[str], numbers_for: str = ""
+) -> tuple[str, dict[int, list[np.ndarray]]]:
     """The masked reading of a strip, and what stands where each of its literals does."""
     (strip,) = pack(runs)
     piece = Piece(strip, runs)
-    found = LiteralInks([(Paragraph(runs, ink), piece)], CONFIG.model, "de")
+    found = LiteralInks([(Paragraph(runs, ink), piece)], CONFIG.model, "de", numbers_for=numbers_for)
     prepared = found.prepare(0, *read(strip, texts))
     inks = {number: [word(1.0) for word in words if callable(word)] for number, words in found.inks[0].items()}
     return re.sub("[\ue000-\ue00f]", lambda mark: f"<{LITERALS.index(mark[0])}>", prepared.text), inks
@@ -97,6 +99,13 @@ def test_a_literal_of_its_own_word_is_taken_up_to_the_last_bit() -> None:
     for number, word in enumerate(("579", "8:15", "3.12.2026")):
         (taken,) = inks[number]
         assert same_ink(taken, word)
+
+
+def test_a_literal_that_is_written_in_another_way_is_drawn() -> None:
+    ink, runs, texts, _ = block("Zug 579 um 8.15 Uhr", "kostet 12,50 € heute")
+    text, inks = literals_of(ink, runs, texts, numbers_for="en")
+    assert text == "Zug <0> um <1> Uhr kostet <2> heute"
+    assert set(inks) == {0} and set(literals_of(ink, runs, texts)[1]) == {0, 1, 2}
 
 
 def test_what_stands_against_a_literal_is_cut_off() -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +51,7 @@ class Writer:
             paragraph.text, paragraph.font = self.read[min(number, len(self.read) - 1)], "DejaVuSans"
             paragraph.reading = math.log(self.sure[min(number, len(self.sure) - 1)])
 
-    def writes(self, loaded: object, paragraphs: Sequence[Paragraph], batch_size: int, **options: Any) -> None:
+    def writes(self, loaded: object, paragraphs: Sequence[Paragraph], batch_size: int, generation: object) -> None:
         for paragraph in paragraphs:
             self.asked += 1
             write(paragraph, self.text)

@@ -219,14 +219,14 @@ def test_gated_fusion_by_hand():
 @torch.no_grad()
 def test_the_other_ways_of_joining_by_hand():
     tx, ix = torch.randn(B, N, D), torch.randn(B, N, D)
-    torch.testing.assert_close(image_decoder("sum").join(tx, ix), tx + ix)
-    merge = (decoder := image_decoder("concat")).merge
+    torch.testing.assert_close(image_decoder("add").fuse(tx, ix), tx + ix)
+    merge = (decoder := image_decoder("concat")).concat_proj
     expected = torch.empty(B, N, D)
     for b in range(B):
         for n in range(N):
             expected[b, n] = merge.weight[:, :D] @ tx[b, n] + merge.weight[:, D:] @ ix[b, n] + merge.bias
     torch.testing.assert_close(decoder.fuse(tx, ix), expected, rtol=1e-4, atol=1e-5)
-    sizes = [sum(p.numel() for p in image_decoder(fusion).parameters()) for fusion in ("gated", "concat", "sum")]
+    sizes = [sum(p.numel() for p in image_decoder(fusion).parameters()) for fusion in ("gated", "concat", "add")]
     assert sizes[0] == sizes[1] == sizes[2] + 2 * D * D + D  # one map for all layers
 
 
@@ -302,7 +302,7 @@ def test_one_gate_serves_all_layers_and_tables_are_not_tied():
     gates = [name for name, part in decoder.named_modules() if "gate" in name]
     assert gates == ["gate"]
     assert decoder.out.weight.data_ptr() != decoder.embedding.weight.data_ptr()
-    assert image_decoder("sum").gate is None and image_decoder("text").gate is None
+    assert image_decoder("add").gate is None and image_decoder("text").gate is None
 
 
 @torch.no_grad()

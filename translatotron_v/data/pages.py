@@ -26,6 +26,7 @@ from data_synth.faces import read_faces as read_faces
 from data_synth.faces import require_all as require_all
 from data_synth.fonts import default_fonts as default_fonts
 from data_synth.fonts import find_font as find_font
+from data_synth.fonts import is_bundled as is_bundled
 from data_synth.kinds import TextsByKind as TextsByKind
 from data_synth.render import PageLayout as PageLayout
 from data_synth.render import PageStyle as PageStyle

@@ -72,6 +72,7 @@ def encode_and_read(
     language: str = "",
     prepared: Prepare | None = None,
     insertions: Insertions | None = None,
+    numbers_for: str = "",
 ) -> tuple[SourceStates, list[Prepared]]:
     """What the decoders and heads see of pages, and what was read on them.
 
@@ -81,7 +82,7 @@ def encode_and_read(
     Args:
         language: of what is read: with a vocabulary that has marks it is folded and masked. "": it is taken as it is.
         prepared: what becomes of a reading instead.
-        insertions: what to write into readings, such as the terms of a glossary; of a vocabulary with marks.
+        insertions, numbers_for: see ``text_mode.prepare``; for a vocabulary with marks.
 
     Returns:
         The states, and what became of each reading; none for a model that does not read first.
@@ -97,7 +98,7 @@ def encode_and_read(
         if prepared is not None:
             sentences.append(prepared(number, text, frames))
         else:
-            sentences.append(prepare(text, language, insertions=insertions) if masks else as_it_is(text))
+            sentences.append(prepare(text, language, "", insertions, numbers_for) if masks else as_it_is(text))
     longest = model.config.text_encoder.max_length
     rows = []
     for sentence, (_, frames) in zip(sentences, read, strict=True):

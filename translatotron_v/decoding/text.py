@@ -107,7 +107,9 @@ def generate(
         UserError: an unknown language, or more passes of parallel decoding than there are tokens.
     """
     insertions = None if generation.glossary is None else generation.glossary.insertions
-    source, sentences = encode_and_read(model, vocabulary, pixels, generation.source_language, prepared, insertions)
+    source, sentences = encode_and_read(
+        model, vocabulary, pixels, generation.source_language, prepared, insertions, generation.numbers_for
+    )
     spellings: list[Spelling] | None = None
     if texts is None:
         decoded = generate_answer(

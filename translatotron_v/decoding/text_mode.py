@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from translatotron_v.data.casing import Case, align, fold_case, restore_case
-from translatotron_v.data.literals import Literal, complete, mask, repair, restore
+from translatotron_v.data.literals import Literal, complete, localize, mask, repair, restore
 from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.sentences import is_wordless, split_parts
 
@@ -65,7 +65,13 @@ class Answer:
 Translate = Callable[[Sequence[Prepared]], Sequence[Answer]]
 
 
-def prepare(sentence: str, language: str = "de", foreign: str = "", insertions: Insertions | None = None) -> Prepared:
+def prepare(
+    sentence: str,
+    language: str = "de",
+    foreign: str = "",
+    insertions: Insertions | None = None,
+    numbers_for: str = "",
+) -> Prepared:
     """Fold and mask one sentence.
 
     Args:
@@ -73,6 +79,7 @@ def prepare(sentence: str, language: str = "de", foreign: str = "", insertions: 
         language: it is in.
         foreign: characters that the vocabulary cannot write (``Vocabulary.unwritable``); they are carried as literals.
         insertions: what to write into it first, such as the terms of a glossary.
+        numbers_for: the language as whose texts literals are put back; "": as the source has them.
     """
     sentence = sentence.translate(_NO_LITERALS)
     written, places = insert(sentence, insertions(sentence) if insertions is not None else ())
@@ -83,7 +90,8 @@ def prepare(sentence: str, language: str = "de", foreign: str = "", insertions: 
     for literal in found:
         first, last = before[literal.start][0], before[literal.end - 1][1]
         spans += [*before[end : literal.start], (first, last)]
-        literals.append(literal._replace(start=first, end=last))
+        text = localize(literal, language, numbers_for) if numbers_for else literal.text
+        literals.append(literal._replace(start=first, end=last, text=text))
         end = literal.end
     return Prepared(sentence, masked, (*spans, *before[end:]), tuple(literals), case)
 
@@ -109,6 +117,7 @@ def translate_texts(
     language: str = "de",
     unwritable: Callable[[str], Sequence[str]] = lambda text: (),
     insertions: Insertions | None = None,
+    numbers_for: str = "",
 ) -> list[Answer]:
     """Translate texts sentence by sentence.
 
@@ -117,7 +126,7 @@ def translate_texts(
         translate: called once with all sentences that hold words.
         language: of the texts.
         unwritable: which characters of a text the vocabulary cannot write.
-        insertions: what to write into each sentence; see ``prepare``.
+        insertions, numbers_for: see ``prepare``.
 
     Returns:
         One answer a text: literals and markers in place, its score the mean over all pieces; a text without words is
@@ -128,7 +137,7 @@ def translate_texts(
     for text in (text.translate(_NO_LITERALS) for text in texts):
         foreign = "".join(unwritable(text))
         parts = [
-            (part, prepare(text[part.start : part.end], language, foreign, insertions))
+            (part, prepare(text[part.start : part.end], language, foreign, insertions, numbers_for))
             for part in split_parts(text, language)
         ]
         parts = [(part, prepared) for part, prepared in parts if not prepared.wordless]

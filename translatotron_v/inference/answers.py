@@ -129,6 +129,8 @@ def text_answers(
     generation = loaded.complete(generation)
     if (glossary := generation.glossary) is not None:
         require_terms(loaded)
+    if generation.numbers_for:
+        require_terms(loaded, what="localized numbers")
     vocabulary = loaded.vocabulary
 
     def translate(sentences: Sequence[Prepared]) -> list[Answer]:
@@ -153,6 +155,7 @@ def text_answers(
             generation.source_language,
             vocabulary.unwritable,
             None if glossary is None else glossary.insertions,
+            generation.numbers_for,
         )
     else:
         answers = translate([as_it_is(source) for source in sources])

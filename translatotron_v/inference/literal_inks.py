@@ -49,7 +49,7 @@ class LiteralInks:
         part: the strips' paragraphs and pieces.
         config: of the model that reads.
         language: of what is read.
-        insertions: what to write into readings, such as the terms of a glossary.
+        insertions, numbers_for: see ``text_mode.prepare``; a literal that is written in another way has no ink.
 
     Attributes:
         readings: what was read on each strip, its lines joined.
@@ -62,8 +62,10 @@ class LiteralInks:
         config: ModelConfig,
         language: str,
         insertions: Insertions | None = None,
+        numbers_for: str = "",
     ) -> None:
-        self.part, self.config, self.language, self.insertions = part, config, language, insertions
+        self.part, self.config, self.language = part, config, language
+        self.insertions, self.numbers_for = insertions, numbers_for
         self.readings = [""] * len(part)
         self.inks: list[dict[int, list[Word]]] = [{} for _ in part]
 
@@ -87,11 +89,13 @@ class LiteralInks:
             joined = join_lines(lines_of(piece.runs, texts), self.language).replace("\n", " ")
             spans = align(text, joined)
         self.readings[number] = joined
-        prepared = prepare(joined, self.language, insertions=self.insertions)
+        prepared = prepare(joined, self.language, "", self.insertions, self.numbers_for)
         traced = tuple(_traced(spans, *span) for span in prepared.spans)
         if paragraph.text_alpha is not None:
             reading = _Reading(piece, places, words, runs_of_words)
             for literal, one in enumerate(prepared.literals):
+                if one.text != joined[one.start : one.end]:
+                    continue
                 stretches = reading.stretches(spans[one.start][0], spans[one.end - 1][1])
                 if stretches:
                     self.inks[number][literal] = [_taken(paragraph.text_alpha, *stretch) for stretch in stretches]

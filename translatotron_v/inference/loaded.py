@@ -130,16 +130,19 @@ def known_language(loaded: LoadedTranslator, language: str) -> str:
     return language
 
 
-def require_terms(loaded: LoadedTranslator, pictures: bool = False) -> None:
-    """Raises UserError for weights that take no glossary, as texts or (with ``pictures``) on pictures."""
+def require_terms(loaded: LoadedTranslator, pictures: bool = False, what: str = "glossary") -> None:
+    """Raises UserError for weights that take no glossary, as texts or (with ``pictures``) on pictures.
+
+    ``what`` else needs the same: a text mode with marks that stand for something in a text.
+    """
     if not all(map(loaded.vocabulary.knows, (TERM_OPEN, TERM_IS, TERM_CLOSE))):
         raise UserError(
-            f"{loaded.folder}: these weights take no glossary; it takes some whose text mode was trained with marks "
+            f"{loaded.folder}: these weights take no {what}; it takes some whose text mode was trained with marks "
             "(model.vocabulary.marks)"
         )
     if pictures and loaded.config.model.connector != "read":
         raise UserError(
-            f"{loaded.folder}: on pictures these weights take no glossary, as they translate without reading first "
+            f"{loaded.folder}: on pictures these weights take no {what}, as they translate without reading first "
             "(model.connector is not read)"
         )
 

@@ -110,7 +110,7 @@ def translate_paragraphs(
         fonts = [model.config.fonts.index(paragraph.font) for paragraph, _ in part if paragraph.font]
         known = torch.tensor(fonts).to(loaded.device) if fonts else None
         pixels = pixels_of([piece.strip for _, piece in part if piece.strip is not None]).to(loaded.device)
-        literals = LiteralInks(part, model.config, generation.source_language, insertions)
+        literals = LiteralInks(part, model.config, generation.source_language, insertions, generation.numbers_for)
         made = generate(
             model,
             vocabulary,

@@ -232,6 +232,8 @@ class Translator:
             if self.baseline != BASELINES[0]:
                 raise UserError(f"a glossary is for the end-to-end model; the baseline {self.baseline} takes none")
             require_terms(self.loaded, pictures=True)
+        if generation.numbers_for:
+            require_terms(self.loaded, pictures=True, what="localized numbers")
         if generation.min_confidence and (self._pages is None or self._pages.calibration is None):
             raise UserError(
                 f"{self.loaded.folder}: no {CALIBRATION} tells how probable it is that an answer is right, which a "

@@ -11,5 +11,5 @@ Kind = TypeVar("Kind", bound=nn.Module)
 class Modules(nn.ModuleList, Generic[Kind]):
     """An ``nn.ModuleList`` of one kind of modules; annotate the attribute that it is assigned to."""
 
-    def __iter__(self) -> Iterator[Kind]:
-        return cast(Iterator[Kind], super().__iter__())
+    def __iter__(self) -> Iterator[Kind]:  # without super(): ``layers.plain`` runs it over objects of another class
+        return cast(Iterator[Kind], iter(self._modules.values()))

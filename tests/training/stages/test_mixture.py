@@ -116,7 +116,11 @@ def test_a_share_of_the_pages_is_in_capitals(mixture: Path):
 
 
 def test_a_stage_that_learns_no_words_takes_some_pairs(mixture: Path):
-    stage = build_stage(settings(mixture, "separator", "data.limit=40", "page.font_size=8", "page.line_height=0"))
+    stage = build_stage(
+        settings(
+            mixture, "separator", "data.limit=40", "page.font_size=8", "page.line_height=0", "model.canvas.channels=3"
+        )
+    )
     assert len(stage.dataset[0].pixels if hasattr(stage.dataset[0], "pixels") else [0])
 
 

@@ -511,7 +511,9 @@ def test_the_adversary_waits_and_the_codebook_too():
 # --- what a step is made of -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(STAGES))
+@pytest.mark.parametrize(
+    "name", sorted(set(STAGES) - {"pixel_baseline", "probe", "separator"})
+)  # tested beside this file
 def test_every_stage_learns_what_it_optimizes(name: str):
     stage = bare(name, "loss.distillation=0", "loss.ctc=1", "loss.quantise_from=0")
     assert isinstance(stage, TrainableStage)

@@ -4,7 +4,6 @@ Shapes: B batch, H and W pixels of a crop.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from translatotron_v.config import Config
-from translatotron_v.data.pages import PageLayout, PageStyle, cut, default_fonts, fits, render_page
+from translatotron_v.data.pages import PageLayout, PageStyle, cut, default_fonts, is_bundled, render_page
 from translatotron_v.data.pairs import TextPair, one_family_of_errors
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
@@ -62,14 +61,8 @@ class InkBatch:
 @lru_cache(maxsize=1)
 def faces() -> tuple[str, ...]:
     """The regular and the bold face of every bundled family, by name."""
-    layout = PageLayout(32, 32)
-    found: list[str] = []
-    for regular in default_fonts():
-        for name in (regular, f"{regular.removesuffix('-Regular')}-Bold"):
-            with suppress(UserError), one_family_of_errors():  # not every family has a bold face
-                fits("", layout, PageStyle(name))
-                found.append(name)
-    return tuple(found)
+    both = ((regular, f"{regular.removesuffix('-Regular')}-Bold") for regular in default_fonts())
+    return tuple(name for names in both for name in names if is_bundled(name))
 
 
 class InkCrops(Dataset[InkBatch]):
