@@ -68,7 +68,7 @@ def read(strip: Strip, texts: Sequence[str]) -> tuple[str, list[int]]:
 
 
 def literals_of(
-    text_alpha: BlockAlpha, runs: list[Run], texts: list[str], numbers_for: str = ""
+    ink: BlockAlpha, runs: list[Run], texts: list[str], numbers_for: str = ""
 ) -> tuple[str, dict[int, list[np.ndarray]]]:
     """The masked reading of a strip, and what stands where each of its literals does."""
     (strip,) = pack(runs)
