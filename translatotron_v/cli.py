@@ -415,7 +415,7 @@ def _report(outcome: "Outcome", as_json: bool, whole: bool) -> None:
             scores = ", ".join(f"{name} {value:.2f}" for name, value in translation.scores.items())
             print(f"{source}\n  read:  {read}\n  wrote: {wrote}\n  file:  {outcome.job.target}")
             print(f"  confidence: {scores}")
-        elif any(not block.skip_reason for block in translation.blocks):  # by a system that knows no text
+        elif any(not block.skip_reason for block in translation.blocks):  # by a baseline that knows no text
             print(f"{source}\n  file:  {outcome.job.target}")
         else:
             print(f"{source}\n  nothing to translate: written as it was\n  file:  {outcome.job.target}")

@@ -35,7 +35,7 @@ class Baseline:
     weights: str | Path = ""
 
     def __call__(self, loaded: "LoadedTranslator") -> "BlockTranslator":
-        """The system; the loaded weights lend it reader, translator and vocabulary.
+        """The baseline; the loaded weights lend it reader, translator and vocabulary.
 
         Raises:
             UserError: an unknown name, or weights that are missing or belong to other settings.

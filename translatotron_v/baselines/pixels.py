@@ -1,4 +1,4 @@
-"""The system that knows no text: the baseline of `models.baselines`, strips of pixels in, strips of pixels out."""
+"""The baseline that knows no text: the baseline of `models.baselines`, strips of pixels in, strips of pixels out."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -103,7 +103,7 @@ class Translator:
 
     @property
     def baseline_folder(self) -> Path | None:
-        """Of the weights that a system in the model's place has beside the translator's."""
+        """Of the weights that a baseline in the model's place has beside the translator's."""
         return None if self._pages is None else self._pages.translator.folder
 
     @property

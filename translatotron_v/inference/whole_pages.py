@@ -75,15 +75,15 @@ class BlockTranslator(Protocol):
 
 
 class BaselineMaker(Protocol):
-    """What builds a system for loaded weights, such as `baselines.Baseline`."""
+    """What builds a baseline for loaded weights, such as `baselines.Baseline`."""
 
     @property
     def name(self) -> str:
-        """What messages and reports call the system."""
+        """What messages and reports call the baseline."""
         ...
 
     def __call__(self, loaded: LoadedTranslator) -> BlockTranslator:
-        """The system."""
+        """What takes the model's place."""
         ...
 
 

@@ -316,14 +316,14 @@ def pack(runs: Sequence[Run]) -> list[Strip]:
             pen, last = start + ink.shape[1], run
     strips = []
     for first in range(0, len(rows), LINES):
-        page = np.zeros((HEIGHT, WIDTH), dtype=np.float32)
+        alpha = np.zeros((HEIGHT, WIDTH), dtype=np.float32)
         placed = []
         for row, pieces in enumerate(rows[first : first + LINES]):
             for number, start, ink in pieces:
                 left = MARGIN + start
-                page[row * LINE : (row + 1) * LINE, left : left + ink.shape[1]] = ink
+                alpha[row * LINE : (row + 1) * LINE, left : left + ink.shape[1]] = ink
                 placed.append(Placed(number, row, left, left + ink.shape[1]))
-        strips.append(Strip(page, tuple(placed)))
+        strips.append(Strip(alpha, tuple(placed)))
     return strips
 
 
