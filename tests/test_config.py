@@ -90,7 +90,7 @@ def test_a_value_of_the_wrong_type_names_its_key(setting: str, named: str):
         ("trainer.seed=-1", "trainer.seed must lie in 0..4,294,967,295, not -1"),
         ("trainer.betas=[0.9,1.0]", "trainer.betas has an entry that must lie in [0, 1), not 1.0"),
         ("trainer.minutes=nan", "trainer.minutes"),
-        ("model.image_decoder.fusion=sometimes", "gated, sum, concat, text or image"),
+        ("model.image_decoder.fusion=sometimes", "gated, add, concat, text or image"),
         ("model.image_decoder.fusion_start=left", "fusion_start must be text or even"),
         ("model.character_encoder.layers=0", "model.character_encoder"),
         ("data.spans=1.5", "data.spans"),

@@ -131,7 +131,16 @@ def test_building_is_deterministic():
     assert Vocabulary.build(TEXTS, subwords=150) == Vocabulary.build(list(TEXTS), subwords=150)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", json.dumps({"characters": 3, "subwords": None, "symbols": 0})])
+def of_fields(characters: str, subwords: str) -> bytes:
+    """A vocabulary file that is whole but for what is given."""
+    specials = '{"<pad>": 0, "<bos>": 1, "<eos>": 2, "<unk>": 3}'
+    return (
+        f'{{"specials": {specials}, "first_character": 4, "characters": {characters}, "subwords": {subwords}, '
+        '"symbols": 0}'
+    ).encode()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", of_fields("3", "null").decode()])
 def test_what_is_no_vocabulary_is_named(tmp_path: Path, content: str):
     path = tmp_path / "vocabulary.json"
     path.write_text(content)
@@ -155,15 +164,6 @@ def test_too_few_symbols_drop_the_rarest_characters():
     assert vocabulary.characters == ["a", "b", "c"]
     assert len(vocabulary) == len(SPECIALS) + 3
     assert vocabulary.encode("az") == [len(SPECIALS), UNKNOWN]
-
-
-def of_fields(characters: str, subwords: str) -> bytes:
-    """A vocabulary file that is whole but for what is given."""
-    specials = '{"<pad>": 0, "<bos>": 1, "<eos>": 2, "<unk>": 3}'
-    return (
-        f'{{"specials": {specials}, "first_character": 4, "characters": {characters}, "subwords": {subwords}, '
-        '"symbols": 0}'
-    ).encode()
 
 
 @pytest.mark.parametrize(

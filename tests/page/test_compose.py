@@ -5,7 +5,7 @@ import pytest
 
 from tests.page.pages import TEXTS, Taken, render, take_apart, tilt
 from translatotron_v.metrics import cer
-from translatotron_v.ocr import LineDetector, Reader, boxes_to_text
+from translatotron_v.ocr import LineDetector, OcrEngine, boxes_to_text
 from translatotron_v.page.blocks import Block
 from translatotron_v.page.compose import SHRUNK, Composed, compose
 from translatotron_v.page.lines import Line
@@ -29,7 +29,9 @@ def put(pixels: np.ndarray, taken: Taken, others: list[Taken], repeat: int = 1) 
 
 
 @pytest.mark.parametrize(("size", "angle", "dark"), [(12, 0, False), (20, 0, True), (16, 5, False), (32, 0, False)])
-def test_unchanged_words_come_back(detector: LineDetector, reader: Reader, size: int, angle: int, dark: bool) -> None:
+def test_unchanged_words_come_back(
+    detector: LineDetector, reader: OcrEngine, size: int, angle: int, dark: bool
+) -> None:
     ink, paper = ((240, 240, 200), (30, 40, 90)) if dark else ((0, 0, 0), (255, 255, 255))
     page = render(size, ink=ink, paper=paper)
     picture = tilt(page.pixels, angle, paper) if angle else page.pixels

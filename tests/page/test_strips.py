@@ -6,7 +6,7 @@ import pytest
 from data_synth.typeset import Face, load_face
 from tests.page.pages import as_picture, render, take_apart, tilt
 from translatotron_v.metrics import cer
-from translatotron_v.ocr import LineDetector, Reader, boxes_to_text
+from translatotron_v.ocr import LineDetector, OcrEngine, boxes_to_text
 from translatotron_v.page.strips import BASELINE, EM, LINE, Run, cut, pack, usual_gap, words_of
 
 
@@ -18,7 +18,7 @@ def test_the_baseline_is_the_renderers() -> None:
     ("size", "font", "angle"), [(10, "DejaVuSans", 0), (16, "NotoSans-Regular", -5), (30, "DejaVuSerif", 0)]
 )
 def test_packed_strips_read_as_the_page(
-    detector: LineDetector, reader: Reader, size: int, font: str, angle: int
+    detector: LineDetector, reader: OcrEngine, size: int, font: str, angle: int
 ) -> None:
     page = render(size, font)
     texts = []
