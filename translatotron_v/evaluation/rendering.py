@@ -7,6 +7,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -75,6 +76,8 @@ class TestPages:
         UserError: a kind of pages, a font, a photograph or a background that does not exist, photographs or backgrounds
             for strips, or photographs where none is drawn.
     """
+
+    __test__: ClassVar[bool] = False  # to pytest, no class of tests
 
     pages: str = "strips"
     fonts: tuple[str, ...] = ()
