@@ -61,6 +61,7 @@ def make_old(folder: Path, *overrides: str) -> TranslatotronV:
         decoder["fusion"] = {"add": "sum"}.get(decoder["fusion"], decoder["fusion"])
     kind = settings["model"]["tokenizer"]["encoder"]
     settings["model"]["tokenizer"]["encoder"] = {"patch_codebook": "pixels"}.get(kind, kind)
+    settings["data"] |= {"root": "corpora", "mixture": "mixture.yaml"}
     settings["freeze"], settings["start"] = ["family_head"], {"family_head": "runs/reader"}
     (folder / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     fields = json.loads(vocabulary.to_json())
@@ -128,6 +129,7 @@ def test_an_old_checkpoint_gives_what_it_gave(tmp_path: Path, overrides: tuple[s
     assert_same(model, again)
     config = load_config(tmp_path / "new" / "config.yaml")
     assert config.freeze == ["font_head"] and config.start == {"font_head": "runs/reader"}
+    assert config.data.folder == "corpora"
     load_module(TextMatting(config.model.matting), tmp_path / "new", "matting")
     assert (tmp_path / "new" / "NOTES.md").read_text(encoding="utf-8") == "ä\n"
     assert {path: path.read_bytes() for path in (tmp_path / "old").rglob("*") if path.is_file()} == before

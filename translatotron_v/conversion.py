@@ -138,6 +138,9 @@ def _settings(text: str) -> str:
             place = place.get(part, {})
         if key in place:
             place[key] = names.get(place[key], place[key])
+    root = config.get("data", {}).pop("root", None)  # for a while, where a mixture's paths start from
+    if root is not None and config["data"].get("mixture"):
+        config["data"]["folder"] = root
     if "freeze" in config:
         config["freeze"] = [MODULES.get(name, name) for name in config["freeze"]]
     return str(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
