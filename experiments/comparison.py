@@ -103,7 +103,7 @@ def body(experiment: Experiment) -> None:
     chosen = experiment.options
     if experiment.quick:
         chosen.limit = experiment.limited(chosen.limit or QUICK_PAGES)
-    weights = {system: own_weights(system) for system in chosen.systems}
+    weights = {system: own_weights(system) for system in chosen.baselines}
     results = measured(experiment, weights)
     make_page(experiment, results).write()
     print(f"written to {experiment.page}")

@@ -53,7 +53,7 @@ def test_parameters_of_the_shipped_weights():
 
     counted = 0
     for path in (ROOT / "weights" / "small").glob("*.safetensors"):
-        if path.stem not in ("ocr_head", "separator", "image_tokenizer"):
+        if path.stem not in ("ocr_head", "matting", "image_tokenizer"):
             with safe_open(path, "np") as file:
                 counted += sum(int(np.prod(file.get_slice(key).get_shape())) for key in file.keys())  # noqa: SIM118
     assert inference_parameters(END_TO_END, SMALL, PIECES, CHARACTERS) == counted
@@ -179,7 +179,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Measured:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(harness, "ROOT", tmp_path)
     info = {"step": 1200, "cpu_seconds": 99.6, "metrics": {"cer": 0.03125}}
-    for name, stage in (("TEXT_TO_IMAGE", "teacher"), ("PIXELS", "pixels")):
+    for name, stage in (("TEXT_TO_IMAGE", "teacher"), ("PIXELS", "pixel_baseline")):
         run = Path("runs") / stage
         config = load_config(ROOT / "weights" / "small" / "config.yaml", [f"stage={stage}", f"run={run}"])
         save_checkpoint(run / "final", {}, {"config.yaml": to_yaml(config), "vocabulary.json": ""}, info)
