@@ -13,6 +13,7 @@ from translatotron_v.data.reading import ReadingDataset, training_families, vali
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.models.image_encoder import ImageEncoder
+from translatotron_v.training.stages import check_stage
 from translatotron_v.training.stages.reader import ReaderStage
 
 FACES = """
@@ -137,7 +138,7 @@ def test_the_stage_learns_and_says_what_it_reads(tmp_path: Path):
 )
 def test_settings_that_cannot_be(tmp_path: Path, override: str, message: str):
     with pytest.raises(ConfigError, match=message):
-        settings(tmp_path, *override.split())
+        check_stage(settings(tmp_path, *override.split()))
 
 
 def test_a_convolutional_stem_sees_beyond_its_patch_and_no_further(tmp_path: Path):
