@@ -79,7 +79,7 @@ def test_strips_of_several_domains_are_judged(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "other.de-en.tsv").write_text("ein hund rennt\ta dog runs\nein mann\ta cat\n", encoding="utf-8")
     loaded = loaded_translator(tmp_path)
 
-    def told(loaded: Any, pages: list[Any], **_: Any) -> Answers:
+    def told(loaded: Any, pages: list[Any], *_: Any, **__: Any) -> Answers:
         count = len(pages)
         return Answers(["a dog runs"] * count, scores=[-0.5] * count, certainties=[-0.1] * count)
 

@@ -52,7 +52,7 @@ def test_what_is_asked() -> None:
 
 
 def test_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def told(loaded: Any, sources: list[str], **_: Any) -> Answers:
+    def told(loaded: Any, sources: list[str], *_: Any, **__: Any) -> Answers:
         if any(TERM_OPEN in source for source in sources):
             return Answers(["The hound sleeps at the fence", "A hound runs"])
         return Answers(["The dog sleeps at the fence", "A dog runs"])
