@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.small import enliven
-from translatotron_v.config import CanvasConfig, ConfigError, PixelsConfig, load_config
-from translatotron_v.models.baselines import PixelToPixel
+from translatotron_v.config import CanvasConfig, ConfigError, PixelBaselineConfig, load_config
+from translatotron_v.models.baselines import PixelBaseline
 from translatotron_v.training.stages import check_stage
 
 CANVAS = CanvasConfig(height=16, width=32)
@@ -123,7 +123,7 @@ def test_two_pages_are_learnt_and_written_again():
 )
 def test_sizes_that_do_not_fit_name_their_key(settings: tuple[str, ...], message: str):
     with pytest.raises(ConfigError, match=message.replace(".", r"\.")) as caught:
-        check_stage(load_config(None, ["stage=pixels", *settings]))
+        check_stage(load_config(None, ["stage=pixel_baseline", *settings]))
     assert "\n" not in str(caught.value)
 
 
