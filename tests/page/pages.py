@@ -9,7 +9,7 @@ from PIL import Image
 from data_synth.render import RenderedPage, render_page
 from data_synth.style import Colour, PageLayout, PageStyle
 from translatotron_v.page.blocks import Block, find_blocks
-from translatotron_v.page.lines import find_lines
+from translatotron_v.page.search import find_lines
 from translatotron_v.page.profile import Setting, measure
 from translatotron_v.page.separate import Layers, separate
 from translatotron_v.page.straighten import Crop, straighten

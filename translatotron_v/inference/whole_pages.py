@@ -22,7 +22,7 @@ from translatotron_v.models.matting import TextMatting
 from translatotron_v.ocr import LineDetector
 from translatotron_v.page.blocks import Block, find_blocks
 from translatotron_v.page.compose import compose
-from translatotron_v.page.lines import Line, Point, find_lines
+from translatotron_v.page.lines import Line, Point
 from translatotron_v.page.profile import Setting, measure
 from translatotron_v.page.separate import Layers, load_matting, separate
 from translatotron_v.page.straighten import Crop, straighten
