@@ -27,7 +27,11 @@ _SAME_TILT = 1.5  # degrees within which lines belong to the same tilt
 _TILTS = 6  # a picture is turned and searched again for so many different angles at most
 _UPRIGHT = 1.5  # lines so many times higher than wide stand upright
 _BAND = 4_000_000  # pixels of a map of probabilities that are searched for boxes together
-_COVERED = 0.5  # share of a line's box that others cover from which they are the same text
+_TOUCHED = 0.25  # share of one of two boxes that lies in the other from which only one of them can be right
+_COVERED = 0.5  # share of a line's box that others of its height cover from which they are the same text
+_SAME = 0.7  # share of both of two boxes that they have in common from which they are the same line
+_UNLIKE, _BETTER = 0.75, 0.05  # fit up to which a line need not be text, and what a better one has more
+_FILLED = 0.2  # share of a box that lines of text cover from which it is no line, but several that ran together
 _TURNED = 30_000_000  # pixels of a turned part of a picture that is searched again, at most
 
 
@@ -37,11 +41,12 @@ class _Found:
 
     line: Line
     seen: float
+    again: bool = False  # whether a smaller picture showed it too
 
     @property
     def settled(self) -> bool:
-        """Whether it is text for sure, and its box exact."""
-        return self.line.fit >= TEXT_LIKE and self.seen >= _CLEAR
+        """Whether no larger picture will show it better."""
+        return self.seen >= _CLEAR and (self.again or self.line.fit >= TEXT_LIKE)
 
 
 def find_lines(pixels: np.ndarray, detector: LineDetector) -> list[Line]:
@@ -224,14 +229,17 @@ def _merge(kept: Sequence[_Found], new: Sequence[_Found]) -> list[_Found]:
     shared = _shared_areas([found.line for found in kept], [found.line for found in new])
     areas = np.array([found.line.width * found.line.height for found in new])
     dropped: set[int] = set()  # of the new ones
+    again: set[int] = set()
     left = []
     for found, inside in zip(kept, shared, strict=True):
         area = max(found.line.width * found.line.height, 1.0)
-        over = np.flatnonzero(inside > _COVERED * np.minimum(areas, area)).tolist()
+        over = np.flatnonzero(inside > _TOUCHED * np.minimum(areas, area)).tolist()
         if found.settled or _outlasts(found, [(new[place], inside[place] / area) for place in over]):
             left.append(found)
             dropped.update(over)
-    return left + [found for place, found in enumerate(new) if place not in dropped]
+        elif found.seen >= _CLEAR:
+            again.update(place for place in over if inside[place] > _SAME * max(areas[place], area))
+    return left + [replace(found, again=place in again) for place, found in enumerate(new) if place not in dropped]
 
 
 def _outlasts(found: _Found, over: Sequence[tuple[_Found, float]]) -> bool:
@@ -246,8 +254,10 @@ def _outlasts(found: _Found, over: Sequence[tuple[_Found, float]]) -> bool:
     alike = [(other, share) for other, share in over if 0.6 * height <= other.line.height <= height / 0.6]
     if sum(share for _, share in alike) > _COVERED:  # the same line, or its pieces
         return max(other.seen for other, _ in alike) > _LARGE
+    # Or else it is several lines that ran together.
     text = sum(share for other, share in over if other.line.fit >= TEXT_LIKE)
-    return text < _COVERED / 2  # otherwise it is several lines that ran together
+    better = [other.line for other, _ in over if other.line.fit > max(found.line.fit + _BETTER, _UNLIKE)]
+    return text < _FILLED and not any(_measurable(line) and line.height < 0.6 * height for line in better)
 
 
 def _shared_areas(lines: Sequence[Line], others: Sequence[Line]) -> np.ndarray:
