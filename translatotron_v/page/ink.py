@@ -21,6 +21,10 @@ LONG = 3.0  # lines this many times longer than high have an angle that can be m
 _HEIGHT = 32.0  # pixels to which the box of a line is shrunk before it is looked at
 _SEARCH = 5.0  # degrees on either side of a box's angle within which the pixels' angle is looked for
 _ROOM = 0.6  # of a line's height around it in which its ink is looked for
+_ENDS = 0.4  # ems on either side of a box's end within which the ink's end is looked for
+_LETTER_GAP = 0.2  # ems between two letters of a word, at most
+_BEARING = 0.04  # ems by which a box begins before its first letter
+_INKED = 0.25  # ink, as a share of the strongest, from which a column holds some
 _ACCENT = 0.09  # of a line's height by which its ink may reach over half the way to the next one
 _ALIKE = 3.0  # degrees within which lines may stand below one another
 _COLUMNS = 6  # pixels along a line whose slopes are counted as one
@@ -68,12 +72,12 @@ def measure_angle(line: Line, levels: Sequence[Level]) -> float:
 
 
 def tighten(line: Line, levels: Sequence[Level], above: float = _ROOM, below: float = _ROOM) -> Line:
-    """Give a line's box the height and place that its ink has, and say how much its ink is like text's.
+    """Give a line's box the height, place and ends that its ink has, and say how much its ink is like text's.
 
     Args:
         above, below: how far around its box the ink is its own, as shares of its height; `rooms` tells it.
     """
-    view = _cut_out(line, levels, above, below)
+    view = _cut_out(line, levels, above, below, _ENDS)
     window = view.pixels.astype(np.float32)
     paper = np.median(view.pixels.reshape(-1, 3)[:: max(1, view.pixels.size // 30_000)], axis=0).astype(np.float32)
     ink = np.sqrt(np.square(window - paper).sum(axis=2))
@@ -89,10 +93,25 @@ def tighten(line: Line, levels: Sequence[Level], above: float = _ROOM, below: fl
     height = setting.em / EM_PER_HEIGHT
     middle = setting.baselines[0] - BELOW_CENTRE * setting.em
     top, bottom = middle - height / 2, middle + height / 2
+    inked = ink[max(round(top), 0) : max(round(bottom), 1)].max(axis=0) > _INKED
+    left, right = _end(inked, left, setting.em), len(inked) - _end(inked[::-1], len(inked) - right, setting.em)
     level = [(left, top), (right, top), (right, bottom), (left, bottom)]
     quad = move_points(cv2.invertAffineTransform(view.matrix), level)
     corners = tuple((float(x), float(y)) for x, y in quad)
     return replace(line, quad=corners, height=height / view.scale, fit=setting.fit)
+
+
+def _end(inked: np.ndarray, start: float, em: float) -> float:
+    """Where the letters of a line begin near where its box does: the first of columns (w,) with ink and no wide gap."""
+    inside = round(start + _ENDS * em)
+    columns = np.flatnonzero(inked[: max(inside, 1)])
+    if not len(columns) or inside - columns[-1] > _LETTER_GAP * em + 1:
+        return start
+    gaps = np.flatnonzero(np.diff(columns) > _LETTER_GAP * em + 1)
+    first = int(columns[gaps[-1] + 1]) if len(gaps) else int(columns[0])
+    if first <= 1 and start > 1:  # something that goes on beyond what is seen
+        return start
+    return max(first - _BEARING * em, 0.0)
 
 
 def rooms(lines: Sequence[Line]) -> list[tuple[float, float]]:
@@ -114,7 +133,7 @@ def rooms(lines: Sequence[Line]) -> list[tuple[float, float]]:
     return found
 
 
-def _cut_out(line: Line, levels: Sequence[Level], above: float, below: float) -> _View:
+def _cut_out(line: Line, levels: Sequence[Level], above: float, below: float, beside: float = 0.0) -> _View:
     """A line made level, from the smallest picture that shows it well, with so many of its heights around it."""
     level = next((level for level in reversed(levels) if line.height * min(level.scale) >= _HEIGHT), levels[0])
     scale = min(1.0, _HEIGHT / max(line.height, 1.0))
@@ -123,9 +142,9 @@ def _cut_out(line: Line, levels: Sequence[Level], above: float, below: float) ->
     corners = move_points(matrix, line.quad)
     low, high = corners.min(axis=0), corners.max(axis=0)
     tall = line.height * scale
-    corner = np.floor(low - (0, above * tall))
+    corner = np.floor(low - (beside * tall, above * tall))
     matrix[:, 2] -= corner
-    size = math.ceil(high[0] - corner[0]), max(math.ceil(high[1] + below * tall - corner[1]), 4)
+    size = max(math.ceil(high[0] + beside * tall - corner[0]), 4), max(math.ceil(high[1] + below * tall - corner[1]), 4)
     from_level = matrix.copy()
     from_level[:, :2] /= level.scale
     left, top, right, bottom = (edge * level.scale[place % 2] for place, edge in enumerate(line.bounds))

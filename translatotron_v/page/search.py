@@ -27,7 +27,8 @@ _SAME_TILT = 1.5  # degrees within which lines belong to the same tilt
 _TILTS = 6  # a picture is turned and searched again for so many different angles at most
 _UPRIGHT = 1.5  # lines so many times higher than wide stand upright
 _BAND = 4_000_000  # pixels of a map of probabilities that are searched for boxes together
-_TOUCHED = 0.25  # share of one of two boxes that lies in the other from which only one of them can be right
+_TAKEN = 0.35  # share of one of two boxes that lies in the other from which only one of them can be right ...
+_TOUCHED = 0.2  # ... and where one of them may be several lines that ran together
 _COVERED = 0.5  # share of a line's box that others of its height cover from which they are the same text
 _SAME = 0.7  # share of both of two boxes that they have in common from which they are the same line
 _UNLIKE, _BETTER = 0.75, 0.05  # fit up to which a line need not be text, and what a better one has more
@@ -233,7 +234,8 @@ def _merge(kept: Sequence[_Found], new: Sequence[_Found]) -> list[_Found]:
     left = []
     for found, inside in zip(kept, shared, strict=True):
         area = max(found.line.width * found.line.height, 1.0)
-        over = np.flatnonzero(inside > _TOUCHED * np.minimum(areas, area)).tolist()
+        touched = _TAKEN if found.settled else _TOUCHED
+        over = np.flatnonzero(inside > touched * np.minimum(areas, area)).tolist()
         if found.settled or _outlasts(found, [(new[place], inside[place] / area) for place in over]):
             left.append(found)
             dropped.update(over)
