@@ -47,7 +47,7 @@ class _Found:
     @property
     def settled(self) -> bool:
         """Whether no larger picture will show it better."""
-        return self.seen >= _CLEAR and (self.again or self.line.fit >= TEXT_LIKE)
+        return self.seen >= _CLEAR and (self.again or (self.line.fit >= TEXT_LIKE and _measurable(self.line)))
 
 
 def find_lines(pixels: np.ndarray, detector: LineDetector) -> list[Line]:
@@ -251,8 +251,10 @@ def _outlasts(found: _Found, over: Sequence[tuple[_Found, float]]) -> bool:
         over: the others, each with the share of the line that it covers.
     """
     height = found.line.height
-    if not over or found.seen < _CLEAR:  # too small to be known by itself
-        return not over and found.seen >= _CLEAR
+    if found.seen < _CLEAR:  # too small to be known by itself
+        return False
+    if not over:  # what a larger picture does not show is none, unless it is too large there
+        return 2 * found.seen > _LARGE
     alike = [(other, share) for other, share in over if 0.6 * height <= other.line.height <= height / 0.6]
     if sum(share for _, share in alike) > _COVERED:  # the same line, or its pieces
         return max(other.seen for other, _ in alike) > _LARGE
