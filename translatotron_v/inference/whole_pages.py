@@ -5,7 +5,7 @@ Everything that is no language is done by `translatotron_v.page`; this module le
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -23,7 +23,9 @@ from translatotron_v.ocr import LineDetector
 from translatotron_v.page.blocks import Block, find_blocks
 from translatotron_v.page.compose import compose
 from translatotron_v.page.lines import Line, Point
+from translatotron_v.page.orientation import Oriented, orient, turn_points
 from translatotron_v.page.profile import Setting, measure
+from translatotron_v.page.search import find_lines
 from translatotron_v.page.separate import Layers, load_matting, separate
 from translatotron_v.page.straighten import Crop, straighten
 from translatotron_v.page.strips import BlockAlpha, cut_lines
@@ -33,7 +35,6 @@ UNREADABLE = 0.7  # how well ink must agree with the profile of text; less is no
 # pages none is under .91; of 120 in fonts that no training page had, 10 are under .88, a sixth of their letters
 # misread.
 UNSURE = 0.88
-LARGEST = 128.0  # pixels per em above which text is left as it is
 STRIPS = 16  # strips at a time, at least: a picture often has several
 SPOKEN = ("cs", "de", "en", "es", "fr", "it", "nl", "pl", "ro")  # the languages that a block is told apart from
 
@@ -147,8 +148,8 @@ class PageTranslator:
             debug: keep pictures of what was seen on the way in `Translation.debug`.
         """
         batch_size = max(batch_size, STRIPS)
-        pages = [np.asarray(picture.convert("RGB")) for picture in pictures]
-        found = [find_lines(page, self.detector) for page in pages]
+        upright = [self._orient(np.asarray(picture.convert("RGB"))) for picture in pictures]
+        pages, found = [page.pixels for page in upright], [page.lines for page in upright]
         states = [self._prepare(page, lines) for page, lines in zip(pages, found, strict=True)]
         asked = [[state for state in page if not state.skip_reason] for page in states]
         self.translator.read(pages, asked, batch_size)
@@ -163,9 +164,22 @@ class PageTranslator:
                 if state.right is not None and state.right < generation.min_confidence:
                     state.skip_reason = "doubtful"
         return [
-            self._finish(picture, page, lines, state, debug)
-            for picture, page, lines, state in zip(pictures, pages, found, states, strict=True)
+            _turn_back(self._finish(picture, page.pixels, page.lines, state, debug), page.turns)
+            for picture, page, state in zip(pictures, upright, states, strict=True)
         ]
+
+    def _orient(self, page: np.ndarray) -> Oriented:
+        """The page (H, W, 3) with its text upright, and its lines."""
+        return orient(page, find_lines(page, self.detector), self._reads if self.translator.reads else None)
+
+    def _reads(self, page: np.ndarray, lines: Sequence[Line]) -> float:
+        """How surely lines of a page can be read: see `page.orientation.Reading`."""
+        states = [state for state in self._prepare(page, lines) if not state.skip_reason]
+        self.translator.read([page], [states], STRIPS)
+        read = [(state.paragraph.reading, len(state.paragraph.text)) for state in states]
+        sure = [(reading, length) for reading, length in read if reading is not None and length]
+        total = sum(length for _, length in sure)
+        return sum(reading * length for reading, length in sure) / total if total else -math.inf
 
     def _prepare(self, page: np.ndarray, lines: Sequence[Line]) -> list[BlockState]:
         """The blocks of a page, separated and brought to the model's size."""
@@ -176,9 +190,7 @@ class PageTranslator:
             setting = measure(layers.text_alpha, crop.rows)
             ink = BlockAlpha(layers.text_alpha, crop.rows, setting)
             runs = cut_lines(ink.lines)
-            left = "large" if setting.em > LARGEST else ""
-            if not left and (not runs or setting.fit < UNREADABLE):
-                left = "unreadable"
+            left = "unreadable" if not runs or setting.fit < UNREADABLE else ""
             states.append(BlockState(block, crop, layers, setting, Paragraph(runs, ink), left))
         return states
 
@@ -218,6 +230,23 @@ class PageTranslator:
             terms=tuple(term for block in done for term in block.terms),
             debug=_debug(page, lines, states) if debug else {},
         )
+
+
+def _turn_back(translation: Translation, turns: int) -> Translation:
+    """What became of a page that was turned by so many quarters against the clock, as it stood before."""
+    if not turns:
+        return translation
+    width, height = translation.image.size
+    blocks = [
+        replace(
+            block,
+            quad=turn_points(block.quad, 4 - turns, width, height),
+            angle=(block.angle + 90 * turns + 180) % 360 - 180,
+        )
+        for block in translation.blocks
+    ]
+    image = Image.fromarray(np.rot90(np.asarray(translation.image), -turns))
+    return replace(translation, image=image, blocks=tuple(blocks))
 
 
 def _judge(state: BlockState, source_language: str) -> None:

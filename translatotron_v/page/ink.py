@@ -114,16 +114,23 @@ def _end(inked: np.ndarray, start: float, em: float) -> float:
     return max(first - _BEARING * em, 0.0)
 
 
-def rooms(lines: Sequence[Line]) -> list[tuple[float, float]]:
-    """For each line, how far above and below its box there is no ink of another line: shares of its height."""
+def rooms(lines: Sequence[Line], among: Sequence[Line] | None = None) -> list[tuple[float, float]]:
+    """For each line, how far above and below its box there is no ink of another line: shares of its height.
+
+    Args:
+        among: the other lines; None: the same ones.
+    """
     found = []
-    centres = np.array([line.centre for line in lines]).reshape(-1, 2)
-    widths = np.array([line.width for line in lines])
-    angles = np.array([line.angle for line in lines])
+    others = lines if among is None else among
+    centres = np.array([line.centre for line in others]).reshape(-1, 2)
+    widths = np.array([line.width for line in others])
+    angles = np.array([line.angle for line in others])
     for line in lines:
         matrix, _ = turn(line.angle, 1, 1)
         across, down = (move_points(matrix, centres) - move_points(matrix, [line.centre])).T
-        beside = (np.abs(across) < (widths + line.width) / 2) & (np.abs(angles - line.angle) < _ALIKE)
+        beside = (np.abs(across) < (widths + line.width) / 2) & (
+            np.abs((angles - line.angle + 90) % 180 - 90) < _ALIKE
+        )
         near = down[beside & (np.abs(down) > line.height / 2)]
         sides = []
         for distances in (-near[near < 0], near[near > 0]):

@@ -71,10 +71,14 @@ def find_lines(pixels: np.ndarray, detector: LineDetector) -> list[Line]:
     return [_judge(found.line) for found in kept]
 
 
-def refit(lines: Sequence[Line], pixels: np.ndarray) -> list[Line]:
-    """Lines on a picture (H, W, 3) that has been turned, as tight as those that were found on it."""
+def refit(lines: Sequence[Line], pixels: np.ndarray, among: Sequence[Line] | None = None) -> list[Line]:
+    """Lines that were turned with their picture (H, W, 3), as tight as those that were found on it.
+
+    Args:
+        among: all lines of the picture; None: there are no others.
+    """
     levels = pyramid(pixels)
-    fitted = zip([replace(line, skip_reason="") for line in lines], rooms(lines), strict=True)
+    fitted = zip([replace(line, skip_reason="") for line in lines], rooms(lines, among), strict=True)
     return [_judge(tighten(line, levels, *room)) for line, room in fitted]
 
 
