@@ -147,7 +147,7 @@ class LineDetector:
         return self.boxes(self.probabilities(image))
 
     def probabilities(self, image: Picture) -> np.ndarray:
-        """How probable it is that each pixel lies in the middle of a line of text: (H, W) bytes, 255 where it is sure."""
+        """How probable it is that each pixel is in the middle of a line of text: (H, W) bytes, 255 where sure."""
         pixels = _to_rgb(image)
         height, width = pixels.shape[:2]
         border = self._BORDER
@@ -173,7 +173,7 @@ class LineDetector:
 
 
 def _pad(pixels: np.ndarray, above: int, below: int, left: int, right: int) -> np.ndarray:
-    """A picture (H, W, 3) of bytes with ground around it: its outermost pixels, smoothed until no text is among them."""
+    """A picture (H, W, 3) of bytes with ground around it: its outermost pixels, smoothed until no text is left."""
     padded = cv2.copyMakeBorder(np.ascontiguousarray(pixels), above, below, left, right, cv2.BORDER_REPLICATE)
     for rows, edge in ((slice(0, above), above), (slice(len(padded) - below, None), len(padded) - below - 1)):
         padded[rows] = cv2.medianBlur(padded[edge : edge + 1], _WINDOW)

@@ -29,7 +29,7 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {  # extension -> what Pillow is given
     ".tiff": {"format": "TIFF", "compression": "tiff_deflate"},
 }
 READABLE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # Pillow knows more, some of which start other programs
-MAX_PIXELS = 89_478_485  # Pillow's own threshold of suspicion; a small file can unpack to any size
+MAX_PIXELS = 100_000_000  # what is held in memory at once; a small file can unpack to any size
 
 _FRAMES = "frames"  # key of a picture's `info`
 _BLACK: Colour = (0.0, 0.0, 0.0)

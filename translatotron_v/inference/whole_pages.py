@@ -241,7 +241,7 @@ def _turn_back(translation: Translation, turns: int) -> Translation:
         replace(
             block,
             quad=turn_points(block.quad, 4 - turns, width, height),
-            angle=(block.angle + 90 * turns + 180) % 360 - 180,
+            angle=180 - (180 - block.angle - 90 * turns) % 360,
         )
         for block in translation.blocks
     ]

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from translatotron_v.page.lines import Line, move_points, turn, warp
-from translatotron_v.page.profile import BELOW_CENTRE, EM_PER_HEIGHT, measure
+from translatotron_v.page.profile import BELOW_CENTRE, EM_PER_HEIGHT, Setting, measure
 from translatotron_v.page.tiles import Level
 
 TEXT_LIKE = 0.93  # fit of a line's profile from which its size and place are taken from it instead of from its box
@@ -21,12 +21,14 @@ LONG = 3.0  # lines this many times longer than high have an angle that can be m
 _HEIGHT = 32.0  # pixels to which the box of a line is shrunk before it is looked at
 _SEARCH = 5.0  # degrees on either side of a box's angle within which the pixels' angle is looked for
 _ROOM = 0.6  # of a line's height around it in which its ink is looked for
-_ENDS = 0.4  # ems on either side of a box's end within which the ink's end is looked for
+_ENDS = 0.4  # of a line's height beyond its box's ends within which its ink is looked for
+_BEFORE = 1.5  # ems by which a box may begin before its ink
 _LETTER_GAP = 0.2  # ems between two letters of a word, at most
-_BEARING = 0.04  # ems by which a box begins before its first letter
+_BEARING = 0.15  # ems by which a box stands off from its letters' ink
 _INKED = 0.25  # ink, as a share of the strongest, from which a column holds some
 _ACCENT = 0.09  # of a line's height by which its ink may reach over half the way to the next one
 _ALIKE = 3.0  # degrees within which lines may stand below one another
+_SMALL = 12.0  # pixels per em under which a box, which says where to look, is too large, so that it is asked twice
 _COLUMNS = 6  # pixels along a line whose slopes are counted as one
 _FAINT = 8.0  # grey levels under which nothing stands out
 _TEXTURE = 0.3  # share of the ink's strength under which it is the background's texture
@@ -90,26 +92,40 @@ def tighten(line: Line, levels: Sequence[Level], above: float = _ROOM, below: fl
     setting = measure(ink, [(left, top, right, bottom)])
     if setting.fit < TEXT_LIKE:
         return replace(line, fit=setting.fit)
-    height = setting.em / EM_PER_HEIGHT
-    middle = setting.baselines[0] - BELOW_CENTRE * setting.em
-    top, bottom = middle - height / 2, middle + height / 2
+    top, bottom = _box(setting)
+    if setting.em < _SMALL:
+        again = measure(ink, [(left, top, right, bottom)])
+        if again.fit >= TEXT_LIKE:
+            setting = again
+            top, bottom = _box(setting)
     inked = ink[max(round(top), 0) : max(round(bottom), 1)].max(axis=0) > _INKED
     left, right = _end(inked, left, setting.em), len(inked) - _end(inked[::-1], len(inked) - right, setting.em)
     level = [(left, top), (right, top), (right, bottom), (left, bottom)]
-    quad = move_points(cv2.invertAffineTransform(view.matrix), level)
-    corners = tuple((float(x), float(y)) for x, y in quad)
-    return replace(line, quad=corners, height=height / view.scale, fit=setting.fit)
+    quad = move_points(cv2.invertAffineTransform(view.matrix), level).tolist()
+    return replace(line, quad=tuple((x, y) for x, y in quad), height=(bottom - top) / view.scale, fit=setting.fit)
+
+
+def _box(setting: Setting) -> tuple[float, float]:
+    """Upper and lower edge of a line's box."""
+    height = setting.em / EM_PER_HEIGHT
+    middle = setting.baselines[0] - BELOW_CENTRE * setting.em
+    return middle - height / 2, middle + height / 2
 
 
 def _end(inked: np.ndarray, start: float, em: float) -> float:
     """Where the letters of a line begin near where its box does: the first of columns (w,) with ink and no wide gap."""
-    inside = round(start + _ENDS * em)
-    columns = np.flatnonzero(inked[: max(inside, 1)])
-    if not len(columns) or inside - columns[-1] > _LETTER_GAP * em + 1:
+    columns = np.flatnonzero(inked)
+    inside = columns[columns >= start]
+    gap = _LETTER_GAP * em + 1
+    if not len(inside) or inside[0] - start > _BEFORE * em:
         return start
-    gaps = np.flatnonzero(np.diff(columns) > _LETTER_GAP * em + 1)
-    first = int(columns[gaps[-1] + 1]) if len(gaps) else int(columns[0])
-    if first <= 1 and start > 1:  # something that goes on beyond what is seen
+    first = int(inside[0])
+    if first - start <= gap:
+        for column in columns[columns < start][::-1].tolist():
+            if first - column > gap:
+                break
+            first = column
+    if first <= 1 < start:  # something that goes on beyond what is seen
         return start
     return max(first - _BEARING * em, 0.0)
 
@@ -128,9 +144,7 @@ def rooms(lines: Sequence[Line], among: Sequence[Line] | None = None) -> list[tu
     for line in lines:
         matrix, _ = turn(line.angle, 1, 1)
         across, down = (move_points(matrix, centres) - move_points(matrix, [line.centre])).T
-        beside = (np.abs(across) < (widths + line.width) / 2) & (
-            np.abs((angles - line.angle + 90) % 180 - 90) < _ALIKE
-        )
+        beside = (np.abs(across) < (widths + line.width) / 2) & (np.abs((angles - line.angle + 90) % 180 - 90) < _ALIKE)
         near = down[beside & (np.abs(down) > line.height / 2)]
         sides = []
         for distances in (-near[near < 0], near[near > 0]):

@@ -98,7 +98,9 @@ def warp(
         moved[1 - axis, 2] -= first
         sizes = [(first, height), (width - first, height)] if axis else [(width, first), (width, height - first)]
         maps = (matrix, moved)
-        return np.concatenate([warp(picture, *part, flags, border, fill) for part in zip(maps, sizes, strict=True)], axis)
+        return np.concatenate(
+            [warp(picture, *part, flags, border, fill) for part in zip(maps, sizes, strict=True)], axis
+        )
     # Only what is needed of the picture is handed over.
     corners = move_points(cv2.invertAffineTransform(matrix), [(0, 0), (width, 0), (width, height), (0, height)])
     last = np.array(picture.shape[1::-1]) - 1

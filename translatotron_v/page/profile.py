@@ -74,7 +74,7 @@ def measure(ink: np.ndarray, rows: Sequence[Bounds]) -> Setting:
         return float(weights @ fits) - _SIZE_WEIGHT * (math.log(size) / _SIZE_SPREAD) ** 2
 
     scores = np.full(len(_SIZES), -math.inf)
-    scores[:: _COARSE] = [score(size) for size in _SIZES[:: _COARSE]]
+    scores[::_COARSE] = [score(size) for size in _SIZES[::_COARSE]]
     for peak in np.argsort(scores)[-2:]:
         for place in range(max(peak - _COARSE, 0), min(peak + _COARSE + 1, len(_SIZES))):
             scores[place] = score(_SIZES[place]) if scores[place] == -math.inf else scores[place]
