@@ -23,8 +23,7 @@ def test_letters_of_all_sizes_are_found_and_measured(detector: LineDetector, siz
     for line, (left, top, right, bottom) in zip(lines, boxes, strict=True):
         assert not line.skip_reason and line.angle == 0
         assert line.em == pytest.approx(size, abs=max(0.05 * size, 0.5))
-        assert line.bounds[0] == pytest.approx(left, abs=0.15 * size)
-        assert line.bounds[2] == pytest.approx(right, abs=0.15 * size)
+        assert left - 0.3 * size < line.bounds[0] < left and right < line.bounds[2] < right + 0.3 * size
         assert line.bounds[1] < top + 0.1 * size and line.bounds[3] > bottom - 0.1 * size
 
 

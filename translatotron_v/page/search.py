@@ -15,7 +15,7 @@ import numpy as np
 from translatotron_v.ocr import LineDetector
 from translatotron_v.page.ink import LONG, TEXT_LIKE, measure_angle, rooms, tighten
 from translatotron_v.page.lines import Line, line_of, move_points, rectangle, turn, warp
-from translatotron_v.page.tiles import CELL, Level, detailed_cells, mark, probabilities, pyramid
+from translatotron_v.page.tiles import CELL, Level, detailed_cells, mark, probabilities, pyramid, uneven_cells
 
 STEEPEST = 45.0  # degrees; text tilted further is left as it is, unless it stands upright
 SMALLEST = 6.0  # pixels per em below which text cannot be read
@@ -61,7 +61,7 @@ def find_lines(pixels: np.ndarray, detector: LineDetector) -> list[Line]:
     for number in reversed(range(len(levels))):
         level = levels[number]
         if number == len(levels) - 1:
-            cells = np.ones([-(-length // CELL) for length in level.pixels.shape[:2]], dtype=bool)
+            cells = uneven_cells(level)
         else:
             settled = [found.line for found in kept if found.settled]
             cells = detailed_cells(level, [level.to_level(_grown(line).quad) for line in settled])
@@ -109,7 +109,7 @@ def _boxes(found: np.ndarray, detector: LineDetector) -> list[np.ndarray]:
             bottom = ends.pop(0)
         # Boxes are larger than what is probable.
         top, bottom = max(top - CELL, 0), min(bottom + CELL, len(found))
-        boxes += [np.asarray(quad) + (0, top) for quad in detector.boxes(found[top:bottom])]
+        boxes += [np.add(quad, (0, top)) for quad in detector.boxes(found[top:bottom])]
     return boxes
 
 
@@ -278,8 +278,8 @@ def _shared_areas(lines: Sequence[Line], others: Sequence[Line]) -> np.ndarray:
     for edge in (0, 1):
         apart |= (first[:, edge] >= second[:, edge + 2].T) | (first[:, edge + 2] <= second[:, edge].T)
     for row, column in np.argwhere(~apart).tolist():
-        quads = (np.array(line.quad, dtype=np.float32) for line in (lines[row], others[column]))
-        areas[row, column] = cv2.intersectConvexConvex(*quads)[0]
+        one, other = (np.array(line.quad, dtype=np.float32) for line in (lines[row], others[column]))
+        areas[row, column] = cv2.intersectConvexConvex(one, other)[0]
     return areas
 
 

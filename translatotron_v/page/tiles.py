@@ -13,7 +13,7 @@ import numpy as np
 
 from translatotron_v.ocr import LineDetector
 
-Quad = Sequence[tuple[float, float]]
+Quad = Sequence[tuple[float, float]] | np.ndarray
 Rect = tuple[int, int, int, int]  # left, top, right, bottom
 
 CELL = 32  # pixels of a square in which there is detail or none
@@ -25,6 +25,7 @@ _OWN = 16  # pixels around a tile in which what is found counts
 _AROUND = MARGIN + 24  # pixels that are searched at each side of a tile, those included that the detector adds
 _CONTRAST = 14  # grey levels by which strokes that a smaller picture loses stand out at least
 _STROKES = 10  # such pixels in a cell, at least
+_FAINT = 6  # grey levels up to which colours are one
 _MOST = 5  # halvings
 
 
@@ -40,11 +41,11 @@ class Level:
     pixels: np.ndarray
     scale: tuple[float, float]
 
-    def to_level(self, quad: Quad | np.ndarray) -> np.ndarray:
+    def to_level(self, quad: Quad) -> np.ndarray:
         """Points (N, 2) of the picture on this level."""
         return np.asarray(quad, dtype=np.float64) * self.scale
 
-    def to_picture(self, quad: Quad | np.ndarray) -> np.ndarray:
+    def to_picture(self, quad: Quad) -> np.ndarray:
         """Points (N, 2) of this level on the picture."""
         return np.asarray(quad, dtype=np.float64) / self.scale
 
@@ -58,6 +59,17 @@ def pyramid(pixels: np.ndarray) -> list[Level]:
         half = cv2.resize(last, _halved(last), interpolation=cv2.INTER_AREA)
         levels.append(Level(half, (half.shape[1] / width, half.shape[0] / height)))
     return levels
+
+
+def uneven_cells(level: Level) -> np.ndarray:
+    """Squares of `CELL` pixels that are not of one colour, (rows, columns) bool."""
+    height, width = level.pixels.shape[:2]
+    cells = []
+    for top in range(0, height, CELL):
+        row = level.pixels[top : top + CELL]
+        row = np.pad(row, ((0, 0), (0, -width % CELL), (0, 0)), "edge").reshape(len(row), -1, CELL, 3)
+        cells.append((row.max(axis=(0, 2)) - row.min(axis=(0, 2))).max(axis=1) > _FAINT)
+    return np.array(cells)
 
 
 def detailed_cells(level: Level, settled: Sequence[Quad]) -> np.ndarray:
@@ -76,12 +88,12 @@ def detailed_cells(level: Level, settled: Sequence[Quad]) -> np.ndarray:
         half = cv2.resize(pixels, _halved(pixels), interpolation=cv2.INTER_AREA)
         whole = cv2.resize(half, (width, len(pixels)), interpolation=cv2.INTER_LINEAR)
         lost = cv2.split(cv2.absdiff(pixels, whole))
-        fine = np.ascontiguousarray(cv2.max(cv2.max(lost[0], lost[1]), lost[2]) > _CONTRAST).astype(np.uint8)
+        fine = (np.asarray(cv2.max(cv2.max(lost[0], lost[1]), lost[2])) > _CONTRAST).astype(np.uint8)
         for quad in settled:
             corners = np.asarray(quad) - (0, top)
             if corners[:, 1].max() > 0 and corners[:, 1].min() < len(pixels):
                 cv2.fillConvexPoly(fine, np.rint(corners).astype(np.int32), 0)
-        fine = cv2.copyMakeBorder(fine, 0, -len(pixels) % CELL, 0, -width % CELL, cv2.BORDER_CONSTANT, value=0)
+        fine = np.pad(fine, ((0, -len(pixels) % CELL), (0, -width % CELL)))
         counts = fine.reshape(len(fine) // CELL, CELL, columns, CELL).sum(axis=(1, 3), dtype=np.int32)
         cells[first : first + band] = counts >= _STROKES
     return cells
