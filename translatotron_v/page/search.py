@@ -26,6 +26,8 @@ _LEVEL = 0.3  # degrees; lines tilted less than this are taken as level, and no 
 _SAME_TILT = 1.5  # degrees within which lines belong to the same tilt
 _TILTS = 6  # a picture is turned and searched again for so many different angles at most
 _UPRIGHT = 1.5  # lines so many times higher than wide stand upright
+_WHOLE = 0.8  # share of a picture that a box fills from which it is doubted
+_WORD = 2.0  # times its height that a word is long which fills a picture
 _BAND = 4_000_000  # pixels of a map of probabilities that are searched for boxes together
 _TAKEN = 0.35  # share of one of two boxes that lies in the other from which only one of them can be right ...
 _TOUCHED = 0.2  # ... and where one of them may be several lines that ran together
@@ -68,7 +70,9 @@ def find_lines(pixels: np.ndarray, detector: LineDetector) -> list[Line]:
             mark(cells, [level.to_level(found.line.quad) for found in kept if not found.settled], CELL / 2)
         if cells.any():
             kept = _merge(kept, _search(levels, number, cells, detector))
-    return [_judge(found.line) for found in kept]
+    height, width = pixels.shape[:2]
+    lines = [_within(found.line, height, width) for found in kept if not _is_picture(found.line, height, width)]
+    return [_judge(line) for line in lines]
 
 
 def refit(lines: Sequence[Line], pixels: np.ndarray, among: Sequence[Line] | None = None) -> list[Line]:
@@ -131,6 +135,21 @@ def _tightened(lines: Sequence[Line], levels: Sequence[Level]) -> list[Line]:
             tight = other if other.fit > tight.fit else tight
         found.append(tight)
     return found
+
+
+def _is_picture(line: Line, height: int, width: int) -> bool:
+    """Whether a box is that of the whole picture, which the detector finds on some without text, and not a line's."""
+    fills = line.width * line.height > _WHOLE * width * height
+    return fills and not _measurable(line) and (line.fit < TEXT_LIKE or line.width < _WORD * line.height)
+
+
+def _within(line: Line, height: int, width: int) -> Line:
+    """A line whose ends lie on the picture; a tilted one as it is."""
+    if line.angle == 0:
+        return replace(line, quad=tuple((min(max(x, 0.0), float(width)), y) for x, y in line.quad))
+    if abs(line.angle) == 90:
+        return replace(line, quad=tuple((x, min(max(y, 0.0), float(height))) for x, y in line.quad))
+    return line
 
 
 def _grown(line: Line) -> Line:
