@@ -277,7 +277,7 @@ def _outlasts(found: _Found, over: Sequence[tuple[_Found, float]]) -> bool:
     if found.seen < _CLEAR:  # too small to be known by itself
         return False
     if not over:  # what a larger picture does not show is none, unless it is too large there
-        return 2 * found.seen > _LARGE
+        return 2 * found.seen > _LARGE and found.line.fit >= TEXT_LIKE
     alike = [(other, share) for other, share in over if 0.6 * height <= other.line.height <= height / 0.6]
     if sum(share for _, share in alike) > _COVERED:  # the same line, or its pieces
         return max(other.seen for other, _ in alike) > _LARGE
