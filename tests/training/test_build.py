@@ -9,7 +9,8 @@ from data_synth.corpora import TextPair
 from tests.small import NOUNS, PAIRS, TEXTS, VERBS, enliven, small, small_vocabulary, write_corpus
 from translatotron_v.checkpoint import resolve, save_checkpoint
 from translatotron_v.config import Config, to_yaml
-from translatotron_v.data.pages import Batch, MixedDataset, PageDataset
+from translatotron_v.data.page_dataset import MixedDataset, PageDataset
+from translatotron_v.data.pages import Batch
 from translatotron_v.data.pairs import ReviewedPair, TaggedPair
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.decoding.text import DecodedText
