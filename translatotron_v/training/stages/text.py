@@ -61,7 +61,7 @@ class TextStage(Stage):
 
     @torch.no_grad()
     def evaluate(self, step: int) -> Evaluation:
-        """BLEU by target language of what text mode answers, greedily; by domain, with chrF and the loss, of a mixture."""
+        """BLEU by target language of what text mode answers; of a mixture by domain, with chrF and the loss."""
         metrics = {}
         names = [sample.language or group for sample, group in zip(self.validation, self.groups, strict=False)]
         by_domain = any(self.groups)
