@@ -56,7 +56,7 @@ def test_a_page_reads_like_this(tmp_path: Path):
 
         ## Scores
 
-        | variant         |       BLEU |   CER | pages |
+        | variant     |       BLEU |   CER | pages |
         |-------------|-----------:|------:|------:|
         | SFT         | 12.3 ± 0.4 | 0.500 | 1,014 |
         | SSR \\| both |  9.8 ± 0.1 |       |     7 |
