@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from translatotron_v.inference.pipeline import Translator
 
 KNOWN = (*SAVE_OPTIONS, ".pdf", ".cbz", ".zip")  # extensions of what is read and written
+EXISTS = "exists already"
 COMPARED = 50  # pages of one file on its comparison
 Progress = Callable[["Job", int, int], None]  # told of a file's pages: how many are done, of how many
 
@@ -79,6 +80,11 @@ class Outcome:
     pages: "tuple[Translation, ...]" = ()
     sizes: tuple[tuple[int, int], ...] = ()
     skip_reason: str = ""
+
+    @property
+    def existing(self) -> bool:
+        """Whether it was left out since its outputs are there."""
+        return self.skip_reason == EXISTS
 
     @property
     def translations(self) -> "tuple[Translation, ...]":
@@ -139,6 +145,15 @@ def left_out(inputs: Sequence[str], output: str | Path) -> list[Outcome]:
                 if not file.name.startswith(".") and not file.is_dir():
                     outcomes.append(Outcome(Job(file, Path(output)), skip_reason=_why_not(file)))
     return outcomes
+
+
+def without_existing(jobs: Sequence[Job]) -> tuple[list[Job], list[Outcome]]:
+    """The jobs that lack an output, which they may all write again, and what became of the others."""
+    done = [all(path.exists() for path in job.outputs) for job in jobs]
+    return (
+        [replace(job, force=True) for job, whole in zip(jobs, done, strict=True) if not whole],
+        [Outcome(job, skip_reason=EXISTS) for job, whole in zip(jobs, done, strict=True) if whole],
+    )
 
 
 def _why_not(file: Path) -> str:
