@@ -161,18 +161,25 @@ def test_places_that_take_no_file_are_named_before_any_work(folder: Path):
     assert not generate.calls
 
 
-def test_frames_that_are_lost_are_told(folder: Path):
+def test_files_of_several_frames_stay_what_they_are_among_pictures(folder: Path):
     frames = [Image.new("RGB", (64, 16), colour) for colour in ("white", "red")]
     frames[0].save(folder / "film.webp", save_all=True, append_images=frames[1:])
+    generate, told = FakeGenerate(), []
+    jobs = plan_jobs([str(folder)], folder.parent / "out")
     outcomes = {
         outcome.job.source.name: outcome
-        for outcome in translate_jobs(fake_translator(), plan_jobs([str(folder)], folder.parent / "out"))
+        for outcome in translate_jobs(
+            fake_translator(generate), jobs, progress=lambda job, done, count: told.append((job.source.name, done, count))
+        )
     }
-    assert outcomes["film.webp"].warnings == (
-        f"{folder / 'film.webp'}: only the first of 2 frames or pages is translated",
-    )
-    assert outcomes["film.webp"].translation.frames == 2
-    assert outcomes["b.png"].warnings == ()
+    assert [shape[0] for shape, _ in generate.calls] == [4]  # frames and pictures share a batch
+    film = outcomes["film.webp"]
+    assert film.job.target.name == "film.webp" and film.translation is None and film.warnings == ()
+    assert [page.text.split()[0] for page in film.pages] == ["ink", "ink"] and film.sizes == ((64, 16), (64, 16))
+    with Image.open(film.job.target) as image:
+        assert image.n_frames == 2
+    assert [line for line in told if line[0] == "film.webp"] == [("film.webp", done, 2) for done in range(3)]
+    assert outcomes["b.png"].translation is not None and outcomes["b.png"].pages == ()
 
 
 def test_a_comparison_shows_both(folder: Path):

@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import ExifTags, Image, JpegImagePlugin
 
-from translatotron_v.inference.pictures import SAVE_OPTIONS, has_alpha, to_plain
+from translatotron_v.inference.pictures import has_alpha, save_options, to_plain
 
 EXIF, ICC, DPI, XMP = "EXIF data", "colour profile", "dpi", "XMP data"
 _ORIENTATION = ExifTags.Base.Orientation
@@ -108,8 +108,12 @@ def _exif(image: Image.Image) -> bytes:
             exif.get_ifd(place)
         if isinstance(raw, bytes) and image.format != "TIFF" and _ORIENTATION not in exif and len(exif):
             return raw  # as it stood: makers' notes hold places in it
-        exif.pop(_ORIENTATION, None)
-        return exif.tobytes() if len(exif) else b""
+        if not len(exif):
+            return b""
+        own = Image.Exif()  # not the picture's: it is still to be turned by its orientation
+        own.load(exif.tobytes())
+        own.pop(_ORIENTATION, None)
+        return own.tobytes() if len(own) else b""
     except Exception:  # what parsers raise on garbage has no common type
         return b""
 
@@ -128,7 +132,7 @@ def held(image: Image.Image, suffix: str, metadata: Metadata) -> tuple[Image.Ima
         kept = _converted(image, kind)
         lost += [line for line in [_loss(image, kept, kind.name)] if line]
     kept.info = {name: kept.info[name] for name in ("transparency",) if name in kept.info}
-    options = dict(SAVE_OPTIONS[suffix])
+    options = save_options(suffix)
     if metadata.exif and EXIF in kind.keeps:
         options["exif"] = metadata.exif
     if metadata.icc and ICC in kind.keeps:

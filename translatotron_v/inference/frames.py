@@ -331,7 +331,7 @@ class _Gif(_Moving):
             colours = np.frombuffer(bytes(few.getpalette("RGB") or []), dtype=np.uint8).reshape(-1, 3)[:room]
             if "GIF holds 256 colours a frame" not in self.lost:
                 self.lost.append("GIF holds 256 colours a frame")
-        places = np.full(nothing.shape, len(colours), dtype=np.uint8)
+        places = np.full(nothing.shape, min(len(colours), 255), dtype=np.uint8)
         places[~nothing] = index.reshape(-1)
         made = Image.frombytes("P", (rgba.shape[1], rgba.shape[0]), places.tobytes())
         palette = [*colours.reshape(-1).tolist(), *([0, 0, 0] if nothing.any() else [])]

@@ -150,12 +150,17 @@ def _readable(path: Path, head: bytes) -> list[str]:
     """The formats that can be read here; HEIC takes a package that not everyone needs."""
     Image.init()
     if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"):
-        try:
-            from pillow_heif import register_heif_opener
-        except ImportError:
-            raise PictureError(f"{path}: HEIC takes pillow-heif: pip install 'translatotron-v[files]'") from None
-        register_heif_opener()
+        _register_heif(str(path))
     return [name for name in READABLE_FORMATS if name in Image.OPEN]
+
+
+def _register_heif(name: str) -> None:
+    """Let Pillow read and write HEIC."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise PictureError(f"{name}: HEIC takes pillow-heif: pip install 'translatotron-v[files]'") from None
+    register_heif_opener()
 
 
 def to_plain(image: Image.Image) -> Image.Image:
@@ -305,11 +310,19 @@ def save_picture(image: Image.Image, path: str | Path) -> None:
         PictureError: an unknown extension, or a place that cannot be written.
     """
     path = Path(path)
-    options = SAVE_OPTIONS.get(path.suffix.lower())
-    if options is None:
+    if path.suffix.lower() not in SAVE_OPTIONS:
         raise PictureError(f"{path}: unknown kind of picture; known are {', '.join(SAVE_OPTIONS)}")
+    options = save_options(path.suffix.lower())
     with written(path) as file:
         image.save(file, **options)
+
+
+def save_options(suffix: str) -> dict[str, Any]:
+    """What Pillow is given to write a file of an extension; PictureError where that takes a package that is missing."""
+    options = dict(SAVE_OPTIONS[suffix])
+    if options["format"] == "HEIF":
+        _register_heif(suffix)
+    return options
 
 
 @contextmanager
