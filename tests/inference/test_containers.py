@@ -1,4 +1,4 @@
-"""Files of many frames go through a translation whole: order, number, timing, modes, metadata; and bad ones are refused."""
+"""Files of many frames go through a translation whole: order, number, timing, modes, metadata; bad ones are refused."""
 
 import io
 from collections.abc import Sequence
@@ -42,9 +42,7 @@ COLOURS = ("white", "gold", "pink")
 def test_an_animation_keeps_order_number_timing_and_loop(tmp_path: Path, suffix: str):
     durations = [100, 250, 70]
     options = {"lossless": True} if suffix == ".webp" else {}
-    source = save(
-        tmp_path / f"in{suffix}", [flat(colour) for colour in COLOURS], duration=durations, loop=3, **options
-    )
+    source = save(tmp_path / f"in{suffix}", [flat(colour) for colour in COLOURS], duration=durations, loop=3, **options)
     target = tmp_path / f"out{suffix}"
     translate = Inverts()
     assert convert(source, target, translate) == []

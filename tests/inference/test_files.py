@@ -8,7 +8,8 @@ from PIL import Image
 from tests.inference.fakes import FakeGenerate, fake_translator
 from translatotron_v.errors import UserError
 from translatotron_v.inference import files
-from translatotron_v.inference.files import plan_jobs, translate_jobs
+from translatotron_v.inference.files import KNOWN, left_out, plan_jobs, translate_jobs, without_existing
+from translatotron_v.inference.loaded import Translation
 from translatotron_v.inference.pictures import open_picture
 
 
@@ -169,7 +170,9 @@ def test_files_of_several_frames_stay_what_they_are_among_pictures(folder: Path)
     outcomes = {
         outcome.job.source.name: outcome
         for outcome in translate_jobs(
-            fake_translator(generate), jobs, progress=lambda job, done, count: told.append((job.source.name, done, count))
+            fake_translator(generate),
+            jobs,
+            progress=lambda job, done, count: told.append((job.source.name, done, count)),
         )
     }
     assert [shape[0] for shape, _ in generate.calls] == [4]  # frames and pictures share a batch
@@ -186,3 +189,95 @@ def test_a_comparison_shows_both(folder: Path):
     jobs = plan_jobs([str(folder / "b.png")], folder.parent / "out", compare=True)
     list(translate_jobs(fake_translator(), jobs))
     assert open_picture(folder.parent / "out" / "b-compare.png").size == (64 + 64 + 24, 16 + 16)
+
+
+def test_a_folder_of_everything_is_done_as_far_as_it_goes(folder: Path):
+    """Fault by fault: what is no picture is named, what is broken is an error of its own, and the rest is written."""
+    picture = Image.new("RGB", (64, 16), "white")
+    picture.save(folder / "photo.jfif", "JPEG")
+    picture.save(folder / "plain", "PNG")  # told by its content
+    picture.save(folder / "moving.gif", save_all=True, append_images=[Image.new("RGB", (64, 16), "red")])
+    picture.save(folder / "phone.avif")
+    (folder / "drawing.svg").write_text("<svg/>")
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.7 and no more")
+    (folder / "link.png").symlink_to(folder / "nowhere")
+    (folder / "Makefile").write_text("all:\n")
+    (folder.parent / "empty").mkdir()
+    inputs = [str(folder), str(folder.parent / "empty"), str(folder / "*.heic")]
+    jobs = plan_jobs(inputs, folder.parent / "out")
+    outcomes = {outcome.job.source.name: outcome for outcome in translate_jobs(fake_translator(), jobs)}
+    written = {file.name for file in (folder.parent / "out").iterdir()}
+    assert written == {"a.png", "b.png", "photo.png", "plain.png", "moving.gif", "phone.png"}
+    assert {name for name, outcome in outcomes.items() if outcome.error is not None} == {"broken.pdf", "link.png"}
+    assert "link.png: a link to a file that is not there" in str(outcomes["link.png"].error)
+    others = left_out(inputs, folder.parent / "out")
+    assert [outcome.error for outcome in others if outcome.error] == [
+        f"{folder.parent / 'empty'}: no pictures in this folder ({', '.join(KNOWN)})",
+        f"{folder / '*.heic'}: matches no picture",
+    ]
+    assert {
+        outcome.job.source.name: outcome.skip_reason.split(": ")[1] for outcome in others if outcome.skip_reason
+    } == {
+        "drawing.svg": "an SVG drawing, which is not read; export it as PNG or PDF first",
+        "Makefile": "not a PNG, JPEG, WebP, BMP, TIFF, GIF, AVIF or HEIC picture",
+        "notes.txt": "not a PNG, JPEG, WebP, BMP, TIFF, GIF, AVIF or HEIC picture",
+    }
+
+
+def test_pages_come_in_the_order_that_people_count_in(folder: Path):
+    for name in ("page10.png", "page2.png"):
+        (folder / "b.png").rename(folder / name) if name == "page2.png" else Image.new("L", (8, 8)).save(folder / name)
+    assert [job.source.name for job in plan_jobs([str(folder)], "out")] == ["a.jpg", "page2.png", "page10.png"]
+
+
+def test_what_exists_is_skipped_and_what_was_cut_off_is_done_again(folder: Path):
+    jobs = plan_jobs([str(folder)], folder.parent / "out", compare=True)
+    list(translate_jobs(fake_translator(), jobs))
+    before = {file.name: file.stat().st_mtime_ns for file in (folder.parent / "out").iterdir()}
+    assert set(before) == {"a.png", "a-compare.png", "b.png", "b-compare.png"}
+    left, existing = without_existing(jobs)
+    assert left == [] and [outcome.existing for outcome in existing] == [True, True]
+    (folder.parent / "out" / "a-compare.png").unlink()
+    left, existing = without_existing(jobs)
+    assert [job.source.name for job in left] == ["a.jpg"] and len(existing) == 1
+    assert all(outcome.error is None for outcome in translate_jobs(fake_translator(), left))
+    after = {file.name: file.stat().st_mtime_ns for file in (folder.parent / "out").iterdir()}
+    assert set(after) == set(before) and after["b.png"] == before["b.png"]
+
+
+def test_a_file_without_a_change_is_copied_byte_for_byte(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    frames = [Image.new("RGB", (64, 16), colour) for colour in ("white", "red")]
+    frames[0].save(folder / "film.gif", save_all=True, append_images=frames[1:], comment=b"mine")
+    translator = fake_translator()
+    monkeypatch.setattr(
+        translator, "translate", lambda pictures, **_: [Translation(picture, "", "", {}) for picture in pictures]
+    )
+    [job] = plan_jobs([str(folder / "film.gif")], folder.parent / "out")
+    [outcome] = translate_jobs(translator, [job])
+    assert outcome.error is None and job.target.read_bytes() == job.source.read_bytes()
+
+
+def test_a_bad_page_is_left_and_a_cut_file_is_not_written(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    pages = [Image.new("L", (64, 16), level) for level in (250, 10, 200)]
+    for name in ("pages.tif", "cut.tif"):
+        pages[0].save(folder / name, save_all=True, append_images=pages[1:])
+    content = (folder / "cut.tif").read_bytes()
+    (folder / "cut.tif").write_bytes(content[: len(content) * 2 // 3])
+    translator = fake_translator()
+    translate = translator.translate
+
+    def picky(pictures, **options):
+        if any(picture.getpixel((0, 0)) == 10 for picture in pictures):
+            raise RuntimeError("too dark")
+        return translate(pictures, **options)
+
+    monkeypatch.setattr(translator, "translate", picky)
+    jobs = plan_jobs([str(folder / "pages.tif"), str(folder / "cut.tif")], folder.parent / "out")
+    outcomes = {outcome.job.source.name: outcome for outcome in translate_jobs(translator, jobs, batch_size=8)}
+    warning = f"{folder / 'pages.tif'}: page 2 is left as it was: cannot be translated (RuntimeError: too dark)"
+    assert outcomes["pages.tif"].warnings == (warning,)
+    with Image.open(folder.parent / "out" / "pages.tif") as image:
+        image.seek(1)
+        assert image.getpixel((0, 0)) == 10 and image.n_frames == 3
+    assert "cut.tif: broken picture" in str(outcomes["cut.tif"].error)
+    assert [file.name for file in (folder.parent / "out").iterdir()] == ["pages.tif"]

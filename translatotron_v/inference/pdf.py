@@ -44,16 +44,21 @@ class PdfSource:
             ) from None
         self.path, self.dpi = path, dpi
         try:
-            self.pages: Any = pypdfium2.PdfDocument(path)
             self.document = pikepdf.open(path)
+            if not len(self.document.pages):
+                self.close()
+                raise PictureError(f"{path}: broken PDF (it has no pages)")
+            self.pages: Any = pypdfium2.PdfDocument(path)
         except FileNotFoundError:
             raise PictureError(f"{path}: no such file") from None
+        except pikepdf.PasswordError:
+            raise PictureError(f"{path}: encrypted; save it without its password first") from None
         except (pypdfium2.PdfiumError, pikepdf.PdfError, OSError) as error:
-            if "password" in str(error).lower():
-                raise PictureError(f"{path}: encrypted; save it without its password first") from None
-            raise PictureError(f"{path}: broken PDF ({str(error).splitlines()[0].rstrip('.')})") from None
+            self.close()
+            reason = str(error).splitlines()[0].removeprefix(f"{path}: ").rstrip(".")
+            raise PictureError(f"{path}: broken PDF ({reason})") from None
         self.count = len(self.pages)
-        if not self.count or self.count != len(self.document.pages):
+        if self.count != len(self.document.pages):
             self.close()
             raise PictureError(f"{path}: broken PDF (its pages cannot be counted)")
 
