@@ -1,6 +1,7 @@
 """`translate` and `demo`: picture files to picture files."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,6 +57,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _translate(options: argparse.Namespace) -> int:
     from translatotron_v.inference.files import left_out, plan_jobs, refused, without_existing
 
+    for library in ("PIL", "pikepdf"):  # what is wrong with a file is said in one line, by us
+        logging.getLogger(library).addHandler(logging.NullHandler())
     jobs = plan_jobs(options.inputs, options.output, compare=options.compare)
     glossary = read_glossary(options)
     outcomes = left_out(options.inputs, options.output)  # first all that needs no model, which takes seconds to load

@@ -5,6 +5,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -144,6 +145,11 @@ class _Zip:
         one = {line: name for name, line in self.lost}
         said = [f"{one[line] if count == 1 else f'{count} pictures'}: {line}" for line, count in lines.items()]
         return [*self.source.broken, *said]
+
+    def abort(self) -> None:
+        """See `containers.Writer`."""
+        with suppress(*_DAMAGE, ValueError):
+            self.archive.close()  # or it would try when it is collected, with its file gone
 
     def _copy_up_to(self, entry: zipfile.ZipInfo | None) -> None:
         while self.waiting and self.waiting[0] is not entry:

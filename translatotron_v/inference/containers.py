@@ -60,6 +60,10 @@ class Writer(Protocol):
         """Complete the file; what of the source it does not hold, as parts of a sentence."""
         ...
 
+    def abort(self) -> None:
+        """Let go of a file that will not be completed."""
+        ...
+
 
 class Source(Protocol):
     """A file that was opened."""
@@ -102,7 +106,15 @@ def open_source(path: str | Path, dpi: int = DPI, file: BinaryIO | None = None) 
         PictureError: a file that is missing, broken, encrypted, of no known kind or too large; the package is missing
             that opens it.
     """
-    path = Path(path)
+    try:
+        return _open(Path(path), dpi, file)
+    except UserError:
+        raise
+    except Exception as error:  # what libraries raise on broken files has no common type
+        raise reason_of(error, Path(path)) from None
+
+
+def _open(path: Path, dpi: int, file: BinaryIO | None) -> Source:
     suffix = path.suffix.lower()
     if suffix == ".pdf" or _begins(path, file, b"%PDF-"):
         from translatotron_v.inference.pdf import PdfSource

@@ -20,6 +20,7 @@ from translatotron_v.inference.containers import (
     Source,
     Writer,
     open_source,
+    reason_of,
     translate_frames,
     without_picture,
 )
@@ -236,6 +237,8 @@ def translate_jobs(
                     yield frame
             except UserError as error:
                 work.error = str(error)
+            except Exception as error:  # what libraries raise on broken files has no common type
+                work.error = str(reason_of(error, job.source))
             work.complete = True
             if work.done:
                 early.append(works.pop(id(work.source)).finish())
@@ -354,6 +357,8 @@ class _Work:
 
     def abort(self) -> None:
         """Let go of everything."""
+        if self.writer is not None:
+            self.writer.abort()
         self.source.close()
         self.aside.abort()
 

@@ -126,7 +126,7 @@ def held(image: Image.Image, suffix: str, metadata: Metadata) -> tuple[Image.Ima
     """
     kind = FORMATS[suffix]
     lost = []
-    if image.mode in kind.modes and not ("transparency" in image.info and kind.name in ("JPEG", "BMP", "TIFF")):
+    if image.mode in kind.modes and not ("transparency" in image.info and kind.name not in ("PNG", "GIF")):
         kept = image.copy()
     else:
         kept = _converted(image, kind)

@@ -14,7 +14,15 @@ from PIL import GifImagePlugin, Image, TiffImagePlugin
 from translatotron_v.inference.containers import Frame, Writer, reason_of
 from translatotron_v.inference.formats import FORMATS, Metadata, held, read_metadata
 from translatotron_v.inference.modes import give_back
-from translatotron_v.inference.pictures import PictureError, count_frames, has_alpha, opened, to_plain, upright
+from translatotron_v.inference.pictures import (
+    MAX_PIXELS,
+    PictureError,
+    count_frames,
+    has_alpha,
+    opened,
+    to_plain,
+    upright,
+)
 
 MAX_MOVING = 400_000_000  # pixels of all frames of an animation together, which are held at once
 _TIMED = ("GIF", "PNG", "WEBP", "AVIF", "HEIF")  # whose frames follow one another in time
@@ -69,6 +77,8 @@ class PictureSource:
             try:
                 if number:
                     self.image.seek(number)
+                if self.image.width * self.image.height > MAX_PIXELS:
+                    raise PictureError(f"{self.path}: page {number + 1} has more than {MAX_PIXELS:,} pixels")
                 self.image.load()
                 image = upright(self.image)
             except EOFError:
@@ -137,6 +147,9 @@ class _Base:
         if not FORMATS[self.suffix].lossless:
             self.lost.append(f"{FORMATS[self.suffix].name} is packed with loss, so all pixels may change a little")
         return list(dict.fromkeys(self.lost))
+
+    def abort(self) -> None:
+        """See `containers.Writer`."""
 
 
 class _Picture(_Base):

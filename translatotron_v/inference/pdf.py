@@ -140,6 +140,9 @@ class _Patches:
         self.source.document.save(self.file)
         return lost
 
+    def abort(self) -> None:
+        """See `containers.Writer`."""
+
 
 def boxes(where: np.ndarray) -> list[tuple[int, int, int, int]]:
     """Boxes (left, top, right, bottom) around changes (H, W), one for those that lie near one another."""
