@@ -12,6 +12,7 @@ from PIL import Image, ImageCms, ImageOps, ImageSequence
 from tests.inference.turned import INSIDE, Inverts, convert, flat, inverted, noise, outside
 from translatotron_v.inference import containers, frames
 from translatotron_v.inference.containers import Failure, Frame, open_source, translate_frames
+from translatotron_v.inference.deep import read_deep, write_deep
 from translatotron_v.inference.loaded import Translation
 from translatotron_v.inference.pictures import PictureError, open_picture
 
@@ -309,3 +310,21 @@ def test_a_file_in_memory_is_opened_like_one_on_a_disk():
     with closing(open_source("name.png", file=content)) as opened:
         (frame,) = opened.frames()
     assert np.array_equal(np.asarray(frame.plain), np.asarray(noise()))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_colour_of_sixteen_bits_keeps_all_of_them_in_png(tmp_path: Path, channels: int):
+    values = np.random.default_rng(0).integers(0, 65_536, (24, 40, channels), dtype=np.uint16)
+    if channels == 4:
+        values[..., 3] = 65_535
+    with open(tmp_path / "in.png", "wb") as file:
+        write_deep(file, values, {"format": "PNG", "dpi": (300, 300), "icc_profile": ICC})
+    assert convert(tmp_path / "in.png", tmp_path / "out.png") == []
+    after = read_deep(tmp_path / "out.png", None, (40, 24))
+    assert after is not None and np.array_equal(outside(after), outside(values))
+    error = np.abs(65_535 - values[INSIDE].astype(int) - after[INSIDE])[..., :3]
+    assert error.max() <= 257
+    with Image.open(tmp_path / "out.png") as image:
+        assert image.info["icc_profile"] == ICC and round(image.info["dpi"][0]) == 300
+    (lost,) = convert(tmp_path / "in.png", tmp_path / "out.tif")
+    assert lost == "16 bits a channel became 8"

@@ -71,7 +71,7 @@ class ZipSource:
                 raise PictureError(f"{self.path}: encrypted; pack it without its password first")
 
     def frames(self) -> Iterator[Frame]:
-        """See `containers.Source`; a picture that is broken is named in the end, and copied as it is."""
+        """See `containers.Source`; a picture that is broken is named in the end, and copied as it is if it can be."""
         for entry in self.pictures:
             name = f"{self.path}/{entry.filename}"
             try:
@@ -80,8 +80,8 @@ class ZipSource:
             except PictureError as error:
                 self.broken.append(str(error).removeprefix(f"{self.path}/"))
                 continue
-            except _DAMAGE as error:
-                raise PictureError(f"{self.path}: broken archive ({entry.filename}: {error})") from None
+            except _DAMAGE:
+                continue  # named when the others are copied
             try:
                 ready = list(source.frames())
             except PictureError as error:
@@ -154,7 +154,12 @@ class _Zip:
     def _copy_up_to(self, entry: zipfile.ZipInfo | None) -> None:
         while self.waiting and self.waiting[0] is not entry:
             other = self.waiting.pop(0)
-            self._write(other, b"" if other.is_dir() else self.source.archive.read(other))
+            try:
+                content = b"" if other.is_dir() else self.source.archive.read(other)
+            except _DAMAGE:
+                self.lost.append((other.filename, "is damaged, and left out"))
+                continue
+            self._write(other, content)
 
     def _write(self, entry: zipfile.ZipInfo, content: bytes) -> None:
         named = zipfile.ZipInfo(entry.filename, entry.date_time)

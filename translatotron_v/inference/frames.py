@@ -2,7 +2,6 @@
 
 import io
 import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,8 +11,9 @@ import numpy as np
 from PIL import GifImagePlugin, Image, TiffImagePlugin
 
 from translatotron_v.inference.containers import Frame, Writer, reason_of
+from translatotron_v.inference.deep import is_deep, png_chunks, read_deep, write_chunk, write_deep
 from translatotron_v.inference.formats import FORMATS, Metadata, held, read_metadata
-from translatotron_v.inference.modes import give_back
+from translatotron_v.inference.modes import changed, give_back
 from translatotron_v.inference.pictures import (
     MAX_PIXELS,
     PictureError,
@@ -55,13 +55,11 @@ class PictureSource:
                 f"{path}: {self.count} frames of {self.image.width} x {self.image.height} pixels are more than "
                 f"{MAX_MOVING:,} together; shrink it first"
             )
+        self.deep = is_deep(self.image)  # before metadata, for which a PNG is read whole
         self.metadata = read_metadata(self.image)
         self.loop = self.image.info.get("loop")
         self.still_first = bool(getattr(self.image, "default_image", False))  # of an APNG: a picture for others
-        self.deep = any(";16" in str(tile[3]) for tile in getattr(self.image, "tile", ())) and self.image.mode in (
-            "RGB",
-            "RGBA",
-        )
+        self._file = file
 
     @property
     def suffix(self) -> str:
@@ -91,6 +89,8 @@ class PictureSource:
                 details["disposal"] = getattr(self.image, "disposal_method", 0)
             if self.format == "TIFF":
                 details |= {"metadata": read_metadata(self.image), "compression": self.image.info.get("compression")}
+            if self.deep and self.count == 1 and image.size == self.image.size:
+                details["deep"] = read_deep(self.path, self._file, image.size)
             yield Frame(image, to_plain(image), details, self)
 
     def check(self, suffix: str) -> None:
@@ -131,11 +131,13 @@ class _Base:
 
     def __init__(self, source: PictureSource, file: BinaryIO, suffix: str) -> None:
         self.source, self.file, self.suffix = source, file, suffix
-        self.lost: list[str] = ["16 bits a colour were read as 8"] if source.deep else []
+        self.lost: list[str] = []
 
     def hold(self, frame: Frame, answer: Image.Image, metadata: Metadata) -> tuple[Image.Image, dict[str, Any]]:
         """A frame as the format takes it, and its options."""
         given = give_back(frame.image, frame.plain, answer)
+        if self.source.deep and "16 bits a channel became 8" not in self.lost:
+            self.lost.append("16 bits a channel became 8")
         if given.mode != frame.image.mode and not (has_alpha(given) and has_alpha(frame.image)):
             self.lost.append(f"{frame.image.mode} became {given.mode}")
         kept, options, lost = held(given, self.suffix, metadata)
@@ -159,6 +161,13 @@ class _Picture(_Base):
         """See `containers.Writer`."""
         metadata = frame.details.get("metadata", self.source.metadata)
         kept, options = self.hold(frame, answer, metadata)
+        deep = frame.details.get("deep")
+        if options["format"] == "PNG" and deep is not None:
+            where = changed(frame.plain, answer)
+            deep[where] = np.asarray(kept.convert(("RGB", "RGBA")[deep.shape[2] - 3]), dtype=np.uint16)[where] * 257
+            self.lost.clear()
+            write_deep(self.file, deep, options)
+            return
         if options["format"] == "JPEG" and "qtables" in options and kept.mode != self.source.image.mode:
             options |= {"quality": 95, "subsampling": 0}
             del options["qtables"]
@@ -212,8 +221,17 @@ class _Moving(_Base):
         self.kept.append(kept)
         self.details.append(frame.details)
 
+    def _level(self) -> None:
+        """Frames of one size; those of damaged files may differ."""
+        size = max(image.width for image in self.kept), max(image.height for image in self.kept)
+        for number, image in enumerate(self.kept):
+            if image.size != size:
+                self.kept[number] = Image.new(image.mode, size)
+                self.kept[number].paste(image)
+
     def alike(self) -> list[Image.Image]:
         """All frames in the one mode that says what each of them does."""
+        self._level()
         modes = {image.mode for image in self.kept}
         if len(modes) == 1 and "P" not in modes and not any("transparency" in image.info for image in self.kept):
             return self.kept
@@ -251,40 +269,27 @@ class _Apng(_Moving):
             packed = io.BytesIO()
             image.info = {}
             image.save(packed, **(self.options if number == 0 else {"format": "PNG"}))
-            chunks = list(_chunks(packed.getvalue()))
+            chunks = list(png_chunks(packed.getvalue()))
             if number == 0:
                 self.file.write(b"\x89PNG\r\n\x1a\n")
                 for name, content in chunks:
                     if name == b"IDAT":
                         break
-                    self._chunk(name, content)
-                self._chunk(b"acTL", struct.pack(">II", moving, self.source.loop or 0))
+                    write_chunk(self.file, name, content)
+                write_chunk(self.file, b"acTL", struct.pack(">II", moving, self.source.loop or 0))
             if number or not self.source.still_first:
                 share = _share(float(details.get("duration", 0)))
                 ops = (int(details.get("disposal", 0)), 0)
-                self._chunk(b"fcTL", struct.pack(">IIIIIHHBB", sequence, *image.size, 0, 0, *share, *ops))
+                write_chunk(self.file, b"fcTL", struct.pack(">IIIIIHHBB", sequence, *image.size, 0, 0, *share, *ops))
                 sequence += 1
             for name, content in chunks:
                 if name == b"IDAT" and number == 0:
-                    self._chunk(name, content)
+                    write_chunk(self.file, name, content)
                 elif name == b"IDAT":
-                    self._chunk(b"fdAT", struct.pack(">I", sequence) + content)
+                    write_chunk(self.file, b"fdAT", struct.pack(">I", sequence) + content)
                     sequence += 1
-        self._chunk(b"IEND", b"")
+        write_chunk(self.file, b"IEND", b"")
         return super().finish()
-
-    def _chunk(self, name: bytes, content: bytes) -> None:
-        self.file.write(struct.pack(">I", len(content)) + name + content)
-        self.file.write(struct.pack(">I", zlib.crc32(name + content)))
-
-
-def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Names and contents of a PNG's chunks."""
-    place = 8
-    while place < len(png):
-        (length,) = struct.unpack(">I", png[place : place + 4])
-        yield png[place + 4 : place + 8], png[place + 8 : place + 8 + length]
-        place += 12 + length
 
 
 def _share(milliseconds: float) -> tuple[int, int]:
@@ -306,6 +311,7 @@ class _Gif(_Moving):
 
     def finish(self) -> list[str]:
         """See `containers.Writer`."""
+        self._level()
         frames = [np.asarray(image.convert("RGBA")) for image in self.kept]
         disposals = [int(details.get("disposal", 0)) for details in self.details]
         if self.source.format != "GIF":
