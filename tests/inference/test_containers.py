@@ -13,6 +13,7 @@ from tests.inference.turned import INSIDE, Inverts, convert, flat, inverted, noi
 from translatotron_v.inference import containers, frames
 from translatotron_v.inference.containers import Failure, Frame, open_source, translate_frames
 from translatotron_v.inference.deep import read_deep, write_deep
+from translatotron_v.inference.formats import FORMATS
 from translatotron_v.inference.loaded import Translation
 from translatotron_v.inference.pictures import PictureError, open_picture
 
@@ -328,3 +329,19 @@ def test_colour_of_sixteen_bits_keeps_all_of_them_in_png(tmp_path: Path, channel
         assert image.info["icc_profile"] == ICC and round(image.info["dpi"][0]) == 300
     (lost,) = convert(tmp_path / "in.png", tmp_path / "out.tif")
     assert lost == "16 bits a channel became 8"
+
+
+def test_the_document_says_what_is_kept():
+    """docs/files.md, row by row."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "files.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| `.")
+    ]
+    said = {}
+    for suffixes, several, modes, metadata, lossless in rows:
+        kept = set() if metadata == "nothing" else set(metadata.split(", "))
+        for suffix in suffixes.split(", "):
+            said[suffix.strip("`")] = (several == "yes", set(modes.split(", ")), kept, lossless == "yes")
+    assert said == {
+        suffix: (kind.frames, set(kind.modes), set(kind.keeps), kind.lossless) for suffix, kind in FORMATS.items()
+    }
