@@ -334,9 +334,8 @@ def test_colour_of_sixteen_bits_keeps_all_of_them_in_png(tmp_path: Path, channel
 def test_the_document_says_what_is_kept():
     """docs/files.md, row by row."""
     text = (Path(__file__).resolve().parents[2] / "docs" / "files.md").read_text(encoding="utf-8")
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| `.")
-    ]
+    lines = [line.strip("|") for line in text.splitlines() if line.startswith("| `.")]
+    rows = [[cell.strip() for cell in line.split("|")] for line in lines]
     said = {}
     for suffixes, several, modes, metadata, lossless in rows:
         kept = set() if metadata == "nothing" else set(metadata.split(", "))
@@ -345,3 +344,14 @@ def test_the_document_says_what_is_kept():
     assert said == {
         suffix: (kind.frames, set(kind.modes), set(kind.keeps), kind.lossless) for suffix, kind in FORMATS.items()
     }
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".tif", ".avif"])
+def test_xmp_data_are_kept(tmp_path: Path, suffix: str):
+    xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><a>mine</a></x:xmpmeta>"
+    tags = Image.Exif()
+    tags[700] = xmp
+    noise().save(tmp_path / f"in{suffix}", **({"exif": tags} if suffix == ".tif" else {"xmp": xmp}))
+    convert(tmp_path / f"in{suffix}", tmp_path / f"out{suffix}")
+    with Image.open(tmp_path / f"out{suffix}") as image:
+        assert image.info["xmp"] == xmp

@@ -9,7 +9,7 @@ from PIL import ExifTags, Image, JpegImagePlugin
 from translatotron_v.inference.pictures import has_alpha, save_options, to_plain
 
 EXIF, ICC, DPI, XMP = "EXIF data", "colour profile", "dpi", "XMP data"
-_ORIENTATION = ExifTags.Base.Orientation
+_ORIENTATION, _XMP = ExifTags.Base.Orientation, ExifTags.Base.XMLPacket
 # Tags of a TIFF that say how its own pixels are stored, and which the writer sets.
 _DESCRIPTIONS = (270, 271, 272, 285, 305, 306, 315, 316, 33432, 34665, 34853)
 _OTHER_COLOURS = ("CMYK", "LAB", "YCbCr", "HSV")  # that RGB does not say bit by bit
@@ -143,7 +143,13 @@ def held(image: Image.Image, suffix: str, metadata: Metadata) -> tuple[Image.Ima
     if metadata.dpi and DPI in kind.keeps:
         options["dpi"] = metadata.dpi
     if metadata.xmp and XMP in kind.keeps:
-        options["xmp"] = metadata.xmp
+        if kind.name == "TIFF":  # whose writer takes it as a tag alone
+            tags = Image.Exif()
+            tags.load(metadata.exif)
+            tags[_XMP] = metadata.xmp
+            options["exif"] = tags
+        else:
+            options["xmp"] = metadata.xmp
     if kind.name == "JPEG" and metadata.jpeg and "quality" in options:
         del options["quality"]
         options |= metadata.jpeg
