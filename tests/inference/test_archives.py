@@ -11,8 +11,8 @@ from PIL import Image
 
 from tests.inference.turned import INSIDE, Inverts, convert, flat, inverted, noise, outside
 from translatotron_v.inference import archives
-from translatotron_v.inference.containers import open_source
 from translatotron_v.inference.pictures import PictureError
+from translatotron_v.inference.sources import open_source
 
 
 def packed(picture: Image.Image, kind: str, **options: object) -> bytes:

@@ -11,11 +11,12 @@ from PIL import Image, ImageCms, ImageOps, ImageSequence
 
 from tests.inference.turned import INSIDE, Inverts, convert, flat, inverted, noise, outside
 from translatotron_v.inference import containers, frames
-from translatotron_v.inference.containers import Failure, Frame, open_source, translate_frames
+from translatotron_v.inference.containers import Failure, Frame, translate_frames
 from translatotron_v.inference.deep import read_deep, write_deep
 from translatotron_v.inference.formats import FORMATS
 from translatotron_v.inference.loaded import Translation
 from translatotron_v.inference.pictures import PictureError, open_picture
+from translatotron_v.inference.sources import open_source
 
 ORIENTATION, ARTIST = 274, 315
 BROKEN_EXIF = b"Exif\0\0\x7fM\0*\0\0\0\x08\0\0\0\0"

@@ -9,9 +9,9 @@ from PIL import Image
 
 from tests.inference.turned import INSIDE, Inverts, convert, inverted, outside
 from translatotron_v.inference import pdf as module
-from translatotron_v.inference.containers import open_source
 from translatotron_v.inference.pdf import boxes, placed
 from translatotron_v.inference.pictures import PictureError
+from translatotron_v.inference.sources import open_source
 
 pikepdf = pytest.importorskip("pikepdf")
 pytest.importorskip("pypdfium2")

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from translatotron_v.inference.containers import open_source, translate_frames
+from translatotron_v.inference.containers import translate_frames
 from translatotron_v.inference.loaded import Translation
 from translatotron_v.inference.pictures import written
+from translatotron_v.inference.sources import open_source
 
 BOX = (8, 4, 24, 12)  # left, top, right, bottom
 INSIDE = (slice(BOX[1], BOX[3]), slice(BOX[0], BOX[2]))

@@ -19,7 +19,6 @@ from translatotron_v.inference.containers import (
     Frame,
     Source,
     Writer,
-    open_source,
     reason_of,
     translate_frames,
     without_picture,
@@ -33,6 +32,7 @@ from translatotron_v.inference.pictures import (
     save_picture,
     unwritable,
 )
+from translatotron_v.inference.sources import open_source
 from translatotron_v.sheets import contact_sheet
 
 if TYPE_CHECKING:
@@ -366,7 +366,7 @@ class _Work:
 def _job(source: Path, target: Path, compare: bool) -> Job:
     if not compare:
         return Job(source, target)
-    suffix = target.suffix if target.suffix.lower() in SAVE_OPTIONS else ".png"
+    suffix = target.suffix if target.suffix.lower() in SAVE_OPTIONS and target.suffix.lower() != ".gif" else ".png"
     return Job(source, target, target.with_name(f"{target.stem}-compare{suffix}"))
 
 
