@@ -117,6 +117,18 @@ def test_a_gif_of_many_colours_says_that_they_are_fewer(tmp_path: Path):
     assert times(tmp_path / "out.gif") == [100, 100]
 
 
+def test_in_a_gif_the_colours_of_what_stays_come_first(tmp_path: Path):
+    """240 colours that stay and 128 new ones: those are made fewer, the others do not move."""
+    values = np.zeros((24, 40, 3), dtype=np.uint8)
+    mask = np.ones((24, 40), dtype=bool)
+    mask[INSIDE] = False
+    values[mask] = np.resize([(level, 255 - level, 7) for level in range(240)], (mask.sum(), 3))
+    values[INSIDE] = np.random.default_rng(0).integers(0, 256, (8, 16, 3))
+    source = save(tmp_path / "in.png", [Image.fromarray(values), flat("gold")], duration=100)
+    assert convert(source, tmp_path / "out.gif") == ["GIF holds 256 colours a frame"]
+    assert np.array_equal(outside(seen(tmp_path / "out.gif", "RGB")[0]), outside(values))
+
+
 def test_the_picture_before_an_animation_stays_outside_it(tmp_path: Path):
     source = save(
         tmp_path / "in.png", [flat("red"), flat("white"), flat("gold")], default_image=True, duration=[60, 90]

@@ -148,7 +148,7 @@ def run_jobs(
 
         def pages(job: Job, number: int, count: int) -> None:
             if number == 0:
-                progress.total += count - 1
+                progress.total = (progress.total or 0) + count - 1
                 done.add(id(job))
             else:
                 progress.update()

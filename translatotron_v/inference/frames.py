@@ -13,7 +13,7 @@ from PIL import GifImagePlugin, Image, TiffImagePlugin
 from translatotron_v.inference.containers import Frame, Writer, reason_of
 from translatotron_v.inference.deep import is_deep, png_chunks, read_deep, write_chunk, write_deep
 from translatotron_v.inference.formats import FORMATS, Metadata, held, read_metadata
-from translatotron_v.inference.modes import changed, give_back
+from translatotron_v.inference.modes import changed, give_back, pack_colours
 from translatotron_v.inference.pictures import (
     MAX_PIXELS,
     PictureError,
@@ -308,6 +308,13 @@ class _Gif(_Moving):
 
     def __init__(self, source: PictureSource, file: BinaryIO) -> None:
         super().__init__(source, file, ".gif")
+        self.fixed: list[np.ndarray] = []  # of each frame, the colours of what has not changed
+
+    def add(self, frame: Frame, answer: Image.Image) -> None:
+        """See `containers.Writer`."""
+        super().add(frame, answer)
+        same = np.asarray(self.kept[-1].convert("RGB"))[~changed(frame.plain, answer)]
+        self.fixed.append(np.unique(pack_colours(same)))
 
     def finish(self) -> list[str]:
         """See `containers.Writer`."""
@@ -328,7 +335,7 @@ class _Gif(_Moving):
             left, top, right, bottom = 0, 0, width, height
             if number and disposals[number - 1] < 2:
                 left, top, right, bottom = _difference(frames[number - 1], frame)
-            part, index = self._indexed(frame[top:bottom, left:right])
+            part, index = self._indexed(frame[top:bottom, left:right], self.fixed[number])
             options: dict[str, Any] = {"include_color_table": True, "disposal": disposals[number]}
             options["duration"] = self.details[number].get("duration", 0)
             if index is not None:
@@ -338,24 +345,30 @@ class _Gif(_Moving):
         self.file.write(b";")
         return super().finish()
 
-    def _indexed(self, rgba: np.ndarray) -> tuple[Image.Image, int | None]:
-        """A part of a frame with a palette, and the entry that is nothing."""
+    def _indexed(self, rgba: np.ndarray, fixed: np.ndarray) -> tuple[Image.Image, int | None]:
+        """A part of a frame with a palette, and the entry that is nothing; `fixed` are colours that have to stay."""
         nothing = rgba[..., 3] < 128
         room = 255 if nothing.any() else 256
         solid = np.ascontiguousarray(rgba[~nothing][:, :3])
-        colours, index = np.unique(solid, axis=0, return_inverse=True)
+        numbers = pack_colours(solid)
+        colours, index = np.unique(numbers, return_inverse=True)
         if len(colours) > room:
-            few = Image.fromarray(solid[None]).quantize(room, dither=Image.Dither.NONE)
-            index = np.asarray(few)[0]
-            colours = np.frombuffer(bytes(few.getpalette("RGB") or []), dtype=np.uint8).reshape(-1, 3)[:room]
+            own = np.intersect1d(colours, fixed)
+            own = own if len(own) < room else own[:0]
+            loose = ~np.isin(numbers, own)
+            few = Image.fromarray(solid[loose][None]).quantize(room - len(own), dither=Image.Dither.NONE)
+            made = np.frombuffer(bytes(few.getpalette("RGB") or []), dtype=np.uint8).reshape(-1, 3)
+            colours = np.concatenate([own, pack_colours(made[: room - len(own)])])
+            index = np.searchsorted(own, numbers)
+            index[loose] = len(own) + np.asarray(few)[0].astype(int)
             if "GIF holds 256 colours a frame" not in self.lost:
                 self.lost.append("GIF holds 256 colours a frame")
         places = np.full(nothing.shape, min(len(colours), 255), dtype=np.uint8)
         places[~nothing] = index.reshape(-1)
-        made = Image.frombytes("P", (rgba.shape[1], rgba.shape[0]), places.tobytes())
-        palette = [*colours.reshape(-1).tolist(), *([0, 0, 0] if nothing.any() else [])]
-        made.putpalette(palette)
-        return made, len(colours) if nothing.any() else None
+        made_image = Image.frombytes("P", (rgba.shape[1], rgba.shape[0]), places.tobytes())
+        palette = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1).reshape(-1).tolist()
+        made_image.putpalette([*palette, *([0, 0, 0] if nothing.any() else [])])
+        return made_image, len(colours) if nothing.any() else None
 
 
 def _difference(before: np.ndarray, after: np.ndarray) -> tuple[int, int, int, int]:

@@ -98,6 +98,12 @@ def _with_alpha(original: Image.Image, answer: Image.Image, where: np.ndarray) -
     return made.convert("LA") if original.mode in ("LA", "La") else made
 
 
+def pack_colours(colours: np.ndarray) -> np.ndarray:
+    """Bytes of red, green and blue (N, 3) as one number each (N,)."""
+    red, green, blue = colours.astype(np.int32).T
+    return red << 16 | green << 8 | blue
+
+
 def _with_palette(original: Image.Image, answer: Image.Image, where: np.ndarray) -> Image.Image:
     """New colours take the entries of the palette that no other pixel uses; the nearest where there are too few."""
     places = np.array(original)
@@ -107,7 +113,8 @@ def _with_palette(original: Image.Image, answer: Image.Image, where: np.ndarray)
     used = np.unique(places[~where])
     free = [place for place in range(256) if place not in set(used.tolist())]
     wanted = np.asarray(answer.convert("RGB"))[where]  # (N, 3)
-    colours, index = np.unique(wanted, axis=0, return_inverse=True)
+    _, first, index = np.unique(pack_colours(wanted), return_index=True, return_inverse=True)
+    colours = wanted[first]
     if len(colours) > len(free) and len(free) > 1:
         few = Image.fromarray(wanted[None]).quantize(len(free))
         index = np.asarray(few)[0]
