@@ -1,6 +1,7 @@
 """Files of many frames go through a translation whole: order, number, timing, modes, metadata; bad ones are refused."""
 
 import io
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -368,3 +369,13 @@ def test_xmp_data_are_kept(tmp_path: Path, suffix: str):
     convert(tmp_path / f"in{suffix}", tmp_path / f"out{suffix}")
     with Image.open(tmp_path / f"out{suffix}") as image:
         assert image.info["xmp"] == xmp
+
+
+def test_heic_without_its_package_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "in.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(PictureError, match=r"in\.heic: HEIC takes pillow-heif: pip install 'translatotron-v\[files\]'"):
+        open_source(tmp_path / "in.heic")
+    noise().save(tmp_path / "in.png")
+    with pytest.raises(PictureError, match="HEIC takes pillow-heif"):
+        convert(tmp_path / "in.png", tmp_path / "out.heic")

@@ -253,8 +253,16 @@ def test_a_file_without_a_change_is_copied_byte_for_byte(folder: Path, monkeypat
         translator, "translate", lambda pictures, **_: [Translation(picture, "", "", {}) for picture in pictures]
     )
     [job] = plan_jobs([str(folder / "film.gif")], folder.parent / "out")
-    [outcome] = translate_jobs(translator, [job])
-    assert outcome.error is None and job.target.read_bytes() == job.source.read_bytes()
+    [other] = plan_jobs([str(folder / "a.jpg")], folder.parent / "a.jpg")
+    turned = Image.Exif()
+    turned[274] = 6
+    frames[0].save(folder / "turned.jpg", exif=turned)
+    [last] = plan_jobs([str(folder / "turned.jpg")], folder.parent / "turned.jpg")
+    outcomes = list(translate_jobs(translator, [job, other, last]))
+    assert [outcome.warnings for outcome in outcomes[:2]] == [(), ()]
+    assert all(one.target.read_bytes() == one.source.read_bytes() for one in (job, other))
+    with Image.open(last.target) as image:  # its pixels stand otherwise: written anew
+        assert image.size == (16, 64) and 274 not in image.getexif()
 
 
 def test_a_bad_page_is_left_and_a_cut_file_is_not_written(folder: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,5 +1,6 @@
 """PDF: what is laid over a page lies where it was seen, and the document stays what it was around it."""
 
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -127,3 +128,11 @@ def test_matrices_by_hand():
     a, b, c, d, e, f = placed((0, 0, 1, 1), (0, 0, 200, 100), 90)
     assert (e, f) == (200, 0)  # lower left corner as seen: lower right of the page
     assert (a, b) == (0, 100) and (c, d) == (-200, 0)  # to the right as seen is up, up is to the left
+
+
+@pytest.mark.parametrize("package", ["pikepdf", "pypdfium2"])
+def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str):
+    source = document(tmp_path / "in.pdf", [{}])
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(PictureError, match=r"in\.pdf: PDF takes pypdfium2 and pikepdf: pip install 'translatotron-v\["):
+        open_source(source)

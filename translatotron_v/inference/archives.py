@@ -18,6 +18,7 @@ from translatotron_v.inference.frames import PictureSource
 from translatotron_v.inference.modes import changed
 from translatotron_v.inference.pictures import PictureError
 
+KINDS = (".zip", ".cbz")
 MAX_UNPACKED = 2_000_000_000  # bytes of all files in an archive
 MAX_FILES = 10_000
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
@@ -93,8 +94,12 @@ class ZipSource:
 
     def check(self, suffix: str) -> None:
         """See `containers.Source`."""
-        if suffix not in (".zip", ".cbz"):
+        if suffix not in KINDS:
             raise PictureError(f"{self.path}: pictures of an archive go into a {self.suffix} file, not {suffix}")
+
+    def copies(self, suffix: str) -> bool:
+        """See `containers.Source`."""
+        return suffix in KINDS
 
     def writer(self, file: BinaryIO, suffix: str) -> Writer:
         """See `containers.Source`."""

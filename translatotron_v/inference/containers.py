@@ -83,6 +83,10 @@ class Source(Protocol):
         """Raise PictureError unless files of that extension hold all frames."""
         ...
 
+    def copies(self, suffix: str) -> bool:
+        """Whether the file itself will do as one of that extension, where nothing on it has changed."""
+        ...
+
     def writer(self, file: BinaryIO, suffix: str) -> Writer:
         """What writes them as a file of that extension; as `check`."""
         ...

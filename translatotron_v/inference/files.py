@@ -308,7 +308,7 @@ class _Work:
         assert self.writer is not None
         self.writer.add(frame, answer.image)
         several = self.source.count > 1
-        self.changed = self.changed or (several and bool(changed(frame.plain, answer.image).any()))
+        self.changed = self.changed or bool(changed(frame.plain, answer.image).any())
         if self.debug is not None:
             folder = self.debug / self.job.target.stem / (f"{self.taken:04}" if several else "")
             for name, seen in answer.debug.items():
@@ -343,8 +343,7 @@ class _Work:
     def _complete(self) -> None:
         assert self.writer is not None and self.aside.file is not None
         lost = self.writer.finish()
-        same = self.source.suffix == self.job.target.suffix.lower()
-        if self.source.count > 1 and same and not self.changed:  # nothing to write anew: byte for byte
+        if not self.changed and self.source.copies(self.job.target.suffix.lower()):  # byte for byte
             self.aside.file.seek(0)
             self.aside.file.truncate()
             with open(self.job.source, "rb") as source:

@@ -70,6 +70,8 @@ class Metadata:
     xmp: bytes | None = None
     jpeg: dict[str, Any] = field(default_factory=dict)  # tables and subsampling, to write a JPEG as its source was
 
+    upright: bool = True  # whether the source's pixels stood as they are seen
+
     @property
     def kinds(self) -> list[str]:
         """What there is."""
@@ -90,7 +92,15 @@ def read_metadata(image: Image.Image) -> Metadata:
         tables = {"qtables": image.quantization, "subsampling": max(JpegImagePlugin.get_sampling(image), 0)}
     if isinstance(xmp, bytes) and b"tiff:Orientation" in xmp:
         xmp = None
-    return Metadata(_exif(image), icc or None, resolution, xmp if isinstance(xmp, bytes) else None, tables)
+    xmp = xmp if isinstance(xmp, bytes) else None
+    return Metadata(_exif(image), icc or None, resolution, xmp, tables, _is_upright(image))
+
+
+def _is_upright(image: Image.Image) -> bool:
+    try:
+        return image.getexif().get(_ORIENTATION, 1) == 1
+    except Exception:  # damaged data say nothing
+        return True
 
 
 def _exif(image: Image.Image) -> bytes:

@@ -104,6 +104,11 @@ class PictureSource:
                 else f"{self.path}: {suffix} is no picture; known are {', '.join(FORMATS)}"
             )
 
+    def copies(self, suffix: str) -> bool:
+        """See `containers.Source`; what is packed without loss is written anew, without damaged EXIF data."""
+        kind = FORMATS[suffix]
+        return kind.name == self.format and (self.count > 1 or (not kind.lossless and self.metadata.upright))
+
     def writer(self, file: BinaryIO, suffix: str) -> Writer:
         """See `containers.Source`."""
         self.check(suffix)

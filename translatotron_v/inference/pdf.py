@@ -86,6 +86,10 @@ class PdfSource:
         if suffix != self.suffix:
             raise PictureError(f"{self.path}: pages of a PDF go into a .pdf file, not {suffix}")
 
+    def copies(self, suffix: str) -> bool:
+        """See `containers.Source`."""
+        return suffix == self.suffix
+
     def writer(self, file: BinaryIO, suffix: str) -> Writer:
         """See `containers.Source`."""
         self.check(suffix)
