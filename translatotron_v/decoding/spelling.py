@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from translatotron_v.data.casing import restore_case
-from translatotron_v.data.literals import right_ordinals
+from translatotron_v.data.literals import Literal, right_ordinals
 from translatotron_v.data.marks import LITERALS
 from translatotron_v.decoding.text_mode import Prepared
 
@@ -65,12 +65,24 @@ def spell(pieces: Sequence[str], prepared: Prepared, inked: Collection[int] = ()
     shown = restore_case(right_ordinals(written, prepared.literals), prepared.case)
     if len(shown) != len(written):  # a letter whose capital is two
         shown = written
+    return _spelled(shown, char_to_token, prepared.literals, inked)
+
+
+def spell_plainly(pieces: Sequence[str]) -> Spelling:
+    """How pieces without placeholders are drawn: as they are written."""
+    written = "".join(pieces)
+    return _spelled(written, [number for number, piece in enumerate(pieces) for _ in piece])
+
+
+def _spelled(
+    shown: str, char_to_token: Sequence[int], literals: Sequence[Literal] = (), inked: Collection[int] = ()
+) -> Spelling:
     words = [DrawnWord()]
     for sign, owner in zip(shown, char_to_token, strict=True):
         text = sign
         if sign in LITERALS:
             number = LITERALS.index(sign)
-            text = prepared.literals[number].text if number < len(prepared.literals) else ""
+            text = literals[number].text if number < len(literals) else ""
             if number in inked:
                 text = FILLER
                 words[-1].fillers[len(words[-1].characters)] = number
