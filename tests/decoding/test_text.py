@@ -13,13 +13,11 @@ from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch, Collator, Sample, longest_transcript, page_style, plain_samples
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary, tag_specials
 from translatotron_v.decoding.image import generate_image
+from translatotron_v.decoding.search import PieceScorer, beam_search, beam_search_by_length
 from translatotron_v.decoding.source import read_ctc
 from translatotron_v.decoding.spelling import Spelling
 from translatotron_v.decoding.text import (
     DecodedText,
-    _beam_search,
-    _beam_search_by_length,
-    _PieceScorer,
     drawing_mask,
     drawing_states,
     generate,
@@ -134,8 +132,8 @@ def test_greedy_takes_the_best_piece_at_each_step(model: TranslatotronV, pixels:
 def test_one_beam_of_the_search_is_greedy(model: TranslatotronV, pixels: torch.Tensor):
     source = model.encode_image(pixels)
     prompts = torch.tensor([[VOCABULARY.tag("translate"), VOCABULARY.tag("en")]] * 5)
-    scorer = _PieceScorer(model.text_decoder, VOCABULARY, source.memory, source.mask, 1, True)
-    ids, scores = _beam_search(scorer, prompts, model.text_decoder.max_length - 2, 1)
+    scorer = PieceScorer(model.text_decoder, VOCABULARY, source.memory, source.mask, 1, True)
+    ids, scores = beam_search(scorer, prompts, model.text_decoder.max_length - 2, 1)
     greedy = text_of(model, pixels)
     assert ids == greedy.ids and scores == pytest.approx(greedy.scores, rel=1e-5)
 
@@ -355,7 +353,7 @@ def test_beams_behind_transcripts_of_different_lengths(
     model = reviewer if seed is None else untrained(seed)
     source = model.encode_image(sheets)
     greedy = answer_of(model, sheets)
-    ids, scores = _beam_search_by_length(model.text_decoder, VOCABULARY, source, greedy.prefixes, 1, True)
+    ids, scores = beam_search_by_length(model.text_decoder, VOCABULARY, source, greedy.prefixes, 1, True)
     assert ids == greedy.ids and scores == pytest.approx(greedy.scores, rel=1e-4)
     beams = answer_of(model, sheets, beams=4)
     assert beams.prefixes == greedy.prefixes  # the transcript is greedy in any case
