@@ -609,7 +609,10 @@ def test_given_texts_are_drawn(model: TranslatotronV, pixels: torch.Tensor):
     assert not torch.equal(made.image_ids, other.image_ids)
 
 
-def test_words_are_drawn_again_as_they_were_or_alone(model: TranslatotronV, pixels: torch.Tensor):
+def test_words_are_drawn_again_as_they_were_or_alone(
+    model: TranslatotronV, pixels: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(model.image_tokenizer, "decode_from_ids", lambda ids: ids)  # its codes are all alike
     texts = ["a dog runs", "a bird sleeps", "a dog"]
     made = generate(model, VOCABULARY, pixels[:3], ASKED, texts=texts)
     assert made.draft is not None and [spelling.text for spelling in made.spellings] == texts
@@ -621,7 +624,7 @@ def test_words_are_drawn_again_as_they_were_or_alone(model: TranslatotronV, pixe
     _, mask = spelled_states(model, VOCABULARY, made.draft.rows([1]), [[]], bird)
     assert mask.sum() == len("bird")
     by_chance = [
-        redraw(model, VOCABULARY, made.draft, made.spellings, replace(ASKED, top_k=20, temperature=1e4, seed=seed))
+        redraw(model, VOCABULARY, made.draft, made.spellings, replace(ASKED, top_k=8, temperature=4.0, seed=seed))
         for seed in (0, 0, 1)
     ]
     assert torch.equal(by_chance[0], by_chance[1]) and not torch.equal(by_chance[0], by_chance[2])

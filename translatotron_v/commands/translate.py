@@ -121,6 +121,7 @@ def run_jobs(
         source_language=options.source_language, target_language=options.target_language, beams=options.beams,
         image_steps=options.image_steps, top_k=options.top_k, temperature=options.temperature, seed=options.seed,
         glossary=glossary, numbers=options.numbers, min_confidence=options.min_confidence,
+        redraws=options.redraws,
     )  # fmt: skip
     stream = translate_jobs(
         translator, jobs, translator.generation.updated(**asked), force=options.force, batch_size=options.batch_size,

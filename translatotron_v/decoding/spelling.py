@@ -24,10 +24,12 @@ class DrawnWord:
 
     Attributes:
         fillers: number of the placeholder by the filler's place in the word.
+        space: number of the piece that writes the space before it; None at the beginning.
     """
 
     characters: list[tuple[str, int]] = field(default_factory=list)
     fillers: dict[int, int] = field(default_factory=dict)
+    space: int | None = None
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Spelling:
         written: list[tuple[str, int]] = []
         for word in self.words:
             if written:
-                written.append((" ", word.characters[0][1]))
+                written.append((" ", word.characters[0][1] if word.space is None else word.space))
             written += word.characters
         return written
 
@@ -88,7 +90,7 @@ def _spelled(
                 words[-1].fillers[len(words[-1].characters)] = number
         for letter in text:
             if letter.isspace():
-                words.append(DrawnWord())
+                words.append(DrawnWord(space=owner))
             else:
                 words[-1].characters.append((letter, owner))
     return Spelling([word for word in words if word.characters])
