@@ -131,6 +131,9 @@ class ImageDecoderConfig:
     # passes of parallel decoding that pages are drawn in unless another number is asked for, for a decoder trained with
     # loss.masked; 0 draws token by token
     passes: Count = 0
+    # how often a word that is read as something else is drawn again unless another number is asked for; 0: what is
+    # drawn is not read
+    redraws: Annotated[int, Range(0, 16)] = 0
 
     def check(self, key: str) -> None:
         """What the ranges of single fields do not say."""

@@ -70,6 +70,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         f"({AS_TRAINED.min_confidence:g}: translate all)",
     )  # fmt: skip
     model.add_argument(
+        "--redraws", type=option("redraws", int), metavar="N",
+        help="on whole pages, read what was drawn, draw words that say something else up to N times again, and leave "
+        "blocks in which one still does (as the weights say)",
+    )  # fmt: skip
+    model.add_argument(
         "--top-k", type=option("top_k", int), metavar="K",
         help=f"sample image tokens from the best K ({AS_TRAINED.top_k})",
     )  # fmt: skip

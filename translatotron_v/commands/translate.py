@@ -139,6 +139,7 @@ def run_jobs(
         source_language=options.source_language, target_language=options.target_language, beams=options.beams,
         image_steps=options.image_steps, top_k=options.top_k, temperature=options.temperature, seed=options.seed,
         glossary=glossary, numbers=options.numbers, min_confidence=options.min_confidence,
+        redraws=options.redraws,
     )  # fmt: skip
     outcomes: list[Outcome] = []
     done: set[int] = set()  # files that are counted by their pages

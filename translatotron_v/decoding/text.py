@@ -23,7 +23,7 @@ from translatotron_v.decoding.search import (
     greedy_in_two_parts,
 )
 from translatotron_v.decoding.source import Prepare, encode_and_read, masks_readings, read_ctc
-from translatotron_v.decoding.spelling import Spelling, spell
+from translatotron_v.decoding.spelling import Spelling, spell, spell_plainly
 from translatotron_v.decoding.text_mode import Answer, Prepared, as_it_is, translate_texts
 from translatotron_v.generation_config import GenerationConfig, check_option
 from translatotron_v.models.text_decoder import TextDecoder
@@ -64,7 +64,8 @@ class Generated:
         image_ids: (B, N).
         pixels: (B, channels, H, W) in [0, 1].
         text_scores, image_scores: mean log-probability (nats) of a piece and of an image token.
-        spellings: how each translation was drawn, where literals go through as placeholders.
+        spellings: how each translation was drawn.
+        draft: what the pictures were drawn from, for drawing parts of them again.
     """
 
     texts: list[str]
@@ -74,6 +75,32 @@ class Generated:
     text_scores: list[float] = field(default_factory=list)
     image_scores: list[float] = field(default_factory=list)
     spellings: list[Spelling] = field(default_factory=list)
+    draft: "Draft | None" = None
+
+
+@dataclass
+class Draft:
+    """What the pictures of a batch are drawn from.
+
+    Attributes:
+        states, mask: (B, T, D) of the text decoder, and (B, T), true where one writes a piece of the translation.
+        first: for each text, the position of its first piece among the states.
+        memory: (B, S, D) that the image decoder reads.
+        fonts: (B,), the fonts to draw in, where the model knows several.
+    """
+
+    states: Tensor
+    mask: Tensor
+    first: list[int]
+    memory: Tensor
+    fonts: Tensor | None
+
+    def rows(self, numbers: Sequence[int]) -> "Draft":
+        """Those of some of the texts."""
+        chosen = list(numbers)
+        fonts = None if self.fonts is None else self.fonts[chosen]
+        first = [self.first[number] for number in chosen]
+        return Draft(self.states[chosen], self.mask[chosen], first, self.memory[chosen], fonts)
 
 
 def runs_of_64(places: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -139,13 +166,14 @@ def generate(
         encoded = [vocabulary.encode(text)[: model.text_decoder.max_length - 2] for text in texts]
         tags = [vocabulary.tag("translate"), vocabulary.tag(generation.target_language)]
         decoded = DecodedText(encoded, list(texts), [0.0] * len(texts), prefixes=[tags] * len(texts))
-    drawn, mask = drawing_states(model, vocabulary, source, decoded, fonts, spellings)
+    draft = make_draft(model, source, decoded, fonts)
+    drawn, mask = spelled_states(model, vocabulary, draft, decoded.ids, spellings)
     if generation.image_steps:
         ids, scores = generate_image_masked(
-            model.image_decoder, drawn, mask, source.image_memory, steps=generation.image_steps
+            model.image_decoder, drawn, mask, draft.memory, steps=generation.image_steps
         )
     else:
-        ids, scores = generate_image(model.image_decoder, drawn, mask, source.image_memory, generation, cached=cached)
+        ids, scores = generate_image(model.image_decoder, drawn, mask, draft.memory, generation, cached=cached)
     return Generated(
         texts=decoded.texts,
         sources=decoded.transcripts or read_source(model, vocabulary, source, generation.source_language),
@@ -153,8 +181,29 @@ def generate(
         pixels=model.image_tokenizer.decode_from_ids(ids),
         text_scores=decoded.scores,
         image_scores=scores,
-        spellings=spellings or [],
+        spellings=spellings or [spell_plainly(vocabulary.spell(row)) for row in decoded.ids],
+        draft=draft,
     )
+
+
+@torch.inference_mode()
+def redraw(
+    model: TranslatotronV,
+    vocabulary: Vocabulary,
+    draft: Draft,
+    spellings: Sequence[Spelling],
+    generation: GenerationConfig,
+) -> Tensor:
+    """Draw texts, or some of their words, once more: pictures (B, channels, H, W) in [0, 1].
+
+    Args:
+        draft: of the texts.
+        spellings: for each text the words that are drawn, each character with the number of its piece.
+        generation: `top_k` above 1 draws by chance.
+    """
+    drawn, mask = spelled_states(model, vocabulary, draft, [[]] * len(spellings), spellings)
+    ids, _ = generate_image(model.image_decoder, drawn, mask, draft.memory, generation)
+    return model.image_tokenizer.decode_from_ids(ids)
 
 
 def finish_answers(
@@ -195,6 +244,12 @@ def drawing_states(
     The states of the translation's pieces, not of a transcript before them. ``fonts`` (B,) are the fonts to draw in,
     by default those that the pages are set in. ``spellings`` say what is drawn, by default what the pieces write.
     """
+    draft = make_draft(model, source, decoded, fonts)
+    return spelled_states(model, vocabulary, draft, decoded.ids, spellings)
+
+
+def make_draft(model: TranslatotronV, source: SourceStates, decoded: DecodedText, fonts: Tensor | None = None) -> Draft:
+    """What decoded texts are drawn from; see ``drawing_states``."""
     device = source.memory.device
     rows = [[*prefix, *ids] for prefix, ids in zip(decoded.prefixes, decoded.ids, strict=True)]
     target_input = pad(rows).to(device)
@@ -203,21 +258,31 @@ def drawing_states(
     lengths = torch.tensor([len(row) for row in rows])
     text_mask = (place >= first[:, None]) & (place < lengths[:, None])
     _, states = model.text_decoder(target_input, source.memory, source.mask)
-    longest = drawing_length(model)
+    if fonts is None and model.font_head is not None:
+        fonts = model.font_logits(source).argmax(1)
+    return Draft(states, text_mask.to(device), first.tolist(), source.image_memory, fonts)
+
+
+def spelled_states(
+    model: TranslatotronV,
+    vocabulary: Vocabulary,
+    draft: Draft,
+    ids: Sequence[Sequence[int]],
+    spellings: Sequence[Spelling] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """What the image decoder reads, (B, C, D) and (B, C): of what ``spellings`` say, or else of the pieces ``ids``."""
+    device, longest = draft.states.device, drawing_length(model)
     if spellings is None:
-        characters, char_to_token = drawing_ids(vocabulary, decoded.ids, longest, first.tolist())
+        characters, char_to_token = drawing_ids(vocabulary, ids, longest, draft.first)
     else:
         written = [spelling.characters[:longest] for spelling in spellings]
         characters = pad([vocabulary.encode_characters(sign for sign, _ in row) or [PAD] for row in written])
-        starts = first.tolist()
         char_to_token = pad(
-            [[start + owner for _, owner in row] or [start] for row, start in zip(written, starts, strict=True)]
+            [[start + owner for _, owner in row] or [start] for row, start in zip(written, draft.first, strict=True)]
         )
     characters, char_to_token = characters.to(device), char_to_token.to(device)
-    if fonts is None and model.font_head is not None:
-        fonts = model.font_logits(source).argmax(1)
     return model.drawing_states(
-        states, text_mask.to(device), characters, drawing_mask(characters), char_to_token, fonts
+        draft.states, draft.mask, characters, drawing_mask(characters), char_to_token, draft.fonts
     )
 
 
