@@ -8,7 +8,8 @@ from PIL import Image
 from tests.inference.fakes import FakeGenerate, fake_translator
 from translatotron_v.errors import UserError
 from translatotron_v.inference import files
-from translatotron_v.inference.files import KNOWN, left_out, plan_jobs, translate_jobs, without_existing
+from translatotron_v.inference.files import plan_jobs, translate_jobs
+from translatotron_v.inference.jobs import KNOWN, left_out, without_existing
 from translatotron_v.inference.loaded import Translation
 from translatotron_v.inference.pictures import open_picture
 

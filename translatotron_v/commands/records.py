@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from translatotron_v.terminal import print_json
 
 if TYPE_CHECKING:
-    from translatotron_v.inference.files import Outcome
     from translatotron_v.inference.glossary import Term
+    from translatotron_v.inference.jobs import Outcome
     from translatotron_v.inference.loaded import BlockTranslation, Translation
 
 PRINTED = 12  # runs of up to this many pictures print each of them; longer ones print what needs attention

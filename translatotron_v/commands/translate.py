@@ -16,8 +16,8 @@ from translatotron_v.generation_config import GenerationOptions
 SEVERAL = (".pdf", ".tif", ".tiff", ".gif", ".webp", ".cbz", ".zip")  # often hold pages that are worth a progress bar
 
 if TYPE_CHECKING:
-    from translatotron_v.inference.files import Job, Outcome
     from translatotron_v.inference.glossary import Glossary
+    from translatotron_v.inference.jobs import Job, Outcome
     from translatotron_v.inference.pipeline import Translator
 
 
@@ -55,7 +55,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _translate(options: argparse.Namespace) -> int:
-    from translatotron_v.inference.files import left_out, plan_jobs, refused, without_existing
+    from translatotron_v.inference.jobs import left_out, plan_jobs, refused, without_existing
 
     for library in ("PIL", "pikepdf"):  # what is wrong with a file is said in one line, by us
         logging.getLogger(library).addHandler(logging.NullHandler())
@@ -75,7 +75,7 @@ def _translate(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from translatotron_v.inference.files import plan_jobs
+    from translatotron_v.inference.jobs import plan_jobs
     from translatotron_v.inference.pictures import open_picture, save_picture
     from translatotron_v.sheets import contact_sheet
     from translatotron_v.shipped import shipped_folder
@@ -132,7 +132,8 @@ def run_jobs(
     """
     from tqdm import tqdm
 
-    from translatotron_v.inference.files import Job, Outcome, translate_jobs
+    from translatotron_v.inference.files import translate_jobs
+    from translatotron_v.inference.jobs import Job, Outcome
 
     printed = PRINTED if printed is None else printed
     asked = GenerationOptions(
