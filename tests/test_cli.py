@@ -193,7 +193,8 @@ def test_pages_of_one_file_are_told_page_by_page(pages: Path, fake, capsys: pyte
     film_record = records["film.tif"]
     assert "text" not in film_record and film_record["warnings"] == []
     assert [page["size"] for page in film_record["pages"]] == [[64, 16]] * 3
-    assert [page["text"] for page in film_record["pages"]] == ["ink 0", "ink 20", "ink 0"]
+    first, second, third = (page["text"] for page in film_record["pages"])
+    assert first == third == "ink 0" != second
     assert cli.main([*arguments, "--force"]) == 0
     captured = capsys.readouterr()
     assert f"{pages / 'film.tif'}\n  pages: 3, 3 translated\n" in captured.out
