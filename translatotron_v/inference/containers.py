@@ -190,8 +190,8 @@ class _Memory:
         if frame.owner is not self.owner:
             self.owner, self.size = frame.owner, 0
             self.kept.clear()
-        if frame.owner is None or digest in self.kept:
-            return
+        if frame.owner is None or digest in self.kept or getattr(frame.owner, "count", 2) < 2:
+            return  # nothing equal can follow
         picture = answer.image
         packed = zlib.compress(picture.tobytes(), 1)
         self.kept[digest] = (replace(answer, image=_NOTHING, debug={}), packed, picture.mode, picture.size)
