@@ -130,6 +130,14 @@ def test_in_a_gif_the_colours_of_what_stays_come_first(tmp_path: Path):
     assert np.array_equal(outside(seen(tmp_path / "out.gif", "RGB")[0]), outside(values))
 
 
+def test_half_transparency_is_lost_in_a_gif_and_told(tmp_path: Path):
+    picture = flat("gold")
+    picture.putalpha(100)
+    picture.save(tmp_path / "in.png")
+    (lost,) = convert(tmp_path / "in.png", tmp_path / "out.gif")
+    assert lost.startswith("a pixel of a GIF is seen or not")
+
+
 def test_the_picture_before_an_animation_stays_outside_it(tmp_path: Path):
     source = save(
         tmp_path / "in.png", [flat("red"), flat("white"), flat("gold")], default_image=True, duration=[60, 90]
@@ -242,7 +250,7 @@ def test_sixteen_bits_go_where_they_are_held_and_are_told_of_elsewhere(tmp_path:
 def test_what_a_format_does_not_hold_is_told(tmp_path: Path):
     noise(channels=4).save(tmp_path / "in.png", dpi=(300, 300), icc_profile=ICC)
     lost = convert(tmp_path / "in.png", tmp_path / "out.bmp")
-    assert lost == ["BMP holds no colour profile"]
+    assert lost[0].startswith("transparency, which BMP does not hold") and lost[1] == "BMP holds no colour profile"
     lost = convert(tmp_path / "in.png", tmp_path / "out.jpg")
     assert lost[0].startswith("transparency") and lost[1].startswith("JPEG is packed with loss")
 
@@ -379,3 +387,37 @@ def test_heic_without_its_package_names_it(tmp_path: Path, monkeypatch: pytest.M
     noise().save(tmp_path / "in.png")
     with pytest.raises(PictureError, match="HEIC takes pillow-heif"):
         convert(tmp_path / "in.png", tmp_path / "out.heic")
+
+
+def few_colours(mode: str) -> Image.Image:
+    """A picture of any mode; of no more colours than a GIF holds."""
+    levels = np.resize(np.arange(0, 250, 5, dtype=np.uint8), (24, 40))
+    if mode.startswith("I") or mode == "F":
+        kind = {"I": np.int32, "F": np.float32}.get(mode, np.uint16)
+        return Image.fromarray(levels.astype(kind) * 250 + 300)
+    if mode == "LAB":
+        return Image.frombytes("LAB", (40, 24), np.repeat(levels[..., None], 3, axis=-1).tobytes())
+    colours = np.stack([levels, levels[::-1], levels[:, ::-1]], axis=-1) // 50 * 50
+    picture = Image.fromarray(colours)
+    if mode == "RGBA":
+        picture.putalpha(Image.fromarray(np.where(np.arange(40) < 30, 255, 0).astype(np.uint8)[None].repeat(24, 0)))
+    return picture.quantize(64) if mode == "P" else picture.convert(mode)
+
+
+KEPT = [(suffix, mode) for suffix, kind in FORMATS.items() if kind.lossless for mode in sorted(kind.modes)]
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [pair for pair in KEPT if pair[1] != "I;16B"])
+def test_every_mode_of_every_lossless_format_keeps_its_pixels(tmp_path: Path, suffix: str, mode: str):
+    """What the document promises, pair by pair: the mode, and every pixel outside the translation."""
+    source = tmp_path / ("in.png" if mode in FORMATS[".png"].modes else "in.tif")
+    few_colours(mode).save(source)
+    assert convert(source, tmp_path / f"out{suffix}") == []
+    with Image.open(source) as before, Image.open(tmp_path / f"out{suffix}") as after:
+        if suffix != ".gif":
+            assert after.mode == mode
+        seen_as = "RGBA" if mode == "P" or suffix == ".gif" else mode
+        one, other = (np.array(image.convert(seen_as)) for image in (before, after))
+        if seen_as == "RGBA":  # what cannot be seen has no colour
+            one[one[..., 3] == 0] = other[other[..., 3] == 0] = 0
+        assert np.array_equal(outside(one), outside(other))

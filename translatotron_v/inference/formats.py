@@ -50,7 +50,7 @@ FORMATS: Mapping[str, Format] = {
     ".jpeg": _JPEG,
     ".jfif": _JPEG,
     ".webp": _format("WEBP", "RGB RGBA", (EXIF, ICC, XMP), frames=True),
-    ".bmp": _format("BMP", "1 L P RGB RGBA", (DPI,)),
+    ".bmp": _format("BMP", "1 L P RGB", (DPI,)),
     ".tif": _TIFF,
     ".tiff": _TIFF,
     ".gif": _format("GIF", "1 L P RGB RGBA", (), frames=True),

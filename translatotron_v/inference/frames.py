@@ -328,6 +328,8 @@ class _Gif(_Moving):
         disposals = [int(details.get("disposal", 0)) for details in self.details]
         if self.source.format != "GIF":
             disposals = [0] * len(frames)  # others count them otherwise, and frames come whole
+            if any(((frame[..., 3] > 0) & (frame[..., 3] < 255)).any() for frame in frames):
+                self.lost.append("a pixel of a GIF is seen or not: what was half transparent is one of them")
         for number in range(1, len(frames)):
             uncovered = (frames[number - 1][..., 3] >= 128) & (frames[number][..., 3] < 128)
             if disposals[number - 1] < 2 and uncovered.any():  # a frame can draw over another, not rub it out

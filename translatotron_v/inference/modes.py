@@ -32,8 +32,7 @@ def give_back(original: Image.Image, plain: Image.Image, answer: Image.Image) ->
         answer: what the system made of that, of the same size.
 
     Returns:
-        The original itself where nothing has changed. A palette with transparent entries becomes RGBA, and a mode that
-        Pillow cannot convert to (LAB) RGB.
+        The original itself where nothing has changed. A palette with transparent entries becomes RGBA.
     """
     where = changed(plain, answer)
     if not where.any():
@@ -53,10 +52,7 @@ def give_back(original: Image.Image, plain: Image.Image, answer: Image.Image) ->
         return _with_palette(original, answer, where)
     if mode == "1":
         return Image.fromarray(np.where(where, np.asarray(answer.convert("L")) >= 128, np.asarray(original)))
-    try:
-        new = np.asarray(answer.convert("RGB").convert(mode))
-    except ValueError:
-        return answer
+    new = np.asarray(answer.convert("RGB").convert(mode))
     values = np.array(original)
     values[where] = new[where]
     return Image.frombytes(mode, original.size, values.tobytes())
