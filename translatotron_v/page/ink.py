@@ -1,0 +1,339 @@
+"""The shapes of ink: how heavy, slanted, spaced and sharp it is, and ink that was drawn brought to another shape and size.
+
+Ink is coverage (H, W) in [0, 1], float32. Lengths are pixels of the array at hand unless they are said to be ems.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from translatotron_v.page.strips import BASELINE, EM, LINE, frame, resample
+
+_FINE, _FINER = 4, 8  # pixels of an outline's field for each of a strip's: for text up to `_LARGE` strip sizes, and above
+_LARGE = 2.5
+_SMOOTH = 0.45  # strip pixels (standard deviation) by which a strip's grid is smoothed away before outlines are taken
+_PROJECTIONS = 3  # see `_level`
+_EVEN = 0.2  # strip pixels (standard deviation) by which the field itself is smoothed
+_HALF, _LEAST_HALF = 0.5, 0.3  # coverage at which an outline lies: half of what the stroke reaches, within these bounds
+_KEPT = 0.35  # of a stroke's half width, and of a gap's, that thinning and thickening leave
+
+_VALLEY = 0.6  # coverage between two strokes falls below this share of the lower of them
+_FAINT = 0.15  # coverage up to which a column counts as empty
+_LONGEST = 0.42  # ems; longer runs of ink are bars, not stems
+_STEM_EM = 48.0  # pixels per em at which stems are measured at most,
+_SLANT_EM = 32.0  # and slants
+_STEEPEST, _ANGLE_STEP = 40.0, 0.5  # degrees from upright within which edges tell the slant, and of the histogram
+_ANGLES = np.arange(-_STEEPEST + _ANGLE_STEP / 2, _STEEPEST, _ANGLE_STEP)
+_ANGLE_SPREAD = 2.5  # degrees (standard deviation) by which the histogram is smoothed
+_MOST_RAMP = 12  # pixels that an edge may be wide to be measured
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of text: its ink (H, W), the row on which its letters stand (an edge), and its size in pixels per em."""
+
+    ink: np.ndarray
+    baseline: float
+    em: float
+
+    def at_most(self, em: float) -> "Line":
+        """The line no larger than so many pixels per em."""
+        scale = em / self.em
+        if scale >= 1:
+            return self
+        height, width = self.ink.shape
+        size = (max(round(width * scale), 1), max(round(height * scale), 1))
+        ink = cv2.resize(self.ink, size, interpolation=cv2.INTER_AREA)
+        return Line(ink, self.baseline * size[1] / height, self.em * size[1] / height)
+
+
+def strip_line(words: Sequence[np.ndarray]) -> Line:
+    """Words (32, w) as one line at a strip's size, an ordinary gap apart."""
+    gap = np.zeros((LINE, 7), dtype=np.float32)
+    parts = [part for word in words for part in (gap, word)]
+    return Line(np.concatenate([*parts, gap], axis=1), BASELINE, EM)
+
+
+# --- measuring --------------------------------------------------------------------------------------------------------
+
+
+def stem_width(lines: Sequence[Line]) -> float:
+    """How wide the stems of text are, in ems; 0 where there are none.
+
+    The rows between baseline and x-height are cut into runs, one for each stroke that they cross; the middle one of what
+    the runs hold is the answer. What a run holds is its stroke's width however blurred it is.
+    """
+    held: list[np.ndarray] = []
+    for line in lines:
+        line = line.at_most(_STEM_EM)
+        top, bottom = round(line.baseline - 0.46 * line.em), round(line.baseline - 0.06 * line.em)
+        band = line.ink[max(top, 0) : max(bottom, top + 1, 0)]
+        if band.size:
+            held.append(_runs(band) / line.em)
+    widths = np.concatenate(held) if held else np.zeros(0)
+    widths = widths[(widths > 0.012) & (widths < _LONGEST)]
+    return float(np.median(widths)) if len(widths) else 0.0
+
+
+def _runs(band: np.ndarray) -> np.ndarray:
+    """What the strokes hold that each row of a band (H, W) crosses, cut at valleys between them."""
+    padded = np.pad(band, ((0, 0), (1, 1)))
+    flat = padded.ravel()
+    peaks = flat[1:-1][(flat[1:-1] >= flat[:-2]) & (flat[1:-1] > flat[2:]) & (flat[1:-1] > 0.2)]
+    if not len(peaks):
+        return np.zeros(0)
+    low = _VALLEY * min(float(np.quantile(peaks, 0.5)), 1.0)
+    valley = np.concatenate([[True], (flat[1:-1] <= flat[:-2]) & (flat[1:-1] < flat[2:]) & (flat[1:-1] < low), [True]])
+    # Of a flat valley its right end counts; empty columns between strokes are a valley of their own.
+    sums = np.add.reduceat(flat, np.flatnonzero(valley))
+    highest = np.maximum.reduceat(flat, np.flatnonzero(valley))
+    return sums[highest > low]
+
+
+def slant(lines: Sequence[Line]) -> float:
+    """How far text leans to the right, in degrees: the direction that most of its steep edges have.
+
+    The histogram of the gradients' directions, weighted by their squares, has its peak where the stems are; what is
+    round adds as much on either side.
+    """
+    histogram = np.zeros(len(_ANGLES))
+    for line in lines:
+        histogram += _directions(line.at_most(_SLANT_EM))
+    if not histogram.any():
+        return 0.0
+    smooth = np.exp(-0.5 * np.square(np.arange(-20, 21) * _ANGLE_STEP / _ANGLE_SPREAD))
+    smoothed = np.convolve(histogram, smooth, "same")
+    best = int(np.argmax(smoothed))
+    about = np.abs(_ANGLES - _ANGLES[best]) <= _ANGLE_SPREAD
+    return float((_ANGLES * smoothed)[about].sum() / smoothed[about].sum())
+
+
+def _directions(line: Line) -> np.ndarray:
+    """How strong the edges of each of `_ANGLES` are on a line."""
+    top, bottom = round(line.baseline - 0.8 * line.em), round(line.baseline + 0.25 * line.em)
+    ink = line.ink[max(top, 0) : max(bottom, 1)]
+    if not ink.size:
+        return np.zeros(len(_ANGLES))
+    up = 1 if line.em > 40 else 2 if line.em > 16 else 3
+    if up > 1:
+        ink = cv2.resize(ink, None, fx=up, fy=up, interpolation=cv2.INTER_CUBIC)
+    ink = cv2.GaussianBlur(ink, (0, 0), max(0.055 * line.em * up, 0.6))
+    across, down = cv2.Scharr(ink, cv2.CV_32F, 1, 0), cv2.Scharr(ink, cv2.CV_32F, 0, 1)
+    strength = np.square(across) + np.square(down)
+    angles = np.degrees(np.arctan2(down * np.sign(across), np.abs(across) + 1e-9))
+    edges = (np.abs(angles) < _STEEPEST) & (strength > 0.04 * strength.max(initial=0.0))
+    found, _ = np.histogram(
+        angles[edges], bins=len(_ANGLES), range=(-_STEEPEST, _STEEPEST), weights=strength[edges].astype(np.float64)
+    )
+    return found
+
+
+def letter_gaps(lines: Sequence[Line]) -> np.ndarray:
+    """The widths of all empty stretches between ink on lines, in ems, sorted."""
+    found = [np.zeros(0)]
+    for line in lines:
+        columns = np.flatnonzero(line.ink.max(axis=0, initial=0.0) > _FAINT)
+        steps = np.diff(columns) - 1
+        found.append(steps[steps > 0] / line.em)
+    return np.sort(np.concatenate(found))
+
+
+def edge_width(ink: np.ndarray) -> float:
+    """Over how many pixels edges rise from a tenth of full ink to nine tenths, the middle one of all rows; 0: none."""
+    rows, columns = np.nonzero((ink[:, :-1] < _HALF) & (ink[:, 1:] >= _HALF))
+    padded = np.pad(ink, ((0, 0), (_MOST_RAMP, _MOST_RAMP)))
+    columns = columns + _MOST_RAMP
+
+    def reach(start: np.ndarray, step: int, level: float) -> np.ndarray:
+        """How far from a pixel on one side of the edge it first passes a level, in pixels; nan: not monotonously."""
+        place = np.full(len(rows), np.nan)
+        open_ = np.ones(len(rows), dtype=bool)
+        here = padded[rows, start]
+        for number in range(_MOST_RAMP - 1):
+            following = padded[rows, np.clip(start + step * (number + 1), 0, padded.shape[1] - 1)]
+            passed = open_ & ((here - level) * (following - level) <= 0) & (here != following)
+            place[passed] = number + ((here - level) / (here - following + 1e-9))[passed]
+            open_ &= ~passed & ((following - here) * step >= -0.02)
+            here = following
+        return place
+
+    rising = reach(columns + 1, -1, 0.1) + reach(columns, 1, 0.9) - 1
+    rising = rising[~np.isnan(rising)]
+    return float(np.mean(rising)) if len(rising) else 0.0
+
+
+# --- shaping ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is done to drawn ink, in ems and degrees.
+
+    Attributes:
+        grow: by how much every outline moves outwards; negative: inwards.
+        slant: by how much letters are leant to the right.
+        spacing: what is added between two letters that stand apart.
+        stretch: of widths.
+        blur: over how many pixels of the picture edges rise from nothing to full ink; 1 is as sharp as can be.
+    """
+
+    grow: float = 0.0
+    slant: float = 0.0
+    spacing: float = 0.0
+    stretch: float = 1.0
+    blur: float = 1.0
+
+    @property
+    def plain(self) -> bool:
+        """Whether it leaves ink as it is."""
+        return replace(self, blur=1.0) == Shape()
+
+
+class ShapedWord:
+    """A drawn word (32, w) that sets itself in another shape at any size (see `compose.Word`)."""
+
+    def __init__(self, ink: np.ndarray, shape: Shape = Shape()) -> None:
+        self.ink, self.shape = ink, shape
+        self._fields: dict[int, np.ndarray] = {}
+
+    def __call__(self, scale: float) -> np.ndarray:
+        """Coverage at a scale from a strip's size, in the rows of `frame`."""
+        if scale == 1 and self.shape.plain:
+            return self.ink
+        if not self.ink.shape[1]:
+            return np.zeros((sum(frame(scale)), 1), dtype=np.float32)
+        if self.shape.plain and scale < 1.1:
+            above, below = frame(scale)
+            size = (above + below, max(1, math.ceil(self.ink.shape[1] * scale)))
+            return resample(self.ink, scale, (0.0, BASELINE - above / scale), size)
+        factor = _FINE if scale <= _LARGE else _FINER
+        if factor not in self._fields:
+            self._fields[factor] = outline_field(self.ink, self.shape, factor)
+        return _set(self._fields[factor], scale, factor, self.shape.blur)
+
+
+def at_size(word: np.ndarray, scale: float) -> np.ndarray:
+    """A word (32, w) at another size with its baseline between two rows; enlarged letters get sharp outlines again."""
+    return ShapedWord(word)(scale)
+
+
+def outline_field(ink: np.ndarray, shape: Shape, factor: int) -> np.ndarray:
+    """The signed distance of a word's outline, in its new shape, at so many times a strip's resolution.
+
+    Args:
+        ink: a drawn word (32, w).
+
+    Returns:
+        (32 * factor, w') float32, in pixels of its own, positive inside letters.
+    """
+    ratio = _level(ink, factor)  # above 1 inside letters
+    ratio = _spread(ratio, ink, round(shape.spacing * EM * factor), factor)
+    ratio = _warped(ratio, shape, factor)
+    field = _distance(ratio > 1)
+    field = cv2.GaussianBlur(field, (0, 0), _EVEN * factor)
+    offset = shape.grow * EM * factor
+    if offset:
+        field = field + _bounded(field, offset, factor)
+    return _trimmed(field)
+
+
+def _level(ink: np.ndarray, factor: int) -> np.ndarray:
+    """Ink at more pixels, divided by the coverage at which its outline lies: strokes thinner than a pixel are low.
+
+    What is enlarged is corrected until its pixels' averages are the ink again (iterative back-projection, Irani and
+    Peleg 1991), so that smoothing neither thins strokes nor rounds what is round already.
+    """
+    margin = 2
+    padded = np.pad(ink, ((margin, margin), (margin, margin)))
+    small = (padded.shape[1], padded.shape[0])
+    size = (small[0] * factor, small[1] * factor)
+
+    def enlarged(picture: np.ndarray) -> np.ndarray:
+        return cv2.GaussianBlur(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), (0, 0), _SMOOTH * factor)
+
+    large = enlarged(padded)
+    for _ in range(_PROJECTIONS):
+        large = large + enlarged(padded - cv2.resize(large, small, interpolation=cv2.INTER_AREA))
+    reach = 2 * factor + 1
+    peak = cv2.GaussianBlur(cv2.dilate(large, np.ones((reach, reach), np.uint8)), (0, 0), 0.5 * factor)
+    ratio = large / np.clip(_HALF * peak, _LEAST_HALF, _HALF)
+    return ratio[margin * factor : -margin * factor]
+
+
+def _spread(ratio: np.ndarray, ink: np.ndarray, extra: int, factor: int) -> np.ndarray:
+    """Columns between letters made wider, or narrower as far as they are empty."""
+    columns = np.flatnonzero(ink.max(axis=0, initial=0.0) > _FAINT)
+    jumps = np.flatnonzero(np.diff(columns) > 1)
+    if not extra or not len(jumps):
+        return ratio
+    parts, start = [], 0
+    for jump in jumps:
+        first, last = (int(columns[jump]) + 3) * factor, (int(columns[jump + 1]) + 2) * factor
+        middle = (first + last) // 2
+        cut = min(max(-extra, 0), max(last - first - factor, 0)) // 2
+        parts += [ratio[:, start : middle - cut], np.zeros((len(ratio), max(extra, 0)), dtype=np.float32)]
+        start = middle + cut
+    return np.concatenate([*parts, ratio[:, start:]], axis=1)
+
+
+def _warped(ratio: np.ndarray, shape: Shape, factor: int) -> np.ndarray:
+    """Leant and stretched, and as much lower as thicker outlines will make it higher: letters keep their height."""
+    height, width = ratio.shape
+    lean = math.tan(math.radians(shape.slant))
+    em, base = EM * factor, BASELINE * factor
+    grow = shape.grow * em
+    squeeze = 1 - 2 * grow / (0.6 * em)
+    lift = -grow  # of the baseline
+    left = max(lean * (height - base), 0.0) + max(-lean * base, 0.0) + max(grow, 0.0) + 2
+    right = max(lean * base, 0.0) + max(-lean * (height - base), 0.0) + max(grow, 0.0) + 2
+    # A point (x, y) goes to (stretch * x + lean * (base - y'), y'), where y' = base + lift + squeeze * (y - base).
+    down = base + lift - squeeze * base
+    matrix = np.array(
+        [[shape.stretch, -lean * squeeze, left + lean * (base - down)], [0, squeeze, down]], dtype=np.float64
+    )
+    size = (math.ceil(width * shape.stretch + left + right), height)
+    return cv2.warpAffine(ratio, matrix, size, flags=cv2.INTER_LINEAR)
+
+
+def _distance(inside: np.ndarray) -> np.ndarray:
+    """Signed distance (H, W) from the border of a mask, positive inside it."""
+    mask = inside.astype(np.uint8)
+    if not mask.any():
+        return np.full(mask.shape, -float(max(mask.shape)), dtype=np.float32)
+    within = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
+    without = cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5)
+    return np.where(inside, within - 0.5, 0.5 - without).astype(np.float32)
+
+
+def _bounded(field: np.ndarray, offset: float, factor: int) -> np.ndarray:
+    """By how much each place's outline moves: thin strokes are not thinned away, narrow gaps inside letters stay."""
+    reach = 2 * round(0.11 * EM * factor) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    depth = cv2.dilate(field if offset < 0 else -field, kernel)  # half the width of the stroke, or the gap, about here
+    most = np.maximum((1 - _KEPT) * depth, 0)
+    bound = np.minimum(abs(offset), cv2.GaussianBlur(most, (0, 0), 0.06 * EM * factor))
+    return math.copysign(1.0, offset) * bound
+
+
+def _trimmed(field: np.ndarray) -> np.ndarray:
+    """Without the columns that hold no ink, but for a pixel's fringe."""
+    columns = np.flatnonzero(field.max(axis=0) > -1)
+    return field[:, columns[0] : columns[-1] + 1] if len(columns) else field[:, :1]
+
+
+def _set(field: np.ndarray, scale: float, factor: int, blur: float) -> np.ndarray:
+    """Coverage at a scale from a strip's size, of an outline's field."""
+    above, below = frame(scale)
+    ratio = scale / factor
+    width = max(1, math.ceil(field.shape[1] * ratio))
+    if ratio < 1:
+        corner = (0.0, BASELINE * factor - above / ratio)
+        return resample(np.clip(field * min(1.0, 1 / (blur * ratio)) + 0.5, 0, 1), ratio, corner, (above + below, width))
+    matrix = np.array([[ratio, 0, 0.5 * ratio - 0.5], [0, ratio, 0.5 * ratio - 0.5 + above - BASELINE * scale]])
+    large = cv2.warpAffine(
+        field, matrix, (width, above + below), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.clip(large * np.float32(ratio / max(blur, 1.0)) + 0.5, 0, 1)
