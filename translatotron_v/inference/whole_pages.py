@@ -23,10 +23,11 @@ from translatotron_v.ocr import LineDetector
 from translatotron_v.page.blocks import Block, find_blocks
 from translatotron_v.page.compose import compose
 from translatotron_v.page.lines import Line, Point, find_lines
-from translatotron_v.page.profile import Setting, measure
+from translatotron_v.page.profile import Setting
 from translatotron_v.page.separate import Layers, load_matting, separate
 from translatotron_v.page.straighten import Crop, straighten
 from translatotron_v.page.strips import BlockAlpha, cut_lines
+from translatotron_v.page.style import Style, measure_style
 
 UNREADABLE = 0.7  # how well ink must agree with the profile of text; less is no text, or handwriting
 # Geometric mean of the probabilities of what was read; less is other writing, or none. Of 211 blocks of validation
@@ -49,6 +50,7 @@ class BlockState:
     paragraph: Paragraph
     skip_reason: str = ""
     language: str = ""
+    style: Style | None = None
     right: float | None = None  # how probable it is that its translation is right
 
 
@@ -173,13 +175,13 @@ class PageTranslator:
         for block in find_blocks(lines, page.shape[1]):
             crop = straighten(page, block)
             layers = separate(crop.pixels.astype(np.float32) / 255, self.matting, crop.where())
-            setting = measure(layers.text_alpha, crop.rows)
+            layers, setting, style = measure_style(crop, layers)
             ink = BlockAlpha(layers.text_alpha, crop.rows, setting)
             runs = cut_lines(ink.lines)
             left = "large" if setting.em > LARGEST else ""
             if not left and (not runs or setting.fit < UNREADABLE):
                 left = "unreadable"
-            states.append(BlockState(block, crop, layers, setting, Paragraph(runs, ink), left))
+            states.append(BlockState(block, crop, layers, setting, Paragraph(runs, ink), left, style=style))
         return states
 
     def _finish(
@@ -203,6 +205,7 @@ class PageTranslator:
                 state.block.alignment,
                 obstacles=obstacles,
                 breaks=state.paragraph.breaks,
+                style=state.style,
             )
             answer, state.skip_reason, new[number] = composed.pixels, composed.skip_reason, composed.quads
         blocks = [_report(state) for state in states]

@@ -1,10 +1,10 @@
-"""The shapes of ink: how heavy, slanted, spaced and sharp it is, and ink that was drawn brought to another shape and size.
+"""The shapes of ink: how heavy, slanted, spaced and sharp it is; drawn ink brought to another shape and size.
 
 Ink is coverage (H, W) in [0, 1], float32. Lengths are pixels of the array at hand unless they are said to be ems.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -12,7 +12,14 @@ import numpy as np
 
 from translatotron_v.page.strips import BASELINE, EM, LINE, frame, resample
 
-_FINE, _FINER = 4, 8  # pixels of an outline's field for each of a strip's: for text up to `_LARGE` strip sizes, and above
+# The coverage of a word at a strip's size (32, w); or what sets the word at another size, given the scale to that size,
+# in the rows of `frame(scale)`.
+Word = np.ndarray | Callable[[float], np.ndarray]
+
+_FINE, _FINER = (
+    4,
+    8,
+)  # pixels of an outline's field for each of a strip's: for text up to `_LARGE` strip sizes, and above
 _LARGE = 2.5
 _SMOOTH = 0.45  # strip pixels (standard deviation) by which a strip's grid is smoothed away before outlines are taken
 _PROJECTIONS = 3  # see `_level`
@@ -63,8 +70,8 @@ def strip_line(words: Sequence[np.ndarray]) -> Line:
 def stem_width(lines: Sequence[Line]) -> float:
     """How wide the stems of text are, in ems; 0 where there are none.
 
-    The rows between baseline and x-height are cut into runs, one for each stroke that they cross; the middle one of what
-    the runs hold is the answer. What a run holds is its stroke's width however blurred it is.
+    The rows between baseline and x-height are cut into runs, one for each stroke that they cross; the middle one of
+    what the runs hold is the answer. What a run holds is its stroke's width however blurred it is.
     """
     held: list[np.ndarray] = []
     for line in lines:
@@ -142,8 +149,12 @@ def letter_gaps(lines: Sequence[Line]) -> np.ndarray:
 
 
 def edge_width(ink: np.ndarray) -> float:
-    """Over how many pixels edges rise from a tenth of full ink to nine tenths, the middle one of all rows; 0: none."""
-    rows, columns = np.nonzero((ink[:, :-1] < _HALF) & (ink[:, 1:] >= _HALF))
+    """Over how many pixels steep edges rise from a tenth of full ink to nine tenths, the middle one; 0: none."""
+    rows, columns = np.nonzero((ink[1:-1, :-1] < _HALF) & (ink[1:-1, 1:] >= _HALF))
+    rows = rows + 1
+    steep = np.abs(ink[rows + 1, columns] - ink[rows - 1, columns]) < 0.2
+    steep &= np.abs(ink[rows + 1, columns + 1] - ink[rows - 1, columns + 1]) < 0.2
+    rows, columns = rows[steep], columns[steep]
     padded = np.pad(ink, ((0, 0), (_MOST_RAMP, _MOST_RAMP)))
     columns = columns + _MOST_RAMP
 
@@ -162,7 +173,7 @@ def edge_width(ink: np.ndarray) -> float:
 
     rising = reach(columns + 1, -1, 0.1) + reach(columns, 1, 0.9) - 1
     rising = rising[~np.isnan(rising)]
-    return float(np.mean(rising)) if len(rising) else 0.0
+    return float(np.median(rising)) if len(rising) else 0.0
 
 
 # --- shaping ----------------------------------------------------------------------------------------------------------
@@ -213,6 +224,26 @@ class ShapedWord:
         if factor not in self._fields:
             self._fields[factor] = outline_field(self.ink, self.shape, factor)
         return _set(self._fields[factor], scale, factor, self.shape.blur)
+
+
+class WordRow:
+    """Words set against one another, at any size; pictures among them in a shape."""
+
+    def __init__(self, words: Sequence[Word], shape: Shape = Shape()) -> None:
+        self.words, self.shape = words, shape
+
+    def shaped(self, shape: Shape) -> "WordRow":
+        """The same row with its pictures in a shape."""
+        return WordRow([word if callable(word) else ShapedWord(word, shape) for word in self.words], shape)
+
+    def __call__(self, scale: float) -> np.ndarray:
+        """See `ShapedWord`."""
+        inks = [word(scale) if callable(word) else ShapedWord(word, self.shape)(scale) for word in self.words]
+        space = np.zeros((len(inks[0]), max(1, round(scale * (1 + self.shape.spacing * EM)))), dtype=np.float32)
+        row = [inks[0]]
+        for ink in inks[1:]:
+            row += [space, ink]
+        return np.concatenate(row, axis=1)
 
 
 def at_size(word: np.ndarray, scale: float) -> np.ndarray:
@@ -331,7 +362,9 @@ def _set(field: np.ndarray, scale: float, factor: int, blur: float) -> np.ndarra
     width = max(1, math.ceil(field.shape[1] * ratio))
     if ratio < 1:
         corner = (0.0, BASELINE * factor - above / ratio)
-        return resample(np.clip(field * min(1.0, 1 / (blur * ratio)) + 0.5, 0, 1), ratio, corner, (above + below, width))
+        return resample(
+            np.clip(field * min(1.0, 1 / (blur * ratio)) + 0.5, 0, 1), ratio, corner, (above + below, width)
+        )
     matrix = np.array([[ratio, 0, 0.5 * ratio - 0.5], [0, ratio, 0.5 * ratio - 0.5 + above - BASELINE * scale]])
     large = cv2.warpAffine(
         field, matrix, (width, above + below), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
