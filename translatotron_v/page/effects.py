@@ -79,7 +79,7 @@ def measure_around(pixels: np.ndarray, ink: np.ndarray, em: float) -> Around:
     if not inside.any() or inside.all():
         return Around()
     distance = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 5)
-    near = _ring(distance, ink, 1.0, 2.0)
+    near = _ring(distance, ink, 1.6, 2.9)
     if not _stands_out(pixels, near, distance, em):
         return Around()
     reach = max(math.ceil(_REACH * em), 4)

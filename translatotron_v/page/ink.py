@@ -31,6 +31,7 @@ _VALLEY = 0.6  # coverage between two strokes falls below this share of the lowe
 _FAINT = 0.15  # coverage up to which a column counts as empty
 _LONGEST = 0.42  # ems; longer runs of ink are bars, not stems
 _STEM_EM = 48.0  # pixels per em at which stems are measured at most,
+_GAP_EM = 60.0  # gaps are counted in columns of so many an em at least
 _SLANT_EM = 32.0  # and slants
 _STEEPEST, _ANGLE_STEP = 40.0, 0.5  # degrees from upright within which edges tell the slant, and of the histogram
 _ANGLES = np.arange(-_STEEPEST + _ANGLE_STEP / 2, _STEEPEST, _ANGLE_STEP)
@@ -142,9 +143,11 @@ def letter_gaps(lines: Sequence[Line]) -> np.ndarray:
     """The widths of all empty stretches between ink on lines, in ems, sorted."""
     found = [np.zeros(0)]
     for line in lines:
-        columns = np.flatnonzero(line.ink.max(axis=0, initial=0.0) > _FAINT)
-        steps = np.diff(columns) - 1
-        found.append(steps[steps > 0] / line.em)
+        held = line.ink.max(axis=0, initial=0.0)
+        up = max(math.ceil(_GAP_EM / line.em), 1)
+        held = cv2.resize(held[None], None, fx=up, fy=1, interpolation=cv2.INTER_LINEAR)[0] if up > 1 else held
+        steps = np.diff(np.flatnonzero(held > _FAINT)) - 1
+        found.append(steps[steps > 0] / (up * line.em))
     return np.sort(np.concatenate(found))
 
 
@@ -261,7 +264,7 @@ def outline_field(ink: np.ndarray, shape: Shape, factor: int) -> np.ndarray:
         (32 * factor, w') float32, in pixels of its own, positive inside letters.
     """
     ratio = _level(ink, factor)  # above 1 inside letters
-    ratio = _spread(ratio, ink, round(shape.spacing * EM * factor), factor)
+    ratio = _spread(ratio, round(shape.spacing * EM * factor))
     ratio = _warped(ratio, shape, factor)
     field = _distance(ratio > 1)
     field = cv2.GaussianBlur(field, (0, 0), _EVEN * factor)
@@ -294,20 +297,54 @@ def _level(ink: np.ndarray, factor: int) -> np.ndarray:
     return ratio[margin * factor : -margin * factor]
 
 
-def _spread(ratio: np.ndarray, ink: np.ndarray, extra: int, factor: int) -> np.ndarray:
-    """Columns between letters made wider, or narrower as far as they are empty."""
-    columns = np.flatnonzero(ink.max(axis=0, initial=0.0) > _FAINT)
-    jumps = np.flatnonzero(np.diff(columns) > 1)
-    if not extra or not len(jumps):
+def _spread(ratio: np.ndarray, extra: int) -> np.ndarray:
+    """Letters so many columns further apart; those that touch stay together."""
+    letters, count = _letters(ratio > 1)
+    if extra <= 0 or count < 2:
         return ratio
-    parts, start = [], 0
-    for jump in jumps:
-        first, last = (int(columns[jump]) + 3) * factor, (int(columns[jump + 1]) + 2) * factor
-        middle = (first + last) // 2
-        cut = min(max(-extra, 0), max(last - first - factor, 0)) // 2
-        parts += [ratio[:, start : middle - cut], np.zeros((len(ratio), max(extra, 0)), dtype=np.float32)]
-        start = middle + cut
-    return np.concatenate([*parts, ratio[:, start:]], axis=1)
+    height, width = ratio.shape
+    spread = np.zeros((height, width + (count - 1) * extra), dtype=np.float32)
+    for number in range(count):
+        columns = np.flatnonzero((letters == number + 1).any(axis=0))
+        first, last = max(int(columns[0]) - _FINER, 0), min(int(columns[-1]) + _FINER + 1, width)
+        # Each place goes with the letter that is nearest, so that soft edges stay whole.
+        own = np.where(letters[:, first:last] == number + 1, ratio[:, first:last], np.float32(0))
+        target = spread[:, first + number * extra : last + number * extra]
+        np.maximum(target, own, out=target)
+    return spread
+
+
+def _letters(inside: np.ndarray) -> tuple[np.ndarray, int]:
+    """The letters of a mask (H, W): for each pixel the number of the nearest one, from 1, and how many there are.
+
+    A letter is a connected part with what stands above it or below, such as dots and accents.
+    """
+    count, labels, found, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8), connectivity=8)
+    order = sorted(range(1, count), key=lambda label: -int(found[label, cv2.CC_STAT_WIDTH]))
+    spans: list[tuple[int, int]] = []
+    of_label: dict[int, int] = {}
+    for label in order:
+        left = int(found[label, cv2.CC_STAT_LEFT])
+        right = left + int(found[label, cv2.CC_STAT_WIDTH])
+        for number, (first, last) in enumerate(spans):
+            if min(right, last) - max(left, first) > 0.5 * (right - left):
+                of_label[label] = number
+                break
+        else:
+            of_label[label] = len(spans)
+            spans.append((left, right))
+    if not spans:
+        return np.zeros(inside.shape, dtype=np.int32), 0
+    rank = {number: place for place, number in enumerate(sorted(range(len(spans)), key=lambda one: sum(spans[one])))}
+    numbers = np.zeros(count, dtype=np.int32)
+    for label, number in of_label.items():
+        numbers[label] = rank[number] + 1
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~inside).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    own = np.zeros(int(nearest.max()) + 1, dtype=np.int32)
+    own[nearest[inside]] = numbers[labels[inside]]
+    return own[nearest], len(spans)
 
 
 def _warped(ratio: np.ndarray, shape: Shape, factor: int) -> np.ndarray:

@@ -15,6 +15,7 @@ _FAINT = 0.12  # coverage up to which a column is empty
 _GAP = 0.17  # ems of empty columns between two words
 _FULLEST = 0.12  # share of a word's inked pixels that show its colour best
 _INKED = 0.3  # coverage from which a pixel is looked at
+_SURELY = 0.04  # difference of each channel within which colours are one, without a closer look
 _SOLID = 0.3  # share of inked pixels that are full, from which strokes are wider than a pixel
 _SEEDS = 4  # words that may stand for a colour
 _FEW = 6  # such pixels below which a word's colour is not known
@@ -124,20 +125,25 @@ def _grouped(shown: Sequence[tuple[np.ndarray, np.ndarray]], widths: Sequence[in
     """
     from skimage.color import deltaE_ciede2000, rgb2lab  # takes a third of a second: only pages pay for it
 
-    def alike(one: int, other: int) -> bool:
-        (ground, away), (_, than) = shown[one], shown[other]
+    grounds, aways = (np.stack([one[part] for one in shown]) for part in (0, 1))
+
+    def alike(seed: int) -> np.ndarray:
+        than, away = aways[seed], aways
         if not solid:
-            share = float(away @ than) / max(float(away @ away), 1e-6)
-            away = away * np.clip(share, 0.5, 2.0)
-        pair = rgb2lab(np.clip(np.stack([ground + away, ground + than]), 0, 1)[None])[0]
-        return float(deltaE_ciede2000(pair[0], pair[1])) <= APART
+            share = away @ than / np.maximum(np.square(away).sum(axis=1), 1e-6)
+            away = away * np.clip(share, 0.5, 2.0)[:, None]
+        if float(np.abs(away - than).max()) < _SURELY:
+            return np.ones(len(shown), dtype=bool)
+        lab = rgb2lab(np.clip(np.stack([grounds + away, grounds + than]), 0, 1))
+        return np.asarray(deltaE_ciede2000(lab[0], lab[1]) <= APART)
 
     groups = [-1] * len(shown)
     count = 0
     while -1 in groups:
         rest = [number for number, group in enumerate(groups) if group < 0]
         seeds = sorted(rest, key=lambda number: -widths[number])[:_SEEDS]
-        near = {seed: [number for number in rest if number == seed or alike(number, seed)] for seed in seeds}
+        same = {seed: alike(seed) for seed in seeds}
+        near = {seed: [number for number in rest if number == seed or same[seed][number]] for seed in seeds}
         chosen = max(seeds, key=lambda seed: (sum(widths[number] for number in near[seed]), -seed))
         for number in near[chosen]:
             groups[number] = count
