@@ -25,7 +25,9 @@ _SMOOTH = 0.45  # strip pixels (standard deviation) by which a strip's grid is s
 _PROJECTIONS = 3  # see `_level`
 _EVEN = 0.2  # strip pixels (standard deviation) by which the field itself is smoothed
 _HALF, _LEAST_HALF = 0.5, 0.3  # coverage at which an outline lies: half of what the stroke reaches, within these bounds
-_KEPT = 0.35  # of a stroke's half width, and of a gap's, that thinning and thickening leave
+_KEPT, _OPEN = 0.2, 0.35  # of a stroke's width that thinning leaves, and of a gap's that thickening does
+_FULL = 0.9  # coverage near which an edge has a stroke's full ink at its side,
+_CRISP = 1.3  # and is made so much steeper
 
 _VALLEY = 0.6  # coverage between two strokes falls below this share of the lower of them
 _FAINT = 0.15  # coverage up to which a column counts as empty
@@ -187,7 +189,8 @@ class Shape:
     """What is done to drawn ink, in ems and degrees.
 
     Attributes:
-        grow: by how much every outline moves outwards; negative: inwards.
+        grow: by how much outlines move outwards; negative: inwards, of a stem; other strokes by the same share.
+        stem: how wide the ink's stems are.
         slant: by how much letters are leant to the right.
         spacing: what is added between two letters that stand apart.
         stretch: of widths.
@@ -195,6 +198,7 @@ class Shape:
     """
 
     grow: float = 0.0
+    stem: float = 0.09
     slant: float = 0.0
     spacing: float = 0.0
     stretch: float = 1.0
@@ -203,7 +207,7 @@ class Shape:
     @property
     def plain(self) -> bool:
         """Whether it leaves ink as it is."""
-        return replace(self, blur=1.0) == Shape()
+        return replace(self, blur=1.0, stem=Shape.stem) == Shape()
 
 
 class ShapedWord:
@@ -270,7 +274,7 @@ def outline_field(ink: np.ndarray, shape: Shape, factor: int) -> np.ndarray:
     field = cv2.GaussianBlur(field, (0, 0), _EVEN * factor)
     offset = shape.grow * EM * factor
     if offset:
-        field = field + _bounded(field, offset, factor)
+        field = field + _bounded(field, offset, shape.stem, factor)
     return _trimmed(field)
 
 
@@ -376,14 +380,32 @@ def _distance(inside: np.ndarray) -> np.ndarray:
     return np.where(inside, within - 0.5, 0.5 - without).astype(np.float32)
 
 
-def _bounded(field: np.ndarray, offset: float, factor: int) -> np.ndarray:
-    """By how much each place's outline moves: thin strokes are not thinned away, narrow gaps inside letters stay."""
+def _bounded(field: np.ndarray, offset: float, stem: float, factor: int) -> np.ndarray:
+    """By how much each place's outline moves.
+
+    Thinner: every stroke by the same share, so that hairlines stay. Thicker: all alike, but for narrow gaps in letters,
+    which stay open.
+    """
+    if offset < 0:
+        share = min(-2 * offset / max(stem * EM * factor, 1.0), 1 - _KEPT)
+        return -share * cv2.GaussianBlur(_half_width(field), (0, 0), 0.02 * EM * factor)
     reach = 2 * round(0.11 * EM * factor) + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    depth = cv2.dilate(field if offset < 0 else -field, kernel)  # half the width of the stroke, or the gap, about here
-    most = np.maximum((1 - _KEPT) * depth, 0)
-    bound = np.minimum(abs(offset), cv2.GaussianBlur(most, (0, 0), 0.06 * EM * factor))
-    return math.copysign(1.0, offset) * bound
+    depth = cv2.dilate(-field, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))  # half the gap's width
+    most = np.maximum((1 - _OPEN) * depth, 0)
+    return np.minimum(offset, cv2.GaussianBlur(most, (0, 0), 0.06 * EM * factor))
+
+
+def _half_width(field: np.ndarray) -> np.ndarray:
+    """Half the width of the stroke at each place: how deep inside letters the nearest of their middle lines lies."""
+    ridge = (field > 0.3) & (field >= cv2.dilate(field, np.ones((3, 3), np.uint8)) - 0.3)
+    if not ridge.any():
+        return np.zeros_like(field)
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~ridge).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    depth = np.zeros(int(nearest.max()) + 1, dtype=np.float32)
+    depth[nearest[ridge]] = field[ridge]
+    return np.asarray(depth[nearest])
 
 
 def _trimmed(field: np.ndarray) -> np.ndarray:
@@ -399,11 +421,17 @@ def _set(field: np.ndarray, scale: float, factor: int, blur: float) -> np.ndarra
     width = max(1, math.ceil(field.shape[1] * ratio))
     if ratio < 1:
         corner = (0.0, BASELINE * factor - above / ratio)
-        return resample(
-            np.clip(field * min(1.0, 1 / (blur * ratio)) + 0.5, 0, 1), ratio, corner, (above + below, width)
-        )
-    matrix = np.array([[ratio, 0, 0.5 * ratio - 0.5], [0, ratio, 0.5 * ratio - 0.5 + above - BASELINE * scale]])
-    large = cv2.warpAffine(
-        field, matrix, (width, above + below), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.clip(large * np.float32(ratio / max(blur, 1.0)) + 0.5, 0, 1)
+        covered = np.clip(field * min(1.0, 1 / (blur * ratio)) + 0.5, 0, 1)
+        ink = resample(covered, ratio, corner, (above + below, width))
+    else:
+        matrix = np.array([[ratio, 0, 0.5 * ratio - 0.5], [0, ratio, 0.5 * ratio - 0.5 + above - BASELINE * scale]])
+        size = (width, above + below)
+        large = cv2.warpAffine(field, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        ink = np.clip(large * np.float32(ratio / max(blur, 1.0)) + 0.5, 0, 1)
+    return ink if blur > 1 else _crisp(ink)
+
+
+def _crisp(ink: np.ndarray) -> np.ndarray:
+    """Edges beside full ink a little steeper: renderers set stems on the pixel grid, where edges have no width."""
+    steep = np.clip((ink - _HALF) * _CRISP + _HALF, 0, 1)
+    return np.where(cv2.dilate(ink, np.ones((3, 3), np.uint8)) > _FULL, steep, ink)

@@ -23,6 +23,7 @@ _UNDER, _THROUGH = (0.03, 0.42), (-0.42, -0.14)  # ems below the baseline at whi
 _TOUCHING = 0.3  # share of an underline that ink may touch from one side: slabs of letters stand on stems
 _CROSSED = 0.75  # of one drawn through text
 _VISIBLE = 0.35  # coverage from which a pixel is looked at
+_EVEN = 0.1  # difference of a rule's pixels from its colour
 _PLAIN = 0.02  # spread of the ground's colours up to which what the letters' ink misses is seen by colour
 _ALIKE = 0.96  # cosine between two differences from the ground's colour that makes them one colour
 
@@ -83,7 +84,7 @@ def take_rules(
     for band in bands:
         letters = _without(letters, band)
     setting = measure(letters, rows)
-    kept = [band for band in bands if _is_rule(seen, band, setting)]
+    kept = [band for band in bands if _is_rule(seen, band, setting) and _is_even(pixels, letters, band)]
     if not kept:
         return layers, (), nowhere
     letters, erased = layers.text_alpha, nowhere
@@ -169,6 +170,16 @@ def _is_rule(seen: np.ndarray, band: _Band, setting: Setting) -> bool:
     if _THROUGH[0] <= below <= _THROUGH[1]:
         return length > 1.5 * em and max(above, under) < _CROSSED
     return False
+
+
+def _is_even(pixels: np.ndarray, letters: np.ndarray, band: _Band) -> bool:
+    """Whether a band is of one colour where no letter crosses it; the shadow of letters is not."""
+    free = band.columns & (letters[max(band.top - 1, 0) : band.bottom + 1].max(axis=0) < 0.1)
+    if not free.any():
+        return False
+    colours = pixels[(band.top + band.bottom) // 2, free]
+    apart = np.abs(colours - np.median(colours, axis=0)).max(axis=1)
+    return float((apart < _EVEN).mean()) > 0.8
 
 
 def _without(ink: np.ndarray, band: _Band) -> np.ndarray:

@@ -23,6 +23,7 @@ from translatotron_v.page.ink import (
     stem_width,
     strip_line,
 )
+from translatotron_v.page.plain import settle
 from translatotron_v.page.profile import Bounds, Setting, measure
 from translatotron_v.page.rules import Rule, take_rules
 from translatotron_v.page.separate import Layers
@@ -33,7 +34,7 @@ from translatotron_v.page.tints import Tint, WordBox, take_tints
 _SAME_STEM = 0.05  # share of a stem's width up to which the drawn one is right
 _UPRIGHT, _SAME_SLANT = 4.0, 1.0  # degrees up to which text stands upright, and up to which two slants are one
 _SPACED, _MORE_SPACE = 0.18, 0.07  # ems between letters from which text is spaced, and more than drawn letters have
-_LIGHTEST, _HEAVIEST = -0.05, 0.1  # ems by which outlines are moved at most
+_LIGHTEST, _HEAVIEST = -0.06, 0.1  # ems by which outlines are moved at most
 _WIDER = 1.0  # ems by which an em of heavier letters is wider, for each em that their stems are
 _OPENED = 0.5  # share of what stems gain that is put between letters
 _SAMPLE = 240  # columns of drawn words on which a shape is tried
@@ -111,6 +112,7 @@ def measure_style(crop: Crop, layers: Layers) -> tuple[Layers, Setting, Style]:
         shadow; size and baselines; and the style.
     """
     pixels = crop.pixels.astype(np.float32) / 255
+    layers = settle(pixels, layers, crop.rows, crop.where())
     letters, rules, erased = take_rules(pixels, layers, crop.rows)
     letters, words, tints = take_tints(pixels, letters, crop.rows)
     setting = measure(letters.text_alpha, crop.rows)
@@ -276,14 +278,14 @@ def _weighted(drawn: Sequence[np.ndarray], shape: Shape, stem: float, wanted: fl
         columns += word.shape[1]
     grow = float(np.clip((wanted - stretch * stem) / 2, _LIGHTEST, _HEAVIEST))
     for _ in range(_TRIALS):
-        trial = Shape(grow=grow, spacing=spacing + 0.1, stretch=stretch)  # apart, so that each stem is seen
+        trial = Shape(grow=grow, stem=stem, spacing=spacing + 0.1, stretch=stretch)  # apart, so that each stem is seen
         above = frame(_TRIAL_SCALE)[0]
         lines = [Line(ShapedWord(word, trial)(_TRIAL_SCALE), above, 20 * _TRIAL_SCALE) for word in sample]
         got = stem_width(lines)
         if not got or abs(got / wanted - 1) < 0.02:
             break
         grow = float(np.clip(grow + (wanted - got) / 2, _LIGHTEST, _HEAVIEST))
-    return replace(shape, grow=grow, spacing=spacing, stretch=stretch)
+    return replace(shape, grow=grow, stem=stem, spacing=spacing, stretch=stretch)
 
 
 def marked(span: Span, widths: Sequence[int]) -> list[int]:

@@ -1,0 +1,131 @@
+"""Ink on a plain ground, where colours alone tell it: what is of one colour there is covered as far as it is of it.
+
+A network sees text of the sizes, colours and contrasts that it was trained on. On a plain ground nothing needs to be
+guessed: a letter's pixels lie on the line between two colours. What does not, such as letters with an outline or a
+picture, stays as it was seen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
+from translatotron_v.page.separate import Layers
+
+_EVEN = 0.02  # middle difference of a plain ground's pixels from its colour
+_CLEAR = 0.06  # difference of colours from which a pixel is no ground
+_OFF_LINE = 0.04  # middle distance from the line between two colours up to which there are no more than two
+_ONE_HUE = 0.985  # cosine between two differences from the ground that makes them one ink's
+_THICKEST = 0.16  # ems of half a stroke; what is thicker is no letter
+_LEVEL, _LEVEL_SHARE = 0.05, 0.06  # of the strongest ink, within which pixels are full, and how many of those inked are
+_STRONGEST = 0.985  # share of inked pixels that are weaker than the ink of letters that are nowhere full
+_MOST_GAIN = 1.35  # by which such ink is taken for stronger than it was seen
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Connected parts of what is no ground: a number for each pixel (h, w), 0 for ground, and of each the properties."""
+
+    labels: np.ndarray
+    direction: np.ndarray  # (N, 3) unit vectors of colour, from the ground
+    good: np.ndarray  # (N,) bool: of one colour, and no thicker than a letter
+
+
+def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np.ndarray) -> Layers:
+    """Layers with ink, colour and background as colours tell them; the same layers where the ground is not plain.
+
+    Args:
+        pixels: the crop (h, w, 3), float32 in [0, 1].
+        rows: the box of each row of text.
+        where: (h, w) bool, where ink may be.
+    """
+    ground = pixels[(layers.text_alpha < 0.02) & ~_near(layers.text_alpha > 0.1, 2)]
+    if len(ground) < 16:
+        return layers
+    plain = np.median(ground, axis=0)
+    if float(np.median(np.abs(ground - plain).max(axis=1))) > _EVEN:
+        return layers
+    away = pixels - plain
+    parts = _parts(away, where, rows)
+    if not parts.good.any():
+        return layers
+    own = np.array(layers.colour, dtype=np.float32) - plain
+    held = layers.text_alpha * parts.good[parts.labels]
+    weight = np.bincount(parts.labels.ravel(), held.ravel(), len(parts.good))
+    if weight.sum() < 4:
+        return layers
+    main = _main_direction(parts, weight, own)
+    same = parts.good & (parts.direction @ main > _ONE_HUE)
+    inked = same[parts.labels]
+    share = away @ main
+    length = _length(share[inked & (share > 0.3 * float(share[inked].max(initial=0.0)))], float(own @ main))
+    if length <= 0:
+        return layers
+    alpha = np.where(inked, np.clip(share / length, 0, 1), layers.text_alpha)
+    alpha = _others(alpha, away, parts, same)
+    settled = _near(parts.good[parts.labels], 2) & where
+    background = np.where(settled[..., None], plain.astype(np.float32), layers.background)
+    red, green, blue = (float(level) for level in np.clip(plain + main * length, 0, 1))
+    return replace(layers, text_alpha=alpha.astype(np.float32), colour=(red, green, blue), background=background)
+
+
+def _near(mask: np.ndarray, reach: int) -> np.ndarray:
+    size = 2 * reach + 1
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0)
+
+
+def _parts(away: np.ndarray, where: np.ndarray, rows: Sequence[Bounds]) -> _Parts:
+    """What stands out from the ground, given each pixel's difference (h, w, 3) from it."""
+    em = float(np.median([bottom - top for _, top, _, bottom in rows])) * EM_PER_HEIGHT
+    clear = np.linalg.norm(away, axis=2) > _CLEAR
+    count, labels = cv2.connectedComponents(clear.astype(np.uint8), connectivity=8)
+    flat = labels.ravel()
+    sums = np.stack([np.bincount(flat, away[..., channel].ravel(), count) for channel in range(3)], axis=1)
+    direction = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-6)
+    along = (away * direction[labels]).sum(axis=2)
+    off = np.linalg.norm(away - along[..., None] * direction[labels], axis=2)
+    size = np.maximum(np.bincount(flat, minlength=count), 1)
+    good = np.bincount(flat, off.ravel(), count) / size < _OFF_LINE
+    good &= np.bincount(flat, (~where).ravel(), count) / size < 0.3
+    depth = cv2.distanceTransform(clear.astype(np.uint8), cv2.DIST_L2, 3)
+    thick = np.zeros(count)
+    np.maximum.at(thick, flat, depth.ravel())
+    good &= thick < max(_THICKEST * em, 2.0)
+    good[0] = False
+    return _Parts(labels, direction, good)
+
+
+def _main_direction(parts: _Parts, weight: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """The direction (3,) in which most ink differs from the ground."""
+    unit = own / max(float(np.linalg.norm(own)), 1e-6)
+    alike = np.where(parts.direction @ unit > 0.9, weight, 0.0)
+    alike = alike if alike.sum() > 0.3 * weight.sum() else weight
+    seed = parts.direction[int(np.argmax(alike))]
+    near = np.where(parts.direction @ seed > _ONE_HUE, weight, 0.0)
+    mean = near @ parts.direction
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-6), dtype=np.float32)
+
+
+def _length(shares: np.ndarray, seen: float) -> float:
+    """How far full ink lies from the ground: where many pixels are, or else the strongest ones or what was seen."""
+    if not len(shares):
+        return 0.0
+    top = float(np.quantile(shares, _STRONGEST))
+    level = shares[shares > (1 - _LEVEL) * top]
+    if len(level) >= max(_LEVEL_SHARE * len(shares), 8):
+        return float(np.median(level))
+    return max(top, min(seen, _MOST_GAIN * top))
+
+
+def _others(alpha: np.ndarray, away: np.ndarray, parts: _Parts, same: np.ndarray) -> np.ndarray:
+    """Letters of other colours, each covered as far as it is of its own strongest colour."""
+    other = parts.good & ~same
+    if not other.any():
+        return alpha
+    along = (away * parts.direction[parts.labels]).sum(axis=2)
+    strongest = np.zeros(len(parts.good))
+    np.maximum.at(strongest, parts.labels.ravel(), along.ravel())
+    share = along / np.maximum(strongest, 1e-6)[parts.labels]
+    return np.where(other[parts.labels], np.clip(share, 0, 1), alpha)
