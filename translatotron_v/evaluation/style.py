@@ -29,7 +29,9 @@ from translatotron_v.metrics.score import Score
 
 if TYPE_CHECKING:  # torch takes seconds: only an evaluation pays for it
     from translatotron_v.models.matting import TextMatting
+    from translatotron_v.page.style import Style
 
+_FINE = 10.0  # times a strip's size, at which the slant of what is put back is measured
 STEM, SLANT, COLOUR = 0.15, 3.0, 6.0  # what is wanted: share of the width, degrees, units of CIEDE2000
 _SHARPER = 0.1  # pixels by which an edge may be softer than the source's: what the same edge differs by with its place
 _WORST = 12
@@ -67,7 +69,7 @@ def give_back(page: StyledPage, matting: "TextMatting | None") -> Given:
     errors = {"left as it was": float(bool(composed.skip_reason)), "colour": colour_error(letters.colour, page.ink)}
     baseline = setting.baselines[0] - float(crop.matrix[1, 2])
     if page.kind in ("face", "shear", "large"):
-        errors |= _shape_errors(page, composed.pixels, baseline)
+        errors |= _shape_errors(page, composed.pixels, baseline) | {"slant": _slant_error(page, style)}
     errors |= _extra_errors(page, style)
     return Given(page, composed.pixels, errors)
 
@@ -88,16 +90,29 @@ def coverage(pixels: np.ndarray, page: StyledPage) -> np.ndarray:
     return np.asarray(np.clip(share, 0, 1))
 
 
+def _slant_error(page: StyledPage, style: "Style") -> float:
+    """Degrees between the page's slant and that of its words as they are put back, measured at a large size."""
+    from translatotron_v.page.ink import Line as InkLine
+    from translatotron_v.page.ink import ShapedWord, slant
+    from translatotron_v.page.strips import EM, frame
+    from translatotron_v.page.style import shape_for
+
+    words = drawn_words(page)
+    shape = shape_for(words, style)
+    got = slant([InkLine(ShapedWord(word, shape)(_FINE), frame(_FINE)[0], _FINE * EM) for word in words])
+    ink, base, em = fine_ink(page.words, page.face.face)
+    return abs(got - page.truth.get("lean", slant([InkLine(ink, base, em)])))
+
+
 def _shape_errors(page: StyledPage, pixels: np.ndarray, baseline: float) -> dict[str, float]:
     from translatotron_v.page.ink import Line as InkLine
-    from translatotron_v.page.ink import edge_width, slant, stem_width
+    from translatotron_v.page.ink import edge_width, stem_width
 
     ink, base, em = fine_ink(page.words, page.face.face)
     true = InkLine(ink, base, em)
     new, old = coverage(pixels, page), coverage(page.pixels, page)
     put = InkLine(new, baseline, float(page.em))
-    leant = page.truth.get("lean", slant([true]))
-    errors = {"slant": abs(slant([put]) - leant)}
+    errors: dict[str, float] = {}
     wanted, got = stem_width([true]), stem_width([put])
     if page.kind != "shear":
         errors["stem"] = abs(got / wanted - 1)
@@ -109,7 +124,7 @@ def _shape_errors(page: StyledPage, pixels: np.ndarray, baseline: float) -> dict
     return errors
 
 
-def _extra_errors(page: StyledPage, style: Any) -> dict[str, float]:
+def _extra_errors(page: StyledPage, style: "Style") -> dict[str, float]:
     """What was asked of one kind of page, and what was seen where nothing is."""
     truth = page.truth
     seen = {
@@ -128,15 +143,15 @@ def _extra_errors(page: StyledPage, style: Any) -> dict[str, float]:
         line = style.decorations[0]
         errors |= {"line: place": abs(line.below - truth["below"])}
         errors |= {"line: thickness": abs(line.thickness - truth["thickness"])}
-        errors |= {"line: words": float(not _same_words(page, [span for span in line.spans]))}
+        errors |= {"line: words": float(not _same_words(page, line.spans))}
         errors |= {"line: colour": colour_error(line.colour, page.ink)}
     elif asked == "tint":
         errors |= {"tint: colour": colour_error(style.tints[0][1], truth["tint"])}
         errors |= {"tint: words": float(not _same_words(page, [span for span, _ in style.tints]))}
-    elif asked == "outline":
+    elif asked == "outline" and style.outline is not None:
         errors |= {"outline: width": abs(style.outline.width - truth["width"])}
         errors |= {"outline: colour": colour_error(style.outline.colour, truth["outline"])}
-    elif asked == "shadow":
+    elif asked == "shadow" and style.shadow is not None:
         away = np.hypot(style.shadow.right - truth["move"], style.shadow.down - truth["move"])
         errors |= {"shadow: place": float(away), "shadow: blur": abs(style.shadow.blur - truth["blur"])}
     elif asked == "spacing":
@@ -152,7 +167,7 @@ def _same_words(page: StyledPage, spans: Sequence[Any]) -> bool:
     return {number for span in spans for number in marked(span, widths)} == set(page.truth["words"])
 
 
-def _spacing_error(page: StyledPage, style: Any) -> dict[str, float]:
+def _spacing_error(page: StyledPage, style: "Style") -> dict[str, float]:
     """By how many ems letters that are put back stand closer or further apart than the page's."""
     from translatotron_v.page.ink import Line as InkLine
     from translatotron_v.page.ink import ShapedWord, letter_gaps

@@ -37,7 +37,7 @@ _GAP_EM = 60.0  # gaps are counted in columns of so many an em at least
 _SLANT_EM = 32.0  # and slants
 _STEEPEST, _ANGLE_STEP = 40.0, 0.5  # degrees from upright within which edges tell the slant, and of the histogram
 _ANGLES = np.arange(-_STEEPEST + _ANGLE_STEP / 2, _STEEPEST, _ANGLE_STEP)
-_ANGLE_SPREAD = 2.5  # degrees (standard deviation) by which the histogram is smoothed
+_ANGLE_SPREAD = 3.0  # degrees (standard deviation) by which the histogram is smoothed
 _MOST_RAMP = 12  # pixels that an edge may be wide to be measured
 
 
@@ -127,10 +127,10 @@ def _directions(line: Line) -> np.ndarray:
     ink = line.ink[max(top, 0) : max(bottom, 1)]
     if not ink.size:
         return np.zeros(len(_ANGLES))
-    up = 1 if line.em > 40 else 2 if line.em > 16 else 3
+    up, smooth = (2, 0.055) if line.em > 20 else (4, 0.07)  # the fewer pixels a letter has, the more its grid tells
     if up > 1:
         ink = cv2.resize(ink, None, fx=up, fy=up, interpolation=cv2.INTER_CUBIC)
-    ink = cv2.GaussianBlur(ink, (0, 0), max(0.055 * line.em * up, 0.6))
+    ink = cv2.GaussianBlur(ink, (0, 0), max(smooth * line.em * up, 0.6))
     across, down = cv2.Scharr(ink, cv2.CV_32F, 1, 0), cv2.Scharr(ink, cv2.CV_32F, 0, 1)
     strength = np.square(across) + np.square(down)
     angles = np.degrees(np.arctan2(down * np.sign(across), np.abs(across) + 1e-9))

@@ -19,6 +19,10 @@ _CLEAR = 0.06  # difference of colours from which a pixel is no ground
 _OFF_LINE = 0.04  # middle distance from the line between two colours up to which there are no more than two
 _ONE_HUE = 0.985  # cosine between two differences from the ground that makes them one ink's
 _THICKEST = 0.16  # ems of half a stroke; what is thicker is no letter
+_OUTLINED = 0.28  # the same of letters with an outline
+_TWO_COLOURS = 0.4  # difference of an outline's colour from its letters'
+_BARE = 0.12  # share of letters with an outline that may seem to meet the ground
+_FILLED = (0.12, 0.85)  # share of them that is no outline
 _LEVEL, _LEVEL_SHARE = 0.05, 0.06  # of the strongest ink, within which pixels are full, and how many of those inked are
 _STRONGEST = 0.985  # share of inked pixels that are weaker than the ink of letters that are nowhere full
 _MOST_GAIN = 1.35  # by which such ink is taken for stronger than it was seen
@@ -26,11 +30,19 @@ _MOST_GAIN = 1.35  # by which such ink is taken for stronger than it was seen
 
 @dataclass(frozen=True)
 class _Parts:
-    """Connected parts of what is no ground: a number for each pixel (h, w), 0 for ground, and of each the properties."""
+    """Connected parts of what is no ground.
+
+    Attributes:
+        labels: the part of each pixel (h, w); 0 is the ground.
+        direction: of each part (N, 3), a unit vector of colour, away from the ground's.
+        good: (N,) bool: of one colour, and no thicker than a letter.
+        whole: (N,) bool: not thicker than a letter with an outline.
+    """
 
     labels: np.ndarray
-    direction: np.ndarray  # (N, 3) unit vectors of colour, from the ground
-    good: np.ndarray  # (N,) bool: of one colour, and no thicker than a letter
+    direction: np.ndarray
+    good: np.ndarray
+    whole: np.ndarray
 
 
 def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np.ndarray) -> Layers:
@@ -49,6 +61,9 @@ def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np
         return layers
     away = pixels - plain
     parts = _parts(away, where, rows)
+    filled = _filled(pixels, layers, parts, plain)
+    if filled is not None:
+        return filled
     if not parts.good.any():
         return layers
     own = np.array(layers.colour, dtype=np.float32) - plain
@@ -88,13 +103,45 @@ def _parts(away: np.ndarray, where: np.ndarray, rows: Sequence[Bounds]) -> _Part
     off = np.linalg.norm(away - along[..., None] * direction[labels], axis=2)
     size = np.maximum(np.bincount(flat, minlength=count), 1)
     good = np.bincount(flat, off.ravel(), count) / size < _OFF_LINE
-    good &= np.bincount(flat, (~where).ravel(), count) / size < 0.3
+    inside = np.bincount(flat, (~where).ravel(), count) / size < 0.3
     depth = cv2.distanceTransform(clear.astype(np.uint8), cv2.DIST_L2, 3)
     thick = np.zeros(count)
     np.maximum.at(thick, flat, depth.ravel())
-    good &= thick < max(_THICKEST * em, 2.0)
-    good[0] = False
-    return _Parts(labels, direction, good)
+    inside[0] = False
+    good &= inside & (thick < max(_THICKEST * em, 2.0))
+    return _Parts(labels, direction, good, inside & ~good & (thick < max(_OUTLINED * em, 3.0)))
+
+
+def _filled(pixels: np.ndarray, layers: Layers, parts: _Parts, plain: np.ndarray) -> Layers | None:
+    """Letters with an outline: ink is what lies inside and never meets the ground; None where there are none.
+
+    A network that takes outline and letters for one, or the outline for the letters, is put right.
+    """
+    region = parts.whole[parts.labels]
+    if np.count_nonzero(region) < 0.6 * np.count_nonzero(parts.labels):
+        return None
+    depth = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 3)
+    rim = region & (depth < 2.2)
+    away = np.linalg.norm(pixels - plain, axis=2)
+    outline = np.median(pixels[rim & (away >= np.quantile(away[rim], 0.6))], axis=0)
+    inner = region & (depth > 1.5)
+    if not inner.any():
+        return None
+    apart = np.linalg.norm(pixels - outline, axis=2)
+    fill = np.median(pixels[inner & (apart >= np.quantile(apart[inner], 0.9))], axis=0)
+    towards = fill - outline
+    if float(np.linalg.norm(towards)) < _TWO_COLOURS:
+        return None
+    share = np.clip((pixels - outline) @ towards / float(towards @ towards), 0, 1) * region
+    full = share > 0.75
+    if not full.any() or float((depth[full] < 1.5).mean()) > _BARE:
+        return None
+    share = np.where(depth > 1.3, share, np.float32(0))
+    if not _FILLED[0] < float(share.sum()) / np.count_nonzero(region) < _FILLED[1]:
+        return None
+    red, green, blue = (float(level) for level in fill)
+    background = np.where(_near(region, 2)[..., None], plain.astype(np.float32), layers.background)
+    return replace(layers, text_alpha=share.astype(np.float32), colour=(red, green, blue), background=background)
 
 
 def _main_direction(parts: _Parts, weight: np.ndarray, own: np.ndarray) -> np.ndarray:
