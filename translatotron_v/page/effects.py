@@ -67,30 +67,37 @@ class Around:
     ground: np.ndarray | None = None
 
 
-def measure_around(pixels: np.ndarray, ink: np.ndarray, em: float) -> Around:
+def measure_around(pixels: np.ndarray, ink: np.ndarray, colour: Colour, em: float) -> Around:
     """Outline and shadow of the letters on a crop.
 
     Args:
         pixels: (h, w, 3) float32.
-        ink: coverage (h, w) of the letters without either.
+        ink: coverage (h, w) of the letters without either, and their colour.
         em: pixels per em.
     """
     inside = ink > 0.5
     if not inside.any() or inside.all():
         return Around()
     distance = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 5)
-    near = _ring(distance, ink, 1.6, 2.9)
-    if not _stands_out(pixels, near, distance, em):
+    near = _ring(distance, ink, 1.0, 2.9)
+    if not _stands_out(_without_ink(pixels, ink, colour), near, distance, em):
         return Around()
     reach = max(math.ceil(_REACH * em), 4)
     ground = fill(pixels, distance <= reach)
-    rest = pixels - ground
-    outline, width = _outline(pixels, rest, distance, ink, em)
+    seen = _without_ink(pixels, ink, colour)
+    rest = seen - ground
+    outline, width = _outline(seen, rest, distance, ink, em)
     shadow = _shadow(rest, ground, ink, distance, width, em)
     if outline is None and shadow is None:
         return Around()
     far = 0.0 if shadow is None else em * (math.hypot(shadow.right, shadow.down) + 2.5 * shadow.blur)
     return Around(outline, shadow, width + far + 1, ground)
+
+
+def _without_ink(pixels: np.ndarray, ink: np.ndarray, colour: Colour) -> np.ndarray:
+    """Pixels (h, w, 3) without what letters add to them; where they are mostly letters it means nothing."""
+    share = np.minimum(ink, 0.5)[..., None]
+    return np.asarray((pixels - share * np.array(colour, dtype=np.float32)) / (1 - share), dtype=np.float32)
 
 
 def _ring(distance: np.ndarray, ink: np.ndarray, least: float, most: float) -> np.ndarray:
@@ -124,7 +131,8 @@ def _outline(
     """An outline and its width in pixels, where all sides of letters have one of the same colour."""
     away = _directions(distance)
     sides = [away @ np.array(side, dtype=np.float32) > 0.7 for side in _SIDES]
-    near = _ring(distance, ink, 1.0, 2.3)
+    rings = [_ring(distance, ink, least, most) for least, most in ((1.0, 1.5), (1.5, 2.3))]
+    near = max(rings, key=lambda ring: float(np.abs(rest[ring]).mean()) if ring.any() else 0.0)
     colours = [np.median(pixels[near & side], axis=0) for side in sides if (near & side).any()]
     strength = [float(np.linalg.norm(np.median(rest[near & side], axis=0))) for side in sides if (near & side).any()]
     if len(colours) < 4 or min(strength) < _OUTLINE:
@@ -153,7 +161,7 @@ def _outline(
     if width >= 0.8 * _REACH * em:
         return None, 0.0
     deep = _ring(distance, ink, 1.0, max(width, 1.6))
-    red, green, blue = (float(level) for level in np.median(pixels[deep], axis=0))
+    red, green, blue = (float(level) for level in np.clip(np.median(pixels[deep], axis=0), 0, 1))
     return Outline(float(width / em), (red, green, blue)), width
 
 

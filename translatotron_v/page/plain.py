@@ -19,7 +19,7 @@ _CLEAR = 0.06  # difference of colours from which a pixel is no ground
 _OFF_LINE = 0.04  # middle distance from the line between two colours up to which there are no more than two
 _ONE_HUE = 0.985  # cosine between two differences from the ground that makes them one ink's
 _THICKEST = 0.16  # ems of half a stroke; what is thicker is no letter
-_OUTLINED = 0.28  # the same of letters with an outline
+_OUTLINED = 0.6  # the same of letters with an outline, whose insides it may fill
 _TWO_COLOURS = 0.4  # difference of an outline's colour from its letters'
 _BARE = 0.12  # share of letters with an outline that may seem to meet the ground
 _FILLED = (0.12, 0.85)  # share of them that is no outline
@@ -100,7 +100,8 @@ def _parts(away: np.ndarray, where: np.ndarray, rows: Sequence[Bounds]) -> _Part
     sums = np.stack([np.bincount(flat, away[..., channel].ravel(), count) for channel in range(3)], axis=1)
     direction = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-6)
     along = (away * direction[labels]).sum(axis=2)
-    off = np.linalg.norm(away - along[..., None] * direction[labels], axis=2)
+    # What lies on the ground's other side, as black does beside white on grey, is no ink of the same colour either.
+    off = np.linalg.norm(away - np.maximum(along, 0)[..., None] * direction[labels], axis=2)
     size = np.maximum(np.bincount(flat, minlength=count), 1)
     good = np.bincount(flat, off.ravel(), count) / size < _OFF_LINE
     inside = np.bincount(flat, (~where).ravel(), count) / size < 0.3
@@ -121,9 +122,10 @@ def _filled(pixels: np.ndarray, layers: Layers, parts: _Parts, plain: np.ndarray
     if np.count_nonzero(region) < 0.6 * np.count_nonzero(parts.labels):
         return None
     depth = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 3)
-    rim = region & (depth < 2.2)
+    rim = region & (depth < 1.5)
     away = np.linalg.norm(pixels - plain, axis=2)
-    outline = np.median(pixels[rim & (away >= np.quantile(away[rim], 0.6))], axis=0)
+    low, high = np.quantile(away[rim], (0.4, 0.8))
+    outline = np.median(pixels[rim & (away >= low) & (away <= high)], axis=0)
     inner = region & (depth > 1.5)
     if not inner.any():
         return None
@@ -134,7 +136,7 @@ def _filled(pixels: np.ndarray, layers: Layers, parts: _Parts, plain: np.ndarray
         return None
     share = np.clip((pixels - outline) @ towards / float(towards @ towards), 0, 1) * region
     full = share > 0.75
-    if not full.any() or float((depth[full] < 1.5).mean()) > _BARE:
+    if not full.any() or float((depth[full] < 1.2).mean()) > _BARE:
         return None
     share = np.where(depth > 1.3, share, np.float32(0))
     if not _FILLED[0] < float(share.sum()) / np.count_nonzero(region) < _FILLED[1]:

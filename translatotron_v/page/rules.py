@@ -157,7 +157,7 @@ def _is_rule(seen: np.ndarray, band: _Band, setting: Setting) -> bool:
     """Whether a band lies where rules do and is no row of serifs or bars: those hang on stems."""
     em = setting.em
     below = ((band.top + band.bottom) / 2 - setting.baselines[band.row]) / em
-    step = 1 + max(round(0.02 * em), 0)
+    step = round(0.02 * em)
 
     def touched(row: int) -> float:
         inside = 0 <= row < len(seen)

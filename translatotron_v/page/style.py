@@ -34,6 +34,7 @@ from translatotron_v.page.tints import Tint, WordBox, take_tints
 _SAME_STEM = 0.05  # share of a stem's width up to which the drawn one is right
 _UPRIGHT, _SAME_SLANT = 4.0, 1.0  # degrees up to which text stands upright, and up to which two slants are one
 _SPACED, _MORE_SPACE = 0.18, 0.07  # ems between letters from which text is spaced, and more than drawn letters have
+_GAP_NOISE = 0.6  # pixels by which the grid may widen gaps
 _LIGHTEST, _HEAVIEST = -0.06, 0.1  # ems by which outlines are moved at most
 _WIDER = 1.0  # ems by which an em of heavier letters is wider, for each em that their stems are
 _OPENED = 0.5  # share of what stems gain that is put between letters
@@ -71,7 +72,7 @@ class Style:
     Attributes:
         stem: width of its stems, ems; 0 where it is not known.
         slant: degrees to the right.
-        gap: between two letters, ems.
+        gap: between two letters, ems, where that is more than is usual; 0 otherwise.
         soft: pixels over which its edges rise from nothing to full ink; 1 is crisp.
         decorations: lines under and through words.
         tints: parts of the text in another colour.
@@ -116,7 +117,7 @@ def measure_style(crop: Crop, layers: Layers) -> tuple[Layers, Setting, Style]:
     letters, rules, erased = take_rules(pixels, layers, crop.rows)
     letters, words, tints = take_tints(pixels, letters, crop.rows)
     setting = measure(letters.text_alpha, crop.rows)
-    around = measure_around(pixels, letters.text_alpha, setting.em)
+    around = measure_around(pixels, letters.text_alpha, letters.colour, setting.em)
     if around.ground is not None:
         near = crop.where(around.reach) & (np.abs(around.ground - letters.background).max(axis=2) > _NEW)
         background = np.where(near[..., None], around.ground, letters.background)
@@ -127,7 +128,7 @@ def measure_style(crop: Crop, layers: Layers) -> tuple[Layers, Setting, Style]:
     style = Style(
         stem=stem_width(lines),
         slant=slant(lines),
-        gap=_letter_gap(lines),
+        gap=_letter_gap(lines) if _letter_gap(lines) > _SPACED + _GAP_NOISE / setting.em else 0.0,
         soft=_softness(lines, setting.em),
         decorations=_decorations(rules, words, setting),
         tints=tuple((_span(tint.words[0].left, tint.words[-1], tint, words), tint.colour) for tint in tints),
@@ -229,7 +230,7 @@ def dress(words: Sequence[Word], style: Style | None) -> tuple[list[Callable[[fl
     drawn = [word for word in words if not callable(word)]
     shape = Shape() if style is None else shape_for(drawn, style)
     # What stands apart because letters grew is in the letters' own width; spaced text has wider gaps between words too.
-    spacing = 0.0 if style is None or style.gap < _SPACED else max(shape.spacing, 0.0)
+    spacing = 0.0 if style is None or not style.gap else max(shape.spacing, 0.0)
 
     def dressed(word: Word) -> Callable[[float], np.ndarray]:
         if isinstance(word, WordRow):
@@ -252,7 +253,7 @@ def shape_for(drawn: Sequence[np.ndarray], style: Style) -> Shape:
     if style.stem and stem and abs(style.stem / stem - 1) > _SAME_STEM:
         shape = _weighted(drawn, shape, stem, style.stem)
     more = style.gap - (gap - max(2 * shape.grow - shape.spacing, 0.0))
-    if style.gap > _SPACED and more > _MORE_SPACE:
+    if style.gap and more > _MORE_SPACE:
         shape = replace(shape, spacing=shape.spacing + more)
     return shape
 
