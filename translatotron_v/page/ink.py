@@ -21,6 +21,7 @@ _FINE, _FINER = (
     8,
 )  # pixels of an outline's field for each of a strip's: for text up to `_LARGE` strip sizes, and above
 _LARGE = 2.5
+_SLIGHT = 1.6  # times a strip's size up to which a steeper curve makes edges sharp enough
 _SMOOTH = 0.45  # strip pixels (standard deviation) by which a strip's grid is smoothed away before outlines are taken
 _PROJECTIONS = 3  # see `_level`
 _EVEN = 0.2  # strip pixels (standard deviation) by which the field itself is smoothed
@@ -37,6 +38,7 @@ _GAP_EM = 60.0  # gaps are counted in columns of so many an em at least
 _SLANT_EM = 32.0  # and slants
 _STEEPEST, _ANGLE_STEP = 40.0, 0.5  # degrees from upright within which edges tell the slant, and of the histogram
 _ANGLES = np.arange(-_STEEPEST + _ANGLE_STEP / 2, _STEEPEST, _ANGLE_STEP)
+_MOST_SLANT = 24.0  # degrees
 _ANGLE_SPREAD = 3.0  # degrees (standard deviation) by which the histogram is smoothed
 _MOST_RAMP = 12  # pixels that an edge may be wide to be measured
 
@@ -116,7 +118,7 @@ def slant(lines: Sequence[Line]) -> float:
         return 0.0
     smooth = np.exp(-0.5 * np.square(np.arange(-20, 21) * _ANGLE_STEP / _ANGLE_SPREAD))
     smoothed = np.convolve(histogram, smooth, "same")
-    best = int(np.argmax(smoothed))
+    best = int(np.argmax(np.where(np.abs(_ANGLES) <= _MOST_SLANT, smoothed, -1)))
     about = np.abs(_ANGLES - _ANGLES[best]) <= _ANGLE_SPREAD
     return float((_ANGLES * smoothed)[about].sum() / smoothed[about].sum())
 
@@ -216,17 +218,25 @@ class ShapedWord:
     def __init__(self, ink: np.ndarray, shape: Shape = Shape()) -> None:
         self.ink, self.shape = ink, shape
         self._fields: dict[int, np.ndarray] = {}
+        self._last: tuple[float, np.ndarray] | None = None  # a layout asks for the same size several times
 
     def __call__(self, scale: float) -> np.ndarray:
         """Coverage at a scale from a strip's size, in the rows of `frame`."""
         if scale == 1 and self.shape.plain:
             return self.ink
+        if self._last is None or self._last[0] != scale:
+            self._last = scale, self._at(scale)
+        return self._last[1]
+
+    def _at(self, scale: float) -> np.ndarray:
         if not self.ink.shape[1]:
             return np.zeros((sum(frame(scale)), 1), dtype=np.float32)
-        if self.shape.plain and scale < 1.1:
+        if self.shape.plain and scale < _SLIGHT:
             above, below = frame(scale)
             size = (above + below, max(1, math.ceil(self.ink.shape[1] * scale)))
-            return resample(self.ink, scale, (0.0, BASELINE - above / scale), size)
+            ink = resample(self.ink, scale, (0.0, BASELINE - above / scale), size)
+            # A pixel's edge has become `scale` pixels wide: as much steeper a curve makes it about one pixel again.
+            return ink if scale < 1.1 else np.clip((ink - _HALF) * (1 + 0.75 * (scale - 1)) + 0.5, 0, 1)
         factor = _FINE if scale <= _LARGE else _FINER
         if factor not in self._fields:
             self._fields[factor] = outline_field(self.ink, self.shape, factor)

@@ -80,11 +80,11 @@ def take_rules(
     nowhere = np.zeros(seen.shape, dtype=bool)
     if not bands:
         return layers, (), nowhere
-    letters = layers.text_alpha
+    kept = []
     for band in bands:
-        letters = _without(letters, band)
-    setting = measure(letters, rows)
-    kept = [band for band in bands if _is_rule(seen, band, setting) and _is_even(pixels, letters, band)]
+        letters = _without(layers.text_alpha, band)
+        if _is_even(pixels, letters, band) and _is_rule(seen, band, measure(letters, rows)):
+            kept.append(band)
     if not kept:
         return layers, (), nowhere
     letters, erased = layers.text_alpha, nowhere
@@ -168,7 +168,8 @@ def _is_rule(seen: np.ndarray, band: _Band, setting: Setting) -> bool:
     if _UNDER[0] <= below <= _UNDER[1]:
         return under < _TOUCHING and (above < _TOUCHING or (length > _SURE * em and above < 2 * _TOUCHING))
     if _THROUGH[0] <= below <= _THROUGH[1]:
-        return length > 1.5 * em and max(above, under) < _CROSSED
+        on_both_sides = min(above, under) > 0.3 * max(above, under)  # what lies on top of small letters has them below
+        return length > 1.5 * em and max(above, under) < _CROSSED and on_both_sides
     return False
 
 

@@ -34,7 +34,7 @@ from translatotron_v.page.tints import Tint, WordBox, take_tints
 _SAME_STEM = 0.05  # share of a stem's width up to which the drawn one is right
 _UPRIGHT, _SAME_SLANT = 4.0, 1.0  # degrees up to which text stands upright, and up to which two slants are one
 _SPACED, _MORE_SPACE = 0.18, 0.07  # ems between letters from which text is spaced, and more than drawn letters have
-_GAP_NOISE = 0.6  # pixels by which the grid may widen gaps
+_GAP_NOISE = 1.0  # pixels by which the grid may widen gaps
 _LIGHTEST, _HEAVIEST = -0.06, 0.1  # ems by which outlines are moved at most
 _WIDER = 1.0  # ems by which an em of heavier letters is wider, for each em that their stems are
 _OPENED = 0.5  # share of what stems gain that is put between letters
@@ -131,7 +131,7 @@ def measure_style(crop: Crop, layers: Layers) -> tuple[Layers, Setting, Style]:
         gap=_letter_gap(lines) if _letter_gap(lines) > _SPACED + _GAP_NOISE / setting.em else 0.0,
         soft=_softness(lines, setting.em),
         decorations=_decorations(rules, words, setting),
-        tints=tuple((_span(tint.words[0].left, tint.words[-1], tint, words), tint.colour) for tint in tints),
+        tints=tuple((_stretch(tint, words), tint.colour) for tint in tints),
         outline=around.outline,
         shadow=around.shadow,
         erased=erased if erased.any() else None,
@@ -181,11 +181,11 @@ def _decorations(rules: Sequence[Rule], words: Sequence[WordBox], setting: Setti
             kinds.append([rule])
     decorations = []
     for kind in kinds:
-        spans = []
-        for rule in kind:
-            marked = [word for word in words if word.row == rule.row and _over(rule, word)]
-            if marked:
-                spans.append(_span(marked[0].left, marked[-1], None, words))
+        spans = [
+            Span(_place(words, rule.row, rule.left), _place(words, rule.row, rule.right))
+            for rule in kind
+            if rule.right > rule.left
+        ]
         if spans:
             below = float(np.median([rule.middle - setting.baselines[rule.row] for rule in kind]))
             thickness = float(np.median([rule.bottom - rule.top for rule in kind]))
@@ -201,22 +201,19 @@ def _decorations(rules: Sequence[Rule], words: Sequence[WordBox], setting: Setti
     return tuple(decorations)
 
 
-def _over(rule: Rule, word: WordBox) -> bool:
-    """Whether a rule runs along most of a word."""
-    common = min(rule.right, word.right) - max(rule.left, word.left)
-    return common > 0.6 * (word.right - word.left)
-
-
-def _span(left: float, last: WordBox, tint: Tint | None, words: Sequence[WordBox]) -> Span:
-    """Where words stand in the text, from the one that begins at a column to the last."""
-    first = (
-        tint.words[0]
-        if tint is not None
-        else next(word for word in words if word.row == last.row and word.left == left)
+def _place(words: Sequence[WordBox], row: int, column: float) -> float:
+    """Where in the text a column of a row lies, as a share of the length of all words."""
+    before = sum(
+        word.right - word.left if word.row < row else min(max(column - word.left, 0.0), word.right - word.left)
+        for word in words
+        if word.row <= row
     )
-    widths = np.cumsum([0, *(word.right - word.left for word in words)])
-    total = max(float(widths[-1]), 1.0)
-    return Span(float(widths[words.index(first)]) / total, float(widths[words.index(last) + 1]) / total)
+    return before / max(sum(word.right - word.left for word in words), 1)
+
+
+def _stretch(tint: Tint, words: Sequence[WordBox]) -> Span:
+    first, last = tint.words[0], tint.words[-1]
+    return Span(_place(words, first.row, first.left), _place(words, last.row, last.right))
 
 
 # --- giving back ------------------------------------------------------------------------------------------------------

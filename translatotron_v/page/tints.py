@@ -12,7 +12,7 @@ Colour = tuple[float, float, float]
 
 APART = 12.0  # units of CIEDE2000 from which two words are of two colours
 _FAINT = 0.12  # coverage up to which a column is empty
-_GAP = 0.17  # ems of empty columns between two words
+_GAPS = (0.16, 0.12, 0.14, 0.18, 0.2, 0.24, 0.28)  # ems of empty columns that may part words, the usual one first
 _FULLEST = 0.12  # share of a word's inked pixels that show its colour best
 _INKED = 0.3  # coverage from which a pixel is looked at
 _SURELY = 0.04  # difference of each channel within which colours are one, without a closer look
@@ -50,11 +50,25 @@ def find_words(ink: np.ndarray, rows: Sequence[Bounds]) -> list[WordBox]:
         columns = np.flatnonzero(ink[upper:lower, first:last].max(axis=0, initial=0.0) > _FAINT) + first
         if not len(columns):
             continue
-        jumps = np.flatnonzero(np.diff(columns) - 1 >= max(_GAP * em, 1.5))
+        widths = np.diff(columns) - 1
+        jumps = np.flatnonzero(widths >= _word_gap(widths, em))
         starts = [int(columns[0]), *(int(columns[jump + 1]) for jump in jumps)]
         ends = [*(int(columns[jump]) + 1 for jump in jumps), int(columns[-1]) + 1]
         words += [WordBox(number, start, end, upper, lower) for start, end in zip(starts, ends, strict=True)]
     return words
+
+
+def _word_gap(widths: np.ndarray, em: float) -> float:
+    """The narrowest gap between words, in pixels: where the sorted widths of all gaps make their greatest leap."""
+    widths = widths[widths > 0].astype(np.float64)
+    borders = [max(border * em, 1.5) for border in _GAPS]
+
+    def leap(border: float) -> float:
+        below = float(widths[widths < border].max(initial=0))
+        above = float(widths[widths >= border].min(initial=np.inf))
+        return (above - below) / (below + 0.1 * em) if np.isfinite(above) else 0.0
+
+    return max(borders, key=leap)
 
 
 def take_tints(
