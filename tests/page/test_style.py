@@ -11,13 +11,13 @@ from data_synth.fonts import find_font
 from translatotron_v.page.blocks import Block
 from translatotron_v.page.compose import compose
 from translatotron_v.page.effects import Outline, Shadow, layers_below, measure_around, widened
-from translatotron_v.page.ink import Line as InkLine
-from translatotron_v.page.ink import Shape, ShapedWord, slant, stem_width
 from translatotron_v.page.lines import Line
 from translatotron_v.page.plain import settle
 from translatotron_v.page.profile import Setting
 from translatotron_v.page.rules import take_rules
 from translatotron_v.page.separate import Layers, separate
+from translatotron_v.page.shapes import Line as InkLine
+from translatotron_v.page.shapes import Shape, ShapedWord, slant, stem_width
 from translatotron_v.page.straighten import Crop, straighten
 from translatotron_v.page.strips import BASELINE, EM, LINE, frame
 from translatotron_v.page.style import (
@@ -185,9 +185,7 @@ def test_words_of_another_colour() -> None:
 def test_words_are_parted_by_their_gaps() -> None:
     mask, columns = text_mask()
     found = find_words(mask, [(columns[0][0], 30.0, columns[-1][1], 64.0)])
-    assert [(word.left, word.right) for word in found] == [
-        (pytest.approx(start, abs=4), pytest.approx(end, abs=4)) for start, end in columns
-    ]
+    assert np.array([(word.left, word.right) for word in found]) == pytest.approx(np.array(columns), abs=4)
     nothing = Layers(np.zeros((20, 50), dtype=np.float32), (0.0, 0.0, 0.0), np.ones((20, 50, 3), dtype=np.float32))
     assert take_tints(np.ones((20, 50, 3), dtype=np.float32), nothing, [(0.0, 0.0, 50.0, 20.0)]) == (nothing, [], ())
 
@@ -227,7 +225,7 @@ def test_shadows_are_measured(right: int, down: int, blur: float) -> None:
 def test_plain_text_has_nothing_around_it() -> None:
     mask, _ = text_mask(em=36)
     for ground, ink in (((1, 1, 1), (0, 0, 0)), ((0.2, 0.3, 0.5), (1, 0.9, 0.3))):
-        around = measure_around(over(ground, mask, ink).astype(np.float32), mask, ink, 36)  # type: ignore[arg-type]
+        around = measure_around(over(ground, mask, ink).astype(np.float32), mask, ink, 36)
         assert around.outline is None and around.shadow is None and around.ground is None
     nothing = np.zeros((40, 40), dtype=np.float32)
     assert measure_around(np.ones((40, 40, 3), dtype=np.float32), nothing, (0, 0, 0), 20).reach == 0

@@ -92,8 +92,8 @@ def coverage(pixels: np.ndarray, page: StyledPage) -> np.ndarray:
 
 def _slant_error(page: StyledPage, style: "Style") -> float:
     """Degrees between the page's slant and that of its words as they are put back, measured at a large size."""
-    from translatotron_v.page.ink import Line as InkLine
-    from translatotron_v.page.ink import ShapedWord, slant
+    from translatotron_v.page.shapes import Line as InkLine
+    from translatotron_v.page.shapes import ShapedWord, slant
     from translatotron_v.page.strips import EM, frame
     from translatotron_v.page.style import shape_for
 
@@ -105,8 +105,8 @@ def _slant_error(page: StyledPage, style: "Style") -> float:
 
 
 def _shape_errors(page: StyledPage, pixels: np.ndarray, baseline: float) -> dict[str, float]:
-    from translatotron_v.page.ink import Line as InkLine
-    from translatotron_v.page.ink import edge_width, stem_width
+    from translatotron_v.page.shapes import Line as InkLine
+    from translatotron_v.page.shapes import edge_width, stem_width
 
     ink, base, em = fine_ink(page.words, page.face.face)
     true = InkLine(ink, base, em)
@@ -169,8 +169,8 @@ def _same_words(page: StyledPage, spans: Sequence[Any]) -> bool:
 
 def _spacing_error(page: StyledPage, style: "Style") -> dict[str, float]:
     """By how many ems letters that are put back stand closer or further apart than the page's."""
-    from translatotron_v.page.ink import Line as InkLine
-    from translatotron_v.page.ink import ShapedWord, letter_gaps
+    from translatotron_v.page.shapes import Line as InkLine
+    from translatotron_v.page.shapes import ShapedWord, letter_gaps
     from translatotron_v.page.strips import EM, frame
     from translatotron_v.page.style import shape_for
 

@@ -230,7 +230,8 @@ def _tinted(page: StyledPage, columns: Columns, rng: np.random.Generator) -> Sty
 
     chosen = int(rng.integers(len(columns)))
     while True:
-        tint = np.rint(rng.random(3) * 255) / 255
+        red, green, blue = map(float, np.rint(rng.random(3) * 255) / 255)
+        tint = (red, green, blue)
         lab = rgb2lab(np.array([[tint, page.ink, page.ground]]))[0]
         if deltaE_ciede2000(lab[0], lab[1]) > 20 and deltaE_ciede2000(lab[0], lab[2]) > 30:
             break
@@ -238,7 +239,7 @@ def _tinted(page: StyledPage, columns: Columns, rng: np.random.Generator) -> Sty
     start, end = columns[chosen]
     own[:, start:end] = page.pixels[:, start:end]
     picture = _blend(_blend(_ground(page), page.pixels - own, page.ink), own, tint)
-    return _finished(page, picture, words=(chosen,), tint=tuple(map(float, tint)))
+    return _finished(page, picture, words=(chosen,), tint=tint)
 
 
 def _outlined(page: StyledPage, columns: Columns, rng: np.random.Generator) -> StyledPage:

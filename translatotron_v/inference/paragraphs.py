@@ -25,7 +25,7 @@ from translatotron_v.inference.glossary import asked_terms
 from translatotron_v.inference.literal_inks import LiteralInks, kept_words, lines_of, place_of
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.pieces import Paragraph, Piece
-from translatotron_v.page.ink import Word
+from translatotron_v.page.shapes import Word
 from translatotron_v.page.strips import Run, Strip, pack, words_of
 
 Item = TypeVar("Item")

@@ -11,7 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from translatotron_v.page.effects import Colour, Layer, Outline, Shadow, layers_below, margin, measure_around
-from translatotron_v.page.ink import (
+from translatotron_v.page.plain import settle
+from translatotron_v.page.profile import Bounds, Setting, measure
+from translatotron_v.page.rules import Rule, take_rules
+from translatotron_v.page.separate import Layers
+from translatotron_v.page.shapes import (
     Line,
     Shape,
     ShapedWord,
@@ -23,10 +27,6 @@ from translatotron_v.page.ink import (
     stem_width,
     strip_line,
 )
-from translatotron_v.page.plain import settle
-from translatotron_v.page.profile import Bounds, Setting, measure
-from translatotron_v.page.rules import Rule, take_rules
-from translatotron_v.page.separate import Layers
 from translatotron_v.page.straighten import Crop
 from translatotron_v.page.strips import frame
 from translatotron_v.page.tints import Tint, WordBox, take_tints

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from translatotron_v.page.ink import (
+from translatotron_v.page.shapes import (
     Line,
     Shape,
     ShapedWord,
@@ -31,9 +31,9 @@ def bars(width: float, em: float, count: int = 6, lean: float = 0.0, scale: int 
         left = round((number + 1) * 0.5 * fine)
         picture[base - round(0.7 * fine) : base, left : left + round(width * fine)] = 1
     rise = math.tan(math.radians(lean))
-    picture = cv2.warpAffine(picture, np.array([[1, -rise, rise * base], [0, 1, 0]]), (room, height))
+    leant = cv2.warpAffine(picture, np.array([[1, -rise, rise * base], [0, 1, 0]]), (room, height))
     size = (round(room / scale), round(height / scale))
-    return Line(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), base / scale, em)
+    return Line(cv2.resize(leant, size, interpolation=cv2.INTER_AREA), base / scale, em)
 
 
 def word(em: int = EM, width: float = 0.1, count: int = 3) -> np.ndarray:
