@@ -1,6 +1,6 @@
-"""Ink on a plain ground, where colours alone tell it: what is of one colour there is covered as far as it is of it.
+"""Ink on a plain or smooth ground, where colours alone tell it: how far each pixel is from the ground to the ink.
 
-A network sees text of the sizes, colours and contrasts that it was trained on. On a plain ground nothing needs to be
+A network sees text of the sizes, colours and contrasts that it was trained on. On such a ground nothing needs to be
 guessed: a letter's pixels lie on the line between two colours. What does not, such as letters with an outline or a
 picture, stays as it was seen.
 """
@@ -14,7 +14,8 @@ import numpy as np
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
 from translatotron_v.page.separate import Layers
 
-_EVEN = 0.02  # middle difference of a plain ground's pixels from its colour
+_EVEN = 0.02  # middle difference of a smooth ground's pixels from what is fitted to it
+_FITTED = 4000  # pixels that it is fitted to, about
 _CLEAR = 0.06  # difference of colours from which a pixel is no ground
 _OFF_LINE = 0.04  # middle distance from the line between two colours up to which there are no more than two
 _ONE_HUE = 0.985  # cosine between two differences from the ground that makes them one ink's
@@ -46,18 +47,15 @@ class _Parts:
 
 
 def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np.ndarray) -> Layers:
-    """Layers with ink, colour and background as colours tell them; the same layers where the ground is not plain.
+    """Layers with ink, colour and background as colours tell them; the same layers where the ground is not smooth.
 
     Args:
         pixels: the crop (h, w, 3), float32 in [0, 1].
         rows: the box of each row of text.
         where: (h, w) bool, where ink may be.
     """
-    ground = pixels[(layers.text_alpha < 0.02) & ~_near(layers.text_alpha > 0.1, 2)]
-    if len(ground) < 16:
-        return layers
-    plain = np.median(ground, axis=0)
-    if float(np.median(np.abs(ground - plain).max(axis=1))) > _EVEN:
+    plain = _smooth_ground(pixels, (layers.text_alpha < 0.02) & ~_near(layers.text_alpha > 0.1, 2))
+    if plain is None:
         return layers
     away = pixels - plain
     parts = _parts(away, where, rows)
@@ -66,7 +64,8 @@ def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np
         return filled
     if not parts.good.any():
         return layers
-    own = np.array(layers.colour, dtype=np.float32) - plain
+    middle = np.median(plain[where], axis=0) if where.any() else plain[0, 0]
+    own = np.array(layers.colour, dtype=np.float32) - middle
     held = layers.text_alpha * parts.good[parts.labels]
     weight = np.bincount(parts.labels.ravel(), held.ravel(), len(parts.good))
     if weight.sum() < 4:
@@ -78,12 +77,49 @@ def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np
     length = _length(share[inked & (share > 0.3 * float(share[inked].max(initial=0.0)))], float(own @ main))
     if length <= 0:
         return layers
-    alpha = np.where(inked, np.clip(share / length, 0, 1), layers.text_alpha)
+    colour = np.clip(middle + main * length, 0, 1).astype(np.float32)
+    towards = colour - plain
+    covered = (away * towards).sum(axis=2) / np.maximum(np.square(towards).sum(axis=2), 1e-6)
+    alpha = np.where(inked, np.clip(covered, 0, 1), layers.text_alpha)
     alpha = _others(alpha, away, parts, same)
     settled = _near(parts.good[parts.labels], 2) & where
-    background = np.where(settled[..., None], plain.astype(np.float32), layers.background)
-    red, green, blue = (float(level) for level in np.clip(plain + main * length, 0, 1))
+    background = np.where(settled[..., None], plain, layers.background)
+    red, green, blue = (float(level) for level in colour)
     return replace(layers, text_alpha=alpha.astype(np.float32), colour=(red, green, blue), background=background)
+
+
+def _smooth_ground(pixels: np.ndarray, free: np.ndarray) -> np.ndarray | None:
+    """The ground (h, w, 3) by the pixels that are free of text (h, w) bool, where it is of one colour or a gradient.
+
+    A quadratic in both coordinates is fitted to each channel, twice, the second time without what lies far off.
+    """
+    rows, columns = np.nonzero(free)
+    if len(rows) < 16:
+        return None
+    height, width = free.shape
+    step = max(len(rows) // _FITTED, 1)
+    rows, columns = rows[::step], columns[::step]
+    seen = pixels[rows, columns]
+    middle = np.median(seen, axis=0)
+    if float(np.quantile(np.abs(seen - middle).max(axis=1), 0.75)) <= _EVEN / 2:
+        return np.broadcast_to(middle.astype(np.float32), pixels.shape)
+
+    def terms(down: np.ndarray, across: np.ndarray) -> np.ndarray:
+        y, x = down / height - 0.5, across / width - 0.5
+        return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+
+    basis = terms(rows.astype(np.float64), columns.astype(np.float64))
+    near = np.ones(len(rows), dtype=bool)
+    for _ in range(2):
+        if np.count_nonzero(near) < 16:
+            return None
+        weights, *_ = np.linalg.lstsq(basis[near], seen[near].astype(np.float64), rcond=None)
+        off = np.abs(seen - basis @ weights).max(axis=1)
+        near = off < max(3 * float(np.median(off)), 0.01)
+    if float(np.median(off)) > _EVEN:
+        return None
+    down, across = np.indices(free.shape, dtype=np.float64)
+    return np.clip(terms(down, across) @ weights, 0, 1).astype(np.float32)
 
 
 def _near(mask: np.ndarray, reach: int) -> np.ndarray:
@@ -142,7 +178,7 @@ def _filled(pixels: np.ndarray, layers: Layers, parts: _Parts, plain: np.ndarray
     if not _FILLED[0] < float(share.sum()) / np.count_nonzero(region) < _FILLED[1]:
         return None
     red, green, blue = (float(level) for level in fill)
-    background = np.where(_near(region, 2)[..., None], plain.astype(np.float32), layers.background)
+    background = np.where(_near(region, 2)[..., None], plain, layers.background)
     return replace(layers, text_alpha=share.astype(np.float32), colour=(red, green, blue), background=background)
 
 
