@@ -54,7 +54,7 @@ def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np
         rows: the box of each row of text.
         where: (h, w) bool, where ink may be.
     """
-    plain = _smooth_ground(pixels, (layers.text_alpha < 0.02) & ~_near(layers.text_alpha > 0.1, 2))
+    plain = smooth_ground(pixels, (layers.text_alpha < 0.02) & ~_near(layers.text_alpha > 0.1, 2))
     if plain is None:
         return layers
     away = pixels - plain
@@ -88,7 +88,7 @@ def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np
     return replace(layers, text_alpha=alpha.astype(np.float32), colour=(red, green, blue), background=background)
 
 
-def _smooth_ground(pixels: np.ndarray, free: np.ndarray) -> np.ndarray | None:
+def smooth_ground(pixels: np.ndarray, free: np.ndarray) -> np.ndarray | None:
     """The ground (h, w, 3) by the pixels that are free of text (h, w) bool, where it is of one colour or a gradient.
 
     A quadratic in both coordinates is fitted to each channel, twice, the second time without what lies far off.

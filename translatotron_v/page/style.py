@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from translatotron_v.page.effects import Colour, Layer, Outline, Shadow, layers_below, margin, measure_around
-from translatotron_v.page.plain import settle
+from translatotron_v.page.plain import settle, smooth_ground
 from translatotron_v.page.profile import Bounds, Setting, measure
 from translatotron_v.page.rules import Rule, take_rules
 from translatotron_v.page.separate import Layers
@@ -119,11 +119,13 @@ def measure_style(crop: Crop, layers: Layers) -> tuple[Layers, Setting, Style]:
     setting = measure(letters.text_alpha, crop.rows)
     around = measure_around(pixels, letters.text_alpha, letters.colour, setting.em)
     if around.ground is not None:
-        near = crop.where(around.reach) & (np.abs(around.ground - letters.background).max(axis=2) > _NEW)
-        background = np.where(near[..., None], around.ground, letters.background)
-        letters = replace(letters, background=background)
-        stood = np.abs(pixels - around.ground).max(axis=2) > _NEW / 2
-        erased = erased | (crop.where(around.reach) & stood)
+        touched = crop.where(around.reach)
+        smooth = smooth_ground(pixels, ~touched)
+        ground = around.ground if smooth is None else smooth
+        # On a busy ground what was filled in is kept where it shows nothing of what lay around the letters.
+        worse = touched & (smooth is not None or np.abs(ground - letters.background).max(axis=2) > _NEW)
+        letters = replace(letters, background=np.where(worse[..., None], ground, letters.background))
+        erased = erased | (touched & (np.abs(pixels - ground).max(axis=2) > _NEW / 2))
     lines = _lines(letters.text_alpha, crop.rows, setting, words)
     style = Style(
         stem=stem_width(lines),
