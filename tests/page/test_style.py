@@ -120,7 +120,7 @@ def test_underlines_are_taken_off_and_measured(below: int, thick: int, rule: tup
     assert found.colour == pytest.approx(rule, abs=0.05)
     clean = cut_out(over((1, 1, 1), mask, (0, 0, 0)), columns[-1][1])[2]
     assert np.abs(letters.text_alpha - clean.text_alpha).mean() < 0.004
-    composed = compose(pixels, crop, letters, setting, drawn(), style=replace(style, decorations=()))
+    composed = compose(pixels, crop, letters, setting, dress(drawn(), style)[0], style=replace(style, decorations=()))
     assert not composed.skip_reason
     row = composed.pixels[56 + below, columns[1][1] + 3 : columns[2][0] - 3]
     assert (row > 250).all()  # between two words nothing is left of it
@@ -300,7 +300,7 @@ def test_a_styled_block_is_put_back_whole() -> None:
     mask[60:62, columns[0][0] : columns[-1][1]] = 1
     pixels, crop, layers = cut_out(over((1, 1, 0.9), mask, (0.7, 0.1, 0.1)), columns[-1][1])
     letters, setting, style = measure_style(crop, layers)
-    composed = compose(pixels, crop, letters, setting, drawn(), style=style)
+    composed = compose(pixels, crop, letters, setting, dress(drawn(), style)[0], style=style)
     assert not composed.skip_reason
     new = np.clip((pixels[0, 0] - composed.pixels.astype(np.float32)) @ (0, 1, 1) / 409.0, 0, 1)
     line = InkLine(np.delete(new, range(58, 64), axis=0), 56.0, 28.0)

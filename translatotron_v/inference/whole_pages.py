@@ -27,7 +27,7 @@ from translatotron_v.page.profile import Setting
 from translatotron_v.page.separate import Layers, load_matting, separate
 from translatotron_v.page.straighten import Crop, straighten
 from translatotron_v.page.strips import BlockAlpha, cut_lines
-from translatotron_v.page.style import Style, measure_style
+from translatotron_v.page.style import USUAL_GAP, Style, dress, measure_style
 
 UNREADABLE = 0.7  # how well ink must agree with the profile of text; less is no text, or handwriting
 # Geometric mean of the probabilities of what was read; less is other writing, or none. Of 211 blocks of validation
@@ -159,11 +159,14 @@ class PageTranslator:
                 _judge(state, generation.source_language)
         wanted = [state for page in asked for state in page if not state.skip_reason]
         self.translator.translate(wanted, batch_size, generation)
+        for state in wanted:
+            if state.paragraph.misdrawn:
+                state.skip_reason = "misdrawn"
         if self.calibration is not None:
             for state in wanted:
                 state.right = state.paragraph.certainty(self.calibration)
                 if state.right is not None and state.right < generation.min_confidence:
-                    state.skip_reason = "doubtful"
+                    state.skip_reason = state.skip_reason or "doubtful"
         return [
             self._finish(picture, page, lines, state, debug)
             for picture, page, lines, state in zip(pictures, pages, found, states, strict=True)
@@ -196,14 +199,16 @@ class PageTranslator:
             obstacles = [other.block.quad for other in states if other is not state]
             obstacles += [line.quad for line in lines if line.skip_reason]
             obstacles += [quad for quads in new.values() for quad in quads]
+            words, apart = dress(state.paragraph.words, state.style)
             composed = compose(
                 answer,
                 state.crop,
                 state.layers,
                 state.setting,
-                state.paragraph.words,
+                words,
                 state.block.alignment,
                 obstacles=obstacles,
+                gap=USUAL_GAP + apart,
                 breaks=state.paragraph.breaks,
                 style=state.style,
             )

@@ -1,7 +1,7 @@
 """Words of a translation put back where a block of text was: laid out in its room, in its colour, on its background."""
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,10 +11,10 @@ from translatotron_v.page.blocks import Alignment
 from translatotron_v.page.lines import Point, move_points, warp
 from translatotron_v.page.profile import Bounds, Setting
 from translatotron_v.page.separate import Layers
-from translatotron_v.page.shapes import Word
+from translatotron_v.page.shapes import Word, at_size
 from translatotron_v.page.straighten import Crop
 from translatotron_v.page.strips import EM, frame
-from translatotron_v.page.style import Placed, Style, dress, paint_order
+from translatotron_v.page.style import Placed, Style, paint_order
 
 SHRUNK = 0.6  # of the block's size: a translation is set no smaller than this,
 LEAST = 7.0  # nor smaller than this many pixels per em
@@ -91,20 +91,19 @@ def compose(
         obstacles: corners of what must not be covered, such as the other blocks' quads.
         gap: between the ink of two words, ems; `strips.usual_gap` tells the block's own.
         breaks: numbers of the words that begin a line, such as the entries of a list; ignored where there is no room.
-        style: how the block looks, which words that were drawn are to look like; None: as they were drawn.
+        style: what belongs to words beside their shape, which `style.dress` gives them: lines, colours, outline, shadow.
     """
     kept = [number for number, word in enumerate(words) if callable(word) or word.shape[1]]
     if not kept:
         return Composed(pixels, skip_reason="no words")
     lines = frozenset(place for place, number in enumerate(kept) if number in breaks)
-    dressed, apart = dress([words[number] for number in kept], style)
-    gap += apart
+    words = [words[number] for number in kept]
     barriers = [crop.to_crop(quad) for quad in obstacles]
     for starts in dict.fromkeys((lines, frozenset[int]())):
         share = 1.0
         while share >= SHRUNK and (share == 1.0 or setting.em * share >= LEAST):
             for room in _rooms(crop, setting, barriers, alignment):
-                placed = _lay_out(dressed, setting, share, room, alignment, gap, starts)
+                placed = _lay_out(words, setting, share, room, alignment, gap, starts)
                 if placed is not None and _is_free(placed, crop, setting, barriers):
                     new = _paint(pixels, crop, layers, placed, style or Style(), setting.em * share)
                     back = crop.back
@@ -155,7 +154,7 @@ def _page_edges(crop: Crop) -> tuple[float, float, float]:
 
 
 def _lay_out(
-    words: Sequence[Callable[[float], np.ndarray]],
+    words: Sequence[Word],
     setting: Setting,
     share: float,
     room: _Room,
@@ -171,7 +170,7 @@ def _lay_out(
     baseline = setting.baselines[0] - raised
     lines = 1 + max(0, math.floor((room.bottom + 1 - baseline - _DESCENT * em) / pitch))
     scale = 1.0 if abs(em / EM - 1) < _EXACT else em / EM
-    inks = [word(scale) for word in words]
+    inks = [word(scale) if callable(word) else at_size(word, scale) for word in words]
     space = max(1, round(gap * em))
     rows = _wrap([ink.shape[1] for ink in inks], room.right - room.left + _SLACK * em, space, breaks)
     if rows is None or len(rows) > lines:

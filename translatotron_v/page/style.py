@@ -31,6 +31,8 @@ from translatotron_v.page.straighten import Crop
 from translatotron_v.page.strips import frame
 from translatotron_v.page.tints import Tint, WordBox, take_tints
 
+USUAL_GAP = 0.33  # ems between the ink of two words, where nothing else is known
+
 _SAME_STEM = 0.05  # share of a stem's width up to which the drawn one is right
 _UPRIGHT, _SAME_SLANT = 4.0, 1.0  # degrees up to which text stands upright, and up to which two slants are one
 _SPACED, _MORE_SPACE = 0.18, 0.07  # ems between letters from which text is spaced, and more than drawn letters have
