@@ -91,7 +91,7 @@ def compose(
         obstacles: corners of what must not be covered, such as the other blocks' quads.
         gap: between the ink of two words, ems; `strips.usual_gap` tells the block's own.
         breaks: numbers of the words that begin a line, such as the entries of a list; ignored where there is no room.
-        style: what belongs to words beside their shape, which `style.dress` gives them: lines, colours, outline, shadow.
+        style: what words have beside their shape, which `style.dress` gives them: lines, colours, outline, shadow.
     """
     kept = [number for number, word in enumerate(words) if callable(word) or word.shape[1]]
     if not kept:
