@@ -6,18 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from translatotron_v.page.shapes import (
-    Line,
-    Shape,
-    ShapedWord,
-    WordRow,
-    at_size,
-    edge_width,
-    letter_gaps,
-    slant,
-    stem_width,
-    strip_line,
-)
+from translatotron_v.page.shapes import Line, edge_width, letter_gaps, slant, stem_width, strip_line
+from translatotron_v.page.shaping import Shape, ShapedWord, WordRow, at_size
 from translatotron_v.page.strips import BASELINE, EM, LINE, frame
 
 

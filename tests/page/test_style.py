@@ -17,7 +17,8 @@ from translatotron_v.page.profile import Setting
 from translatotron_v.page.rules import take_rules
 from translatotron_v.page.separate import Layers, separate
 from translatotron_v.page.shapes import Line as InkLine
-from translatotron_v.page.shapes import Shape, ShapedWord, slant, stem_width
+from translatotron_v.page.shapes import slant, stem_width
+from translatotron_v.page.shaping import Shape, ShapedWord
 from translatotron_v.page.straighten import Crop, straighten
 from translatotron_v.page.strips import BASELINE, EM, LINE, frame
 from translatotron_v.page.style import (

@@ -94,7 +94,8 @@ def coverage(pixels: np.ndarray, page: StyledPage) -> np.ndarray:
 def _slant_error(page: StyledPage, style: "Style") -> float:
     """Degrees between the page's slant and that of its words as they are put back, measured at a large size."""
     from translatotron_v.page.shapes import Line as InkLine
-    from translatotron_v.page.shapes import ShapedWord, slant
+    from translatotron_v.page.shapes import slant
+    from translatotron_v.page.shaping import ShapedWord
     from translatotron_v.page.strips import EM, frame
     from translatotron_v.page.style import shape_for
 
@@ -171,7 +172,8 @@ def _same_words(page: StyledPage, spans: Sequence[Any]) -> bool:
 def _spacing_error(page: StyledPage, style: "Style") -> dict[str, float]:
     """By how many ems letters that are put back stand closer or further apart than the page's."""
     from translatotron_v.page.shapes import Line as InkLine
-    from translatotron_v.page.shapes import ShapedWord, letter_gaps
+    from translatotron_v.page.shapes import letter_gaps
+    from translatotron_v.page.shaping import ShapedWord
     from translatotron_v.page.strips import EM, frame
     from translatotron_v.page.style import shape_for
 

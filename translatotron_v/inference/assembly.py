@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from translatotron_v.decoding.spelling import DrawnWord, Spelling
-from translatotron_v.page.shapes import Word, WordRow
+from translatotron_v.page.shaping import Word, WordRow
 from translatotron_v.page.strips import cut_between
 
 

@@ -11,7 +11,7 @@ from translatotron_v.page.blocks import Alignment
 from translatotron_v.page.lines import Point, move_points, warp
 from translatotron_v.page.profile import Bounds, Setting
 from translatotron_v.page.separate import Layers
-from translatotron_v.page.shapes import Word, at_size
+from translatotron_v.page.shaping import Word, at_size
 from translatotron_v.page.straighten import Crop
 from translatotron_v.page.strips import EM, frame
 from translatotron_v.page.style import Placed, Style, paint_order

@@ -118,7 +118,7 @@ def smooth_ground(pixels: np.ndarray, free: np.ndarray) -> np.ndarray | None:
         near = off < max(3 * float(np.median(off)), 0.01)
     if float(np.median(off)) > _EVEN:
         return None
-    down, across = np.indices(free.shape, dtype=np.float64)
+    down, across = np.meshgrid(np.arange(height, dtype=np.float64), np.arange(width, dtype=np.float64), indexing="ij")
     return np.clip(terms(down, across) @ weights, 0, 1).astype(np.float32)
 
 

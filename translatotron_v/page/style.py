@@ -15,18 +15,8 @@ from translatotron_v.page.plain import settle, smooth_ground
 from translatotron_v.page.profile import Bounds, Setting, measure
 from translatotron_v.page.rules import Rule, take_rules
 from translatotron_v.page.separate import Layers
-from translatotron_v.page.shapes import (
-    Line,
-    Shape,
-    ShapedWord,
-    Word,
-    WordRow,
-    edge_width,
-    letter_gaps,
-    slant,
-    stem_width,
-    strip_line,
-)
+from translatotron_v.page.shapes import Line, edge_width, letter_gaps, slant, stem_width, strip_line
+from translatotron_v.page.shaping import Shape, ShapedWord, Word, WordRow
 from translatotron_v.page.straighten import Crop
 from translatotron_v.page.strips import frame
 from translatotron_v.page.tints import Tint, WordBox, take_tints
