@@ -24,11 +24,12 @@ from translatotron_v.page.blocks import Block, find_blocks
 from translatotron_v.page.compose import compose
 from translatotron_v.page.lines import Line, Point
 from translatotron_v.page.orientation import Oriented, orient, turn_points
-from translatotron_v.page.profile import Setting, measure
+from translatotron_v.page.profile import Setting
 from translatotron_v.page.search import find_lines
 from translatotron_v.page.separate import Layers, load_matting, separate
 from translatotron_v.page.straighten import Crop, straighten
 from translatotron_v.page.strips import BlockAlpha, cut_lines
+from translatotron_v.page.style import USUAL_GAP, Style, dress, measure_style
 
 UNREADABLE = 0.7  # how well ink must agree with the profile of text; less is no text, or handwriting
 # Geometric mean of the probabilities of what was read; less is other writing, or none. Of 211 blocks of validation
@@ -50,6 +51,7 @@ class BlockState:
     paragraph: Paragraph
     skip_reason: str = ""
     language: str = ""
+    style: Style | None = None
     right: float | None = None  # how probable it is that its translation is right
 
 
@@ -190,11 +192,11 @@ class PageTranslator:
         for block in find_blocks(lines, page.shape[1]):
             crop = straighten(page, block)
             layers = separate(crop.pixels.astype(np.float32) / 255, self.matting, crop.where())
-            setting = measure(layers.text_alpha, crop.rows)
+            layers, setting, style = measure_style(crop, layers)
             ink = BlockAlpha(layers.text_alpha, crop.rows, setting)
             runs = cut_lines(ink.lines)
             left = "unreadable" if not runs or setting.fit < UNREADABLE else ""
-            states.append(BlockState(block, crop, layers, setting, Paragraph(runs, ink), left))
+            states.append(BlockState(block, crop, layers, setting, Paragraph(runs, ink), left, style=style))
         return states
 
     def _finish(
@@ -209,15 +211,18 @@ class PageTranslator:
             obstacles = [other.block.quad for other in states if other is not state]
             obstacles += [line.quad for line in lines if line.skip_reason]
             obstacles += [quad for quads in new.values() for quad in quads]
+            words, apart = dress(state.paragraph.words, state.style)
             composed = compose(
                 answer,
                 state.crop,
                 state.layers,
                 state.setting,
-                state.paragraph.words,
+                words,
                 state.block.alignment,
                 obstacles=obstacles,
+                gap=USUAL_GAP + apart,
                 breaks=state.paragraph.breaks,
+                style=state.style,
             )
             answer, state.skip_reason, new[number] = composed.pixels, composed.skip_reason, composed.quads
         blocks = [_report(state) for state in states]

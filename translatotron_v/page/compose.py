@@ -1,7 +1,7 @@
 """Words of a translation put back where a block of text was: laid out in its room, in its colour, on its background."""
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,12 +11,10 @@ from translatotron_v.page.blocks import Alignment
 from translatotron_v.page.lines import Point, move_points, warp
 from translatotron_v.page.profile import Bounds, Setting
 from translatotron_v.page.separate import Layers
+from translatotron_v.page.shaping import Word, at_size
 from translatotron_v.page.straighten import Crop
-from translatotron_v.page.strips import BASELINE, EM, frame, resample
-
-# The coverage of a word at a strip's size (32, w); or what sets the word at another size, given the scale to that size,
-# in the rows of `frame(scale)`.
-Word = np.ndarray | Callable[[float], np.ndarray]
+from translatotron_v.page.strips import EM, frame
+from translatotron_v.page.style import Placed, Style, paint_order
 
 SHRUNK = 0.6  # of the block's size: a translation is set no smaller than this,
 LEAST = 7.0  # nor smaller than this many pixels per em
@@ -29,7 +27,6 @@ _APART = 0.25  # ems between the words and what stands beside them
 _EXACT = 0.02  # words whose size is so near to a strip's are not resampled
 _OLD = 0.05  # coverage from which a pixel of the old text is replaced
 _FRINGE = 2  # pixels around the old text that are replaced with it
-_EDGE = 0.5  # coverage at which the outline of enlarged letters lies
 
 
 @dataclass(frozen=True)
@@ -50,12 +47,8 @@ class Composed:
 
 
 @dataclass(frozen=True)
-class _Word:
-    """A word's ink at its final size, and where it goes in the crop: column, and row of its array's first row."""
-
-    text_alpha: np.ndarray
-    left: int
-    top: int
+class _Word(Placed):
+    """A word at its final size, and where it goes in the crop."""
 
     @property
     def bounds(self) -> Bounds:
@@ -84,6 +77,7 @@ def compose(
     obstacles: Sequence[Sequence[Point]] = (),
     gap: float = 0.33,
     breaks: Collection[int] = (),
+    style: Style | None = None,
 ) -> Composed:
     """Put words in the place of a block's text.
 
@@ -97,6 +91,7 @@ def compose(
         obstacles: corners of what must not be covered, such as the other blocks' quads.
         gap: between the ink of two words, ems; `strips.usual_gap` tells the block's own.
         breaks: numbers of the words that begin a line, such as the entries of a list; ignored where there is no room.
+        style: what words have beside their shape, which `style.dress` gives them: lines, colours, outline, shadow.
     """
     kept = [number for number, word in enumerate(words) if callable(word) or word.shape[1]]
     if not kept:
@@ -110,7 +105,7 @@ def compose(
             for room in _rooms(crop, setting, barriers, alignment):
                 placed = _lay_out(words, setting, share, room, alignment, gap, starts)
                 if placed is not None and _is_free(placed, crop, setting, barriers):
-                    new = _paint(pixels, crop, layers, placed)
+                    new = _paint(pixels, crop, layers, placed, style or Style(), setting.em * share)
                     back = crop.back
                     quads = tuple(_quad(back, word.bounds) for word in placed)
                     return Composed(new, setting.em * share, quads)
@@ -192,7 +187,7 @@ def _lay_out(
             stretch = extra if space + extra <= _WIDEST_GAP * em else 0.0
         pen += room.left
         for index in row:
-            placed.append(_Word(inks[index], round(pen), base - frame(scale)[0]))
+            placed.append(_Word(inks[index], round(pen), base - frame(scale)[0], base, index))
             pen += inks[index].shape[1] + space + stretch
     return placed
 
@@ -210,21 +205,6 @@ def _wrap(widths: Sequence[int], room: float, gap: int, breaks: Collection[int] 
         rows[-1].append(number)
         pen += gap + width
     return rows
-
-
-def at_size(word: np.ndarray, scale: float) -> np.ndarray:
-    """A word (32, w) at another size with its baseline between two rows; enlarged letters get sharp outlines again."""
-    if scale == 1:
-        return word
-    above, below = frame(scale)
-    size = (above + below, max(1, math.ceil(word.shape[1] * scale)))
-    ink = resample(word, scale, (0.0, BASELINE - above / scale), size)
-    if scale < 1.1:
-        return ink
-    # A pixel's edge has become `scale` pixels wide: as much steeper a curve makes it about one pixel wide again.
-    steepness = 1 + 0.75 * (scale - 1)
-    ramp = np.clip((ink - _EDGE) * steepness + 0.5, 0, 1)
-    return ramp * ramp * (3 - 2 * ramp) if scale > 2 else ramp
 
 
 def _is_free(placed: Sequence[_Word], crop: Crop, setting: Setting, barriers: Sequence[Bounds]) -> bool:
@@ -252,19 +232,14 @@ def _quad(back: np.ndarray, bounds: Bounds) -> tuple[Point, ...]:
     return tuple((float(x), float(y)) for x, y in move_points(back, _corners(bounds)))
 
 
-def _paint(pixels: np.ndarray, crop: Crop, layers: Layers, placed: Sequence[_Word]) -> np.ndarray:
+def _paint(
+    pixels: np.ndarray, crop: Crop, layers: Layers, placed: Sequence[_Word], style: Style, em: float
+) -> np.ndarray:
     """The picture with the block's old ink taken off and words put on."""
     kernel = np.ones((2 * _FRINGE + 1, 2 * _FRINGE + 1), dtype=np.uint8)
     old = cv2.dilate((layers.text_alpha > _OLD).astype(np.uint8), kernel).astype(bool) & crop.where(_FRINGE)
-    left = min(0, *(word.left for word in placed))
-    top = min(0, *(word.top for word in placed))
-    right = max(crop.pixels.shape[1], *(word.left + word.text_alpha.shape[1] for word in placed))
-    bottom = max(crop.pixels.shape[0], *(word.top + len(word.text_alpha) for word in placed))
-    ink = np.zeros((bottom - top, right - left), dtype=np.float32)
-    for word in placed:
-        row, column = word.top - top, word.left - left
-        target = ink[row : row + len(word.text_alpha), column : column + word.text_alpha.shape[1]]
-        np.maximum(target, word.text_alpha, out=target)
+    if style.erased is not None:
+        old |= style.erased
     removed, background = _on_page(crop, old.astype(np.float32), layers.background, (0, 0), pixels.shape)
     answer = pixels.copy()
     if removed is not None:
@@ -272,14 +247,16 @@ def _paint(pixels: np.ndarray, crop: Crop, layers: Layers, placed: Sequence[_Wor
         window = answer[rows, columns]
         hole = mask > (0.5 if crop.level else 0.05)  # a tilted mask has soft edges
         window[hole] = _bytes(colours[hole])
-    drawn, _ = _on_page(crop, ink, None, (left, top), pixels.shape)
-    if drawn is not None:
-        rows, columns, coverage = drawn
-        window = answer[rows, columns]
-        inked = coverage > 0.5 / 255
-        share = coverage[inked][:, None]
-        colour = np.array(layers.colour, dtype=np.float32)
-        window[inked] = _bytes(window[inked] / np.float32(255) * (1 - share) + colour * share)
+    painted, corner = paint_order(placed, layers.colour, style, em)
+    for layer in painted:
+        drawn, _ = _on_page(crop, layer.coverage, None, corner, pixels.shape)
+        if drawn is not None:
+            rows, columns, coverage = drawn
+            window = answer[rows, columns]
+            inked = coverage > 0.5 / 255
+            share = coverage[inked][:, None]
+            colour = np.array(layer.colour, dtype=np.float32)
+            window[inked] = _bytes(window[inked] / np.float32(255) * (1 - share) + colour * share)
     return answer
 
 
