@@ -14,16 +14,8 @@ from data_synth.corpora import TextPair
 from data_synth.errors import UserError
 from data_synth.faces import Family
 from data_synth.layout_kinds import KINDS
-from data_synth.layout_sheet import (
-    LARGEST,
-    SMALLEST,
-    Container,
-    LayoutBlock,
-    LayoutOptions,
-    NoRoomError,
-    Sheet,
-    Texts,
-)
+from data_synth.layout_parts import Container, LayoutBlock, LayoutOptions, NoRoomError, Texts
+from data_synth.layout_sheet import LARGEST, SMALLEST, Sheet
 from data_synth.photographs import bundled_photographs
 from data_synth.render import Region
 from data_synth.style import Colour, PageStyle, contrast
