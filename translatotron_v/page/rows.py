@@ -1,0 +1,325 @@
+"""Lines to rows, and rows to chains: what is read on, line after line, and what stands apart.
+
+A line goes on in the one below where both are alike (size, weight, colour), stand on the same ground with no rule
+between, at a paragraph's distance - and where the first word below would not have fitted above: text that is wrapped
+fills its lines; rows of a menu, entries of a list, labels of a form do not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import numpy as np
+
+from translatotron_v.page.lines import Line
+from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
+from translatotron_v.page.regions import Region
+from translatotron_v.page.traits import Traits
+
+SAME_HEIGHT = 0.2  # share of the higher line's height by which the lines of a block may differ ...
+HEIGHT_NOISE = 1.5  # ... and pixels on top, which is what boxes of small print are off by
+WORD_GAP = 1.0  # ems between two pieces of one row up to which they belong together; columns stand farther apart
+GUTTER = 0.55  # ems of a gap that several rows share, which parts columns
+PITCH = (0.85, 2.0)  # distance of two lines of a paragraph, in ems
+IRREGULAR = 1.2  # lines this many times farther apart than their block's usual distance begin another block
+INDENT = 2.5  # ems by which a line may begin farther right than its neighbour
+EDGE = 0.5  # ems within which edges are in line
+_LEVEL = 0.35  # ems by which the middles of what stands on one row differ
+_TIGHT = 1.45  # ems from row to row up to which a break by hand is taken for one inside a text
+_SPACE = 0.28  # ems between words where none can be measured
+_WRAPPED = 0.5  # ems that a line may be shorter than wrapping would have made it
+_HAND = 4.0  # ems by which lines of a centred or tight text may be broken earlier, by hand
+_HEAVIER = 1.28  # times that strokes are thicker in bold text than in regular
+_LARGER = 1.12  # times that a heading is larger, where its weight or colour is another too
+_OTHER_COLOUR = 70.0  # largest difference of a channel from which ink is of another colour
+_FULL = 0.72  # share of a column's width that the lines of its text fill, all but the last
+_NARROW = 7.0  # ems: a column that is narrower holds no text beside another
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row in the frame in which its lines are level.
+
+    Attributes:
+        bounds: left, top, right, bottom.
+        pieces: from left to right.
+        traits: of each piece; None where its pixels are not known, or tell nothing.
+        region: that it stands on; None where there is none, or pixels are not known.
+    """
+
+    bounds: Bounds
+    pieces: tuple[Line, ...]
+    traits: tuple[Traits | None, ...] = ()
+    region: Region | None = None
+    marker: bool = False
+
+    @property
+    def middle(self) -> float:
+        return (self.bounds[1] + self.bounds[3]) / 2
+
+    @property
+    def width(self) -> float:
+        return self.bounds[2] - self.bounds[0]
+
+    @property
+    def height(self) -> float:
+        return float(np.median([line.height for line in self.pieces]))
+
+    @property
+    def em(self) -> float:
+        return self.height * EM_PER_HEIGHT
+
+    @property
+    def first_word(self) -> float:
+        """Width of its first word, pixels; of an unknown one half a line's height, which any word has."""
+        traits = self.traits[0] if self.traits else None
+        if traits is None or not traits.words:
+            return 0.5 * self.em
+        return traits.words[0][1] - traits.words[0][0]
+
+    @property
+    def words(self) -> int:
+        """How many words it has at least."""
+        return sum(len(traits.words) if traits else 1 for traits in self.traits) or len(self.pieces)
+
+    @property
+    def space(self) -> float:
+        """Between two words, pixels."""
+        gaps = [gap for traits in self.traits if traits for gap in traits.gaps]
+        return float(np.median(gaps)) if gaps else _SPACE * self.em
+
+
+@dataclass
+class Rows:
+    """All rows of one tilt, and what stands beside each."""
+
+    rows: list[Row]
+    right_of: dict[int, int] = field(default_factory=dict)  # number of a row -> of the next one at its right
+    left_of: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for number, row in enumerate(self.rows):
+            beside = [
+                (other.bounds[0], index)
+                for index, other in enumerate(self.rows)
+                if index != number and on_one_row(row, other) and other.bounds[0] > (row.bounds[0] + row.bounds[2]) / 2
+                and other.bounds[0] > row.bounds[2] - 0.3 * row.em
+            ]  # fmt: skip
+            if beside:
+                self.right_of[number] = min(beside)[1]
+        for number, right in self.right_of.items():
+            known = self.left_of.get(right)
+            if known is None or self.rows[known].bounds[2] < self.rows[number].bounds[2]:
+                self.left_of[right] = number
+
+
+def on_one_row(row: Row, other: Row) -> bool:
+    """Whether two pieces stand side by side, on one row."""
+    return abs(row.middle - other.middle) < _LEVEL * min(row.em, other.em)
+
+
+def same_height(row: Row, other: Row) -> bool:
+    most = max(row.height, other.height)
+    return abs(row.height - other.height) <= SAME_HEIGHT * most + HEIGHT_NOISE
+
+
+def share_columns(row: Row, other: Row) -> bool:
+    return min(row.bounds[2], other.bounds[2]) - max(row.bounds[0], other.bounds[0]) > 0
+
+
+def join_pieces(rows: list[Row]) -> list[Row]:
+    """Put pieces of one row together that no more than a wide word gap parts, but for columns side by side."""
+    joined: list[Row] = []
+    for row in sorted(rows, key=lambda row: row.bounds[0]):
+        for index, other in enumerate(joined):
+            gap = row.bounds[0] - other.bounds[2]
+            small = min(row.em, other.em)
+            beside = on_one_row(row, other) and -0.5 * small < gap < WORD_GAP * small
+            if beside and same_height(row, other) and _one_ground(row, other) and _looks_alike(row, other):
+                if gap > GUTTER * small and _is_gutter(other.bounds[2], row.bounds[0], row, rows):
+                    continue
+                joined[index] = _merged(other, row)
+                break
+        else:
+            joined.append(row)
+    return joined
+
+
+def _merged(left: Row, right: Row) -> Row:
+    low = np.minimum(left.bounds, right.bounds).tolist()
+    high = np.maximum(left.bounds, right.bounds).tolist()
+    return Row(
+        (low[0], low[1], high[2], high[3]), (*left.pieces, *right.pieces), (*left.traits, *right.traits),
+        left.region or right.region, left.marker,
+    )  # fmt: skip
+
+
+def _is_gutter(left: float, right: float, row: Row, rows: Sequence[Row]) -> bool:
+    """Whether a gap goes on in a row above or below: pieces begin at its right side, and none crosses it."""
+    edge, em = right, row.em
+    begin = [
+        other for other in rows
+        if other is not row and abs(other.bounds[0] - edge) < 0.3 * em
+        and 0.5 * em < abs(other.middle - row.middle) < 2.6 * em
+    ]  # fmt: skip
+    crossing = [
+        other for other in rows
+        if other.bounds[0] < left - 0.5 * em and other.bounds[2] > edge + 0.5 * em
+        and 0.5 * em < abs(other.middle - row.middle) < 1.6 * em
+    ]  # fmt: skip
+    return bool(begin) and not crossing
+
+
+def _one_ground(row: Row, other: Row) -> bool:
+    return row.region is None or other.region is None or row.region.number == other.region.number
+
+
+def _looks_alike(row: Row, other: Row) -> bool:
+    """Whether nothing says that two rows are set differently: weight and colour together, or one of them and size."""
+    first = next((traits for traits in row.traits if traits), None)
+    second = next((traits for traits in other.traits if traits), None)
+    if first is None or second is None:
+        return True
+    weights = sorted((first.weight, second.weight))
+    heavier = weights[1] > _HEAVIER * weights[0]
+    coloured = max(abs(a - b) for a, b in zip(first.colour, second.colour, strict=True)) > _OTHER_COLOUR
+    sizes = sorted((row.height, other.height))
+    larger = sizes[1] > _LARGER * sizes[0] + 0.5
+    return heavier + coloured + larger < 2
+
+
+def follows(above: Row, below: Row) -> bool:
+    """Whether a row may be the next line of a paragraph after another, by place and looks alone."""
+    em = (above.em + below.em) / 2
+    distance = below.middle - above.middle
+    if not (PITCH[0] * em <= distance <= PITCH[1] * em and same_height(above, below) and share_columns(above, below)):
+        return False
+    if below.marker or not _one_ground(above, below) or not _looks_alike(above, below):
+        return False
+    region = above.region or below.region
+    if region is not None and region.map.rule_between(above.bounds, below.bounds):
+        return False
+    left, right = (abs(above.bounds[edge] - below.bounds[edge]) for edge in (0, 2))
+    return left <= INDENT * em or right <= 2 * EDGE * em or _off_centre(above, below) <= 2 * EDGE * em
+
+
+def _off_centre(row: Row, other: Row) -> float:
+    return abs(sum(row.bounds[::2]) - sum(other.bounds[::2])) / 2
+
+
+def find_chains(rows: list[Row]) -> list[list[Row]]:
+    """Rows that follow one another, each after the nearest above it, cut where they are no text that goes on."""
+    rows = sorted(rows, key=lambda row: row.middle)
+    after: dict[int, int] = {}
+    for index, row in enumerate(rows):
+        below = _nearest(row, [other for other in rows if other.middle > row.middle])
+        if below is not None and follows(row, below):
+            above = _nearest(below, [other for other in rows if other.middle < below.middle])
+            if above is row:
+                after[index] = rows.index(below)
+    starts = sorted(set(range(len(rows))) - set(after.values()))
+    chains = []
+    for start in starts:
+        chain, index = [rows[start]], start
+        while index in after:
+            index = after[index]
+            chain.append(rows[index])
+        chains.append(chain)
+    page = Rows(rows)
+    numbers = {id(row): number for number, row in enumerate(rows)}
+    parts = [part for chain in chains for part in _split_irregular(chain)]
+    return [part for chain in parts for part in _split_unwrapped(chain, page, numbers)]
+
+
+def _nearest(row: Row, others: Sequence[Row]) -> Row | None:
+    """The nearest row above or below that shares columns with it; None where two of them stand side by side."""
+    found = [other for other in others if share_columns(row, other) and abs(other.middle - row.middle) > 0.5 * row.em]
+    if not found:
+        return None
+    nearest = min(found, key=lambda other: abs(other.middle - row.middle))
+    beside = [other for other in found if abs(other.middle - nearest.middle) < 0.5 * row.em]
+    return nearest if len(beside) == 1 else None
+
+
+def _split_irregular(chain: list[Row]) -> list[list[Row]]:
+    """Cut a chain where rows stand farther apart than its usual distance."""
+    distances = [below.middle - above.middle for above, below in pairwise(chain)]
+    if len(distances) < 2:
+        return [chain]
+    usual = sorted(distances)[(len(distances) - 1) // 2]
+    parts = [[chain[0]]]
+    for row, distance in zip(chain[1:], distances, strict=True):
+        if distance > IRREGULAR * usual + 1:
+            parts.append([])
+        parts[-1].append(row)
+    return parts
+
+
+def _split_unwrapped(chain: list[Row], page: Rows, numbers: dict[int, int]) -> list[list[Row]]:
+    """Cut a chain where the first word of a row would have had room on the row above it."""
+    if len(chain) < 2:
+        return [chain]
+    em = float(np.median([row.em for row in chain]))
+    edge, tabular = _edge_of(chain, page, numbers, em)
+    centred = _is_centred(chain, em)
+    parts = [[chain[0]]]
+    for above, below in pairwise(chain):
+        width = edge - above.bounds[0] if not centred else max(row.width for row in chain)
+        left = above.bounds[0] if not centred else 0.0
+        end = above.bounds[2] if not centred else above.width
+        spare = left + width - end - above.space - below.first_word
+        distance = below.middle - above.middle
+        by_hand = _HAND * em if centred else (_HAND / 2 * em if distance < _TIGHT * em and not tabular else 0.0)
+        if spare > max(_WRAPPED * em, by_hand) or (tabular and distance > _TIGHT * em):
+            parts.append([])
+        parts[-1].append(below)
+    return parts
+
+
+def _is_centred(chain: Sequence[Row], em: float) -> bool:
+    lefts = [row.bounds[0] for row in chain]
+    middles = [(row.bounds[0] + row.bounds[2]) / 2 for row in chain]
+    return float(np.ptp(middles)) < 0.4 * em < 0.75 * float(np.ptp(lefts))
+
+
+def _edge_of(chain: Sequence[Row], page: Rows, numbers: dict[int, int], em: float) -> tuple[float, bool]:
+    """How far to the right the rows of a chain may reach, and whether they are rows of a table.
+
+    Beside text in columns there is other text, so that its lines are full; rows of a table are short, and beside each
+    stands its value.
+    """
+    edge = max(row.bounds[2] for row in chain)
+    right = [page.right_of.get(numbers[id(row)]) for row in chain]
+    left = [page.left_of.get(numbers[id(row)]) for row in chain]
+    beside = [page.rows[number] for number in right if number is not None]
+    before = [page.rows[number] for number in left if number is not None]
+    if len(beside) * 2 > len(chain):
+        edge = max(edge, min(row.bounds[0] for row in beside) - em)
+    width = edge - min(row.bounds[0] for row in chain)
+    full = [row.width for row in chain[:-1]]
+    texts = width > _NARROW * em and float(np.mean(full)) > _FULL * width and max(row.words for row in chain) > 1
+    most = max(len(beside), len(before))
+    return edge, most * 2 > len(chain) and not texts
+
+
+def mark_lists(rows: list[Row]) -> list[Row]:
+    """Rows whose first words are numbers of a list: as wide as the one of a neighbour, with words in line after them."""
+
+    def number_of(row: Row) -> tuple[float, float] | None:
+        traits = row.traits[0] if row.traits else None
+        if traits is None or not traits.marker_like or len(traits.words) < 2:
+            return None
+        return traits.words[0][1] - traits.words[0][0], traits.words[1][0]
+
+    answer = []
+    for row in rows:
+        own, em = number_of(row), row.em
+        alike = [
+            other for other in rows
+            if own is not None and other is not row and abs(other.bounds[0] - row.bounds[0]) < 0.25 * em
+            and 0.8 * em < abs(other.middle - row.middle) < 2.5 * em
+            and (theirs := number_of(other)) is not None
+            and abs(theirs[0] - own[0]) < 0.1 * em and abs(theirs[1] - own[1]) < 0.08 * em
+        ]  # fmt: skip
+        answer.append(replace(row, marker=True) if alike and own is not None and own[0] < 1.2 * em else row)
+    return answer
