@@ -17,6 +17,7 @@ from translatotron_v.page.traits import Traits, look_at, split_at, wide_gaps
 Alignment = Literal["left", "centre", "right", "justified"]
 
 _SAME_ANGLE = 1.0  # degrees
+_WITHIN = 0.75  # share of a line's box that lies in another's where it is a part of that
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def find_blocks(lines: Sequence[Line], width: int, pixels: np.ndarray | None = N
             a line is cut where it holds two labels or a row's name and price, and rules, boxes, markers, weight and
             colour tell what belongs together. Otherwise places alone do.
     """
-    usable = [line for line in lines if not line.skip_reason]
+    usable = _without_slivers([line for line in lines if not line.skip_reason])
     regions = None if pixels is None else RegionMap(pixels)
     blocks: list[Block] = []
     while usable:
@@ -85,6 +86,17 @@ def find_blocks(lines: Sequence[Line], width: int, pixels: np.ndarray | None = N
             alignment = _alignment(chain, others, width if angle == 0 else None, region if angle == 0 else None)
             blocks.append(Block(tuple(row.pieces for row in chain), angle, alignment, region, chain[0].marker))
     return _in_reading_order(blocks)
+
+
+def _without_slivers(lines: list[Line]) -> list[Line]:
+    """Lines without those that lie within another: what a detector finds twice."""
+
+    def within(line: Line, other: Line) -> bool:
+        (left, top, right, bottom), box = line.bounds, other.bounds
+        width, height = min(right, box[2]) - max(left, box[0]), min(bottom, box[3]) - max(top, box[1])
+        return line.width < 0.5 * other.width and width * height > _WITHIN * (right - left) * (bottom - top) > 0 < width
+
+    return [line for line in lines if not any(within(line, other) for other in lines if other is not line)]
 
 
 def _seen(line: Line, pixels: np.ndarray | None) -> list[tuple[Line, Traits | None]]:

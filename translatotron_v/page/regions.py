@@ -19,6 +19,7 @@ _STEP = (10.0, 48.0)  # least and most that a step of colour is taken to be, lev
 _NOISE = 5.0  # deviations of noise that make a step
 _SHARE = 0.22  # of the surroundings of a line that its region fills at least
 _SPECK = 0.2  # ems: what is smaller on a region is no obstacle
+_WHOLE = 0.97  # share of the columns between two rows that a rule fills
 _SPAN = 0.97  # share of a picture's width or height beyond which a region encloses nothing
 
 
@@ -97,17 +98,17 @@ class RegionMap:
         return Region(number, box, not spans, self)
 
     def rule_between(self, above: Bounds, below: Bounds) -> bool:
-        """Whether a straight rule runs between two rows, over most of the columns that they share."""
-        left, right = max(above[0], below[0]), min(above[2], below[2])
-        middle_above, middle_below = (above[1] + 2 * above[3]) / 3, (2 * below[1] + below[3]) / 3
-        x, top, end, bottom = self._inside((left, middle_above, right, middle_below))
-        window = self._steps[top:bottom, x:end]
-        if window.shape[1] < 8 or not len(window):
-            return False
-        pairs = window[:-1] | window[1:] if len(window) > 1 else window
-        filled = pairs.mean(axis=1)
-        inked = window.mean(axis=1)
-        return bool(((filled > 0.9) & (np.maximum(inked[: len(filled)], inked[-len(filled) :]) > 0.8)).any())
+        """Whether a straight rule runs between two rows, over all of their columns."""
+        em = min(above[3] - above[1], below[3] - below[1])
+        left, right = min(above[0], below[0]), max(above[2], below[2])
+        upper, lower = sorted((above[3] - 0.1 * em, below[1] + 0.1 * em))
+        for before, after in ((0.4 * em, 0.0), (0.0, 0.4 * em)):  # a rule does not end with the text on both sides
+            x, top, end, bottom = self._inside((left - before, upper, right + after, lower))
+            window = self._steps[top:bottom, x:end]
+            if window.shape[1] > 8 and len(window) > 1:
+                if ((window[:-1] | window[1:]).mean(axis=1) > _WHOLE).any():
+                    return True
+        return False
 
     def free(self, number: int, window: Bounds, em: float) -> np.ndarray:
         """See `Region.free`."""

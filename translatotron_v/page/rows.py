@@ -17,6 +17,7 @@ from translatotron_v.page.regions import Region
 from translatotron_v.page.traits import Traits
 
 SAME_HEIGHT = 0.2  # share of the higher line's height by which the lines of a block may differ ...
+BOXED_HEIGHT = 0.3  # the same of lines that are centred in one box
 HEIGHT_NOISE = 1.5  # ... and pixels on top, which is what boxes of small print are off by
 WORD_GAP = 1.0  # ems between two pieces of one row up to which they belong together; columns stand farther apart
 GUTTER = 0.55  # ems of a gap that several rows share, which parts columns
@@ -26,12 +27,16 @@ INDENT = 2.5  # ems by which a line may begin farther right than its neighbour
 EDGE = 0.5  # ems within which edges are in line
 _LEVEL = 0.35  # ems by which the middles of what stands on one row differ
 _TIGHT = 1.45  # ems from row to row up to which a break by hand is taken for one inside a text
+_UNIT = 1.6  # ems: a piece of a row that is no wider may be a currency or a number, whose height tells little
+_CELL = 3.0  # ems that the lines of a cell may be shorter than the cell
 _SPACE = 0.28  # ems between words where none can be measured
 _WRAPPED = 0.5  # ems that a line may be shorter than wrapping would have made it
 _HAND = 4.0  # ems by which lines of a centred or tight text may be broken earlier, by hand
 _HEAVIER = 1.28  # times that strokes are thicker in bold text than in regular
-_LARGER = 1.12  # times that a heading is larger, where its weight or colour is another too
-_OTHER_COLOUR = 70.0  # largest difference of a channel from which ink is of another colour
+_LARGER = 1.08  # times that a heading is larger, where its weight or colour is another too
+_MUCH_LARGER = 1.16  # times that it is larger where nothing else need tell it apart
+_CAPITALS = 0.58  # share of a line's height from which its full rows are those of capitals
+_OTHER_COLOUR = 50.0  # largest difference of a channel from which ink is of another colour
 _FULL = 0.72  # share of a column's width that the lines of its text fill, all but the last
 _NARROW = 7.0  # ems: a column that is narrower holds no text beside another
 
@@ -78,6 +83,12 @@ class Row:
         return traits.words[0][1] - traits.words[0][0]
 
     @property
+    def longest(self) -> Traits | None:
+        """The traits of its longest piece, which tell most."""
+        known = [(piece.width, number) for number, piece in enumerate(self.pieces) if number < len(self.traits)]
+        return self.traits[max(known)[1]] if known else None
+
+    @property
     def words(self) -> int:
         """How many words it has at least."""
         return sum(len(traits.words) if traits else 1 for traits in self.traits) or len(self.pieces)
@@ -113,14 +124,21 @@ class Rows:
                 self.left_of[right] = number
 
 
+    def beside(self, number: int) -> list[int]:
+        """Numbers of the rows at the two sides of a row."""
+        return [found for found in (self.left_of.get(number), self.right_of.get(number)) if found is not None]
+
+
 def on_one_row(row: Row, other: Row) -> bool:
     """Whether two pieces stand side by side, on one row."""
     return abs(row.middle - other.middle) < _LEVEL * min(row.em, other.em)
 
 
 def same_height(row: Row, other: Row) -> bool:
+    """Whether two rows may be of one size; in a box of their own more is allowed: the height of one word says little."""
     most = max(row.height, other.height)
-    return abs(row.height - other.height) <= SAME_HEIGHT * most + HEIGHT_NOISE
+    boxed = row.region is not None and row.region.encloses and _one_ground(row, other) and _off_centre(row, other) < EDGE * row.em
+    return abs(row.height - other.height) <= (BOXED_HEIGHT if boxed else SAME_HEIGHT) * most + HEIGHT_NOISE
 
 
 def share_columns(row: Row, other: Row) -> bool:
@@ -128,14 +146,19 @@ def share_columns(row: Row, other: Row) -> bool:
 
 
 def join_pieces(rows: list[Row]) -> list[Row]:
-    """Put pieces of one row together that no more than a wide word gap parts, but for columns side by side."""
+    """Put pieces of one row together that no more than a wide word gap parts, but for columns side by side.
+
+    What stands before a row is no marker where it is a piece of its own; but a narrow piece may be one.
+    """
     joined: list[Row] = []
+    rows = [replace(row, marker=_is_marked(row, rows)) for row in rows]
     for row in sorted(rows, key=lambda row: row.bounds[0]):
         for index, other in enumerate(joined):
             gap = row.bounds[0] - other.bounds[2]
             small = min(row.em, other.em)
             beside = on_one_row(row, other) and -0.5 * small < gap < WORD_GAP * small
-            if beside and same_height(row, other) and _one_ground(row, other) and _looks_alike(row, other):
+            narrow = min(row.width, other.width) < _UNIT * small
+            if beside and (narrow or same_height(row, other)) and _one_ground(row, other) and (narrow or _looks_alike(row, other)):
                 if gap > GUTTER * small and _is_gutter(other.bounds[2], row.bounds[0], row, rows):
                     continue
                 joined[index] = _merged(other, row)
@@ -143,6 +166,14 @@ def join_pieces(rows: list[Row]) -> list[Row]:
         else:
             joined.append(row)
     return joined
+
+
+def _is_marked(row: Row, rows: Sequence[Row]) -> bool:
+    before = [
+        other for other in rows
+        if other is not row and on_one_row(row, other) and 0 <= row.bounds[0] - other.bounds[2] < 2.4 * row.em
+    ]  # fmt: skip
+    return row.marker and not before
 
 
 def _merged(left: Row, right: Row) -> Row:
@@ -176,15 +207,21 @@ def _one_ground(row: Row, other: Row) -> bool:
 
 def _looks_alike(row: Row, other: Row) -> bool:
     """Whether nothing says that two rows are set differently: weight and colour together, or one of them and size."""
-    first = next((traits for traits in row.traits if traits), None)
-    second = next((traits for traits in other.traits if traits), None)
+    first, second = row.longest, other.longest
     if first is None or second is None:
         return True
+    lines = (row, other)
     weights = sorted((first.weight, second.weight))
     heavier = weights[1] > _HEAVIER * weights[0]
     coloured = max(abs(a - b) for a, b in zip(first.colour, second.colour, strict=True)) > _OTHER_COLOUR
-    sizes = sorted((row.height, other.height))
-    larger = sizes[1] > _LARGER * sizes[0] + 0.5
+    sizes, noise = sorted((row.height, other.height)), 0.5
+    bands = sorted((first.band, second.band))
+    if bands[0] > 0:  # capitals and digits fill more rows than small letters do
+        capitals = [traits.band > _CAPITALS * line.height for traits, line in zip((first, second), lines, strict=True)]
+        if capitals[0] != capitals[1]:
+            return heavier + coloured < 2
+        sizes, noise = bands, 0.3
+    larger = (sizes[1] > _LARGER * sizes[0] + noise) + (sizes[1] > _MUCH_LARGER * sizes[0] + noise)
     return heavier + coloured + larger < 2
 
 
@@ -260,20 +297,31 @@ def _split_unwrapped(chain: list[Row], page: Rows, numbers: dict[int, int]) -> l
     if len(chain) < 2:
         return [chain]
     em = float(np.median([row.em for row in chain]))
-    edge, tabular = _edge_of(chain, page, numbers, em)
+    boxed = chain[0].region is not None and chain[0].region.encloses
     centred = _is_centred(chain, em)
+    beside = [numbers[id(row)] in page.right_of or numbers[id(row)] in page.left_of for row in chain]
+    tabular = 2 * sum(beside) > len(chain) and not _is_text(chain, page, numbers, em)
+    edge = _edge_of(chain, page, numbers, em, tabular)
     parts = [[chain[0]]]
-    for above, below in pairwise(chain):
-        width = edge - above.bounds[0] if not centred else max(row.width for row in chain)
-        left = above.bounds[0] if not centred else 0.0
-        end = above.bounds[2] if not centred else above.width
-        spare = left + width - end - above.space - below.first_word
+    for number, (above, below) in enumerate(pairwise(chain)):
         distance = below.middle - above.middle
-        by_hand = _HAND * em if centred else (_HAND / 2 * em if distance < _TIGHT * em and not tabular else 0.0)
-        if spare > max(_WRAPPED * em, by_hand) or (tabular and distance > _TIGHT * em):
-            parts.append([])
+        if tabular:
+            spare = _spare(chain, above, below, edge, centred)
+            if beside[number + 1] or distance > _TIGHT * em or spare > _CELL * em:
+                parts.append([])  # the next row; what has nothing beside it goes on in its cell
+        elif not tabular and not (boxed and centred):
+            spare = _spare(chain, above, below, edge, centred)
+            by_hand = _HAND * em if centred else (_HAND / 2 * em if distance < _TIGHT * em else 0.0)
+            if spare > max(_WRAPPED * em, by_hand):
+                parts.append([])
         parts[-1].append(below)
     return parts
+
+
+def _spare(chain: Sequence[Row], above: Row, below: Row, edge: float, centred: bool) -> float:
+    """Pixels that would have been left on a row had the first word of the next one been put there."""
+    room = max(row.width for row in chain) - above.width if centred else edge - above.bounds[2]
+    return room - above.space - below.first_word
 
 
 def _is_centred(chain: Sequence[Row], em: float) -> bool:
@@ -282,24 +330,25 @@ def _is_centred(chain: Sequence[Row], em: float) -> bool:
     return float(np.ptp(middles)) < 0.4 * em < 0.75 * float(np.ptp(lefts))
 
 
-def _edge_of(chain: Sequence[Row], page: Rows, numbers: dict[int, int], em: float) -> tuple[float, bool]:
-    """How far to the right the rows of a chain may reach, and whether they are rows of a table.
+def _is_text(chain: Sequence[Row], page: Rows, numbers: dict[int, int], em: float) -> bool:
+    """Whether rows beside others are text in a column: wrapped, and beside other text that is no narrower than that."""
+    edge, left = max(row.bounds[2] for row in chain), min(row.bounds[0] for row in chain)
+    width = edge - left
+    beside = [page.rows[found] for row in chain for found in page.beside(numbers[id(row)])]
+    full = float(np.mean([row.width for row in chain[:-1]])) > _FULL * width
+    wrapped = all(_spare(chain, above, below, edge, False) <= _WRAPPED * em for above, below in pairwise(chain))
+    wide = float(np.median([row.width for row in beside])) if beside else width
+    return (
+        width > _NARROW * em and full and wrapped and wide > max(0.5 * _NARROW * em, 0.3 * width)
+        and max(row.words for row in chain) > 1
+    )  # fmt: skip
 
-    Beside text in columns there is other text, so that its lines are full; rows of a table are short, and beside each
-    stands its value.
-    """
+
+def _edge_of(chain: Sequence[Row], page: Rows, numbers: dict[int, int], em: float, tabular: bool) -> float:
+    """How far to the right the rows of a chain may reach."""
     edge = max(row.bounds[2] for row in chain)
-    right = [page.right_of.get(numbers[id(row)]) for row in chain]
-    left = [page.left_of.get(numbers[id(row)]) for row in chain]
-    beside = [page.rows[number] for number in right if number is not None]
-    before = [page.rows[number] for number in left if number is not None]
-    if len(beside) * 2 > len(chain):
-        edge = max(edge, min(row.bounds[0] for row in beside) - em)
-    width = edge - min(row.bounds[0] for row in chain)
-    full = [row.width for row in chain[:-1]]
-    texts = width > _NARROW * em and float(np.mean(full)) > _FULL * width and max(row.words for row in chain) > 1
-    most = max(len(beside), len(before))
-    return edge, most * 2 > len(chain) and not texts
+    right = [page.rows[found].bounds[0] for row in chain if (found := page.right_of.get(numbers[id(row)])) is not None]
+    return max(edge, min(right) - em) if tabular and 2 * len(right) > len(chain) else edge
 
 
 def mark_lists(rows: list[Row]) -> list[Row]:

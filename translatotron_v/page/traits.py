@@ -20,6 +20,7 @@ _LETTER_GAP = 0.18  # ems: narrower gaps are between letters
 _DOT = 0.24  # ems: leaders consist of dots that are no larger
 _BULLET, _BULLET_HIGH = 0.75, 0.62  # ems: the widest and the highest bullet
 _NUMBER = 1.8  # ems: the widest number of a list
+_WIDE, _WIDER, _WIDEST = 1.35, 1.9, 2.6  # ems of space that part two labels; before a short word; where all are wide
 _AFTER_MARKER = 0.5  # ems of space from which a short first word is a marker
 
 
@@ -31,6 +32,7 @@ class Traits:
         words: where they are; no marker and no leader is among them.
         colour, paper: of ink and of what it stands on, RGB.
         weight: mean length of the strokes that a row of pixels crosses, ems: about .09 of regular, .15 of bold text.
+        band: height of what most rows of letters fill, pixels: the x-height, or in capitals and digits theirs.
         marker: a bullet or a number stands before the words, in the line's box or at its left.
         marker_like: the first word might be a number of a list: short, and followed by a space.
     """
@@ -39,6 +41,7 @@ class Traits:
     colour: tuple[float, float, float]
     paper: tuple[float, float, float]
     weight: float
+    band: float = 0.0
     marker: bool = False
     marker_like: bool = False
 
@@ -75,7 +78,8 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     marker, words = _take_marker(_words(_without_leaders(runs, em), em), letters, em)
     marker = marker or _marker_before(ink[:, :offset], em)
     like = len(words) > 1 and words[0][1] - words[0][0] < 1.4 * em
-    return Traits(tuple(words), _rgb(colour), _rgb(paper), weight, marker, like)
+    band = _band(np.clip(own / strong, 0, 1) * letters.any(axis=1, keepdims=True))
+    return Traits(tuple(words), _rgb(colour), _rgb(paper), weight, band, marker, like)
 
 
 def part_of(line: Line, span: Span) -> Line:
@@ -106,21 +110,24 @@ def split_at(line: Line, traits: Traits, places: Sequence[int]) -> list[tuple[Li
     return parts
 
 
-def wide_gaps(line: Line, traits: Traits, least: float = 1.3) -> list[int]:
-    """Numbers of the words before which there is more space than between words: `least` ems, or far more than usual."""
+def wide_gaps(line: Line, traits: Traits) -> list[int]:
+    """Numbers of the words before which there is far more space than between words."""
     em = line.height * EM_PER_HEIGHT
-    gaps = traits.gaps
-    if not gaps:
+    gaps = np.array(traits.gaps)
+    if not len(gaps):
         return []
-    widths = [right - left for left, right in traits.words]
+    widths = np.array([right - left for left, right in traits.words])
     usual = float(np.median(gaps))
-    if len(gaps) > 4 and float(np.median(widths)) < 0.95 * em:  # letters apart: their words are farther apart
-        limit = max(2.0 * em, 4.5 * usual)
+    apart = len(gaps) > 4 and float(np.median(widths)) < 0.95 * em  # of letters apart, their words are farther apart
+    limits = np.full(len(gaps), _WIDE * em)
+    limits[widths[1:] < 0.9 * em] = _WIDER * em  # a unit or a currency after its number
+    if apart:
+        limits[:] = max(2 * em, 4.5 * usual)
+    elif len(gaps) > 2 and gaps.max() < 1.8 * gaps.min():
+        limits[:] = _WIDEST * em  # a justified line
     elif len(gaps) > 2:
-        limit = max(min(least, 3 * usual / em), 0.95) * em
-    else:
-        limit = 1.1 * em if least > 1.1 else least * em
-    return [number + 1 for number, gap in enumerate(gaps) if gap > limit]
+        limits = np.minimum(limits, max(3 * usual, 0.95 * em))
+    return [int(number) + 1 for number in np.flatnonzero(gaps > limits)]
 
 
 def _level(line: Line, pixels: np.ndarray, before: float) -> np.ndarray:
@@ -135,6 +142,20 @@ def _level(line: Line, pixels: np.ndarray, before: float) -> np.ndarray:
     matrix = matrix - np.array([[0, 0, left], [0, 0, top]])
     size = max(math.ceil(right - left), 1), max(math.ceil(bottom - top), 1)
     return warp(pixels, matrix, size, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE).astype(np.float32)
+
+
+def _band(ink: np.ndarray) -> float:
+    """From where ink first reaches half of what full rows have, down to where it last does; between rows where need be."""
+    rows = np.clip(ink - 0.15, 0, None).sum(axis=1)
+    full = 0.45 * float(np.percentile(rows, 85))
+    above = np.flatnonzero(rows >= full)
+    if not len(above) or full <= 0:
+        return 0.0
+    first, last = int(above[0]), int(above[-1])
+    top = first - ((rows[first] - full) / max(rows[first] - rows[first - 1], 1e-6) if first else 0.0)
+    end = len(rows) - 1
+    low = last + ((rows[last] - full) / max(rows[last] - rows[last + 1], 1e-6) if last < end else 0.0)
+    return float(low - top)
 
 
 def _rgb(values: np.ndarray) -> tuple[float, float, float]:
