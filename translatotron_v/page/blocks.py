@@ -69,7 +69,7 @@ def find_blocks(lines: Sequence[Line], width: int, pixels: np.ndarray | None = N
             a line is cut where it holds two labels or a row's name and price, and rules, boxes, markers, weight and
             colour tell what belongs together. Otherwise places alone do.
     """
-    usable = _without_slivers([line for line in lines if not line.skip_reason])
+    usable = [line for line in lines if not line.skip_reason]
     regions = None if pixels is None else RegionMap(pixels)
     blocks: list[Block] = []
     while usable:
@@ -77,7 +77,7 @@ def find_blocks(lines: Sequence[Line], width: int, pixels: np.ndarray | None = N
         alike = [line for line in usable if abs(line.angle - angle) <= _SAME_ANGLE]
         usable = [line for line in usable if abs(line.angle - angle) > _SAME_ANGLE]
         matrix, _ = turn(angle, 1, 1)
-        pieces = [piece for line in alike for piece in _seen(line, pixels)]
+        pieces = _without_slivers([piece for line in alike for piece in _seen(line, pixels)])
         rows = [_row(matrix, line, traits, regions) for line, traits in pieces]
         chains = find_chains(mark_lists(join_pieces(rows)))
         for chain in chains:
@@ -88,15 +88,17 @@ def find_blocks(lines: Sequence[Line], width: int, pixels: np.ndarray | None = N
     return _in_reading_order(blocks)
 
 
-def _without_slivers(lines: list[Line]) -> list[Line]:
-    """Lines without those that lie within another: what a detector finds twice."""
+def _without_slivers(pieces: list[tuple[Line, Traits | None]]) -> list[tuple[Line, Traits | None]]:
+    """Pieces without those that lie within another: what a detector finds twice."""
 
     def within(line: Line, other: Line) -> bool:
         (left, top, right, bottom), box = line.bounds, other.bounds
         width, height = min(right, box[2]) - max(left, box[0]), min(bottom, box[3]) - max(top, box[1])
         return line.width < 0.5 * other.width and width * height > _WITHIN * (right - left) * (bottom - top) > 0 < width
 
-    return [line for line in lines if not any(within(line, other) for other in lines if other is not line)]
+    return [
+        piece for piece in pieces if not any(within(piece[0], other) for other, _ in pieces if other is not piece[0])
+    ]
 
 
 def _seen(line: Line, pixels: np.ndarray | None) -> list[tuple[Line, Traits | None]]:

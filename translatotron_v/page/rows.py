@@ -33,11 +33,13 @@ _SPACE = 0.28  # ems between words where none can be measured
 _WRAPPED = 0.5  # ems that a line may be shorter than wrapping would have made it
 _HAND = 4.0  # ems by which lines of a centred or tight text may be broken earlier, by hand
 _HEAVIER = 1.28  # times that strokes are thicker in bold text than in regular
-_LARGER = 1.08  # times that a heading is larger, where its weight or colour is another too
-_MUCH_LARGER = 1.16  # times that it is larger where nothing else need tell it apart
-_CAPITALS = 0.58  # share of a line's height from which its full rows are those of capitals
+_LARGER = ((1.06, 0.5), (1.11, 0.8))  # times, and pixels, that letters are higher in a heading: perhaps, and surely
+_HIGHER = 1.22  # times that the highest letters are higher where it is not known whether most are capitals
+_TELLING = 5.0  # ems: shorter lines do not tell their size
+_UNCLEAR = (0.535, 0.6)  # share of a line's height that its letters fill: below small ones, above capitals
 _OTHER_COLOUR = 50.0  # largest difference of a channel from which ink is of another colour
 _FULL = 0.72  # share of a column's width that the lines of its text fill, all but the last
+_GUTTERS = 4.0  # ems between columns of text, at most
 _NARROW = 7.0  # ems: a column that is narrower holds no text beside another
 
 
@@ -113,7 +115,7 @@ class Rows:
             beside = [
                 (other.bounds[0], index)
                 for index, other in enumerate(self.rows)
-                if index != number and on_one_row(row, other) and other.bounds[0] > (row.bounds[0] + row.bounds[2]) / 2
+                if index != number and on_one_row(row, other) and one_ground(row, other) and other.bounds[0] > (row.bounds[0] + row.bounds[2]) / 2
                 and other.bounds[0] > row.bounds[2] - 0.3 * row.em
             ]  # fmt: skip
             if beside:
@@ -122,7 +124,6 @@ class Rows:
             known = self.left_of.get(right)
             if known is None or self.rows[known].bounds[2] < self.rows[number].bounds[2]:
                 self.left_of[right] = number
-
 
     def beside(self, number: int) -> list[int]:
         """Numbers of the rows at the two sides of a row."""
@@ -137,7 +138,12 @@ def on_one_row(row: Row, other: Row) -> bool:
 def same_height(row: Row, other: Row) -> bool:
     """Whether two rows may be of one size; in a box of their own more is allowed: the height of one word says little."""
     most = max(row.height, other.height)
-    boxed = row.region is not None and row.region.encloses and _one_ground(row, other) and _off_centre(row, other) < EDGE * row.em
+    boxed = (
+        row.region is not None
+        and row.region.encloses
+        and one_ground(row, other)
+        and _off_centre(row, other) < EDGE * row.em
+    )
     return abs(row.height - other.height) <= (BOXED_HEIGHT if boxed else SAME_HEIGHT) * most + HEIGHT_NOISE
 
 
@@ -158,7 +164,12 @@ def join_pieces(rows: list[Row]) -> list[Row]:
             small = min(row.em, other.em)
             beside = on_one_row(row, other) and -0.5 * small < gap < WORD_GAP * small
             narrow = min(row.width, other.width) < _UNIT * small
-            if beside and (narrow or same_height(row, other)) and _one_ground(row, other) and (narrow or _looks_alike(row, other)):
+            if (
+                beside
+                and (narrow or same_height(row, other))
+                and one_ground(row, other)
+                and (narrow or _looks_alike(row, other))
+            ):
                 if gap > GUTTER * small and _is_gutter(other.bounds[2], row.bounds[0], row, rows):
                     continue
                 joined[index] = _merged(other, row)
@@ -201,7 +212,7 @@ def _is_gutter(left: float, right: float, row: Row, rows: Sequence[Row]) -> bool
     return bool(begin) and not crossing
 
 
-def _one_ground(row: Row, other: Row) -> bool:
+def one_ground(row: Row, other: Row) -> bool:
     return row.region is None or other.region is None or row.region.number == other.region.number
 
 
@@ -210,19 +221,30 @@ def _looks_alike(row: Row, other: Row) -> bool:
     first, second = row.longest, other.longest
     if first is None or second is None:
         return True
-    lines = (row, other)
     weights = sorted((first.weight, second.weight))
     heavier = weights[1] > _HEAVIER * weights[0]
     coloured = max(abs(a - b) for a, b in zip(first.colour, second.colour, strict=True)) > _OTHER_COLOUR
-    sizes, noise = sorted((row.height, other.height)), 0.5
-    bands = sorted((first.band, second.band))
-    if bands[0] > 0:  # capitals and digits fill more rows than small letters do
-        capitals = [traits.band > _CAPITALS * line.height for traits, line in zip((first, second), lines, strict=True)]
-        if capitals[0] != capitals[1]:
-            return heavier + coloured < 2
-        sizes, noise = bands, 0.3
-    larger = (sizes[1] > _LARGER * sizes[0] + noise) + (sizes[1] > _MUCH_LARGER * sizes[0] + noise)
+    larger = _larger(row, other, first, second)
     return heavier + coloured + larger < 2
+
+
+def _larger(row: Row, other: Row, first: Traits, second: Traits) -> int:
+    """How surely one of two rows is larger: 0 to 2."""
+    long = min(row.width / row.em, other.width / other.em) > _TELLING
+    kinds = [_small_letters(line, traits) for line, traits in ((row, first), (other, second))]
+    if long and kinds[0] is not None and kinds[0] == kinds[1]:
+        small, large = sorted((first.band, second.band))
+        return sum(large > share * small and large - small > noise for share, noise in _LARGER)
+    small, large = sorted((first.rise, second.rise))
+    if long and small > 0:
+        return 2 * (large > _HIGHER * small + 1)
+    return 0
+
+
+def _small_letters(row: Row, traits: Traits) -> bool | None:
+    """Whether most rows of ink are those of small letters, or of capitals and digits; None where that is not clear."""
+    share = traits.band / max(row.height, 1e-6)
+    return None if _UNCLEAR[0] < share < _UNCLEAR[1] else share <= _UNCLEAR[0]
 
 
 def follows(above: Row, below: Row) -> bool:
@@ -231,7 +253,7 @@ def follows(above: Row, below: Row) -> bool:
     distance = below.middle - above.middle
     if not (PITCH[0] * em <= distance <= PITCH[1] * em and same_height(above, below) and share_columns(above, below)):
         return False
-    if below.marker or not _one_ground(above, below) or not _looks_alike(above, below):
+    if below.marker or not one_ground(above, below) or not _looks_alike(above, below):
         return False
     region = above.region or below.region
     if region is not None and region.map.rule_between(above.bounds, below.bounds):
@@ -338,9 +360,11 @@ def _is_text(chain: Sequence[Row], page: Rows, numbers: dict[int, int], em: floa
     full = float(np.mean([row.width for row in chain[:-1]])) > _FULL * width
     wrapped = all(_spare(chain, above, below, edge, False) <= _WRAPPED * em for above, below in pairwise(chain))
     wide = float(np.median([row.width for row in beside])) if beside else width
+    gutter = min(max(row.bounds[0] - edge, left - row.bounds[2]) for row in beside)
+    words = float(np.mean([row.words for row in chain]))
     return (
         width > _NARROW * em and full and wrapped and wide > max(0.5 * _NARROW * em, 0.3 * width)
-        and max(row.words for row in chain) > 1
+        and words >= 2 and gutter < max(_GUTTERS * em, 0.35 * width)
     )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ class Traits:
         colour, paper: of ink and of what it stands on, RGB.
         weight: mean length of the strokes that a row of pixels crosses, ems: about .09 of regular, .15 of bold text.
         band: height of what most rows of letters fill, pixels: the x-height, or in capitals and digits theirs.
+        rise: from the baseline to where the highest letters end, pixels.
         marker: a bullet or a number stands before the words, in the line's box or at its left.
         marker_like: the first word might be a number of a list: short, and followed by a space.
     """
@@ -42,6 +43,7 @@ class Traits:
     paper: tuple[float, float, float]
     weight: float
     band: float = 0.0
+    rise: float = 0.0
     marker: bool = False
     marker_like: bool = False
 
@@ -78,8 +80,8 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     marker, words = _take_marker(_words(_without_leaders(runs, em), em), letters, em)
     marker = marker or _marker_before(ink[:, :offset], em)
     like = len(words) > 1 and words[0][1] - words[0][0] < 1.4 * em
-    band = _band(np.clip(own / strong, 0, 1) * letters.any(axis=1, keepdims=True))
-    return Traits(tuple(words), _rgb(colour), _rgb(paper), weight, band, marker, like)
+    band, rise = _heights(np.clip(own / strong, 0, 1) * letters.any(axis=1, keepdims=True))
+    return Traits(tuple(words), _rgb(colour), _rgb(paper), weight, band, rise, marker, like)
 
 
 def part_of(line: Line, span: Span) -> Line:
@@ -144,18 +146,24 @@ def _level(line: Line, pixels: np.ndarray, before: float) -> np.ndarray:
     return warp(pixels, matrix, size, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE).astype(np.float32)
 
 
-def _band(ink: np.ndarray) -> float:
-    """From where ink first reaches half of what full rows have, down to where it last does; between rows where need be."""
+def _heights(ink: np.ndarray) -> tuple[float, float]:
+    """How high most letters are, and the highest, pixels; between two rows where need be."""
     rows = np.clip(ink - 0.15, 0, None).sum(axis=1)
-    full = 0.45 * float(np.percentile(rows, 85))
-    above = np.flatnonzero(rows >= full)
-    if not len(above) or full <= 0:
-        return 0.0
-    first, last = int(above[0]), int(above[-1])
-    top = first - ((rows[first] - full) / max(rows[first] - rows[first - 1], 1e-6) if first else 0.0)
-    end = len(rows) - 1
-    low = last + ((rows[last] - full) / max(rows[last] - rows[last + 1], 1e-6) if last < end else 0.0)
-    return float(low - top)
+    most = float(np.percentile(rows, 85))
+    if most <= 0:
+        return 0.0, 0.0
+    top, low = _reach(rows, 0.45 * most)
+    highest, _ = _reach(rows, 0.06 * most)
+    return low - top, low - highest
+
+
+def _reach(rows: np.ndarray, least: float) -> tuple[float, float]:
+    """Where rows first and last have so much ink."""
+    found = np.flatnonzero(rows >= least)
+    first, last, end = int(found[0]), int(found[-1]), len(rows) - 1
+    top = first - ((rows[first] - least) / max(rows[first] - rows[first - 1], 1e-6) if first else 0.0)
+    low = last + ((rows[last] - least) / max(rows[last] - rows[last + 1], 1e-6) if last < end else 0.0)
+    return float(top), float(low)
 
 
 def _rgb(values: np.ndarray) -> tuple[float, float, float]:
