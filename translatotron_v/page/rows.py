@@ -36,7 +36,7 @@ _HEAVIER = 1.28  # times that strokes are thicker in bold text than in regular
 _LARGER = ((1.06, 0.5), (1.11, 0.8))  # times, and pixels, that letters are higher in a heading: perhaps, and surely
 _HIGHER = 1.22  # times that the highest letters are higher where it is not known whether most are capitals
 _TELLING = 5.0  # ems: shorter lines do not tell their size
-_UNCLEAR = (0.535, 0.6)  # share of a line's height that its letters fill: below small ones, above capitals
+_UNCLEAR = (0.82, 0.92)  # height of most letters as a share of the highest: below small ones, above capitals
 _OTHER_COLOUR = 50.0  # largest difference of a channel from which ink is of another colour
 _FULL = 0.72  # share of a column's width that the lines of its text fill, all but the last
 _GUTTERS = 4.0  # ems between columns of text, at most
@@ -124,6 +124,10 @@ class Rows:
             known = self.left_of.get(right)
             if known is None or self.rows[known].bounds[2] < self.rows[number].bounds[2]:
                 self.left_of[right] = number
+
+    def is_beside(self, number: int) -> bool:
+        """Whether anything stands at a side of a row."""
+        return number in self.left_of or number in self.right_of
 
     def beside(self, number: int) -> list[int]:
         """Numbers of the rows at the two sides of a row."""
@@ -217,21 +221,26 @@ def one_ground(row: Row, other: Row) -> bool:
 
 
 def _looks_alike(row: Row, other: Row) -> bool:
-    """Whether nothing says that two rows are set differently: weight and colour together, or one of them and size."""
+    """Whether two rows are set alike, or differ in one of weight, colour and, slightly, size."""
+    return _differences(row, other) < 2
+
+
+def _differences(row: Row, other: Row) -> int:
+    """In how much two rows are set differently: weight, colour and size; one that is surely larger counts twice."""
     first, second = row.longest, other.longest
     if first is None or second is None:
-        return True
+        return 0
     weights = sorted((first.weight, second.weight))
     heavier = weights[1] > _HEAVIER * weights[0]
     coloured = max(abs(a - b) for a, b in zip(first.colour, second.colour, strict=True)) > _OTHER_COLOUR
     larger = _larger(row, other, first, second)
-    return heavier + coloured + larger < 2
+    return heavier + coloured + larger
 
 
 def _larger(row: Row, other: Row, first: Traits, second: Traits) -> int:
     """How surely one of two rows is larger: 0 to 2."""
     long = min(row.width / row.em, other.width / other.em) > _TELLING
-    kinds = [_small_letters(line, traits) for line, traits in ((row, first), (other, second))]
+    kinds = [_small_letters(traits) for traits in (first, second)]
     if long and kinds[0] is not None and kinds[0] == kinds[1]:
         small, large = sorted((first.band, second.band))
         return sum(large > share * small and large - small > noise for share, noise in _LARGER)
@@ -241,9 +250,9 @@ def _larger(row: Row, other: Row, first: Traits, second: Traits) -> int:
     return 0
 
 
-def _small_letters(row: Row, traits: Traits) -> bool | None:
+def _small_letters(traits: Traits) -> bool | None:
     """Whether most rows of ink are those of small letters, or of capitals and digits; None where that is not clear."""
-    share = traits.band / max(row.height, 1e-6)
+    share = traits.band / max(traits.rise, 1e-6)
     return None if _UNCLEAR[0] < share < _UNCLEAR[1] else share <= _UNCLEAR[0]
 
 
@@ -315,27 +324,39 @@ def _split_irregular(chain: list[Row]) -> list[list[Row]]:
 
 
 def _split_unwrapped(chain: list[Row], page: Rows, numbers: dict[int, int]) -> list[list[Row]]:
-    """Cut a chain where the first word of a row would have had room on the row above it."""
+    """Cut a chain where the first word of a row would have had room on the row above it, or a table's next row begins."""
     if len(chain) < 2:
         return [chain]
     em = float(np.median([row.em for row in chain]))
     boxed = chain[0].region is not None and chain[0].region.encloses
     centred = _is_centred(chain, em)
-    beside = [numbers[id(row)] in page.right_of or numbers[id(row)] in page.left_of for row in chain]
-    tabular = 2 * sum(beside) > len(chain) and not _is_text(chain, page, numbers, em)
-    edge = _edge_of(chain, page, numbers, em, tabular)
+    if centred and boxed:
+        return [chain]
+    edge = max(row.bounds[2] for row in chain)
+    parts = [[chain[0]]]
+    for above, below in pairwise(chain):
+        spare = _spare(chain, above, below, edge, centred)
+        distance = below.middle - above.middle
+        by_hand = _HAND * em if centred else (_HAND / 2 * em if distance < _TIGHT * em else 0.0)
+        apart = page.is_beside(numbers[id(above)]) != page.is_beside(numbers[id(below)])  # perhaps a cell's second line
+        by_hand = 0.0 if _differences(above, below) else (_CELL * em if apart and not centred else by_hand)
+        if spare > max(_WRAPPED * em, by_hand):
+            parts.append([])
+        parts[-1].append(below)
+    return [row for part in parts for row in _split_table(part, page, numbers, em)]
+
+
+def _split_table(chain: list[Row], page: Rows, numbers: dict[int, int], em: float) -> list[list[Row]]:
+    """Cut rows of a table, a menu or a form; what has nothing beside it goes on in its cell."""
+    beside = [page.is_beside(numbers[id(row)]) for row in chain]
+    if len(chain) < 2 or 2 * sum(beside) < len(chain) or _is_text(chain, page, numbers, em):
+        return [chain]
     parts = [[chain[0]]]
     for number, (above, below) in enumerate(pairwise(chain)):
-        distance = below.middle - above.middle
-        if tabular:
-            spare = _spare(chain, above, below, edge, centred)
-            if beside[number + 1] or distance > _TIGHT * em or spare > _CELL * em:
-                parts.append([])  # the next row; what has nothing beside it goes on in its cell
-        elif not tabular and not (boxed and centred):
-            spare = _spare(chain, above, below, edge, centred)
-            by_hand = _HAND * em if centred else (_HAND / 2 * em if distance < _TIGHT * em else 0.0)
-            if spare > max(_WRAPPED * em, by_hand):
-                parts.append([])
+        right = page.right_of.get(numbers[id(above)])
+        spare = 0.0 if right is None else page.rows[right].bounds[0] - em - above.bounds[2] - below.first_word
+        if beside[number + 1] or below.middle - above.middle > _TIGHT * em or spare > _CELL * em:
+            parts.append([])
         parts[-1].append(below)
     return parts
 
@@ -366,13 +387,6 @@ def _is_text(chain: Sequence[Row], page: Rows, numbers: dict[int, int], em: floa
         width > _NARROW * em and full and wrapped and wide > max(0.5 * _NARROW * em, 0.3 * width)
         and words >= 2 and gutter < max(_GUTTERS * em, 0.35 * width)
     )  # fmt: skip
-
-
-def _edge_of(chain: Sequence[Row], page: Rows, numbers: dict[int, int], em: float, tabular: bool) -> float:
-    """How far to the right the rows of a chain may reach."""
-    edge = max(row.bounds[2] for row in chain)
-    right = [page.rows[found].bounds[0] for row in chain if (found := page.right_of.get(numbers[id(row)])) is not None]
-    return max(edge, min(right) - em) if tabular and 2 * len(right) > len(chain) else edge
 
 
 def mark_lists(rows: list[Row]) -> list[Row]:

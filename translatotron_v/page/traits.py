@@ -153,7 +153,9 @@ def _heights(ink: np.ndarray) -> tuple[float, float]:
     if most <= 0:
         return 0.0, 0.0
     top, low = _reach(rows, 0.45 * most)
-    highest, _ = _reach(rows, 0.06 * most)
+    highest = math.floor(top)
+    while highest > 0 and rows[highest - 1] >= 0.06 * most:  # up to the dots of an umlaut, not to them
+        highest -= 1
     return low - top, low - highest
 
 
