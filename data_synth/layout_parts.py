@@ -43,6 +43,7 @@ class LayoutBlock:
         role: what it is: "heading", "paragraph", "item", "name", "price", "label", "value", "button", ...
         alignment: one of `ALIGNMENTS`.
         em: pixels per em.
+        baselines: of its lines: the row of pixels below their letters.
         pitch: from one baseline to the next, pixels; of a single line what a second one would have.
         font: name of its face, as of `find_font`.
         colour: of its ink.
@@ -58,11 +59,19 @@ class LayoutBlock:
     role: str
     alignment: str
     em: int
+    baselines: tuple[int, ...]
     pitch: int
     font: str
     colour: Colour
     container: Container | None = None
     marker: str = ""
+
+    @property
+    def frame(self) -> Region:
+        """Its box with its lines whole, whatever letters they have: from .76 em above the first baseline to .25 below."""
+        left, top, right, bottom = self.box
+        first, last = self.baselines[0] - round(0.76 * self.em), self.baselines[-1] + round(0.25 * self.em)
+        return left, min(top, first), right, max(bottom, last)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from data_synth.typeset import Face, Mask, load_face
 
 LARGEST, SMALLEST = 1600, 400  # sides of a page, pixels
 
+_WIDEST = 1.0  # ems between the words of a justified line: a line that would need more is set as it is
+
 Room = Callable[[float, float], tuple[float, float] | None]  # from and to which column there is room, for rows
 
 
@@ -180,6 +182,7 @@ class Sheet:
             stretch = 0.0
             if alignment == "justified" and number + 1 < len(words) and len(row) > 1:
                 stretch = free / (len(row) - 1)
+                stretch = stretch if face.space + stretch <= _WIDEST * look.em else 0.0
             start = left + indent + {"centre": free // 2, "right": free}.get(alignment, 0)
             rows.append((row, start, top + number * pitch, stretch))
         self._set(pair, look, role, rows, alignment, container, marker, left)
@@ -261,6 +264,7 @@ class Sheet:
             role=role,
             alignment=alignment,
             em=look.em,
+            baselines=tuple(top + face.baseline for _, _, top, _ in rows),
             pitch=self.step(look),
             font=look.font,
             colour=look.colour,

@@ -237,6 +237,11 @@ def _differences(row: Row, other: Row) -> int:
     return heavier + coloured + larger
 
 
+def _another_size(row: Row, other: Row) -> bool:
+    first, second = row.longest, other.longest
+    return first is not None and second is not None and _larger(row, other, first, second) > 0
+
+
 def _larger(row: Row, other: Row, first: Traits, second: Traits) -> int:
     """How surely one of two rows is larger: 0 to 2."""
     long = min(row.width / row.em, other.width / other.em) > _TELLING
@@ -349,7 +354,7 @@ def _split_unwrapped(chain: list[Row], page: Rows, numbers: dict[int, int]) -> l
 def _split_table(chain: list[Row], page: Rows, numbers: dict[int, int], em: float) -> list[list[Row]]:
     """Cut rows of a table, a menu or a form; what has nothing beside it goes on in its cell."""
     beside = [page.is_beside(numbers[id(row)]) for row in chain]
-    if len(chain) < 2 or 2 * sum(beside) < len(chain) or _is_text(chain, page, numbers, em):
+    if len(chain) < 2 or chain[0].marker or 2 * sum(beside) < len(chain) or _is_text(chain, page, numbers, em):
         return [chain]
     parts = [[chain[0]]]
     for number, (above, below) in enumerate(pairwise(chain)):
