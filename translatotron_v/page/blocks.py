@@ -12,7 +12,7 @@ from translatotron_v.page.order import Placed, in_reading_order
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
 from translatotron_v.page.regions import Region, RegionMap
 from translatotron_v.page.rows import EDGE, Row, find_chains, join_pieces, mark_lists, share_columns
-from translatotron_v.page.traits import Traits, look_at, split_at, wide_gaps
+from translatotron_v.page.traits import Traits, look_at, split_at, tightened, wide_gaps
 
 Alignment = Literal["left", "centre", "right", "justified"]
 
@@ -106,7 +106,8 @@ def _seen(line: Line, pixels: np.ndarray | None) -> list[tuple[Line, Traits | No
     traits = None if pixels is None else look_at(line, pixels)
     if traits is None or not traits.words:
         return [(line, None)]
-    return list(split_at(line, traits, wide_gaps(line, traits)))
+    gaps = wide_gaps(line, traits)
+    return list(split_at(tightened(line, traits), traits, gaps))
 
 
 def _row(matrix: np.ndarray, line: Line, traits: Traits | None, regions: RegionMap | None) -> Row:

@@ -34,7 +34,7 @@ _WRAPPED = 0.5  # ems that a line may be shorter than wrapping would have made i
 _HAND = 4.0  # ems by which lines of a centred or tight text may be broken earlier, by hand
 _HEAVIER = 1.28  # times that strokes are thicker in bold text than in regular
 _LARGER = ((1.06, 0.5), (1.11, 0.8))  # times, and pixels, that letters are higher in a heading: perhaps, and surely
-_HIGHER = 1.22  # times that the highest letters are higher where it is not known whether most are capitals
+_HIGHER = 1.17  # times that the highest letters are higher where it is not known whether most are capitals
 _TELLING = 5.0  # ems: shorter lines do not tell their size
 _UNCLEAR = (0.82, 0.92)  # height of most letters as a share of the highest: below small ones, above capitals
 _OTHER_COLOUR = 50.0  # largest difference of a channel from which ink is of another colour
@@ -115,7 +115,8 @@ class Rows:
             beside = [
                 (other.bounds[0], index)
                 for index, other in enumerate(self.rows)
-                if index != number and on_one_row(row, other) and one_ground(row, other) and other.bounds[0] > (row.bounds[0] + row.bounds[2]) / 2
+                if index != number and on_one_row(row, other) and one_ground(row, other) and not _another_size(row, other)
+                and other.bounds[0] > (row.bounds[0] + row.bounds[2]) / 2
                 and other.bounds[0] > row.bounds[2] - 0.3 * row.em
             ]  # fmt: skip
             if beside:
@@ -187,6 +188,7 @@ def _is_marked(row: Row, rows: Sequence[Row]) -> bool:
     before = [
         other for other in rows
         if other is not row and on_one_row(row, other) and 0 <= row.bounds[0] - other.bounds[2] < 2.4 * row.em
+        and other.width > _UNIT * row.em
     ]  # fmt: skip
     return row.marker and not before
 
@@ -196,7 +198,7 @@ def _merged(left: Row, right: Row) -> Row:
     high = np.maximum(left.bounds, right.bounds).tolist()
     return Row(
         (low[0], low[1], high[2], high[3]), (*left.pieces, *right.pieces), (*left.traits, *right.traits),
-        left.region or right.region, left.marker,
+        left.region or right.region, left.marker or right.marker,
     )  # fmt: skip
 
 
@@ -251,7 +253,7 @@ def _larger(row: Row, other: Row, first: Traits, second: Traits) -> int:
         return sum(large > share * small and large - small > noise for share, noise in _LARGER)
     small, large = sorted((first.rise, second.rise))
     if long and small > 0:
-        return 2 * (large > _HIGHER * small + 1)
+        return 2 * (large > _HIGHER * small + 0.3)
     return 0
 
 

@@ -21,6 +21,10 @@ _DOT = 0.24  # ems: leaders consist of dots that are no larger
 _BULLET, _BULLET_HIGH = 0.75, 0.62  # ems: the widest and the highest bullet
 _NUMBER = 1.8  # ems: the widest number of a list
 _WIDE, _WIDER, _WIDEST = 1.35, 1.9, 2.6  # ems of space that part two labels; before a short word; where all are wide
+_TOO_HIGH, _FAR_TOO_HIGH = (
+    1.85,
+    2.3,
+)  # times the highest letters that a box is too high; where there may be no high ones
 _AFTER_MARKER = 0.5  # ems of space from which a short first word is a marker
 
 
@@ -34,6 +38,7 @@ class Traits:
         weight: mean length of the strokes that a row of pixels crosses, ems: about .09 of regular, .15 of bold text.
         band: height of what most rows of letters fill, pixels: the x-height, or in capitals and digits theirs.
         rise: from the baseline to where the highest letters end, pixels.
+        base: row of the line's box on which its letters stand, pixels from its top edge.
         marker: a bullet or a number stands before the words, in the line's box or at its left.
         marker_like: the first word might be a number of a list: short, and followed by a space.
     """
@@ -44,6 +49,7 @@ class Traits:
     weight: float
     band: float = 0.0
     rise: float = 0.0
+    base: float = 0.0
     marker: bool = False
     marker_like: bool = False
 
@@ -80,8 +86,8 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     marker, words = _take_marker(_words(_without_leaders(runs, em), em), letters, em)
     marker = marker or _marker_before(ink[:, :offset], em)
     like = len(words) > 1 and words[0][1] - words[0][0] < 1.4 * em
-    band, rise = _heights(np.clip(own / strong, 0, 1) * letters.any(axis=1, keepdims=True))
-    return Traits(tuple(words), _rgb(colour), _rgb(paper), weight, band, rise, marker, like)
+    band, rise, base = _heights(np.clip(own / strong, 0, 1) * letters.any(axis=1, keepdims=True))
+    return Traits(tuple(words), _rgb(colour), _rgb(paper), weight, band, rise, base, marker, like)
 
 
 def part_of(line: Line, span: Span) -> Line:
@@ -95,6 +101,17 @@ def part_of(line: Line, span: Span) -> Line:
 
     quad = (moved(line.quad[0], steps[0]), moved(line.quad[0], steps[1]), moved(line.quad[3], steps[1]))
     return replace(line, quad=(*quad, moved(line.quad[3], steps[0])))
+
+
+def tightened(line: Line, traits: Traits) -> Line:
+    """A level line with no more height than its letters need, where its box has taken in a rule or another line."""
+    small = traits.band < 0.82 * traits.rise
+    if line.angle != 0 or traits.rise < 4 or line.height < (_TOO_HIGH if small else _FAR_TOO_HIGH) * traits.rise:
+        return line
+    base = line.quad[0][1] + traits.base
+    top, bottom = base - 1.14 * traits.rise, base + 0.4 * traits.rise  # as boxes stand around letters
+    (left, _), (right, _) = line.quad[0], line.quad[1]
+    return replace(line, quad=((left, top), (right, top), (right, bottom), (left, bottom)), height=bottom - top)
 
 
 def split_at(line: Line, traits: Traits, places: Sequence[int]) -> list[tuple[Line, Traits]]:
@@ -146,17 +163,17 @@ def _level(line: Line, pixels: np.ndarray, before: float) -> np.ndarray:
     return warp(pixels, matrix, size, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE).astype(np.float32)
 
 
-def _heights(ink: np.ndarray) -> tuple[float, float]:
-    """How high most letters are, and the highest, pixels; between two rows where need be."""
+def _heights(ink: np.ndarray) -> tuple[float, float, float]:
+    """How high most letters are, and the highest, and the row they stand on, pixels; between two rows where need be."""
     rows = np.clip(ink - 0.15, 0, None).sum(axis=1)
     most = float(np.percentile(rows, 85))
     if most <= 0:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     top, low = _reach(rows, 0.45 * most)
     highest = math.floor(top)
     while highest > 0 and rows[highest - 1] >= 0.06 * most:  # up to the dots of an umlaut, not to them
         highest -= 1
-    return low - top, low - highest
+    return low - top, low - highest, low
 
 
 def _reach(rows: np.ndarray, least: float) -> tuple[float, float]:
@@ -253,4 +270,4 @@ def _marker_before(ink: np.ndarray, em: float) -> bool:
     start, end = runs[0][0], runs[-1][1]
     touches = start <= 1 and ink[:, :2].any()
     high = max(low for _, _, _, low in runs) - min(top for _, _, top, _ in runs)
-    return not touches and end - start <= _NUMBER * em and high >= 0.08 * em and high < 0.95 * len(ink)
+    return not touches and end - start <= _NUMBER * em and high < 0.95 * len(ink)
