@@ -12,7 +12,7 @@ from translatotron_v.page.order import Placed, in_reading_order
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
 from translatotron_v.page.regions import Region, RegionMap
 from translatotron_v.page.rows import EDGE, Row, find_chains, join_pieces, mark_lists, share_columns
-from translatotron_v.page.traits import Traits, look_at, split_at, tightened, wide_gaps
+from translatotron_v.page.traits import Traits, gutters, look_at, split_at, tightened, wide_gaps
 
 Alignment = Literal["left", "centre", "right", "justified"]
 
@@ -78,6 +78,11 @@ def find_blocks(lines: Sequence[Line], width: int, pixels: np.ndarray | None = N
         usable = [line for line in usable if abs(line.angle - angle) > _SAME_ANGLE]
         matrix, _ = turn(angle, 1, 1)
         pieces = _without_slivers([piece for line in alike for piece in _seen(line, pixels)])
+        parted = zip(pieces, gutters(pieces), strict=True)
+        pieces = [
+            part for (line, traits), at in parted
+            for part in ([(line, traits)] if traits is None or not at else split_at(line, traits, at))
+        ]  # fmt: skip
         rows = [_row(matrix, line, traits, regions) for line, traits in pieces]
         chains = find_chains(mark_lists(join_pieces(rows)))
         for chain in chains:

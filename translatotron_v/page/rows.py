@@ -38,7 +38,7 @@ _HIGHER = 1.17  # times that the highest letters are higher where it is not know
 _TELLING = 5.0  # ems: shorter lines do not tell their size
 _UNCLEAR = (0.82, 0.92)  # height of most letters as a share of the highest: below small ones, above capitals
 _OTHER_COLOUR = 50.0  # largest difference of a channel from which ink is of another colour
-_FULL = 0.72  # share of a column's width that the lines of its text fill, all but the last
+_FULL = 0.62  # share of a column's width that the lines of its text fill, all but the last
 _GUTTERS = 4.0  # ems between columns of text, at most
 _NARROW = 7.0  # ems: a column that is narrower holds no text beside another
 

@@ -21,6 +21,7 @@ _DOT = 0.24  # ems: leaders consist of dots that are no larger
 _BULLET, _BULLET_HIGH = 0.75, 0.62  # ems: the widest and the highest bullet
 _NUMBER = 1.8  # ems: the widest number of a list
 _WIDE, _WIDER, _WIDEST = 1.35, 1.9, 2.6  # ems of space that part two labels; before a short word; where all are wide
+_GUTTER = 0.5  # ems between columns, at least
 _TOO_HIGH, _FAR_TOO_HIGH = (
     1.85,
     2.3,
@@ -147,6 +148,37 @@ def wide_gaps(line: Line, traits: Traits) -> list[int]:
     elif len(gaps) > 2:
         limits = np.minimum(limits, max(3 * usual, 0.95 * em))
     return [int(number) + 1 for number in np.flatnonzero(gaps > limits)]
+
+
+def gutters(pieces: Sequence[tuple[Line, Traits | None]]) -> list[list[int]]:
+    """Of each level piece the numbers of the words that begin a column: two other lines near it begin there as well.
+
+    Columns stand closer than some words of a justified line, so a gap alone does not tell.
+    """
+    begins: list[tuple[float, float, bool]] = []  # where, at which height, whether a line of its own
+    wide: list[list[tuple[int, float]]] = []
+    for line, traits in pieces:
+        left, middle, em = line.quad[0][0], line.centre[1], line.height * EM_PER_HEIGHT
+        begins.append((left, middle, True))
+        gaps = [] if traits is None or line.angle != 0 else list(enumerate(traits.gaps, start=1))
+        words = () if traits is None else traits.words
+        wide.append([(number, left + words[number][0]) for number, gap in gaps if gap > _GUTTER * em])
+        begins += [(place, middle, False) for _, place in wide[-1]]
+    found = []
+    for (line, traits), own in zip(pieces, wide, strict=True):
+        middle, em = line.centre[1], line.height * EM_PER_HEIGHT
+        chosen = []
+        usual = 0.0 if traits is None or not traits.gaps else float(np.median(traits.gaps))
+        for number, place in own:
+            near = [
+                alone for left, height, alone in begins
+                if abs(left - place) < 0.35 * em and 0.5 * em < abs(height - middle) < 4 * em
+            ]  # fmt: skip
+            wider = traits is not None and traits.gaps[number - 1] > 1.4 * usual
+            if sum(near) >= 2 or (wider and len(near) >= (3 if any(near) else 4)):
+                chosen.append(number)
+        found.append(chosen)
+    return found
 
 
 def _level(line: Line, pixels: np.ndarray, before: float) -> np.ndarray:
