@@ -68,7 +68,7 @@ class LayoutBlock:
 
     @property
     def frame(self) -> Region:
-        """Its box with its lines whole, whatever letters they have: from .76 em above the first baseline to .25 below."""
+        """Its box with its lines whole, whatever letters they have: .76 em above baselines, .25 em below."""
         left, top, right, bottom = self.box
         first, last = self.baselines[0] - round(0.76 * self.em), self.baselines[-1] + round(0.25 * self.em)
         return left, min(top, first), right, max(bottom, last)

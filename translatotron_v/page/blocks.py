@@ -90,7 +90,7 @@ def find_blocks(lines: Sequence[Line], width: int, pixels: np.ndarray | None = N
             region = _region_of(chain)
             alignment = _alignment(chain, others, width if angle == 0 else None, region if angle == 0 else None)
             blocks.append(Block(tuple(row.pieces for row in chain), angle, alignment, region, chain[0].marker))
-    return _in_reading_order(blocks)
+    return _in_reading_order(blocks, () if regions is None else regions.cards())
 
 
 def _without_slivers(pieces: list[tuple[Line, Traits | None]]) -> list[tuple[Line, Traits | None]]:
@@ -173,7 +173,7 @@ def _in_box(chain: Sequence[Row], box: Bounds, em: float) -> Alignment | None:
     return None
 
 
-def _in_reading_order(blocks: list[Block]) -> list[Block]:
+def _in_reading_order(blocks: list[Block], cards: Sequence[Bounds] = ()) -> list[Block]:
     if not blocks:
         return []
     matrix, _ = turn(float(np.median([block.angle for block in blocks])), 1, 1)
@@ -184,4 +184,4 @@ def _in_reading_order(blocks: list[Block]) -> list[Block]:
         boxed = block.region is not None and block.region.encloses
         return Placed((left, top, right, bottom), block.em, len(block.rows), boxed, block.marker)
 
-    return in_reading_order(blocks, place)
+    return in_reading_order(blocks, place, cards if not matrix[0, 1] else ())

@@ -34,14 +34,32 @@ class Placed:
         return self.bounds[1] + self.row / 2
 
 
-def in_reading_order(items: Sequence[Item], place: Callable[[Item], Placed]) -> list[Item]:
-    """Items in the order in which they are read.
+def in_reading_order(
+    items: Sequence[Item], place: Callable[[Item], Placed], cards: Sequence[Bounds] = ()
+) -> list[Item]:
+    """Items in the order in which they are read; what stands on one card, or in one panel, is read together.
 
     The page is cut along empty stripes, again and again: along one from top to bottom where it parts columns of text,
     otherwise along one from side to side, and where there is none, along one from top to bottom after all.
     """
     placed = [(place(item), item) for item in items]
-    return [item for _, item in _ordered(placed)]
+    groups: dict[int, list[tuple[Placed, Item]]] = {}
+    for number, (one, item) in enumerate(placed):
+        middle = (one.bounds[0] + one.bounds[2]) / 2, (one.bounds[1] + one.bounds[3]) / 2
+        inside = [n for n, card in enumerate(cards) if card[0] < middle[0] < card[2] and card[1] < middle[1] < card[3]]
+        groups.setdefault(inside[0] if inside else -1 - number, []).append((one, item))
+    units = [
+        (_around(group, cards[key] if key >= 0 and len(group) > 1 else None), group) for key, group in groups.items()
+    ]
+    if len(units) == 1:
+        return [item for _, item in _ordered(placed)]
+    return [item for _, group in _ordered(units) for _, item in _ordered(group)]
+
+
+def _around(group: list[tuple[Placed, Item]], card: Bounds | None) -> Placed:
+    """Where a card stands; what is alone on its card stands for itself."""
+    first = group[0][0]
+    return first if card is None else Placed(card, first.row, 2, True)
 
 
 def _ordered(items: list[tuple[Placed, Item]]) -> list[tuple[Placed, Item]]:

@@ -20,6 +20,7 @@ _NOISE = 5.0  # deviations of noise that make a step
 _SHARE = 0.22  # of the surroundings of a line that its region fills at least
 _SPECK = 0.2  # ems: what is smaller on a region is no obstacle
 _WHOLE = 0.97  # share of the columns between two rows that a rule fills
+_CARD, _FILLED = 0.03, 0.8  # shares of a picture that a card takes at least, and of its box that it fills
 _SPAN = 0.97  # share of a picture's width or height beyond which a region encloses nothing
 
 
@@ -105,10 +106,34 @@ class RegionMap:
         for before, after in ((0.4 * em, 0.0), (0.0, 0.4 * em)):  # a rule does not end with the text on both sides
             x, top, end, bottom = self._inside((left - before, upper, right + after, lower))
             window = self._steps[top:bottom, x:end]
-            if window.shape[1] > 8 and len(window) > 1:
-                if ((window[:-1] | window[1:]).mean(axis=1) > _WHOLE).any():
-                    return True
+            if window.shape[1] > 8 and len(window) > 1 and _has_full_row(window):
+                return True
         return False
+
+    def cards(self) -> list[Bounds]:
+        """Boxes of what stands apart on the picture's ground, such as panels and cards: filled, and not small."""
+        labels, stats = self._labelled
+        ground = self._ground()
+        if ground is None:
+            return []
+        apart = (labels != ground).astype(np.uint8)
+        _, _, parts, _ = cv2.connectedComponentsWithStats(apart, connectivity=4)
+        height, width = labels.shape
+        found = []
+        for x, y, wide, high, area in parts[1:].tolist():
+            large = wide * high > _CARD * width * height and min(wide, high) > 0.1 * min(width, height)
+            if large and area > _FILLED * wide * high and (wide < _SPAN * width or high < _SPAN * height):
+                found.append((x * self.scale, y * self.scale, (x + wide) * self.scale, (y + high) * self.scale))
+        return found
+
+    def _ground(self) -> int | None:
+        """The number of the region that most of the picture's edge belongs to; None where none has a third of it."""
+        labels, _ = self._labelled
+        edge = np.concatenate([labels[1], labels[-2], labels[:, 1], labels[:, -2]])
+        counts = np.bincount(edge)
+        counts[0] = 0
+        number = int(counts.argmax())
+        return number if 3 * counts[number] >= len(edge) else None
 
     def free(self, number: int, window: Bounds, em: float) -> np.ndarray:
         """See `Region.free`."""
@@ -139,3 +164,8 @@ class RegionMap:
             min(max(math.floor(left), 0), width), min(max(math.floor(top), 0), height),
             min(max(math.ceil(right), 0), width), min(max(math.ceil(bottom), 0), height),
         )  # fmt: skip
+
+
+def _has_full_row(steps: np.ndarray) -> bool:
+    """Whether two rows of steps together go all the way."""
+    return bool(((steps[:-1] | steps[1:]).mean(axis=1) > _WHOLE).any())

@@ -115,7 +115,8 @@ class Rows:
             beside = [
                 (other.bounds[0], index)
                 for index, other in enumerate(self.rows)
-                if index != number and on_one_row(row, other) and one_ground(row, other) and not _another_size(row, other)
+                if index != number and on_one_row(row, other) and one_ground(row, other)
+                and not _another_size(row, other)
                 and other.bounds[0] > (row.bounds[0] + row.bounds[2]) / 2
                 and other.bounds[0] > row.bounds[2] - 0.3 * row.em
             ]  # fmt: skip
@@ -141,7 +142,7 @@ def on_one_row(row: Row, other: Row) -> bool:
 
 
 def same_height(row: Row, other: Row) -> bool:
-    """Whether two rows may be of one size; in a box of their own more is allowed: the height of one word says little."""
+    """Whether two rows may be of one size; in a box more is allowed: the height of one word says little."""
     most = max(row.height, other.height)
     boxed = (
         row.region is not None
@@ -331,7 +332,7 @@ def _split_irregular(chain: list[Row]) -> list[list[Row]]:
 
 
 def _split_unwrapped(chain: list[Row], page: Rows, numbers: dict[int, int]) -> list[list[Row]]:
-    """Cut a chain where the first word of a row would have had room on the row above it, or a table's next row begins."""
+    """Cut a chain where the first word of a row had room on the row above it, or a table's next row begins."""
     if len(chain) < 2:
         return [chain]
     em = float(np.median([row.em for row in chain]))
@@ -397,7 +398,7 @@ def _is_text(chain: Sequence[Row], page: Rows, numbers: dict[int, int], em: floa
 
 
 def mark_lists(rows: list[Row]) -> list[Row]:
-    """Rows whose first words are numbers of a list: as wide as the one of a neighbour, with words in line after them."""
+    """Rows, with those marked whose first words are as wide as the one of a neighbour, and the second in line."""
 
     def number_of(row: Row) -> tuple[float, float] | None:
         traits = row.traits[0] if row.traits else None

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -57,7 +58,7 @@ class Traits:
     @property
     def gaps(self) -> list[float]:
         """Between the words, pixels."""
-        return [after[0] - before[1] for before, after in zip(self.words, self.words[1:], strict=False)]
+        return [after[0] - before[1] for before, after in pairwise(self.words)]
 
 
 def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
@@ -237,7 +238,8 @@ def _runs(ink: np.ndarray, em: float) -> list[tuple[int, int, int, int]]:
 def _without_leaders(runs: Sequence[tuple[int, int, int, int]], em: float) -> list[tuple[int, int, int, int]]:
     """Runs without rows of four and more dots at equal distances."""
     dots = [max(end - start, low - top) <= max(_DOT * em, 2) for start, end, top, low in runs]
-    kept, number = [], 0
+    kept: list[tuple[int, int, int, int]] = []
+    number = 0
     while number < len(runs):
         last = number
         while last < len(runs) and dots[last]:
@@ -255,7 +257,7 @@ def _without_leaders(runs: Sequence[tuple[int, int, int, int]], em: float) -> li
 
 def _words(runs: Sequence[tuple[int, int, int, int]], em: float) -> list[Span]:
     """Runs put together into words."""
-    gaps = [after[0] - before[1] for before, after in zip(runs, runs[1:], strict=False)]
+    gaps = [after[0] - before[1] for before, after in pairwise(runs)]
     limit = max(_LETTER_GAP * em, 1.8 * float(np.median(gaps)) if len(gaps) > 3 else 0.0)
     limit = min(limit, 0.6 * em)
     words: list[Span] = []
@@ -275,7 +277,7 @@ def _take_marker(words: list[Span], ink: np.ndarray, em: float) -> tuple[bool, l
     wide = end - start
     if wide <= _BULLET * em and _is_bullet(ink[:, int(start) : math.ceil(end)], em):
         return True, words[1:]
-    others = [b[0] - a[1] for a, b in zip(words[1:], words[2:], strict=False)]
+    others = [after[0] - before[1] for before, after in pairwise(words[1:])]
     usual = float(np.median(others)) if others else 0.3 * em
     if wide <= _NUMBER * em and after >= max(_AFTER_MARKER * em, 1.7 * usual):
         return True, words[1:]
