@@ -21,7 +21,8 @@ from translatotron_v.metrics.language import identify
 from translatotron_v.models.matting import TextMatting
 from translatotron_v.ocr import LineDetector
 from translatotron_v.page.blocks import Block, find_blocks
-from translatotron_v.page.compose import compose
+from translatotron_v.page.compose import arrange, compose
+from translatotron_v.page.groups import size_groups
 from translatotron_v.page.lines import Line, Point, find_lines
 from translatotron_v.page.profile import Setting, measure
 from translatotron_v.page.separate import Layers, load_matting, separate
@@ -170,7 +171,7 @@ class PageTranslator:
     def _prepare(self, page: np.ndarray, lines: Sequence[Line]) -> list[BlockState]:
         """The blocks of a page, separated and brought to the model's size."""
         states = []
-        for block in find_blocks(lines, page.shape[1]):
+        for block in find_blocks(lines, page.shape[1], page):
             crop = straighten(page, block)
             layers = separate(crop.pixels.astype(np.float32) / 255, self.matting, crop.where())
             setting = measure(layers.text_alpha, crop.rows)
@@ -188,11 +189,12 @@ class PageTranslator:
         """Put translations back, and say of each block what became of it."""
         answer = page
         new: dict[int, tuple[tuple[Point, ...], ...]] = {}  # boxes of the words that stand already, by block
+        left = [line.quad for line in lines if line.skip_reason]
+        largest = _shares(states, left)
         for number, state in enumerate(states):
             if state.skip_reason:
                 continue
-            obstacles = [other.block.quad for other in states if other is not state]
-            obstacles += [line.quad for line in lines if line.skip_reason]
+            obstacles = [other.block.quad for other in states if other is not state] + left
             obstacles += [quad for quads in new.values() for quad in quads]
             composed = compose(
                 answer,
@@ -203,6 +205,8 @@ class PageTranslator:
                 state.block.alignment,
                 obstacles=obstacles,
                 breaks=state.paragraph.breaks,
+                region=state.block.region,
+                largest=largest[number],
             )
             answer, state.skip_reason, new[number] = composed.pixels, composed.skip_reason, composed.quads
         blocks = [_report(state) for state in states]
@@ -218,6 +222,30 @@ class PageTranslator:
             terms=tuple(term for block in done for term in block.terms),
             debug=_debug(page, lines, states) if debug else {},
         )
+
+
+def _shares(states: Sequence[BlockState], left: Sequence[Sequence[Point]]) -> list[float]:
+    """The share of its size with which each block may begin: what the one of its equals needs that has least room."""
+    needed: dict[int, float] = {}
+    for number, state in enumerate(states):
+        if not state.skip_reason:
+            arranged = arrange(
+                state.crop,
+                state.setting,
+                state.paragraph.words,
+                state.block.alignment,
+                obstacles=[*(other.block.quad for other in states if other is not state), *left],
+                breaks=state.paragraph.breaks,
+                region=state.block.region,
+            )
+            if arranged is not None:
+                needed[number] = arranged.share
+    shares = [1.0] * len(states)
+    for group in size_groups([state.block for state in states], [state.setting.em for state in states]):
+        least = min((needed[number] for number in group if number in needed), default=1.0)
+        for number in group:
+            shares[number] = least
+    return shares
 
 
 def _judge(state: BlockState, source_language: str) -> None:

@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 
 from translatotron_v.page.blocks import Alignment
+from translatotron_v.page.ground import Ground
 from translatotron_v.page.lines import Point, move_points, warp
 from translatotron_v.page.profile import Bounds, Setting
+from translatotron_v.page.regions import Region
 from translatotron_v.page.separate import Layers
 from translatotron_v.page.straighten import Crop
 from translatotron_v.page.strips import BASELINE, EM, frame, resample
@@ -29,6 +31,9 @@ _APART = 0.25  # ems between the words and what stands beside them
 _EXACT = 0.02  # words whose size is so near to a strip's are not resampled
 _OLD = 0.05  # coverage from which a pixel of the old text is replaced
 _FRINGE = 2  # pixels around the old text that are replaced with it
+_IN_BOX = 0.35  # ems that text in a box leaves free of its width, and at its lower edge
+_X_MIDDLE = 0.26  # ems from a baseline up to the middle of small letters
+_ROUNDING = 1 - 1e-9
 _EDGE = 0.5  # coverage at which the outline of enlarged letters lies
 
 
@@ -50,7 +55,7 @@ class Composed:
 
 
 @dataclass(frozen=True)
-class _Word:
+class PlacedWord:
     """A word's ink at its final size, and where it goes in the crop: column, and row of its array's first row."""
 
     text_alpha: np.ndarray
@@ -74,6 +79,19 @@ class _Room:
     bottom: float
 
 
+@dataclass(frozen=True)
+class Arranged:
+    """Where the words of a block go.
+
+    Attributes:
+        words: with their ink.
+        share: of the block's size that they have.
+    """
+
+    words: tuple[PlacedWord, ...]
+    share: float
+
+
 def compose(
     pixels: np.ndarray,
     crop: Crop,
@@ -84,6 +102,8 @@ def compose(
     obstacles: Sequence[Sequence[Point]] = (),
     gap: float = 0.33,
     breaks: Collection[int] = (),
+    region: Region | None = None,
+    largest: float = 1.0,
 ) -> Composed:
     """Put words in the place of a block's text.
 
@@ -93,32 +113,71 @@ def compose(
     Args:
         pixels: the picture (H, W, 3), bytes; perhaps with other blocks replaced already.
         crop, layers, setting: of the block.
+        words, alignment, obstacles, gap, breaks, region, largest: see `arrange`.
+    """
+    if not any(callable(word) or word.shape[1] for word in words):
+        return Composed(pixels, skip_reason="no words")
+    arranged = arrange(crop, setting, words, alignment, obstacles, gap, breaks, region, largest)
+    if arranged is None:
+        return Composed(pixels, skip_reason="no room")
+    new = _paint(pixels, crop, layers, arranged.words)
+    back = crop.back
+    quads = tuple(_quad(back, word.bounds) for word in arranged.words)
+    return Composed(new, setting.em * arranged.share, quads)
+
+
+def arrange(
+    crop: Crop,
+    setting: Setting,
+    words: Sequence[Word],
+    alignment: Alignment = "left",
+    obstacles: Sequence[Sequence[Point]] = (),
+    gap: float = 0.33,
+    breaks: Collection[int] = (),
+    region: Region | None = None,
+    largest: float = 1.0,
+) -> Arranged | None:
+    """Find places for words; None where there is no room.
+
+    Args:
+        crop, setting: of the block.
         words: of the text, in reading order.
         obstacles: corners of what must not be covered, such as the other blocks' quads.
         gap: between the ink of two words, ems; `strips.usual_gap` tells the block's own.
         breaks: numbers of the words that begin a line, such as the entries of a list; ignored where there is no room.
+        region: the plain ground that the block stands on. Words stay on it: off rules, borders and pictures; in a box
+            of its own a centred text stays in its middle.
+        largest: share of the block's size with which to begin, such as the one that its equals need.
     """
     kept = [number for number, word in enumerate(words) if callable(word) or word.shape[1]]
     if not kept:
-        return Composed(pixels, skip_reason="no words")
+        return None
     lines = frozenset(place for place, number in enumerate(kept) if number in breaks)
     words = [words[number] for number in kept]
     barriers = [crop.to_crop(quad) for quad in obstacles]
+    ground = Ground(region, crop, setting.em) if region is not None and crop.level else None
+    boxed = ground is not None and ground.encloses and alignment == "centre"
     for starts in dict.fromkeys((lines, frozenset[int]())):
-        share = 1.0
-        while share >= SHRUNK and (share == 1.0 or setting.em * share >= LEAST):
-            for room in _rooms(crop, setting, barriers, alignment):
+        share = largest
+        while share >= SHRUNK * _ROUNDING and (share == largest or setting.em * share >= LEAST):
+            if boxed and ground is not None and not starts:
+                rooms: list[_Room] = []
+                placed = _lay_out_in_box(words, setting, share, ground, crop, gap)
+                if placed is not None and _is_free(placed, crop, setting, barriers, ground):
+                    return Arranged(tuple(placed), share)
+            else:
+                rooms = _rooms(crop, setting, barriers, alignment, ground)
+            for room in rooms:
                 placed = _lay_out(words, setting, share, room, alignment, gap, starts)
-                if placed is not None and _is_free(placed, crop, setting, barriers):
-                    new = _paint(pixels, crop, layers, placed)
-                    back = crop.back
-                    quads = tuple(_quad(back, word.bounds) for word in placed)
-                    return Composed(new, setting.em * share, quads)
+                if placed is not None and _is_free(placed, crop, setting, barriers, ground):
+                    return Arranged(tuple(placed), share)
             share *= _STEP
-    return Composed(pixels, skip_reason="no room")
+    return None
 
 
-def _rooms(crop: Crop, setting: Setting, barriers: Sequence[Bounds], alignment: Alignment) -> list[_Room]:
+def _rooms(
+    crop: Crop, setting: Setting, barriers: Sequence[Bounds], alignment: Alignment, ground: Ground | None = None
+) -> list[_Room]:
     """The block's own box, then what is free below it and beside it; of a single line, first beside it.
 
     Beside it is at its right, of a block set to the right at its left, and of a centred one equally at both sides.
@@ -126,6 +185,8 @@ def _rooms(crop: Crop, setting: Setting, barriers: Sequence[Bounds], alignment: 
     left, right = min(row[0] for row in crop.rows), max(row[2] for row in crop.rows)
     top, bottom = setting.baselines[0] - _ASCENT * setting.em, setting.baselines[-1] + _DESCENT * setting.em
     start, edge, floor = _page_edges(crop)
+    if ground is not None and ground.encloses:
+        start, edge, floor = ground.box[0], ground.box[2], ground.box[3] - _IN_BOX * setting.em
     apart = _APART * setting.em
 
     def below(first: float, last: float) -> float:
@@ -166,7 +227,7 @@ def _lay_out(
     alignment: Alignment,
     gap: float,
     breaks: Collection[int],
-) -> list[_Word] | None:
+) -> list[PlacedWord] | None:
     """Words at a share of the block's size in the lines of a room; None where it holds too few."""
     em = setting.em * share
     pitch = setting.pitch * share
@@ -192,9 +253,42 @@ def _lay_out(
             stretch = extra if space + extra <= _WIDEST_GAP * em else 0.0
         pen += room.left
         for index in row:
-            placed.append(_Word(inks[index], round(pen), base - frame(scale)[0]))
+            placed.append(PlacedWord(inks[index], round(pen), base - frame(scale)[0]))
             pen += inks[index].shape[1] + space + stretch
     return placed
+
+
+def _lay_out_in_box(
+    words: Sequence[Word], setting: Setting, share: float, ground: Ground, crop: Crop, gap: float
+) -> list[PlacedWord] | None:
+    """Words at a share of the block's size around its middle, in as few lines as its box has room for."""
+    em, pitch = setting.em * share, setting.pitch * share
+    scale = 1.0 if abs(em / EM - 1) < _EXACT else em / EM
+    inks = [word(scale) if callable(word) else at_size(word, scale) for word in words]
+    space = max(1, round(gap * em))
+    across = (min(row[0] for row in crop.rows) + max(row[2] for row in crop.rows)) / 2
+    middle = sum(setting.baselines) / len(setting.baselines) - _X_MIDDLE * (setting.em - em)
+    for count in range(1, len(inks) + 1):
+        first = middle - (count - 1) * pitch / 2
+        placed: list[PlacedWord] = []
+        number = 0
+        for line in range(count):
+            base = round(first + line * pitch)
+            free = ground.room(base - _ASCENT * em, base + _DESCENT * em, across)
+            end, width = number, -space
+            while free is not None and end < len(inks) and width + space + inks[end].shape[1] <= free - _IN_BOX * em:
+                width += space + inks[end].shape[1]
+                end += 1
+            if free is None or end == number:
+                break
+            pen = across - width / 2
+            for index in range(number, end):
+                placed.append(PlacedWord(inks[index], round(pen), base - frame(scale)[0]))
+                pen += inks[index].shape[1] + space
+            number = end
+        if number == len(inks):
+            return placed
+    return None
 
 
 def _wrap(widths: Sequence[int], room: float, gap: int, breaks: Collection[int] = ()) -> list[list[int]] | None:
@@ -227,7 +321,13 @@ def at_size(word: np.ndarray, scale: float) -> np.ndarray:
     return ramp * ramp * (3 - 2 * ramp) if scale > 2 else ramp
 
 
-def _is_free(placed: Sequence[_Word], crop: Crop, setting: Setting, barriers: Sequence[Bounds]) -> bool:
+def _is_free(
+    placed: Sequence[PlacedWord],
+    crop: Crop,
+    setting: Setting,
+    barriers: Sequence[Bounds],
+    ground: Ground | None = None,
+) -> bool:
     """Whether words lie within the picture and on nothing that must not be covered."""
     width, height = crop.size
     back = crop.back
@@ -236,6 +336,8 @@ def _is_free(placed: Sequence[_Word], crop: Crop, setting: Setting, barriers: Se
         left, top, right, bottom = word.bounds
         corners = move_points(back, _corners(word.bounds))
         if corners.min() < 0 or corners[:, 0].max() > width or corners[:, 1].max() > height:
+            return False
+        if ground is not None and not ground.holds(word.bounds):
             return False
         for first, upper, last, lower in barriers:
             if left < last + apart and right > first - apart and top < lower and bottom > upper:
@@ -252,7 +354,7 @@ def _quad(back: np.ndarray, bounds: Bounds) -> tuple[Point, ...]:
     return tuple((float(x), float(y)) for x, y in move_points(back, _corners(bounds)))
 
 
-def _paint(pixels: np.ndarray, crop: Crop, layers: Layers, placed: Sequence[_Word]) -> np.ndarray:
+def _paint(pixels: np.ndarray, crop: Crop, layers: Layers, placed: Sequence[PlacedWord]) -> np.ndarray:
     """The picture with the block's old ink taken off and words put on."""
     kernel = np.ones((2 * _FRINGE + 1, 2 * _FRINGE + 1), dtype=np.uint8)
     old = cv2.dilate((layers.text_alpha > _OLD).astype(np.uint8), kernel).astype(bool) & crop.where(_FRINGE)

@@ -112,7 +112,7 @@ class RegionMap:
 
     def cards(self) -> list[Bounds]:
         """Boxes of what stands apart on the picture's ground, such as panels and cards: filled, and not small."""
-        labels, stats = self._labelled
+        labels, _ = self._labelled
         ground = self._ground()
         if ground is None:
             return []
