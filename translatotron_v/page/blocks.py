@@ -97,9 +97,11 @@ def _without_slivers(pieces: list[tuple[Line, Traits | None]]) -> list[tuple[Lin
     """Pieces without those that lie within another: what a detector finds twice."""
 
     def within(line: Line, other: Line) -> bool:
+        if line.angle != 0 or line.width >= 0.5 * other.width:  # the upright boxes of tilted lines overlap
+            return False
         (left, top, right, bottom), box = line.bounds, other.bounds
         width, height = min(right, box[2]) - max(left, box[0]), min(bottom, box[3]) - max(top, box[1])
-        return line.width < 0.5 * other.width and width * height > _WITHIN * (right - left) * (bottom - top) > 0 < width
+        return 0 < width and width * height > _WITHIN * (right - left) * (bottom - top) > 0
 
     return [
         piece for piece in pieces if not any(within(piece[0], other) for other, _ in pieces if other is not piece[0])

@@ -29,6 +29,7 @@ _LEVEL = 0.35  # ems by which the middles of what stands on one row differ
 _TIGHT = 1.45  # ems from row to row up to which a break by hand is taken for one inside a text
 _UNIT = 1.6  # ems: a piece of a row that is no wider may be a currency or a number, whose height tells little
 _CELL = 3.0  # ems that the lines of a cell may be shorter than the cell
+_WORD = 4.0  # ems that a word may be wide where none can be measured
 _SPACE = 0.28  # ems between words where none can be measured
 _WRAPPED = 0.5  # ems that a line may be shorter than wrapping would have made it
 _HAND = 4.0  # ems by which lines of a centred or tight text may be broken earlier, by hand
@@ -78,10 +79,10 @@ class Row:
 
     @property
     def first_word(self) -> float:
-        """Width of its first word, pixels; of an unknown one half a line's height, which any word has."""
+        """Width of its first word, pixels; where it is not known, of a long one."""
         traits = self.traits[0] if self.traits else None
         if traits is None or not traits.words:
-            return 0.5 * self.em
+            return _WORD * self.em
         return traits.words[0][1] - traits.words[0][0]
 
     @property
@@ -92,8 +93,12 @@ class Row:
 
     @property
     def words(self) -> int:
-        """How many words it has at least."""
-        return sum(len(traits.words) if traits else 1 for traits in self.traits) or len(self.pieces)
+        """How many words it has, or may have."""
+        known = self.traits or (None,) * len(self.pieces)
+        return sum(
+            len(traits.words) if traits else max(1, round(piece.width / (_WORD * self.em)))
+            for traits, piece in zip(known, self.pieces, strict=True)
+        )
 
     @property
     def space(self) -> float:
