@@ -11,12 +11,13 @@ from translatotron_v.page.lines import Line, Point, move_points, turn
 from translatotron_v.page.order import Placed, in_reading_order
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
 from translatotron_v.page.regions import Region, RegionMap
-from translatotron_v.page.rows import EDGE, Row, find_chains, join_pieces, mark_lists, share_columns
+from translatotron_v.page.rows import EDGE, Row, find_chains, join_pieces, mark_lists, on_one_row, share_columns
 from translatotron_v.page.traits import Traits, gutters, look_at, split_at, tightened, wide_gaps
 
 Alignment = Literal["left", "centre", "right", "justified"]
 
 _SAME_ANGLE = 1.0  # degrees
+_RIGHT_EDGE = 0.3  # ems within which the right ends of amounts are in line
 _WITHIN = 0.75  # share of a line's box that lies in another's where it is a part of that
 
 
@@ -101,7 +102,7 @@ def _without_slivers(pieces: list[tuple[Line, Traits | None]]) -> list[tuple[Lin
             return False
         (left, top, right, bottom), box = line.bounds, other.bounds
         width, height = min(right, box[2]) - max(left, box[0]), min(bottom, box[3]) - max(top, box[1])
-        return 0 < width and width * height > _WITHIN * (right - left) * (bottom - top) > 0
+        return width > 0 and width * height > _WITHIN * (right - left) * (bottom - top) > 0
 
     return [
         piece for piece in pieces if not any(within(piece[0], other) for other, _ in pieces if other is not piece[0])
@@ -152,6 +153,8 @@ def _alignment(
         middles += [] if width is None else [width / 2]
         off_left = min((abs(other.bounds[0] - left) for other in others), default=math.inf)
         off_centre = min((abs(middle - centre) for middle in middles), default=math.inf)
+        if _ends_a_row(chain[0], others):
+            return "right"
         return "centre" if off_centre < min(EDGE * em, off_left) else "left"
     left, centre, right = np.ptp(edges, axis=0)
     if left < EDGE * em:
@@ -161,6 +164,17 @@ def _alignment(
     if centre < min(EDGE * em, right):
         return "centre"
     return "right" if right < EDGE * em else "left"
+
+
+def _ends_a_row(row: Row, others: Sequence[Row]) -> bool:
+    """Whether a row stands at the right end of its line, in line with the right ends of others, as amounts do."""
+    beside = [other for other in others if on_one_row(row, other)]
+    in_line = [
+        other for other in others
+        if share_columns(row, other) and not on_one_row(row, other)
+        and abs(other.bounds[2] - row.bounds[2]) < _RIGHT_EDGE * row.em
+    ]  # fmt: skip
+    return bool(in_line) and bool(beside) and all(other.bounds[2] < row.bounds[0] for other in beside)
 
 
 def _in_box(chain: Sequence[Row], box: Bounds, em: float) -> Alignment | None:

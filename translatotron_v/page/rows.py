@@ -419,7 +419,7 @@ def mark_lists(rows: list[Row]) -> list[Row]:
             if own is not None and other is not row and abs(other.bounds[0] - row.bounds[0]) < 0.25 * em
             and 0.8 * em < abs(other.middle - row.middle) < 2.5 * em
             and (theirs := number_of(other)) is not None
-            and abs(theirs[0] - own[0]) < 0.1 * em and abs(theirs[1] - own[1]) < 0.08 * em
+            and abs(theirs[0] - own[0]) < 0.2 * em and abs(theirs[1] - own[1]) < 0.18 * em
         ]  # fmt: skip
         answer.append(replace(row, marker=True) if alike and own is not None and own[0] < 1.2 * em else row)
     return answer

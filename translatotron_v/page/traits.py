@@ -27,7 +27,7 @@ _TOO_HIGH, _FAR_TOO_HIGH = (
     1.85,
     2.3,
 )  # times the highest letters that a box is too high; where there may be no high ones
-_AFTER_MARKER = 0.5  # ems of space from which a short first word is a marker
+_AFTER_MARKER = 0.62  # ems of space from which a short first word is a marker
 
 
 @dataclass(frozen=True)
