@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.inference.fakes import FakeGenerate, fake_translator
 from translatotron_v import __version__, cli
+from translatotron_v.commands import translate as command
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.loaded import BlockTranslation, Translation
 from translatotron_v.inference.pictures import open_picture
@@ -40,7 +41,7 @@ def pages(tmp_path: Path) -> Path:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeGenerate:
     generate = FakeGenerate()
-    monkeypatch.setattr(cli, "_load", lambda options: fake_translator(generate))
+    monkeypatch.setattr(command, "load", lambda options: fake_translator(generate))
     return generate
 
 
@@ -143,7 +144,7 @@ def test_a_few_pictures_are_reported_one_by_one(pages: Path, fake: FakeGenerate,
 
 
 def test_many_pictures_print_a_summary_only(pages: Path, fake, capsys, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cli, "PRINTED", 2)
+    monkeypatch.setattr(command, "PRINTED", 2)
     assert cli.main(["translate", str(pages), "-o", str(pages.parent / "out"), "--batch-size", "2"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
 
@@ -193,7 +194,7 @@ def test_no_model_is_loaded_for_what_cannot_be_done(pages: Path, monkeypatch, ca
     def load(options: object) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr(cli, "_load", load)
+    monkeypatch.setattr(command, "load", load)
     Image.new("1", (9500, 9500)).save(pages / "big.png")
     out = str(pages.parent / "out")
     assert cli.main(["translate", str(pages / "big.png"), "-o", out]) == 1
@@ -282,7 +283,7 @@ def test_a_page_says_what_was_left_and_that_there_was_no_text(
         return [found[f"{picture.width - 64}.png"] for picture in pictures]
 
     monkeypatch.setattr(Translator, "translate", translate)
-    monkeypatch.setattr(cli, "_load", lambda options: fake_translator())
+    monkeypatch.setattr(command, "load", lambda options: fake_translator())
     out = pages.parent / "out"
     assert cli.main(["translate", str(pages), "-o", str(out)]) == 0
     printed = capsys.readouterr()
@@ -308,7 +309,7 @@ def test_an_interrupt_says_that_nothing_is_lost(pages: Path, monkeypatch, capsys
     def interrupt(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_load", interrupt)
+    monkeypatch.setattr(command, "load", interrupt)
     assert cli.main(["translate", str(pages), "-o", str(pages.parent / "out")]) == 130
     assert "what was written so far stays" in capsys.readouterr().err
 
