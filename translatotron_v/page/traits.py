@@ -126,7 +126,9 @@ def split_at(line: Line, traits: Traits, places: Sequence[int]) -> list[tuple[Li
         first = 0.0 if start == 0 else words[0][0] - 1
         last = line.width if end == len(traits.words) else words[-1][1] + 1
         moved = tuple((left - first, right - first) for left, right in words)
-        own = replace(traits, words=moved, marker=traits.marker and start == 0, marker_like=False)
+        first_part = start == 0
+        marks = traits.marker and first_part, traits.marker_like and first_part and len(words) > 1
+        own = replace(traits, words=moved, marker=marks[0], marker_like=marks[1])
         parts.append((part_of(line, (first, last)), own))
     return parts
 
