@@ -397,7 +397,7 @@ def _is_text(chain: Sequence[Row], page: Rows, numbers: dict[int, int], em: floa
     gutter = min(max(row.bounds[0] - edge, left - row.bounds[2]) for row in beside)
     words = float(np.mean([row.words for row in chain]))
     return (
-        width > _NARROW * em and full and wrapped and wide > max(0.5 * _NARROW * em, 0.3 * width)
+        width > _NARROW * em and full and wrapped and wide > max(0.8 * _NARROW * em, 0.3 * width)
         and words >= 2 and gutter < max(_GUTTERS * em, 0.35 * width)
     )  # fmt: skip
 
