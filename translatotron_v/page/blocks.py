@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -80,10 +80,7 @@ def find_blocks(lines: Sequence[Line], width: int, pixels: np.ndarray | None = N
         matrix, _ = turn(angle, 1, 1)
         pieces = _without_slivers([piece for line in alike for piece in _seen(line, pixels)])
         parted = zip(pieces, gutters(pieces), strict=True)
-        pieces = [
-            part for (line, traits), at in parted
-            for part in ([(line, traits)] if traits is None or not at else split_at(line, traits, at))
-        ]  # fmt: skip
+        pieces = [part for (line, traits), at in parted for part in _parts(line, traits, at, pixels)]
         rows = [_row(matrix, line, traits, regions) for line, traits in pieces]
         chains = find_chains(mark_lists(join_pieces(rows)))
         for chain in chains:
@@ -114,8 +111,24 @@ def _seen(line: Line, pixels: np.ndarray | None) -> list[tuple[Line, Traits | No
     traits = None if pixels is None else look_at(line, pixels)
     if traits is None or not traits.words:
         return [(line, None)]
-    gaps = wide_gaps(line, traits)
-    return list(split_at(tightened(line, traits), traits, gaps))
+    return _parts(tightened(line, traits), traits, wide_gaps(line, traits), pixels)
+
+
+def _parts(
+    line: Line, traits: Traits | None, places: Sequence[int], pixels: np.ndarray | None
+) -> list[tuple[Line, Traits | None]]:
+    """A line cut before some of its words; each part is looked at anew: it may be of another size."""
+    if traits is None or pixels is None or not places:
+        return [(line, traits)]
+    parts: list[tuple[Line, Traits | None]] = []
+    for number, (part, old) in enumerate(split_at(line, traits, places)):
+        seen = look_at(part, pixels)
+        if seen is None or not seen.words:
+            parts.append((part, old))
+        else:
+            marked = seen.marker and number == 0
+            parts.append((tightened(part, seen), replace(seen, marker=marked)))
+    return parts
 
 
 def _row(matrix: np.ndarray, line: Line, traits: Traits | None, regions: RegionMap | None) -> Row:

@@ -71,7 +71,9 @@ class Ground:
         if upper < self.box[1] or lower > self.box[3]:
             return None
         rows = slice(max(math.floor(upper - self._top), 0), math.ceil(lower - self._top))
-        inside = self._inside[rows].all(axis=0) if self._free[rows].size else np.zeros(0, dtype=bool)
+        inside: np.ndarray = (
+            np.asarray(self._inside[rows].all(axis=0)) if self._free[rows].size else np.zeros(0, dtype=bool)
+        )
         place = round(middle - self._left)
         if not 0 <= place < len(inside) or not inside[place]:
             return None

@@ -258,7 +258,7 @@ def _larger(row: Row, other: Row, first: Traits, second: Traits) -> int:
         small, large = sorted((first.band, second.band))
         return sum(large > share * small and large - small > noise for share, noise in _LARGER)
     small, large = sorted((first.rise, second.rise))
-    if long and small > 0:
+    if long and small > 0 and min(len(first.words), len(second.words)) > 1:  # one word may have no high letter
         return 2 * (large > _HIGHER * small + 0.3)
     return 0
 
