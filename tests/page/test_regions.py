@@ -54,6 +54,20 @@ def test_there_is_no_region_on_texture() -> None:
     assert RegionMap(noise).region((100, 80, 300, 110), EM) is None
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (3, 3)])
+def test_pictures_of_any_size_have_regions(size: tuple[int, int]) -> None:
+    regions = RegionMap(np.zeros((*size, 3), dtype=np.uint8))
+    assert regions.cards() == []
+    assert regions.region((0, 0, size[1], size[0]), 1) is not None
+
+
+def test_panels_are_cards() -> None:
+    picture, pen = canvas()
+    for left in (20, 330):
+        pen.rectangle((left, 20, left + 290, 280), fill=(200, 220, 255), outline=(0, 0, 0))
+    assert RegionMap(np.asarray(picture)).cards() == pytest.approx([(20, 20, 311, 281), (330, 20, 621, 281)], abs=2)
+
+
 def test_rules_part_rows_and_text_does_not() -> None:
     picture, pen = canvas()
     upper, lower, last = (write(pen, (40, y), "Ein langes Wort") for y in (80, 120, 160))

@@ -88,7 +88,7 @@ def find_blocks(lines: Sequence[Line], width: int, pixels: np.ndarray | None = N
             region = _region_of(chain)
             alignment = _alignment(chain, others, width if angle == 0 else None, region if angle == 0 else None)
             blocks.append(Block(tuple(row.pieces for row in chain), angle, alignment, region, chain[0].marker))
-    return _in_reading_order(blocks, () if regions is None else regions.cards())
+    return _in_reading_order(blocks, () if regions is None or len(blocks) < 3 else regions.cards())
 
 
 def _without_slivers(pieces: list[tuple[Line, Traits | None]]) -> list[tuple[Line, Traits | None]]:

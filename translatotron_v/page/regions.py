@@ -129,7 +129,7 @@ class RegionMap:
     def _ground(self) -> int | None:
         """The number of the region that most of the picture's edge belongs to; None where none has a third of it."""
         labels, _ = self._labelled
-        edge = np.concatenate([labels[1], labels[-2], labels[:, 1], labels[:, -2]])
+        edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
         counts = np.bincount(edge)
         counts[0] = 0
         number = int(counts.argmax())
