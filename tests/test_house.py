@@ -122,7 +122,7 @@ GRAPH = import_graph(commands(module_files()))
 def test_the_graph_is_seen():
     assert f"{T}.inference.pictures" in GRAPH[f"{T}.inference.pipeline"]
     assert f"{T}.errors" in GRAPH[f"{T}.commands.translate"]
-    assert f"{T}.inference.files" in GRAPH[f"{T}.commands.translate"]  # imported inside a function
+    assert f"{T}.inference.jobs" in GRAPH[f"{T}.commands.translate"]  # imported inside a function
     assert f"{T}.inference.loaded" in GRAPH[f"{T}.baselines"]  # for type checkers only
 
 

@@ -1,19 +1,23 @@
 """`translate` and `demo`: picture files to picture files."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from translatotron_v.arguments import between
 from translatotron_v.commands.options import add_model_options, add_output, loading, read_glossary
 from translatotron_v.commands.records import PRINTED, report, summarise
 from translatotron_v.errors import UserError
 from translatotron_v.generation_config import GenerationOptions
 
+SEVERAL = (".pdf", ".tif", ".tiff", ".gif", ".webp", ".cbz", ".zip")  # often hold pages that are worth a progress bar
+
 if TYPE_CHECKING:
-    from translatotron_v.inference.files import Job, Outcome
     from translatotron_v.inference.glossary import Glossary
+    from translatotron_v.inference.jobs import Job, Outcome
     from translatotron_v.inference.pipeline import Translator
 
 
@@ -21,11 +25,21 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """The two commands."""
     translate = commands.add_parser(
         "translate",
-        help="translate pictures",
-        description="Translate pictures. A file goes to a file or into a folder, a folder or a glob into a folder.",
+        help="translate pictures, animations, PDF and archives",
+        description="Translate pictures, animations, files of several pages, PDF and archives of pictures (CBZ, zip). "
+        "A file goes to a file or into a folder, a folder or a glob into a folder. What has several frames or pages "
+        "stays what it is; a single picture becomes a PNG unless OUT names another kind.",
     )
-    translate.add_argument("inputs", nargs="+", metavar="IN", help="picture, folder or glob (quote it)")
+    translate.add_argument("inputs", nargs="+", metavar="IN", help="file, folder or glob (quote it)")
     add_output(translate)
+    translate.add_argument(
+        "--skip-existing",
+        action="store_true",
+        help="leave out what has its outputs: a run that was cut off goes on",
+    )
+    translate.add_argument(
+        "--dpi", type=between(36, 1200), default=200, metavar="N", help="pixels per inch at which a PDF is seen (200)"
+    )
     translate.add_argument("--compare", action="store_true", help="also write source and translation side by side")
     translate.add_argument("--json", action="store_true", help="print one JSON object per picture on stdout")
     translate.add_argument(
@@ -37,19 +51,23 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     demo = commands.add_parser("demo", help="translate the bundled examples and lay them out on a contact sheet")
     add_output(demo, default="out/demo")
     add_model_options(demo)
-    demo.set_defaults(run=_demo, debug=None)
+    demo.set_defaults(run=_demo, debug=None, dpi=200)
 
 
 def _translate(options: argparse.Namespace) -> int:
-    from translatotron_v.inference.files import plan_jobs, refused
+    from translatotron_v.inference.jobs import left_out, plan_jobs, refused, without_existing
 
+    for library in ("PIL", "pikepdf"):  # what is wrong with a file is said in one line, by us
+        logging.getLogger(library).addHandler(logging.NullHandler())
     jobs = plan_jobs(options.inputs, options.output, compare=options.compare)
     glossary = read_glossary(options)
-    outcomes = []  # first those that need no model, which takes seconds to load
-    for job in jobs:
-        if (outcome := refused(job, options.force)) is not None:
-            report(outcome, as_json=options.json, whole=True)
-            outcomes.append(outcome)
+    outcomes = left_out(options.inputs, options.output)  # first all that needs no model, which takes seconds to load
+    if options.skip_existing and not options.force:
+        jobs, existing = without_existing(jobs)
+        outcomes += existing
+    outcomes += [outcome for job in jobs if (outcome := refused(job, options.force, options.dpi)) is not None]
+    for outcome in outcomes:
+        report(outcome, as_json=options.json, whole=True)
     bad = {id(outcome.job) for outcome in outcomes}
     if good := [job for job in jobs if id(job) not in bad]:
         outcomes += run_jobs(load(options), good, options, glossary, as_json=options.json)
@@ -57,7 +75,7 @@ def _translate(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from translatotron_v.inference.files import plan_jobs
+    from translatotron_v.inference.jobs import plan_jobs
     from translatotron_v.inference.pictures import open_picture, save_picture
     from translatotron_v.sheets import contact_sheet
     from translatotron_v.shipped import shipped_folder
@@ -114,7 +132,8 @@ def run_jobs(
     """
     from tqdm import tqdm
 
-    from translatotron_v.inference.files import Outcome, translate_jobs
+    from translatotron_v.inference.files import translate_jobs
+    from translatotron_v.inference.jobs import Job, Outcome
 
     printed = PRINTED if printed is None else printed
     asked = GenerationOptions(
@@ -123,17 +142,27 @@ def run_jobs(
         glossary=glossary, numbers=options.numbers, min_confidence=options.min_confidence,
         redraws=options.redraws,
     )  # fmt: skip
-    stream = translate_jobs(
-        translator, jobs, translator.generation.updated(**asked), force=options.force, batch_size=options.batch_size,
-        debug=options.debug,
-    )  # fmt: skip
     outcomes: list[Outcome] = []
-    hidden = True if len(jobs) == 1 else None  # None: hidden unless standard error is a terminal
+    done: set[int] = set()  # files that are counted by their pages
+    # None: hidden unless standard error is a terminal
+    hidden = True if len(jobs) == 1 and jobs[0].source.suffix.lower() not in SEVERAL else None
     with tqdm(total=len(jobs), unit="picture", disable=hidden, leave=False) as progress:
+
+        def pages(job: Job, number: int, count: int) -> None:
+            if number == 0:
+                progress.total = (progress.total or 0) + count - 1
+                done.add(id(job))
+            else:
+                progress.update()
+
+        stream = translate_jobs(
+            translator, jobs, translator.generation.updated(**asked), force=options.force,
+            batch_size=options.batch_size, debug=options.debug, dpi=options.dpi, progress=pages,
+        )  # fmt: skip
         for outcome in stream:
             with progress.external_write_mode():
                 report(outcome, as_json=as_json, whole=len(jobs) <= printed)
             # the pictures of a long run are on disk already; only a demo, which prints all, needs them again
             outcomes.append(outcome if len(jobs) <= printed else Outcome(outcome.job, error=outcome.error))
-            progress.update()
+            progress.update(id(outcome.job) not in done)
     return outcomes
