@@ -20,13 +20,16 @@ from translatotron_v.inference.pieces import Paragraph
 from translatotron_v.metrics.language import identify
 from translatotron_v.models.matting import TextMatting
 from translatotron_v.ocr import LineDetector
+from translatotron_v.page.arrange import arrange
 from translatotron_v.page.blocks import Block, find_blocks
 from translatotron_v.page.compose import compose
+from translatotron_v.page.groups import size_groups
 from translatotron_v.page.lines import Line, Point
 from translatotron_v.page.orientation import Oriented, orient, turn_points
 from translatotron_v.page.profile import Setting
 from translatotron_v.page.search import find_lines
 from translatotron_v.page.separate import Layers, load_matting, separate
+from translatotron_v.page.shaping import Word
 from translatotron_v.page.straighten import Crop, straighten
 from translatotron_v.page.strips import BlockAlpha, cut_lines
 from translatotron_v.page.style import USUAL_GAP, Style, dress, measure_style
@@ -189,7 +192,7 @@ class PageTranslator:
     def _prepare(self, page: np.ndarray, lines: Sequence[Line]) -> list[BlockState]:
         """The blocks of a page, separated and brought to the model's size."""
         states = []
-        for block in find_blocks(lines, page.shape[1]):
+        for block in find_blocks(lines, page.shape[1], page):
             crop = straighten(page, block)
             layers = separate(crop.pixels.astype(np.float32) / 255, self.matting, crop.where())
             layers, setting, style = measure_style(crop, layers)
@@ -203,15 +206,17 @@ class PageTranslator:
         self, picture: Image.Image, page: np.ndarray, lines: Sequence[Line], states: Sequence[BlockState], debug: bool
     ) -> Translation:
         """Put translations back, and say of each block what became of it."""
-        answer = page
+        answer = page.copy()
         new: dict[int, tuple[tuple[Point, ...], ...]] = {}  # boxes of the words that stand already, by block
+        left = [line.quad for line in lines if line.skip_reason]
+        dressed = [dress(state.paragraph.words, state.style) for state in states]
+        largest = _shares(states, dressed, left)
         for number, state in enumerate(states):
             if state.skip_reason:
                 continue
-            obstacles = [other.block.quad for other in states if other is not state]
-            obstacles += [line.quad for line in lines if line.skip_reason]
+            obstacles = [other.block.quad for other in states if other is not state] + left
             obstacles += [quad for quads in new.values() for quad in quads]
-            words, apart = dress(state.paragraph.words, state.style)
+            words, apart = dressed[number]
             composed = compose(
                 answer,
                 state.crop,
@@ -223,8 +228,11 @@ class PageTranslator:
                 gap=USUAL_GAP + apart,
                 breaks=state.paragraph.breaks,
                 style=state.style,
+                region=state.block.region,
+                largest=largest[number],
+                in_place=True,
             )
-            answer, state.skip_reason, new[number] = composed.pixels, composed.skip_reason, composed.quads
+            state.skip_reason, new[number] = composed.skip_reason, composed.quads
         blocks = [_report(state) for state in states]
         blocks += [BlockTranslation(line.quad, skip_reason=line.skip_reason) for line in lines if line.skip_reason]
         done = [block for block in blocks if not block.skip_reason]
@@ -255,6 +263,33 @@ def _turn_back(translation: Translation, turns: int) -> Translation:
     ]
     image = Image.fromarray(np.rot90(np.asarray(translation.image), -turns))
     return replace(translation, image=image, blocks=tuple(blocks))
+
+
+def _shares(
+    states: Sequence[BlockState], dressed: Sequence[tuple[Sequence[Word], float]], left: Sequence[Sequence[Point]]
+) -> list[float]:
+    """The share of its size with which each block may begin: what the one of its equals needs that has least room."""
+    needed: dict[int, float] = {}
+    for number, (state, (words, apart)) in enumerate(zip(states, dressed, strict=True)):
+        if not state.skip_reason:
+            arranged = arrange(
+                state.crop,
+                state.setting,
+                words,
+                state.block.alignment,
+                obstacles=[*(other.block.quad for other in states if other is not state), *left],
+                gap=USUAL_GAP + apart,
+                breaks=state.paragraph.breaks,
+                region=state.block.region,
+            )
+            if arranged is not None:
+                needed[number] = arranged.share
+    shares = [1.0] * len(states)
+    for group in size_groups([state.block for state in states], [state.setting.em for state in states]):
+        least = min((needed[number] for number in group if number in needed), default=1.0)
+        for number in group:
+            shares[number] = least
+    return shares
 
 
 def _judge(state: BlockState, source_language: str) -> None:
