@@ -1,0 +1,147 @@
+"""Which pixels old text has touched: its ink, outline and shadow, and what JPEG smeared around them.
+
+On smooth ground whatever differs from the ground is the text's, but for rules, frames and edges. On other ground a
+place beside the letters counts as touched where, on average over the whole block, it differs from its surroundings.
+
+Shapes: H and W pixels of a crop.
+"""
+
+import cv2
+import numpy as np
+
+from translatotron_v.page.ground import SmoothGround
+
+_REACH = 0.3  # ems from ink in which its outline and shadow lie,
+_BLOCK = 6  # and pixels to which a JPEG block carries them
+_CLEAR, _FAINT = 3 / 255, 1.6 / 255  # least distance from smooth ground of one pixel, and of a mean of 3 x 3
+_NOISY, _NOISY_MEAN = 4.5, 2.0  # standard deviations of the noise that are as much
+STRONG = 0.12  # distance from the ground that a rule or an edge has
+_LONG, _THIN = 1.5, 0.14  # ems: least length of a rule, and most thickness
+_WORK = 20.0  # pixels per em at which shifted copies of the ink are looked at
+_SHIFT = 0.25  # ems, the farthest shift
+_SURE, _VISIBLE = 4.0, 5 / 255  # standard errors, and colour, that a shifted copy differs by
+_BLOCKY = 1.12  # how much more colours leap between JPEG's blocks than inside them
+
+
+def touched(pixels: np.ndarray, ground: SmoothGround, ink: np.ndarray, em: float) -> np.ndarray:
+    """What must be painted anew (H, W) bool, given where ink surely is (H, W) bool."""
+    off = pixels - ground.colours
+    tight = grow(ink, 2 if is_blocky(pixels) else 1)
+    if not ground.holds.all():
+        tight |= _shifted(np.where(ground.holds[..., None], np.float32(0), off), ink, em) & ~ground.holds
+    if not ground.holds.any():
+        return tight
+    away = cv2.distanceTransform((~ink).astype(np.uint8), cv2.DIST_L2, 3)
+    zone = (away < _REACH * em + _BLOCK) & ground.holds
+    far = np.abs(off).max(axis=2)
+    mean = np.abs(cv2.blur(off, (3, 3))).max(axis=2)
+    differs = (far > max(_NOISY * ground.noise, _CLEAR)) | (mean > max(_NOISY_MEAN * ground.noise, _FAINT))
+    fixed = foreign(far, ink, away, em)
+    return tight | (grow(differs & zone & ~fixed, 1) & ~fixed & ground.holds)
+
+
+def foreign(far: np.ndarray, ink: np.ndarray, away: np.ndarray, em: float) -> np.ndarray:
+    """Rules, frames and edges (H, W) bool: what differs from the ground but leads away from the text, or is a line.
+
+    Args:
+        far: how far each pixel is from the ground.
+        ink: where ink surely is.
+        away: pixels to the nearest ink.
+    """
+    strong = (far > STRONG).astype(np.uint8)
+    beyond = away >= _REACH * em + _BLOCK
+    lines = straight_lines(strong, em)
+    rest = ((strong > 0) & ~ink & ~lines).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(rest, connectivity=8)
+    outside = np.bincount(labels[beyond], minlength=count) > 0.2 * stats[:, cv2.CC_STAT_AREA]
+    outside[0] = False
+    return grow(outside[labels] | lines, 1)
+
+
+def straight_lines(strong: np.ndarray, em: float) -> np.ndarray:
+    """Thin straight lines, level or upright, longer than a letter: (H, W) bool."""
+    long, thin = max(round(_LONG * em), 5), max(round(_THIN * em), 4)
+    found = np.zeros(strong.shape, dtype=bool)
+    for size, across in (((long, 1), (1, thin + 1)), ((1, long), (thin + 1, 1))):
+        runs = cv2.morphologyEx(strong, cv2.MORPH_OPEN, np.ones(size[::-1], np.uint8))
+        thick = cv2.morphologyEx(runs, cv2.MORPH_OPEN, np.ones(across[::-1], np.uint8))
+        found |= (runs > 0) & (thick == 0)
+    return found
+
+
+def _shifted(off: np.ndarray, ink: np.ndarray, em: float) -> np.ndarray:
+    """Ink and the shifted copies of it that differ from their surroundings on average: (H, W) bool.
+
+    Shifts are looked at from near to far, each on pixels that no nearer one has taken, and only while some still differ.
+    The error of a mean is told from the means of stretches one em wide.
+    """
+    height, width = ink.shape
+    scale = min(_WORK / em, 1.0)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(off, size, interpolation=cv2.INTER_AREA)
+    letters = cv2.resize(ink.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
+    taken = grow(letters, 1)
+    em *= scale
+    reach = max(1, round(_SHIFT * em))
+    starts = np.arange(0, size[0], max(4, round(em)))
+    kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.uint8)
+    kernel[reach, reach] = 1
+    for ring in range(1, reach + 1):
+        found = []
+        for down in range(-ring, ring + 1):
+            for across in range(-ring, ring + 1):
+                if max(abs(down), abs(across)) == ring and _differs(small, letters, taken, (down, across), starts):
+                    found.append((down, across))
+                    kernel[reach + down, reach + across] = 1
+        if not found:
+            break
+        for shift in found:
+            taken |= _moved(letters, shift)
+    if kernel.sum() == 1:
+        return ink
+    if scale < 1:
+        full = 2 * max(1, round(reach / scale)) + 1
+        kernel = cv2.resize(kernel, (full, full), interpolation=cv2.INTER_NEAREST)
+    return grow(cv2.dilate(ink.astype(np.uint8), kernel[::-1, ::-1]) > 0, 1)
+
+
+def _differs(
+    off: np.ndarray, letters: np.ndarray, taken: np.ndarray, shift: tuple[int, int], starts: np.ndarray
+) -> bool:
+    """Whether the colours under a shifted copy, where nothing is taken yet, are off on average."""
+    mask = _moved(letters, shift) & ~taken
+    counts = np.add.reduceat(mask.sum(axis=0), starts)
+    kept = counts >= 3
+    if np.count_nonzero(kept) < 3:
+        return False
+    sums = np.add.reduceat((off * mask[..., None]).sum(axis=0), starts, axis=0)[kept]
+    means, weights = sums / counts[kept, None], counts[kept] / counts[kept].sum()
+    mean = weights @ means
+    spread = np.sqrt(np.square(weights[:, None] * (means - mean)).sum(axis=0))
+    return bool((np.abs(mean) > np.maximum(_SURE * spread, _VISIBLE)).any())
+
+
+def _moved(mask: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
+    """A mask so many rows farther down and columns farther right."""
+    matrix = np.array([[1, 0, shift[1]], [0, 1, shift[0]]], dtype=np.float32)
+    return cv2.warpAffine(mask.astype(np.uint8), matrix, mask.shape[::-1], flags=cv2.INTER_NEAREST) > 0
+
+
+def is_blocky(pixels: np.ndarray) -> bool:
+    """Whether a picture (H, W, 3) came through JPEG at low quality: colours leap at every eighth row or column."""
+    grey = pixels[..., 1]
+    for axis in (0, 1):
+        leaps = np.abs(np.diff(grey, 2, axis=axis)).mean(axis=1 - axis)
+        count = len(leaps) // 8 * 8
+        if count < 24:
+            continue
+        by_place = leaps[:count].reshape(-1, 8).mean(axis=0)
+        if by_place.max() > _BLOCKY * np.median(by_place) + 1e-4:
+            return True
+    return False
+
+
+def grow(mask: np.ndarray, reach: int) -> np.ndarray:
+    """A mask (H, W) and all pixels that are at most so many rows and columns away from it."""
+    size = 2 * reach + 1
+    return cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
