@@ -14,6 +14,8 @@ from translatotron_v.page.ground import SmoothGround
 _RELAXATIONS = 6  # of a filled hole, on each level of its pyramid
 _WORK = 16.0  # pixels per em at which what a smooth fit leaves is filled
 _NEAR = 1.2  # ems from ink in which a texture is looked for
+_OUTLYING = 5.0  # standard deviations of the noise that no ground has
+_FITS = 6 / 255  # distance from a smooth fit that its ground may have anyway
 _SURELY = 4 / 255  # noise around smooth ground from which a painter of the user's knows better
 
 
@@ -45,14 +47,18 @@ def repaint(
             return answer
     else:
         away = cv2.distanceTransform((~ink).astype(np.uint8), cv2.DIST_L2, 3)
-        copied = texture.continued(off, hole, away < _NEAR * em, em)
+        near = away < _NEAR * em
+        if np.count_nonzero(smooth) > np.count_nonzero(rest):
+            near &= np.abs(off).max(axis=2) < _OUTLYING * ground.noise
+        copied = texture.continued(off, hole, near, em)
         if copied is not None:
             answer[hole] = (ground.colours + copied)[hole].clip(0, 1)
             return answer
         if rest.any():
             answer[rest] = fill(pixels, hole)[rest]
     if smooth.any():
-        left = _coarse_fill(off, hole, min(1.0, _WORK / em))
+        aside = np.abs(off).max(axis=2) > max(_OUTLYING * ground.noise, _FITS)
+        left = _coarse_fill(off, hole | aside, min(1.0, _WORK / em))
         answer[smooth] = (ground.colours + left)[smooth].clip(0, 1)
     return answer
 

@@ -26,7 +26,8 @@ _BLOCKY = 1.12  # how much more colours leap between JPEG's blocks than inside t
 def touched(pixels: np.ndarray, ground: SmoothGround, ink: np.ndarray, em: float) -> np.ndarray:
     """What must be painted anew (H, W) bool, given where ink surely is (H, W) bool."""
     off = pixels - ground.colours
-    tight = grow(ink, 2 if is_blocky(pixels) else 1)
+    blocky = is_blocky(pixels)
+    tight = grow(ink, 2 if blocky else 1)
     if not ground.holds.all():
         tight |= _shifted(np.where(ground.holds[..., None], np.float32(0), off), ink, em) & ~ground.holds
     if not ground.holds.any():
@@ -36,7 +37,7 @@ def touched(pixels: np.ndarray, ground: SmoothGround, ink: np.ndarray, em: float
     far = np.abs(off).max(axis=2)
     mean = np.abs(cv2.blur(off, (3, 3))).max(axis=2)
     differs = (far > max(_NOISY * ground.noise, _CLEAR)) | (mean > max(_NOISY_MEAN * ground.noise, _FAINT))
-    fixed = foreign(far, ink, away, em)
+    fixed = grow(foreign(far, ink, away, em), 3 if blocky else 1)
     return tight | (grow(differs & zone & ~fixed, 1) & ~fixed & ground.holds)
 
 
@@ -55,17 +56,16 @@ def foreign(far: np.ndarray, ink: np.ndarray, away: np.ndarray, em: float) -> np
     count, labels, stats, _ = cv2.connectedComponentsWithStats(rest, connectivity=8)
     outside = np.bincount(labels[beyond], minlength=count) > 0.2 * stats[:, cv2.CC_STAT_AREA]
     outside[0] = False
-    return grow(outside[labels] | lines, 1)
+    return outside[labels] | lines
 
 
 def straight_lines(strong: np.ndarray, em: float) -> np.ndarray:
     """Thin straight lines, level or upright, longer than a letter: (H, W) bool."""
     long, thin = max(round(_LONG * em), 5), max(round(_THIN * em), 4)
     found = np.zeros(strong.shape, dtype=bool)
-    for size, across in (((long, 1), (1, thin + 1)), ((1, long), (thin + 1, 1))):
-        runs = cv2.morphologyEx(strong, cv2.MORPH_OPEN, np.ones(size[::-1], np.uint8))
-        thick = cv2.morphologyEx(runs, cv2.MORPH_OPEN, np.ones(across[::-1], np.uint8))
-        found |= (runs > 0) & (thick == 0)
+    for along, across in (((1, long), (thin + 1, 1)), ((long, 1), (1, thin + 1))):
+        thick = cv2.morphologyEx(strong, cv2.MORPH_OPEN, np.ones(across, np.uint8))
+        found |= cv2.morphologyEx(strong & (1 - thick), cv2.MORPH_OPEN, np.ones(along, np.uint8)) > 0
     return found
 
 

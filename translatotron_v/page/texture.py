@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from scipy import fft
 
-_VISIBLE = 2 / 255  # standard deviation from which ground has a texture
+_VISIBLE = 2.5 / 255  # standard deviation from which ground has a texture
+_OUTLYING = 4.5  # standard deviations from which a pixel is no part of it
 _REPEATS = 0.6  # correlation with a shifted copy from which ground repeats itself
 _WHITE = 0.6  # deviation of means of 4 x 4 pixels, as a share of that of pixels, up to which texture is grain
 _FARTHEST = 2.0  # ems, of a shift
@@ -32,10 +33,12 @@ def continued(off: np.ndarray, hole: np.ndarray, near: np.ndarray, em: float) ->
     if np.count_nonzero(known) < _KNOWN:
         return None
     grey = off.mean(axis=2)
-    grey = np.where(known, grey - grey[known].mean(), np.float32(0)).astype(np.float32)
-    spread = float(grey[known].std())
+    grey -= np.median(grey[known])
+    spread = 1.4826 * float(np.median(np.abs(grey[known])))
     if spread < _VISIBLE:
         return None
+    known &= np.abs(grey) < _OUTLYING * spread
+    grey = np.where(known, grey, np.float32(0))
     shifts = _repeats(grey, known, em)
     if not shifts:
         if not _is_grain(grey, known, spread):
