@@ -41,7 +41,8 @@ class GroundPage:
 
     Attributes:
         pixels: (H, W, 3), the picture.
-        ground: (H, W, 3), the same without its text.
+        ground: (H, W, 3), the same without its text, through the same JPEG where there is one.
+        clean: (H, W, 3), the ground before any JPEG.
         text_alpha: (H, W), how much of each pixel is letter, outline or shadow, 0..255.
         fill_alpha: (H, W), how much of it is letter.
         fixed: (H, W) bool, pixels of rules, frames and edges.
@@ -51,6 +52,7 @@ class GroundPage:
 
     pixels: Pixels
     ground: Pixels
+    clean: Pixels
     text_alpha: Pixels
     fill_alpha: Pixels
     fixed: npt.NDArray[np.bool_]
@@ -99,8 +101,8 @@ def draw_on_ground(
     bounds = (margin, boxes[0][1], width - margin, boxes[-1][3])
     bare, fixed = _draw_ground(rng, ground, (height, width), bounds, em, photographs)
     page, alpha = _draw_letters(rng, bare, look, letters, lines, bases, margin, face, em)
-    pixels, bare = (_through_jpeg(one, quality) if quality else one for one in (page, bare))
-    return GroundPage(pixels, bare, alpha, np.asarray(letters), fixed, tuple(boxes), em)
+    pixels, ground_pixels = (_through_jpeg(one, quality) if quality else one for one in (page, bare))
+    return GroundPage(pixels, ground_pixels, bare, alpha, np.asarray(letters), fixed, tuple(boxes), em)
 
 
 def _draw_letters(

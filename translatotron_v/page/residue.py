@@ -6,15 +6,21 @@ place beside the letters counts as touched where, on average over the whole bloc
 Shapes: H and W pixels of a crop.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
 from translatotron_v.page.ground import SmoothGround
+from translatotron_v.page.inpaint import fill
 
 _REACH = 0.3  # ems from ink in which its outline and shadow lie,
 _BLOCK = 6  # and pixels to which a JPEG block carries them
 _CLEAR, _FAINT = 3 / 255, 1.6 / 255  # least distance from smooth ground of one pixel, and of a mean of 3 x 3
 _NOISY, _NOISY_MEAN = 4.5, 2.0  # standard deviations of the noise that are as much
+_APART = 6 / 255  # least distance of such a mean that tells of more than JPEG
+_BESIDE = 0.5  # ems beyond the reach that show whether ground is plain,
+_BUSY = 0.15  # and the share of them that may differ from it where it is
 STRONG = 0.12  # distance from the ground that a rule or an edge has
 _LONG, _THIN = 1.5, 0.14  # ems: least length of a rule, and most thickness
 _WORK = 20.0  # pixels per em at which shifted copies of the ink are looked at
@@ -23,22 +29,49 @@ _SURE, _VISIBLE = 4.0, 5 / 255  # standard errors, and colour, that a shifted co
 _BLOCKY = 1.12  # how much more colours leap between JPEG's blocks than inside them
 
 
-def touched(pixels: np.ndarray, ground: SmoothGround, ink: np.ndarray, em: float) -> np.ndarray:
-    """What must be painted anew (H, W) bool, given where ink surely is (H, W) bool."""
+@dataclass(frozen=True)
+class Touched:
+    """What must be painted anew.
+
+    Attributes:
+        hole: (H, W) bool.
+        plain: (H, W) bool, where the ground is its smooth fit but for noise.
+    """
+
+    hole: np.ndarray
+    plain: np.ndarray
+
+
+def touched(pixels: np.ndarray, ground: SmoothGround, ink: np.ndarray, em: float) -> Touched:
+    """What text has touched, given where ink surely is (H, W) bool."""
     off = pixels - ground.colours
     blocky = is_blocky(pixels)
     tight = grow(ink, 2 if blocky else 1)
-    if not ground.holds.all():
-        tight |= _shifted(np.where(ground.holds[..., None], np.float32(0), off), ink, em) & ~ground.holds
-    if not ground.holds.any():
-        return tight
-    away = cv2.distanceTransform((~ink).astype(np.uint8), cv2.DIST_L2, 3)
-    zone = (away < _REACH * em + _BLOCK) & ground.holds
-    far = np.abs(off).max(axis=2)
-    mean = np.abs(cv2.blur(off, (3, 3))).max(axis=2)
-    differs = (far > max(_NOISY * ground.noise, _CLEAR)) | (mean > max(_NOISY_MEAN * ground.noise, _FAINT))
-    fixed = grow(foreign(far, ink, away, em), 3 if blocky else 1)
-    return tight | (grow(differs & zone & ~fixed, 1) & ~fixed & ground.holds)
+    plain = ground.holds
+    if plain.any():
+        away = cv2.distanceTransform((~ink).astype(np.uint8), cv2.DIST_L2, 3)
+        far = np.abs(off).max(axis=2)
+        mean = np.abs(cv2.blur(off, (3, 3))).max(axis=2)
+        differs = (far > max(_NOISY * ground.noise, _CLEAR)) | (mean > max(_NOISY_MEAN * ground.noise, _FAINT))
+        fixed = grow(foreign(far, ink, away, em), 3 if blocky else 1)
+        reach = _REACH * em + _BLOCK
+        apart = mean > max(_NOISY_MEAN * ground.noise, _APART)
+        plain = plain & ~_busy(apart, (away > reach) & (away < reach + _BESIDE * em) & ~fixed, em)
+    if not plain.all():
+        tight |= _shifted(pixels, ink, em) & ~plain
+    if plain.any():
+        tight |= grow(differs & plain & (away < reach) & ~fixed, 1) & ~fixed & plain
+    return Touched(tight, plain)
+
+
+def _busy(differs: np.ndarray, beside: np.ndarray, em: float) -> np.ndarray:
+    """Where (H, W) bool the ground beside the text has much that its smooth fit has not."""
+    step = max(1, round(em / 6))
+    size = (-(-differs.shape[1] // step), -(-differs.shape[0] // step))
+    both = np.dstack([(differs & beside).astype(np.float32), beside.astype(np.float32)])
+    small = cv2.GaussianBlur(cv2.resize(both, size, interpolation=cv2.INTER_AREA), (0, 0), em / step)
+    busy = (small[..., 0] > _BUSY * small[..., 1]).astype(np.uint8)
+    return cv2.resize(busy, differs.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
 
 
 def foreign(far: np.ndarray, ink: np.ndarray, away: np.ndarray, em: float) -> np.ndarray:
@@ -69,7 +102,7 @@ def straight_lines(strong: np.ndarray, em: float) -> np.ndarray:
     return found
 
 
-def _shifted(off: np.ndarray, ink: np.ndarray, em: float) -> np.ndarray:
+def _shifted(pixels: np.ndarray, ink: np.ndarray, em: float) -> np.ndarray:
     """Ink and the shifted copies of it that differ from their surroundings on average: (H, W) bool.
 
     Shifts are looked at from near to far, each on pixels that no nearer one has taken, and only while some still differ.
@@ -78,11 +111,12 @@ def _shifted(off: np.ndarray, ink: np.ndarray, em: float) -> np.ndarray:
     height, width = ink.shape
     scale = min(_WORK / em, 1.0)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(off, size, interpolation=cv2.INTER_AREA)
     letters = cv2.resize(ink.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
     taken = grow(letters, 1)
     em *= scale
     reach = max(1, round(_SHIFT * em))
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    small = small - fill(small, grow(letters, reach + 1))
     starts = np.arange(0, size[0], max(4, round(em)))
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.uint8)
     kernel[reach, reach] = 1

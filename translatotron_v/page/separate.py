@@ -3,7 +3,7 @@
 Shapes: H and W pixels of a crop. Colours are RGB in [0, 1].
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -95,7 +95,8 @@ def separate(
         if np.count_nonzero(coverage > 0.5) < _LEAST:
             return nothing
     ink = coverage > _FAINT
-    hole = touched(pixels, ground, ink, em)
+    found = touched(pixels, ground, ink, em)
+    ground, hole = replace(ground, holds=found.plain), found.hole
     background = repaint(pixels, hole, ink, ground, em, painter)
     colour = _ink_colour(pixels, background, coverage)
     beside = grow(ink, _FRINGE) & hole
