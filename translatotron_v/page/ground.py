@@ -17,6 +17,10 @@ _APART = 0.06  # ems around ink that say nothing of the ground,
 _DOUBTFUL = 0.15  # those in which outlines and shadows may lie,
 _NEAR = 0.45  # and those that say most of it
 _FADES = 0.27  # ems in which what is farther away loses its weight
+_QUIET = (0.2, 0.7)  # ems from ink between which its noise is measured
+_CLOSE = 0.3  # ems from ink in which most must agree with a fit,
+_WRONG = 0.65  # a larger share of pixels so far off speaks of a panel that is hardly larger than its text
+_OTHER = 0.1  # distance from the fit
 _TRIALS = 96  # planes that are tried through three cells each
 _PLANE = 10 / 255  # distance from a plane up to which a cell agrees with it
 # Standard deviation of a neighbourhood in ems, and distance from the fit so far from which a cell has no say.
@@ -56,12 +60,32 @@ def fit_smooth(pixels: np.ndarray, ink: np.ndarray, em: float) -> SmoothGround:
     cells = cv2.resize(pixels * known[..., None], size, interpolation=cv2.INTER_AREA)
     cells /= np.maximum(share, 1e-6)[..., None]
     away = cv2.distanceTransform((~ink).astype(np.uint8), cv2.DIST_L2, 3) / np.float32(em)
-    near = away < _NEAR
+    quiet = (away > _QUIET[0]) & (away < _QUIET[1])
+    beside = (away > 0) & (away < _CLOSE)
     away = cv2.resize(away, size, interpolation=cv2.INTER_AREA)
     weight = np.where(share > 0.5, share, np.float32(0)) * _say(away)
     if np.count_nonzero(weight > 0.05) < 6:
         return SmoothGround(pixels, np.zeros(ink.shape, dtype=bool), 0.0)
     scale = em * size[0] / width  # cells to an em
+    fitted = _fit(cells, weight, away, scale)
+    colours = cv2.resize(fitted, (width, height), interpolation=cv2.INTER_LINEAR)
+    other = np.abs(pixels - colours).max(axis=2)[beside & (known > 0)] > _OTHER
+    if other.size and other.mean() > _WRONG:
+        inside = weight * (away < _CLOSE) * (np.abs(cells - fitted).max(axis=2) > _OTHER)
+        if np.count_nonzero(inside > 0.05) >= 6:
+            weight = inside
+            fitted = _fit(cells, weight, away, scale)
+            colours = cv2.resize(fitted, (width, height), interpolation=cv2.INTER_LINEAR)
+    off = np.abs(cells - fitted).max(axis=2)
+    both = np.dstack([weight * (off < _HOLDS), weight])
+    support = cv2.GaussianBlur(both, (0, 0), _AROUND * scale)
+    holds = (support[..., 0] > _SUPPORT * support[..., 1]) & (support[..., 1] > 1e-6)
+    wide = cv2.resize(holds.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    return SmoothGround(colours, wide, _noise(pixels, colours, wide & quiet))
+
+
+def _fit(cells: np.ndarray, weight: np.ndarray, away: np.ndarray, scale: float) -> np.ndarray:
+    """Colours (h, w, 3) that most cells agree with; `scale` is cells to an em, `away` ems from ink."""
     fitted = _plane(cells, weight)
     for around, border in _LEVELS:
         fitted = fitted + _correction(cells - fitted, weight, border, around * scale)
@@ -69,13 +93,7 @@ def fit_smooth(pixels: np.ndarray, ink: np.ndarray, em: float) -> SmoothGround:
     if failing.any():
         for around, border in _FINER:
             fitted = fitted + failing * _correction(cells - fitted, weight, border, around * scale)
-    off = np.abs(cells - fitted).max(axis=2)
-    both = np.dstack([weight * (off < _HOLDS), weight])
-    support = cv2.GaussianBlur(both, (0, 0), _AROUND * scale)
-    holds = (support[..., 0] > _SUPPORT * support[..., 1]) & (support[..., 1] > 1e-6)
-    colours = cv2.resize(fitted.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    wide = cv2.resize(holds.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
-    return SmoothGround(colours, wide, _noise(pixels, colours, wide & (known > 0) & near))
+    return fitted.astype(np.float32)
 
 
 def _say(away: np.ndarray) -> np.ndarray:

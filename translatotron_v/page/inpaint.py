@@ -48,9 +48,10 @@ def repaint(
     else:
         away = cv2.distanceTransform((~ink).astype(np.uint8), cv2.DIST_L2, 3)
         near = away < _NEAR * em
-        if np.count_nonzero(smooth) > np.count_nonzero(rest):
+        mostly = np.count_nonzero(smooth) > np.count_nonzero(rest)
+        if mostly:
             near &= np.abs(off).max(axis=2) < _OUTLYING * ground.noise
-        copied = texture.continued(off, hole, near, em)
+        copied = texture.continued(off, hole, near, em, mostly)
         if copied is not None:
             answer[hole] = (ground.colours + copied)[hole].clip(0, 1)
             return answer

@@ -15,7 +15,7 @@ from translatotron_v.page.ground import SmoothGround
 from translatotron_v.page.inpaint import fill
 
 _REACH = 0.3  # ems from ink in which its outline and shadow lie,
-_BLOCK = 6  # and pixels to which a JPEG block carries them
+_BLOCK = 8  # and pixels to which a JPEG block carries them
 _CLEAR, _FAINT = 3 / 255, 1.6 / 255  # least distance from smooth ground of one pixel, and of a mean of 3 x 3
 _NOISY, _NOISY_MEAN = 4.5, 2.0  # standard deviations of the noise that are as much
 _APART = 6 / 255  # least distance of such a mean that tells of more than JPEG
@@ -26,7 +26,8 @@ _LONG, _THIN = 1.5, 0.14  # ems: least length of a rule, and most thickness
 _WORK = 20.0  # pixels per em at which shifted copies of the ink are looked at
 _SHIFT = 0.25  # ems, the farthest shift
 _SURE, _VISIBLE = 4.0, 5 / 255  # standard errors, and colour, that a shifted copy differs by
-_BLOCKY = 1.12  # how much more colours leap between JPEG's blocks than inside them
+_BLOCKY = 0.4  # how much more colours leap between JPEG's blocks than inside them,
+_LEAP = 8 / 255  # when larger leaps count as so much
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def touched(pixels: np.ndarray, ground: SmoothGround, ink: np.ndarray, em: float
         fixed = grow(foreign(far, ink, away, em), 3 if blocky else 1)
         reach = _REACH * em + _BLOCK
         apart = mean > max(_NOISY_MEAN * ground.noise, _APART)
-        plain = plain & ~_busy(apart, (away > reach) & (away < reach + _BESIDE * em) & ~fixed, em)
+        beside = (away > reach) & (away < reach + _BESIDE * em) & ~grow(far > STRONG, _BLOCK)
+        plain = plain & ~_busy(apart, beside, em)
     if not plain.all():
         tight |= _shifted(pixels, ink, em) & ~plain
     if plain.any():
@@ -98,7 +100,9 @@ def straight_lines(strong: np.ndarray, em: float) -> np.ndarray:
     found = np.zeros(strong.shape, dtype=bool)
     for along, across in (((1, long), (thin + 1, 1)), ((long, 1), (1, thin + 1))):
         thick = cv2.morphologyEx(strong, cv2.MORPH_OPEN, np.ones(across, np.uint8))
-        found |= cv2.morphologyEx(strong & (1 - thick), cv2.MORPH_OPEN, np.ones(along, np.uint8)) > 0
+        runs = cv2.morphologyEx(strong & (1 - thick), cv2.MORPH_OPEN, np.ones(along, np.uint8))
+        # where letters touch a line it goes on behind them
+        found |= (cv2.morphologyEx(runs, cv2.MORPH_CLOSE, np.ones(along, np.uint8)) & strong) > 0
     return found
 
 
@@ -162,17 +166,18 @@ def _moved(mask: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
 
 
 def is_blocky(pixels: np.ndarray) -> bool:
-    """Whether a picture (H, W, 3) came through JPEG at low quality: colours leap at every eighth row or column."""
+    """Whether a picture (H, W, 3) came through JPEG at low quality: colours leap at every eighth row and column."""
     grey = pixels[..., 1]
     for axis in (0, 1):
-        leaps = np.abs(np.diff(grey, 2, axis=axis)).mean(axis=1 - axis)
-        count = len(leaps) // 8 * 8
+        leaps = np.abs(np.diff(grey, axis=axis)).clip(0, _LEAP)
+        count = leaps.shape[axis] // 8 * 8
         if count < 24:
-            continue
-        by_place = leaps[:count].reshape(-1, 8).mean(axis=0)
-        if by_place.max() > _BLOCKY * np.median(by_place) + 1e-4:
-            return True
-    return False
+            return False
+        lines = leaps.mean(axis=1 - axis)[:count].reshape(-1, 8)
+        apart = (lines - np.median(lines, axis=1, keepdims=True)).mean(axis=0)
+        if apart.max() < _BLOCKY * (np.median(lines, axis=1).mean() + 1e-4):
+            return False
+    return True
 
 
 def grow(mask: np.ndarray, reach: int) -> np.ndarray:

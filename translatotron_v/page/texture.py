@@ -10,6 +10,7 @@ from scipy import fft
 _VISIBLE = 2.5 / 255  # standard deviation from which ground has a texture
 _OUTLYING = 4.5  # standard deviations from which a pixel is no part of it
 _REPEATS = 0.6  # correlation with a shifted copy from which ground repeats itself
+_BETWEEN = 0.3  # by how much more than with a copy shifted half as far
 _WHITE = 0.6  # deviation of means of 4 x 4 pixels, as a share of that of pixels, up to which texture is grain
 _FARTHEST = 2.0  # ems, of a shift
 _LEAST = 4  # pixels, of a shift
@@ -18,13 +19,14 @@ _WINDOW = 640  # rows and columns of a crop that are looked at
 _KNOWN = 400  # pixels that are enough to see a texture
 
 
-def continued(off: np.ndarray, hole: np.ndarray, near: np.ndarray, em: float) -> np.ndarray | None:
+def continued(off: np.ndarray, hole: np.ndarray, near: np.ndarray, em: float, grain: bool) -> np.ndarray | None:
     """Texture for a hole, as differences from smooth ground; None where there is none to continue.
 
     Args:
         off: (H, W, 3), the picture less its smooth ground.
         hole: (H, W) bool, what must be painted anew.
         near: (H, W) bool, what shows the ground around it.
+        grain: whether texture that does not repeat is continued too.
 
     Returns:
         (H, W, 3), whole: the picture's own outside the hole.
@@ -41,7 +43,7 @@ def continued(off: np.ndarray, hole: np.ndarray, near: np.ndarray, em: float) ->
     grey = np.where(known, grey, np.float32(0))
     shifts = _repeats(grey, known, em)
     if not shifts:
-        if not _is_grain(grey, known, spread):
+        if not grain or not _is_grain(grey, known, spread):
             return None
         shifts = _anywhere(em)
     return _copied(off, known, hole, shifts)
@@ -65,9 +67,11 @@ def _repeats(grey: np.ndarray, known: np.ndarray, em: float) -> list[tuple[int, 
     agreement[count < max(_KNOWN, 0.05 * mask.sum())] = 0
     down, across = (np.fft.fftfreq(side, 1 / side).round().astype(int) for side in size)
     far = np.hypot(down[:, None], across[None])
+    # what varies slowly agrees with itself under every short shift; what repeats does not halfway
+    halfway = agreement[(down // 2)[:, None], (across // 2)[None]]
     agreement[(far < max(_LEAST, 0.15 * em)) | (far > max(_FARTHEST * em, 48))] = 0
     peaks = agreement == cv2.dilate(agreement, np.ones((3, 3), np.uint8))
-    places = np.argwhere(peaks & (agreement > _REPEATS))
+    places = np.argwhere(peaks & (agreement > _REPEATS) & (agreement > halfway + _BETWEEN))
     best = sorted(places.tolist(), key=lambda place: -float(agreement[place[0], place[1]]))[:_COPIES]
     return [(int(down[row]), int(across[column])) for row, column in best]
 
