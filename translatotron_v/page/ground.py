@@ -25,10 +25,10 @@ _TRIALS = 96  # planes that are tried through three cells each
 _PLANE = 10 / 255  # distance from a plane up to which a cell agrees with it
 # Standard deviation of a neighbourhood in ems, and distance from the fit so far from which a cell has no say.
 _LEVELS = ((3.0, 24 / 255), (1.5, 24 / 255), (1.5, 24 / 255), (0.8, 20 / 255), (0.8, 16 / 255), (0.6, 9 / 255))
-_FINER = ((0.5, 24 / 255), (0.5, 24 / 255), (0.5, 20 / 255), (0.5, 14 / 255), (0.4, 9 / 255))  # only where those fail
+_FINER = (*((0.5, 24 / 255),) * 6, (0.5, 20 / 255), (0.5, 14 / 255), (0.4, 9 / 255))  # only where those fail
 _FAILS = (2 / 255, 5 / 255)  # mean distance in a neighbourhood from which they begin to fail, and do
 _DRAG = 0.02  # cells' worth of trust in the fit so far
-_HOLDS = 8 / 255  # distance up to which the fit holds in a cell,
+_HOLDS = 6 / 255  # mean distance of the channels up to which the fit holds in a cell,
 _SUPPORT = 0.5  # and the share of the cells around a place that it must hold in
 _AROUND = 0.8  # ems
 
@@ -76,7 +76,7 @@ def fit_smooth(pixels: np.ndarray, ink: np.ndarray, em: float) -> SmoothGround:
             weight = inside
             fitted = _fit(cells, weight, away, scale)
             colours = cv2.resize(fitted, (width, height), interpolation=cv2.INTER_LINEAR)
-    off = np.abs(cells - fitted).max(axis=2)
+    off = np.abs(cells - fitted).mean(axis=2)
     both = np.dstack([weight * (off < _HOLDS), weight])
     support = cv2.GaussianBlur(both, (0, 0), _AROUND * scale)
     holds = (support[..., 0] > _SUPPORT * support[..., 1]) & (support[..., 1] > 1e-6)

@@ -118,13 +118,13 @@ def _shifted(pixels: np.ndarray, ink: np.ndarray, em: float) -> np.ndarray:
     letters = cv2.resize(ink.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
     taken = grow(letters, 1)
     em *= scale
-    reach = max(1, round(_SHIFT * em))
+    reach = max(2, round(_SHIFT * em))
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     small = small - fill(small, grow(letters, reach + 1))
     starts = np.arange(0, size[0], max(4, round(em)))
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.uint8)
     kernel[reach, reach] = 1
-    for ring in range(1, reach + 1):
+    for ring in range(2, reach + 1):  # what is next to ink is taken anyway
         found = []
         for down in range(-ring, ring + 1):
             for across in range(-ring, ring + 1):
