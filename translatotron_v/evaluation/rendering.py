@@ -12,6 +12,11 @@ from typing import ClassVar
 import numpy as np
 
 from data_synth.backgrounds import pictures_in
+from data_synth.fonts import default_fonts
+from data_synth.grounds import GROUNDS as GROUNDS
+from data_synth.grounds import LOOKS as GROUND_LOOKS
+from data_synth.grounds import GroundPage as GroundPage
+from data_synth.grounds import draw_on_ground
 from data_synth.photographs import bundled_photographs
 from data_synth.render import PageLayout, PagePair, PageStyle, StyleOptions, render_page, render_sample
 from data_synth.typeset import load_face
@@ -296,3 +301,37 @@ def draw_paragraph(text: str, size: tuple[int, int], font: str, largest: int, sm
         if (page := render_page(text, layout, style)) is not None:
             return page.pixels
     return None
+
+
+@one_family_of_errors()
+def draw_ground_page(
+    key: tuple[int, int],
+    ground: str,
+    texts: Sequence[tuple[str, ...]],
+    sizes: tuple[int, int],
+    photographs: Sequence[str] = (),
+    quality: int = 0,
+) -> GroundPage:
+    """A page of text over known ground; all but its format is a function of the key and the kind of ground.
+
+    Args:
+        key: a seed, and the page's number, by which the looks take turns.
+        ground: one of `GROUNDS`.
+        texts: the lines of one of them are drawn.
+        sizes: smallest and largest, pixels per em.
+        photographs: names of bundled ones; none: all.
+        quality: of its JPEG, 0 for none.
+
+    Raises:
+        UserError: a photograph that is not bundled.
+    """
+    unknown = [name for name in photographs if name not in bundled_photographs()]
+    if unknown:
+        raise UserError(f"photograph {unknown[0]!r}: choose from {', '.join(bundled_photographs())}")
+    rng = np.random.default_rng((key[0], GROUNDS.index(ground), key[1]))
+    em = round(float(np.exp(rng.uniform(*np.log(sizes)))))
+    lines = texts[int(rng.integers(len(texts)))]
+    fonts = default_fonts()
+    font = fonts[int(rng.integers(len(fonts)))]
+    look = GROUND_LOOKS[key[1] % len(GROUND_LOOKS)]
+    return draw_on_ground(rng, ground, look, lines, font, em, tuple(photographs), quality)

@@ -22,6 +22,7 @@ from translatotron_v.models.matting import TextMatting
 from translatotron_v.ocr import LineDetector
 from translatotron_v.page.blocks import Block, find_blocks
 from translatotron_v.page.compose import compose
+from translatotron_v.page.inpaint import Painter
 from translatotron_v.page.lines import Line, Point, find_lines
 from translatotron_v.page.profile import Setting, measure
 from translatotron_v.page.separate import Layers, load_matting, separate
@@ -113,6 +114,7 @@ class PageTranslator:
         matting: takes ink off its background; None: without a network, which sees ink in photographs.
         detector: finds lines of text.
         calibration: what the scores of the system's answers mean; None: nobody has found out.
+        painter: fills the ground under text where it is not smooth; None: what is around it does.
     """
 
     def __init__(
@@ -121,15 +123,18 @@ class PageTranslator:
         matting: TextMatting | None,
         detector: LineDetector,
         calibration: Calibration | None = None,
+        painter: Painter | None = None,
     ) -> None:
         self.translator, self.matting, self.detector = translator, matting, detector
-        self.calibration = calibration
+        self.calibration, self.painter = calibration, painter
 
     @classmethod
-    def from_folder(cls, loaded: LoadedTranslator, translator: BlockTranslator | None = None) -> "PageTranslator":
+    def from_folder(
+        cls, loaded: LoadedTranslator, translator: BlockTranslator | None = None, painter: Painter | None = None
+    ) -> "PageTranslator":
         """With the separator that lies beside the model's weights, and the calibration of the model itself."""
         calibration = Calibration.from_folder(loaded.folder) if translator is None else None
-        return cls(translator or EndToEnd(loaded), load_matting(loaded.folder), LineDetector(), calibration)
+        return cls(translator or EndToEnd(loaded), load_matting(loaded.folder), LineDetector(), calibration, painter)
 
     def translate(
         self,
@@ -172,7 +177,8 @@ class PageTranslator:
         states = []
         for block in find_blocks(lines, page.shape[1]):
             crop = straighten(page, block)
-            layers = separate(crop.pixels.astype(np.float32) / 255, self.matting, crop.where())
+            pixels = crop.pixels.astype(np.float32) / 255
+            layers = separate(pixels, self.matting, crop.where(), block.em, self.painter)
             setting = measure(layers.text_alpha, crop.rows)
             ink = BlockAlpha(layers.text_alpha, crop.rows, setting)
             runs = cut_lines(ink.lines)

@@ -27,8 +27,7 @@ _ASCENT, _DESCENT = 0.76, 0.25  # of letters without accents, ems
 _SLACK = 0.3  # ems by which lines may be longer than the block's longest
 _APART = 0.25  # ems between the words and what stands beside them
 _EXACT = 0.02  # words whose size is so near to a strip's are not resampled
-_OLD = 0.05  # coverage from which a pixel of the old text is replaced
-_FRINGE = 2  # pixels around the old text that are replaced with it
+_OLD = 0.05  # coverage from which a row of a word holds ink
 _EDGE = 0.5  # coverage at which the outline of enlarged letters lies
 
 
@@ -254,8 +253,6 @@ def _quad(back: np.ndarray, bounds: Bounds) -> tuple[Point, ...]:
 
 def _paint(pixels: np.ndarray, crop: Crop, layers: Layers, placed: Sequence[_Word]) -> np.ndarray:
     """The picture with the block's old ink taken off and words put on."""
-    kernel = np.ones((2 * _FRINGE + 1, 2 * _FRINGE + 1), dtype=np.uint8)
-    old = cv2.dilate((layers.text_alpha > _OLD).astype(np.uint8), kernel).astype(bool) & crop.where(_FRINGE)
     left = min(0, *(word.left for word in placed))
     top = min(0, *(word.top for word in placed))
     right = max(crop.pixels.shape[1], *(word.left + word.text_alpha.shape[1] for word in placed))
@@ -265,7 +262,7 @@ def _paint(pixels: np.ndarray, crop: Crop, layers: Layers, placed: Sequence[_Wor
         row, column = word.top - top, word.left - left
         target = ink[row : row + len(word.text_alpha), column : column + word.text_alpha.shape[1]]
         np.maximum(target, word.text_alpha, out=target)
-    removed, background = _on_page(crop, old.astype(np.float32), layers.background, (0, 0), pixels.shape)
+    removed, background = _on_page(crop, layers.hole.astype(np.float32), layers.background, (0, 0), pixels.shape)
     answer = pixels.copy()
     if removed is not None:
         rows, columns, mask, colours = (*removed, background)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from translatotron_v.page import texture
-from translatotron_v.page.ground import SmoothGround
+from translatotron_v.page.ground import SmoothGround, largest
 
 _RELAXATIONS = 6  # of a filled hole, on each level of its pyramid
 _WORK = 16.0  # pixels per em at which what a smooth fit leaves is filled
@@ -50,7 +50,7 @@ def repaint(
         near = away < _NEAR * em
         mostly = np.count_nonzero(smooth) > np.count_nonzero(rest)
         if mostly:
-            near &= np.abs(off).max(axis=2) < _OUTLYING * ground.noise
+            near &= largest(np.abs(off)) < _OUTLYING * ground.noise
         copied = texture.continued(off, hole, near, em, mostly)
         if copied is not None:
             answer[hole] = (ground.colours + copied)[hole].clip(0, 1)
@@ -58,7 +58,7 @@ def repaint(
         if rest.any():
             answer[rest] = fill(pixels, hole)[rest]
     if smooth.any():
-        aside = np.abs(off).max(axis=2) > max(_OUTLYING * ground.noise, _FITS)
+        aside = largest(np.abs(off)) > max(_OUTLYING * ground.noise, _FITS)
         left = _coarse_fill(off, hole | aside, min(1.0, _WORK / em))
         answer[smooth] = (ground.colours + left)[smooth].clip(0, 1)
     return answer

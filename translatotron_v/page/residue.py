@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from translatotron_v.page.ground import SmoothGround
+from translatotron_v.page.ground import SmoothGround, largest
 from translatotron_v.page.inpaint import fill
 
 _REACH = 0.3  # ems from ink in which its outline and shadow lie,
@@ -51,15 +51,15 @@ def touched(pixels: np.ndarray, ground: SmoothGround, ink: np.ndarray, em: float
     plain = ground.holds
     if plain.any():
         away = cv2.distanceTransform((~ink).astype(np.uint8), cv2.DIST_L2, 3)
-        far = np.abs(off).max(axis=2)
-        mean = np.abs(cv2.blur(off, (3, 3))).max(axis=2)
+        far = largest(np.abs(off))
+        mean = largest(np.abs(cv2.blur(off, (3, 3))))
         differs = (far > max(_NOISY * ground.noise, _CLEAR)) | (mean > max(_NOISY_MEAN * ground.noise, _FAINT))
         fixed = grow(foreign(far, ink, away, em), 3 if blocky else 1)
         reach = _REACH * em + _BLOCK
         apart = mean > max(_NOISY_MEAN * ground.noise, _APART)
         beside = (away > reach) & (away < reach + _BESIDE * em) & ~grow(far > STRONG, _BLOCK)
         plain = plain & ~_busy(apart, beside, em)
-    if not plain.all():
+    if not (plain | ~grow(tight, round(_SHIFT * em))).all():
         tight |= _shifted(pixels, ink, em) & ~plain
     if plain.any():
         tight |= grow(differs & plain & (away < reach) & ~fixed, 1) & ~fixed & plain
@@ -97,13 +97,14 @@ def foreign(far: np.ndarray, ink: np.ndarray, away: np.ndarray, em: float) -> np
 def straight_lines(strong: np.ndarray, em: float) -> np.ndarray:
     """Thin straight lines, level or upright, longer than a letter: (H, W) bool."""
     long, thin = max(round(_LONG * em), 5), max(round(_THIN * em), 4)
-    found = np.zeros(strong.shape, dtype=bool)
+    found, reaching = np.zeros(strong.shape, dtype=bool), strong > 0
     for along, across in (((1, long), (thin + 1, 1)), ((long, 1), (1, thin + 1))):
         thick = cv2.morphologyEx(strong, cv2.MORPH_OPEN, np.ones(across, np.uint8))
         runs = cv2.morphologyEx(strong & (1 - thick), cv2.MORPH_OPEN, np.ones(along, np.uint8))
-        # where letters touch a line it goes on behind them
-        found |= (cv2.morphologyEx(runs, cv2.MORPH_CLOSE, np.ones(along, np.uint8)) & strong) > 0
-    return found
+        runs = cv2.morphologyEx(runs, cv2.MORPH_CLOSE, np.ones(along, np.uint8))  # it goes on behind letters
+        found |= (runs & strong) > 0
+        reaching &= cv2.dilate(runs, np.ones((min(along[0], 2 * thin + 1), min(along[1], 2 * thin + 1)), np.uint8)) > 0
+    return found | reaching  # which are corners
 
 
 def _shifted(pixels: np.ndarray, ink: np.ndarray, em: float) -> np.ndarray:

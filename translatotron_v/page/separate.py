@@ -14,7 +14,7 @@ from translatotron_v.checkpoint import load_module, read_info, resolve
 from translatotron_v.config import config_from_text
 from translatotron_v.errors import UserError
 from translatotron_v.models.matting import TextMatting
-from translatotron_v.page.ground import SmoothGround, fit_smooth
+from translatotron_v.page.ground import SmoothGround, distance, fit_smooth
 from translatotron_v.page.inpaint import Painter, fill, repaint
 from translatotron_v.page.residue import STRONG, grow, straight_lines, touched
 
@@ -128,7 +128,7 @@ def load_matting(folder: str | Path) -> TextMatting:
 
 def _not_text(pixels: np.ndarray, ground: SmoothGround, where: np.ndarray, em: float) -> np.ndarray:
     """What differs from smooth ground but cannot be letters: lines, and what lies mostly outside the lines of text."""
-    far = np.where(ground.holds, np.abs(pixels - ground.colours).max(axis=2), np.float32(0))
+    far = np.where(ground.holds, distance(pixels, ground.colours), np.float32(0))
     strong = (far > STRONG).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(strong, connectivity=8)
     outside = np.bincount(labels[~where], minlength=count) > _OUTSIDE * stats[:, cv2.CC_STAT_AREA]
@@ -209,12 +209,12 @@ def _ink_colour(pixels: np.ndarray, background: np.ndarray, coverage: np.ndarray
 
 
 def _equation(pixels: np.ndarray, background: np.ndarray, colour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coverage (H, W) that mixes background and colour to the pixels, and the distance (H, W) of the two."""
+    """Coverage (...) that mixes background and colour to the pixels (..., 3), and the distance (...) of the two."""
     from_ink = np.asarray(colour, dtype=np.float32) - background
     towards = _brightened(from_ink)
-    coverage = (_brightened(pixels - background) * towards).sum(axis=2)
-    coverage /= np.maximum(np.square(towards).sum(axis=2), 1e-6)
-    return coverage.clip(0, 1), np.linalg.norm(from_ink, axis=2)
+    coverage = np.einsum("...k,...k->...", _brightened(pixels - background), towards)
+    coverage /= np.maximum(np.einsum("...k,...k->...", towards, towards), 1e-6)
+    return coverage.clip(0, 1), np.linalg.norm(from_ink, axis=-1)
 
 
 def _brightened(difference: np.ndarray) -> np.ndarray:
@@ -236,13 +236,14 @@ def _solve(
     The equation errs by the background's own unrest beside the text, divided by its distance from the ink's colour;
     the network by ``doubt``. Without a network (None) the first guess counts only where colours say nothing.
     """
-    solved, distance = _equation(pixels, background, colour)
-    if doubt is None:
-        ink = np.where(distance > _NEAR, solved, coverage)
-    else:
-        trust = doubt**2 / (doubt**2 + np.square(noise / np.maximum(distance, 1e-3)))
-        ink = np.where(distance > _NEAR, trust * solved + (1 - trust) * coverage, coverage)
-    return np.where(beside, ink, np.float32(0)).astype(np.float32)
+    guess = coverage[beside]
+    solved, apart = _equation(pixels[beside], background[beside], colour)
+    if doubt is not None:
+        trust = doubt**2 / (doubt**2 + np.square(noise / np.maximum(apart, 1e-3)))
+        solved = trust * solved + (1 - trust) * guess
+    ink = np.zeros(coverage.shape, dtype=np.float32)
+    ink[beside] = np.where(apart > _NEAR, solved, guess)
+    return ink
 
 
 def _unrest(pixels: np.ndarray, ground: SmoothGround, hole: np.ndarray) -> float:
