@@ -176,13 +176,13 @@ def _draw_ground(
         style = PageStyle(background="photo", picture=picture, fade=fade, paper=paper, seed=seed)
         return make_background(style, *size, 3).copy(), fixed
     if kind == "disc":
-        return _disc(size, *colours), fixed
+        return _disc(size, colours[0], colours[1]), fixed
     if kind == "checker":
-        return _checker(rng, size, *colours, em), fixed
+        return _checker(rng, size, colours[0], colours[1], em), fixed
     if kind == "grain":
         grain = rng.normal(0, rng.uniform(5, 12), (*size, 1)).astype(np.float32) + np.array(colours[0], np.float32)
-        grain = np.asarray(Image.fromarray(_bytes(grain)).filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.6))))
-        return grain, fixed
+        soft = Image.fromarray(_bytes(grain)).filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.6)))
+        return np.asarray(soft, dtype=np.uint8), fixed
     return _draw_furniture(rng, kind, size, bounds, em, colours[0])
 
 
@@ -243,7 +243,7 @@ def _colour(rng: np.random.Generator) -> Colour:
 
 
 def _share(image: Image.Image) -> Values:
-    return np.asarray(image, dtype=np.float32) / 255
+    return np.asarray(image, dtype=np.float32) / np.float32(255)
 
 
 def _bytes(values: npt.NDArray[np.float32]) -> Pixels:

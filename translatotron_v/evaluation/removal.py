@@ -15,10 +15,11 @@ import numpy as np
 from translatotron_v.arguments import not_negative, positive
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.options import OUT, add_results, name_list
+from translatotron_v.evaluation.report import Cell, Line, Report, table
+from translatotron_v.metrics.score import Score
 
 if TYPE_CHECKING:  # torch and OpenCV take seconds: `--help` does not wait for them
     from translatotron_v.evaluation.rendering import GroundPage
-    from translatotron_v.evaluation.report import Report
     from translatotron_v.models.matting import TextMatting
     from translatotron_v.page.inpaint import Painter
 
@@ -26,6 +27,11 @@ COUNT = 5  # pages of each ground in each format: one in each look
 QUALITIES = (0, 95, 75, 50, 30)  # 0: PNG
 BARS = {"plain": 2.0, "gradient": 2.0, "disc": 2.0, "photo": 6.0}  # mean absolute error of the ground, grey levels
 TEXTURE_BARS = (0.8, 1.25)  # of the local deviation under the text as a share of the ground's
+TEXTURED = ("checker", "grain")
+FURNISHED = ("rules", "frame", "button", "bubble")
+_ERROR = ("ground MAE", "difference:absolute|levels:8 bit|channels:mean|where:alpha>0|ground:before JPEG")
+_TEXTURE = ("texture", "deviation:local|window:9|where:alpha>0|over:ground in the same format")
+_HARMED = ("pages harmed", "count:pages|change:any|where:rules, frames, edges")
 _SIZES = (14, 56)  # pixels per em
 _WINDOW = 9  # pixels a side, of a local deviation
 _TEXTURED = 1.0  # local deviation of the ground from which there is a texture to keep
@@ -104,6 +110,43 @@ def _deviation(pixels: np.ndarray) -> np.ndarray:
     return answer
 
 
+class RemovalReport(Report):
+    """A report whose table has a row for each ground and a column for each format."""
+
+    def add(self, ground: str, form: str, found: Sequence[Removed]) -> None:
+        """Enter the pages of one ground in one format, and what of them is outside its bars."""
+        error = float(np.mean([one.error for one in found]))
+        self._enter(_ERROR, error, ground, form, len(found))
+        if error > BARS.get(ground, np.inf):
+            self.notes.append(f"Over its bar: {ground}, {form}, {error:.2f} > {BARS[ground]:g}.")
+        textures = [one.texture for one in found if one.texture is not None]
+        if ground in TEXTURED and textures:
+            texture = float(np.mean(textures))
+            self._enter(_TEXTURE, texture, ground, form, len(textures))
+            if not TEXTURE_BARS[0] <= texture <= TEXTURE_BARS[1]:
+                self.notes.append(f"Outside its bars: texture of {ground}, {form}, {texture:.2f}.")
+        if ground in FURNISHED:
+            harmed = sum(one.harm > 0 for one in found)
+            self._enter(_HARMED, harmed, ground, form, len(found))
+
+    def _enter(self, metric: tuple[str, str], value: float, ground: str, form: str, count: int) -> None:
+        self.lines.append(Line(Score(metric[0], float(value), metric[1]), f"{ground}, {form}", count=count))
+
+    @property
+    def scores(self) -> str:
+        """Their table."""
+        values = {(line.score.name, *line.what.split(", ")): line.score.value for line in self.lines}
+        forms = list(dict.fromkeys(form for _, _, form in values))
+        rows: list[list[Cell]] = []
+        for name, ground in dict.fromkeys((name, ground) for name, ground, _ in values):
+            if name == _ERROR[0]:
+                bar = f"<= {BARS[ground]:g}" if ground in BARS else ""
+            else:
+                bar = "0" if name == _HARMED[0] else f"{TEXTURE_BARS[0]:g} to {TEXTURE_BARS[1]:g}"
+            rows.append([name, ground, bar, *(values.get((name, ground, form)) for form in forms)])
+        return table(["score", "ground", "bar", *forms], rows)
+
+
 def score_removal(
     matting: "TextMatting | None",
     grounds: Sequence[str] = (),
@@ -111,7 +154,7 @@ def score_removal(
     seed: int = 0,
     photographs: Sequence[str] = (),
     painter: "Painter | None" = None,
-) -> "Report":
+) -> RemovalReport:
     """Draw pages, take their text off, and report ground by ground and format by format.
 
     Args:
@@ -123,13 +166,11 @@ def score_removal(
         UserError: a ground that does not exist.
     """
     from translatotron_v.evaluation.rendering import GROUND_LOOKS, GROUNDS, draw_ground_page
-    from translatotron_v.evaluation.report import Line, Report
-    from translatotron_v.metrics.score import Score
 
     for name in grounds:
         if name not in GROUNDS:
             raise UserError(f"ground {name!r}: choose from {', '.join(GROUNDS)}")
-    lines, rows, notes = [], [], []
+    report = RemovalReport("Text taken off known ground", {}, [])
     for ground in grounds or GROUNDS:
         for quality in QUALITIES:
             form = f"JPEG {quality}" if quality else "PNG"
@@ -139,30 +180,15 @@ def score_removal(
                 one = measure(page, take_off(page, matting, painter))
                 found.append(one)
                 look = GROUND_LOOKS[number % len(GROUND_LOOKS)]
-                rows.append({"name": f"{ground}-{form}-{number}", "look": look, "em": page.em, **vars(one)})
-            error = float(np.mean([one.error for one in found]))
-            bar = BARS.get(ground)
-            what = f"{ground}, {form}" + (f" (bar {bar:g})" if bar else "")
-            signature = "difference:absolute|levels:8 bit|channels:mean|where:alpha>0|ground:before JPEG"
-            lines.append(Line(Score("ground MAE", error, signature), what, count=count))
-            if bar and error > bar:
-                notes.append(f"Over its bar: {ground}, {form}, {error:.2f} > {bar:g}.")
-            textures = [one.texture for one in found if one.texture is not None]
-            if ground in ("checker", "grain") and textures:
-                texture = float(np.mean(textures))
-                signature = f"deviation:local|window:{_WINDOW}|where:alpha>0|over:ground in the same format"
-                what = f"{ground}, {form} (bar {TEXTURE_BARS[0]:g} to {TEXTURE_BARS[1]:g})"
-                lines.append(Line(Score("texture", texture, signature), what, count=len(textures)))
-                if not TEXTURE_BARS[0] <= texture <= TEXTURE_BARS[1]:
-                    notes.append(f"Outside its bars: texture of {ground}, {form}, {texture:.2f}.")
-            if page.fixed.any():
-                harmed = sum(one.harm > 0 for one in found)
-                signature = "count:pages|change:any|where:rules, frames, edges"
-                lines.append(Line(Score("harmed", float(harmed), signature), f"{ground}, {form} (bar 0)", count=count))
-                if harmed:
-                    notes.append(f"Harmed: {ground}, {form}, on {harmed} of {count} pages.")
-    settings = {"grounds": list(grounds) or "all", "pages": count, "seed": seed, "photographs": list(photographs) or "all"}
-    return Report("Text taken off known ground", settings, lines, notes, rows)
+                report.rows.append({"name": f"{ground}-{form}-{number}", "look": look, "em": page.em, **vars(one)})
+            report.add(ground, form, found)
+    report.settings = {
+        "grounds": list(grounds) or "all",
+        "pages": count,
+        "seed": seed,
+        "photographs": list(photographs) or "all",
+    }
+    return report
 
 
 def add_command(commands: Any) -> None:

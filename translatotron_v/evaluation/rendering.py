@@ -14,9 +14,8 @@ import numpy as np
 from data_synth.backgrounds import pictures_in
 from data_synth.fonts import default_fonts
 from data_synth.grounds import GROUNDS as GROUNDS
-from data_synth.grounds import LOOKS as GROUND_LOOKS
+from data_synth.grounds import LOOKS, draw_on_ground
 from data_synth.grounds import GroundPage as GroundPage
-from data_synth.grounds import draw_on_ground
 from data_synth.photographs import bundled_photographs
 from data_synth.render import PageLayout, PagePair, PageStyle, StyleOptions, render_page, render_sample
 from data_synth.typeset import load_face
@@ -31,6 +30,7 @@ from translatotron_v.evaluation.options import BACKGROUNDS, PAGES
 _LAYOUTS = {"mix": PageLayout(192, 640, 3, "paragraph"), "blocks": PageLayout(512, 512, 3, "blocks")}
 _SIZES = {"mix": (10, 28), "blocks": (12, 24)}  # pixels per em
 _SMALLEST = 10  # pixels per em down to which is tried where a text does not fit
+GROUND_LOOKS = LOOKS  # of letters on known ground
 _MARGIN = 16  # pixels left free on every side
 _MOST_BLOCKS = 4  # on one page
 _ATTEMPTS = 8  # how often a page is drawn while two of its blocks could be read as one,

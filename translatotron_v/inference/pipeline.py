@@ -102,7 +102,6 @@ class Translator:
                 raise UserError(f"a painter takes weights that translate whole pages, which {folder} do not")
             return cls(loaded)
         from translatotron_v.inference.whole_pages import PageTranslator
-
         from translatotron_v.page.painter import OnnxPainter
 
         pages = PageTranslator.from_folder(

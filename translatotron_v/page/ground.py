@@ -1,7 +1,7 @@
 """Smooth ground behind text: paper, gradients and panels, fitted through what is surely no text.
 
-The fit is robust: a plane that most of the surroundings agree on, then corrections from ever smaller neighbourhoods, each
-from pixels alone that agree with the one before (Tukey's biweight). What lies beyond a panel's edge, rules and the
+The fit is robust: a plane that most of the surroundings agree on, then corrections from ever smaller neighbourhoods,
+each from pixels alone that agree with the one before (Tukey's biweight). What lies beyond a panel's edge, rules and the
 letters' own shadows are outliers to it.
 
 Shapes: H and W pixels of a crop, h and w cells of a coarse grid over it. Colours are RGB in [0, 1].
@@ -59,7 +59,7 @@ def fit_smooth(pixels: np.ndarray, ink: np.ndarray, em: float) -> SmoothGround:
     known = 1 - cv2.dilate(ink.astype(np.uint8), kernel).astype(np.float32)
     share = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
     cells = cv2.resize(pixels * known[..., None], size, interpolation=cv2.INTER_AREA)
-    cells /= np.maximum(share, 1e-6)[..., None]
+    cells = cells / np.maximum(share, 1e-6)[..., None]
     away = cv2.distanceTransform((~ink).astype(np.uint8), cv2.DIST_L2, 3) / np.float32(em)
     quiet = (away > _QUIET[0]) & (away < _QUIET[1])
     beside = (away > 0) & (away < _CLOSE)
@@ -83,8 +83,8 @@ def fit_smooth(pixels: np.ndarray, ink: np.ndarray, em: float) -> SmoothGround:
     both = np.dstack([weight * (off < _HOLDS), weight])
     support = cv2.GaussianBlur(both, (0, 0), _AROUND * scale)
     holds = (support[..., 0] > _SUPPORT * support[..., 1]) & (support[..., 1] > 1e-6)
-    wide = cv2.resize(holds.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
-    return SmoothGround(colours, wide, _noise(pixels, colours, wide & quiet))
+    believed = cv2.resize(holds.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    return SmoothGround(colours, believed, _noise(pixels, colours, believed & quiet))
 
 
 def _astray(pixels: np.ndarray, colours: np.ndarray) -> float:

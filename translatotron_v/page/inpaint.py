@@ -48,7 +48,7 @@ def repaint(
     else:
         away = cv2.distanceTransform((~ink).astype(np.uint8), cv2.DIST_L2, 3)
         near = away < _NEAR * em
-        mostly = np.count_nonzero(smooth) > np.count_nonzero(rest)
+        mostly = bool(np.count_nonzero(smooth) > np.count_nonzero(rest))
         if mostly:
             near &= largest(np.abs(off)) < _OUTLYING * ground.noise
         copied = texture.continued(off, hole, near, em, mostly)

@@ -1,7 +1,8 @@
 """A painter of the user's: an ONNX model that fills holes in pictures, such as LaMa (Suvorov et al. 2022).
 
 The model takes a picture (1, 3, H, W) in [0, 1] and a mask (1, 1, H, W), 1 where to paint, and gives a picture
-(1, 3, H, W) in [0, 1] or 0 to 255. Sides that the file fixes are kept to by scaling; others are padded to multiples of 8.
+(1, 3, H, W) in [0, 1] or 0 to 255. Sides that the file fixes are kept to by scaling; others are padded to multiples of
+8.
 """
 
 from pathlib import Path
@@ -55,19 +56,25 @@ class OnnxPainter:
         size = (columns or width, rows or height)
         scaled = size != (width, height)
         picture = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) if scaled else pixels
-        mask = hole.astype(np.float32)
-        mask = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) if scaled else mask
-        mask = (mask > 0).astype(np.float32)
+        area = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) if scaled else hole
+        mask = (area > 0).astype(np.float32)
         down, right = (0 if rows else -size[1] % _MULTIPLE), (0 if columns else -size[0] % _MULTIPLE)
         picture = np.pad(picture, ((0, down), (0, right), (0, 0)), mode="edge")
         mask = np.pad(mask, ((0, down), (0, right)))
-        given = {self._picture.name: picture.transpose(2, 0, 1)[None].astype(np.float32), self._mask.name: mask[None, None]}
+        given = {
+            self._picture.name: picture.transpose(2, 0, 1)[None].astype(np.float32),
+            self._mask.name: mask[None, None],
+        }
         try:
             painted: Any = self._session.run(None, given)[0]
         except Exception as error:
-            raise UserError(f"{self.path}: the painter failed on {width}x{height} pixels ({_first_line(error)})") from None
+            raise UserError(
+                f"{self.path}: the painter failed on {width}x{height} pixels ({_first_line(error)})"
+            ) from None
         if painted.shape != (1, 3, *picture.shape[:2]) or not np.isfinite(painted).all():
-            raise UserError(f"{self.path}: the painter gave {painted.shape}, not a picture (1, 3, H, W) of the size asked")
+            raise UserError(
+                f"{self.path}: the painter gave {painted.shape}, not a picture (1, 3, H, W) of the size asked"
+            )
         answer = painted[0].transpose(1, 2, 0).astype(np.float32)
         answer = answer / 255 if answer.max() > 2 else answer
         answer = np.ascontiguousarray(answer[: size[1], : size[0]])

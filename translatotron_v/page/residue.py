@@ -110,8 +110,7 @@ def straight_lines(strong: np.ndarray, em: float) -> np.ndarray:
 def _shifted(pixels: np.ndarray, ink: np.ndarray, em: float) -> np.ndarray:
     """Ink and the shifted copies of it that differ from their surroundings on average: (H, W) bool.
 
-    Shifts are looked at from near to far, each on pixels that no nearer one has taken, and only while some still differ.
-    The error of a mean is told from the means of stretches one em wide.
+    Shifts are looked at from near to far, each on pixels that no nearer one has taken, while some still differ. The error of a mean is told from the means of stretches one em wide.
     """
     height, width = ink.shape
     scale = min(_WORK / em, 1.0)
@@ -138,10 +137,9 @@ def _shifted(pixels: np.ndarray, ink: np.ndarray, em: float) -> np.ndarray:
             taken |= _moved(letters, shift)
     if kernel.sum() == 1:
         return ink
-    if scale < 1:
-        full = 2 * max(1, round(reach / scale)) + 1
-        kernel = cv2.resize(kernel, (full, full), interpolation=cv2.INTER_NEAREST)
-    return grow(cv2.dilate(ink.astype(np.uint8), kernel[::-1, ::-1]) > 0, 1)
+    full = 2 * max(1, round(reach / scale)) + 1
+    there = cv2.resize(kernel, (full, full), interpolation=cv2.INTER_NEAREST)
+    return grow(cv2.dilate(ink.astype(np.uint8), there[::-1, ::-1]) > 0, 1)
 
 
 def _differs(

@@ -88,11 +88,13 @@ def _anywhere(em: float) -> list[tuple[int, int]]:
     rng = np.random.default_rng(0)
     lengths = np.linspace(0.6, _FARTHEST, _COPIES) * max(em, 12)
     angles = rng.uniform(0, 2 * np.pi, _COPIES)
-    return [(round(far * np.sin(angle)), round(far * np.cos(angle))) for far, angle in zip(lengths, angles, strict=True)]
+    return [
+        (round(far * np.sin(angle)), round(far * np.cos(angle))) for far, angle in zip(lengths, angles, strict=True)
+    ]
 
 
 def _copied(off: np.ndarray, known: np.ndarray, hole: np.ndarray, shifts: list[tuple[int, int]]) -> np.ndarray:
-    """Differences (H, W, 3) with the hole filled from where shifts lead, and nothing where none leads to known pixels."""
+    """Differences (H, W, 3) with the hole filled from where shifts lead, or by none where none leads to known pixels."""
     answer = np.where(hole[..., None], np.float32(0), off)
     rows, columns = np.nonzero(hole)
     for down, across in shifts:
