@@ -110,7 +110,8 @@ def straight_lines(strong: np.ndarray, em: float) -> np.ndarray:
 def _shifted(pixels: np.ndarray, ink: np.ndarray, em: float) -> np.ndarray:
     """Ink and the shifted copies of it that differ from their surroundings on average: (H, W) bool.
 
-    Shifts are looked at from near to far, each on pixels that no nearer one has taken, while some still differ. The error of a mean is told from the means of stretches one em wide.
+    Shifts are looked at from near to far, each on pixels that no nearer one has taken,
+    while some still differ. The error of a mean is told from the means of stretches one em wide.
     """
     height, width = ink.shape
     scale = min(_WORK / em, 1.0)

@@ -94,7 +94,7 @@ def _anywhere(em: float) -> list[tuple[int, int]]:
 
 
 def _copied(off: np.ndarray, known: np.ndarray, hole: np.ndarray, shifts: list[tuple[int, int]]) -> np.ndarray:
-    """Differences (H, W, 3) with the hole filled from where shifts lead, or by none where none leads to known pixels."""
+    """Differences (H, W, 3) with the hole filled from where shifts lead; nothing where none leads to known pixels."""
     answer = np.where(hole[..., None], np.float32(0), off)
     rows, columns = np.nonzero(hole)
     for down, across in shifts:
