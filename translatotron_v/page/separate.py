@@ -32,6 +32,7 @@ _WINDOWS = (15, 31, 63, 127)  # pixels of a running median, the smallest one tha
 _STROKES = 5.0  # a median's window is at least as wide as this many strokes
 _PER_STROKE = 9.0  # strokes to an em
 _LARGE, _SEEN = 44.0, 32.0  # pixels per em from which text is made smaller for the network, and how small
+_MOSTLY = 0.7  # share of the ink on smooth ground from which shapes are told from it
 _OUTSIDE = 0.6  # share of a shape outside the lines of text from which it is none
 _LEGIBLE = 0.12  # distance of colours that counts as text without a network
 
@@ -91,7 +92,7 @@ def separate(
     em = em or min(max(_PER_STROKE * _stroke(coverage > 0.5), 8.0), 400.0)
     ground = fit_smooth(pixels, coverage > _FAINT, em)
     if where is not None:
-        coverage = np.where(_not_text(pixels, ground, where, em), np.float32(0), coverage)
+        coverage = np.where(_not_text(pixels, ground, coverage > _FAINT, where, em), np.float32(0), coverage)
         if np.count_nonzero(coverage > 0.5) < _LEAST:
             return nothing
     ink = coverage > _FAINT
@@ -126,10 +127,11 @@ def load_matting(folder: str | Path) -> TextMatting:
     return matting.to(memory_format=torch.channels_last).requires_grad_(False).eval()
 
 
-def _not_text(pixels: np.ndarray, ground: SmoothGround, where: np.ndarray, em: float) -> np.ndarray:
+def _not_text(pixels: np.ndarray, ground: SmoothGround, ink: np.ndarray, where: np.ndarray, em: float) -> np.ndarray:
     """What differs from smooth ground but cannot be letters: lines, and what lies mostly outside the lines of text."""
-    far = np.where(ground.holds, distance(pixels, ground.colours), np.float32(0))
-    strong = (far > STRONG).astype(np.uint8)
+    if not ground.holds[ink].mean() > _MOSTLY:
+        return np.zeros(where.shape, dtype=bool)
+    strong = (distance(pixels, ground.colours) > STRONG).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(strong, connectivity=8)
     outside = np.bincount(labels[~where], minlength=count) > _OUTSIDE * stats[:, cv2.CC_STAT_AREA]
     outside[0] = False
