@@ -28,12 +28,12 @@ class Painter(Protocol):
 
 
 def repaint(
-    pixels: np.ndarray, hole: np.ndarray, ink: np.ndarray, ground: SmoothGround, em: float, painter: Painter | None
+    pixels: np.ndarray, hole: np.ndarray, away: np.ndarray, ground: SmoothGround, em: float, painter: Painter | None
 ) -> np.ndarray:
     """A crop (H, W, 3) with what is under a hole (H, W) bool painted again.
 
     Smooth ground is the fit and what the hole's rim differs from it, texture a copy of what stands near; anything else
-    is filled smoothly from its rim, or by a painter where there is one.
+    is filled smoothly from its rim, or by a painter where there is one. `away` (H, W) is pixels to the nearest ink.
     """
     off = pixels - ground.colours
     smooth = hole & ground.holds
@@ -46,7 +46,6 @@ def repaint(
         if known is hole:
             return answer
     else:
-        away = cv2.distanceTransform((~ink).astype(np.uint8), cv2.DIST_L2, 3)
         near = away < _NEAR * em
         mostly = bool(np.count_nonzero(smooth) > np.count_nonzero(rest))
         if mostly:

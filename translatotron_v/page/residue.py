@@ -37,24 +37,28 @@ class Touched:
     Attributes:
         hole: (H, W) bool.
         plain: (H, W) bool, where the ground is its smooth fit but for noise.
+        away: (H, W) float32, pixels to the nearest ink.
     """
 
     hole: np.ndarray
     plain: np.ndarray
+    away: np.ndarray
 
 
-def touched(pixels: np.ndarray, ground: SmoothGround, ink: np.ndarray, em: float) -> Touched:
-    """What text has touched, given where ink surely is (H, W) bool."""
+def touched(
+    pixels: np.ndarray, ground: SmoothGround, ink: np.ndarray, em: float, where: np.ndarray | None = None
+) -> Touched:
+    """What text has touched, given where ink surely is (H, W) bool, and where it may be (None: everywhere)."""
     off = pixels - ground.colours
     blocky = is_blocky(pixels)
     tight = grow(ink, 2 if blocky else 1)
+    away = cv2.distanceTransform((~ink).astype(np.uint8), cv2.DIST_L2, 3)
     plain = ground.holds
     if plain.any():
-        away = cv2.distanceTransform((~ink).astype(np.uint8), cv2.DIST_L2, 3)
         far = largest(np.abs(off))
         mean = largest(np.abs(cv2.blur(off, (3, 3))))
         differs = (far > max(_NOISY * ground.noise, _CLEAR)) | (mean > max(_NOISY_MEAN * ground.noise, _FAINT))
-        fixed = grow(foreign(far, ink, away, em), 3 if blocky else 1)
+        fixed = grow(foreign(far, ink, away, em, where), 3 if blocky else 1)
         reach = _REACH * em + _BLOCK
         apart = mean > max(_NOISY_MEAN * ground.noise, _APART)
         beside = (away > reach) & (away < reach + _BESIDE * em) & ~grow(far > STRONG, _BLOCK)
@@ -63,7 +67,7 @@ def touched(pixels: np.ndarray, ground: SmoothGround, ink: np.ndarray, em: float
         tight |= _shifted(pixels, ink, em) & ~plain
     if plain.any():
         tight |= grow(differs & plain & (away < reach) & ~fixed, 1) & ~fixed & plain
-    return Touched(tight, plain)
+    return Touched(tight, plain, away)
 
 
 def _busy(differs: np.ndarray, beside: np.ndarray, em: float) -> np.ndarray:
@@ -76,13 +80,16 @@ def _busy(differs: np.ndarray, beside: np.ndarray, em: float) -> np.ndarray:
     return cv2.resize(busy, differs.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
 
 
-def foreign(far: np.ndarray, ink: np.ndarray, away: np.ndarray, em: float) -> np.ndarray:
+def foreign(
+    far: np.ndarray, ink: np.ndarray, away: np.ndarray, em: float, where: np.ndarray | None = None
+) -> np.ndarray:
     """Rules, frames and edges (H, W) bool: what differs from the ground but leads away from the text, or is a line.
 
     Args:
         far: how far each pixel is from the ground.
         ink: where ink surely is.
         away: pixels to the nearest ink.
+        where: where ink may be; None: everywhere.
     """
     strong = (far > STRONG).astype(np.uint8)
     beyond = away >= _REACH * em + _BLOCK
@@ -90,6 +97,10 @@ def foreign(far: np.ndarray, ink: np.ndarray, away: np.ndarray, em: float) -> np
     rest = ((strong > 0) & ~ink & ~lines).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(rest, connectivity=8)
     outside = np.bincount(labels[beyond], minlength=count) > 0.2 * stats[:, cv2.CC_STAT_AREA]
+    if where is not None:  # other lines' letters
+        apart = np.bincount(labels[~where], minlength=count) > 0.5 * stats[:, cv2.CC_STAT_AREA]
+        apart[labels[grow(ink, 2)]] = False
+        outside |= apart
     outside[0] = False
     return outside[labels] | lines
 

@@ -96,9 +96,9 @@ def separate(
         if np.count_nonzero(coverage > 0.5) < _LEAST:
             return nothing
     ink = coverage > _FAINT
-    found = touched(pixels, ground, ink, em)
+    found = touched(pixels, ground, ink, em, where)
     ground, hole = replace(ground, holds=found.plain), found.hole
-    background = repaint(pixels, hole, ink, ground, em, painter)
+    background = repaint(pixels, hole, found.away, ground, em, painter)
     colour = _ink_colour(pixels, background, coverage)
     beside = grow(ink, _FRINGE) & hole
     if where is not None:

@@ -36,7 +36,7 @@ def continued(off: np.ndarray, hole: np.ndarray, near: np.ndarray, em: float, gr
         return None
     grey = off.mean(axis=2)
     grey -= np.median(grey[known])
-    spread = 1.4826 * float(np.median(np.abs(grey[known])))
+    spread = 1.25 * float(np.abs(grey[known]).mean())  # the median is 0 on tiles of two colours
     if spread < _VISIBLE:
         return None
     known &= np.abs(grey) < _OUTLYING * spread
