@@ -58,7 +58,7 @@ def touched(
         far = largest(np.abs(off))
         mean = largest(np.abs(cv2.blur(off, (3, 3))))
         differs = (far > max(_NOISY * ground.noise, _CLEAR)) | (mean > max(_NOISY_MEAN * ground.noise, _FAINT))
-        fixed = grow(foreign(far, ink, away, em, where), 3 if blocky else 1)
+        fixed = grow(foreign(far, ink, away, em, where), 3 if blocky else 2)
         reach = _REACH * em + _BLOCK
         apart = mean > max(_NOISY_MEAN * ground.noise, _APART)
         beside = (away > reach) & (away < reach + _BESIDE * em) & ~grow(far > STRONG, _BLOCK)

@@ -34,7 +34,9 @@ def continued(off: np.ndarray, hole: np.ndarray, near: np.ndarray, em: float, gr
     known = near & ~hole
     if np.count_nonzero(known) < _KNOWN:
         return None
-    grey = off.mean(axis=2)
+    shown = off[known] - off[known].mean(axis=0)
+    most = np.linalg.eigh(shown.T @ shown)[1][:, -1]  # the direction of colours in which they differ most
+    grey = off @ most.astype(np.float32)
     grey -= np.median(grey[known])
     spread = 1.25 * float(np.abs(grey[known]).mean())  # the median is 0 on tiles of two colours
     if spread < _VISIBLE:
