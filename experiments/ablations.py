@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from experiments import scores
 from experiments.harness import Experiment, finish, run
 from experiments.variants import cpu_seconds, curve, seeded, varied
-from translatotron_v.evaluation.report import Cell, Difference, bar_plot, difference, line_plot, mean_and_spread
+from translatotron_v.evaluation.plots import bar_plot, line_plot
+from translatotron_v.evaluation.report import Cell, Difference, difference, mean_and_spread
 from translatotron_v.training.recipe import Step
 
 LIMIT = 150  # captions that pictures and texts are scored on

@@ -18,7 +18,8 @@ from experiments.harness import QUICK_PAGES, Experiment, run
 from experiments.scores import figures, page_ocr
 from translatotron_v.arguments import BASELINES, positive
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation.report import Cell, Page, as_png, bar_plot, listed, origin, write_whole
+from translatotron_v.evaluation.plots import bar_plot
+from translatotron_v.evaluation.report import Cell, Page, as_png, listed, origin, write_whole
 from translatotron_v.sheets import contact_sheet
 from translatotron_v.training.recipe import Step, summary
 

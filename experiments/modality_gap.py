@@ -15,7 +15,8 @@ from typing import Any
 from experiments.harness import Experiment, finish, run
 from experiments.variants import seeded
 from translatotron_v.evaluation.gap_report import GapReport
-from translatotron_v.evaluation.report import as_png, bar_plot, difference, write_whole
+from translatotron_v.evaluation.plots import bar_plot
+from translatotron_v.evaluation.report import as_png, difference, write_whole
 
 LIMIT = 64  # sentences in every cell of the grid
 FONTS = (

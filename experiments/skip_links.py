@@ -12,7 +12,8 @@ from typing import Any
 from experiments import scores
 from experiments.harness import Experiment, finish, run
 from experiments.variants import curve, seeded
-from translatotron_v.evaluation.report import Difference, difference, line_plot, mean_and_spread, write_whole
+from translatotron_v.evaluation.plots import line_plot
+from translatotron_v.evaluation.report import Difference, difference, mean_and_spread, write_whole
 
 LIMIT, PROBE_PAGES, PROBE_STEPS, GRADIENT_BATCHES = 200, 48, 200, 4
 VARIANTS = {"none": "no fusion", "fused": "fusion", "detached": "fusion, shallow link detached"}

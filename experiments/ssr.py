@@ -10,7 +10,7 @@ from pathlib import Path
 
 from experiments import scores
 from experiments.harness import Experiment, finish, run
-from translatotron_v.evaluation.report import bar_plot
+from translatotron_v.evaluation.plots import bar_plot
 
 LIMIT = 400  # validation captions
 VARIANTS = {  # name of the variant -> how the report calls it

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from experiments import scores
 from experiments.harness import Experiment, finish, run
-from translatotron_v.evaluation.report import line_plot
+from translatotron_v.evaluation.plots import line_plot
 
 LIMIT = 160  # validation captions
 LANGUAGES = ("en", "fr", "cs")

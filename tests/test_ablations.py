@@ -101,7 +101,7 @@ def test_a_variant_changes_what_its_name_says(every: dict[str, Step]):
         return get(every[name].config)
 
     fusions = {name: setting(name, lambda c: c.model.image_decoder.fusion) for name in ("full-seed2", *DRAWING)}
-    assert fusions == {"full-seed2": "gated", "sum": "sum", "concat": "concat", "alone": "image"} | {
+    assert fusions == {"full-seed2": "gated", "sum": "add", "concat": "concat", "alone": "image"} | {
         name: "gated" for name in ("no_teacher", "no_teacher_long", "kl", "both")
     }
     assert [setting(f"full-seed{seed}", lambda c: c.trainer.seed) for seed in SEEDS] == SEEDS

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 
 from tests.inference.fakes import FakeGenerate, fake_translator
 from translatotron_v import __version__, cli
+from translatotron_v.commands import translate as command
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.loaded import BlockTranslation, Translation
 from translatotron_v.inference.pictures import open_picture
@@ -40,7 +42,7 @@ def pages(tmp_path: Path) -> Path:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeGenerate:
     generate = FakeGenerate()
-    monkeypatch.setattr(cli, "_load", lambda options: fake_translator(generate))
+    monkeypatch.setattr(command, "load", lambda options: fake_translator(generate))
     return generate
 
 
@@ -143,7 +145,7 @@ def test_a_few_pictures_are_reported_one_by_one(pages: Path, fake: FakeGenerate,
 
 
 def test_many_pictures_print_a_summary_only(pages: Path, fake, capsys, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cli, "PRINTED", 2)
+    monkeypatch.setattr(command, "PRINTED", 2)
     assert cli.main(["translate", str(pages), "-o", str(pages.parent / "out"), "--batch-size", "2"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
 
@@ -152,7 +154,7 @@ def test_a_broken_picture_is_named_and_the_rest_go_on(pages: Path, fake, capsys:
     (pages / "1.png").write_bytes(b"broken")
     assert cli.main(["translate", str(pages), "-o", str(pages.parent / "out")]) == 1
     captured = capsys.readouterr()
-    assert captured.err == f"error: {pages / '1.png'}: not a PNG, JPEG, WebP, BMP or TIFF picture\n"
+    assert captured.err == f"error: {pages / '1.png'}: not a PNG, JPEG, WebP, BMP, TIFF, GIF, AVIF or HEIC picture\n"
     assert "2 of 3 pictures translated" in captured.out
 
 
@@ -177,23 +179,65 @@ def test_json_is_one_object_per_picture(pages: Path, fake, capsys: pytest.Captur
     assert "not a PNG" in records["1.png"]["error"]
 
 
-def test_frames_that_are_lost_are_a_warning(pages: Path, fake, capsys: pytest.CaptureFixture[str]):
-    film = [Image.new("L", (64, 16), 255) for _ in range(3)]
+def test_pages_of_one_file_are_told_page_by_page(pages: Path, fake, capsys: pytest.CaptureFixture[str]):
+    film = [Image.new("L", (64, 16), level) for level in (255, 250, 255)]
     film[0].save(pages / "film.tif", save_all=True, append_images=film[1:])
-    arguments = ["translate", str(pages), "-o", str(pages.parent / "out"), "--json"]
-    assert cli.main(arguments) == 0
+    (pages / "notes.txt").write_text("no picture")
+    arguments = ["translate", str(pages), "-o", str(pages.parent / "out")]
+    assert cli.main([*arguments, "--json"]) == 0
     captured = capsys.readouterr()
-    told = f"{pages / 'film.tif'}: only the first of 3 frames or pages is translated"
-    assert captured.err.splitlines() == [f"warning: {told}", f"4 of 4 pictures translated into {pages.parent / 'out'}"]
-    warnings = {Path(record["input"]).name: record["warnings"] for record in map(json.loads, captured.out.splitlines())}
-    assert warnings == {"0.png": [], "1.png": [], "2.png": [], "film.tif": [told]}
+    told = f"4 of 4 pictures translated into {pages.parent / 'out'}"
+    assert captured.err.splitlines() == [told]  # what lies beside pictures is told in its record
+    records = {Path(record["input"]).name: record for record in map(json.loads, captured.out.splitlines())}
+    assert records["notes.txt"]["skip_reason"].startswith(f"{pages / 'notes.txt'}: not a PNG")
+    film_record = records["film.tif"]
+    assert "text" not in film_record and film_record["warnings"] == []
+    assert [page["size"] for page in film_record["pages"]] == [[64, 16]] * 3
+    first, second, third = (page["text"] for page in film_record["pages"])
+    assert first == third == "ink 0" != second
+    assert cli.main([*arguments, "--force"]) == 0
+    captured = capsys.readouterr()
+    assert f"{pages / 'film.tif'}\n  pages: 3, 3 translated\n" in captured.out
+    assert f"skipped: {pages / 'notes.txt'}: not a PNG" in captured.err
+
+
+def test_a_run_that_was_cut_off_goes_on_without_loading_for_what_is_done(
+    pages: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    loads = []
+
+    def load(options: object) -> Translator:
+        loads.append(options)
+        return fake_translator()
+
+    monkeypatch.setattr(command, "load", load)
+    arguments = ["translate", str(pages), "-o", str(pages.parent / "out"), "--compare", "--skip-existing"]
+    assert cli.main(arguments) == 0 and len(loads) == 1
+    (pages.parent / "out" / "1-compare.png").unlink()
+    capsys.readouterr()
+    assert cli.main(arguments) == 0 and len(loads) == 2
+    captured = capsys.readouterr()
+    assert captured.err == "" and captured.out.splitlines()[-1] == "2 exist already"
+    assert (pages.parent / "out" / "1-compare.png").is_file()
+    assert cli.main([*arguments, "--json"]) == 0 and len(loads) == 2  # nothing is left to do
+    records = list(map(json.loads, capsys.readouterr().out.splitlines()))
+    assert [record["skip_reason"] for record in records] == ["exists already"] * 3
+
+
+def test_inputs_without_pictures_stop_nobody(pages: Path, fake, capsys: pytest.CaptureFixture[str]):
+    (pages.parent / "empty").mkdir()
+    inputs = [str(pages.parent / "empty"), str(pages)]
+    assert cli.main(["translate", *inputs, "-o", str(pages.parent / "out")]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"error: {pages.parent / 'empty'}: no pictures in this folder")
+    assert "3 of 4 pictures translated" in captured.out
 
 
 def test_no_model_is_loaded_for_what_cannot_be_done(pages: Path, monkeypatch, capsys: pytest.CaptureFixture[str]):
     def load(options: object) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr(cli, "_load", load)
+    monkeypatch.setattr(command, "load", load)
     Image.new("1", (9500, 9500)).save(pages / "big.png")
     out = str(pages.parent / "out")
     assert cli.main(["translate", str(pages / "big.png"), "-o", out]) == 1
@@ -279,10 +323,10 @@ def test_a_page_says_what_was_left_and_that_there_was_no_text(
     }
 
     def translate(self: Translator, pictures: list[Image.Image], **options: object) -> list[Translation]:
-        return [found[f"{picture.width - 64}.png"] for picture in pictures]
+        return [replace(found[f"{picture.width - 64}.png"], image=picture) for picture in pictures]
 
     monkeypatch.setattr(Translator, "translate", translate)
-    monkeypatch.setattr(cli, "_load", lambda options: fake_translator())
+    monkeypatch.setattr(command, "load", lambda options: fake_translator())
     out = pages.parent / "out"
     assert cli.main(["translate", str(pages), "-o", str(out)]) == 0
     printed = capsys.readouterr()
@@ -308,7 +352,7 @@ def test_an_interrupt_says_that_nothing_is_lost(pages: Path, monkeypatch, capsys
     def interrupt(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_load", interrupt)
+    monkeypatch.setattr(command, "load", interrupt)
     assert cli.main(["translate", str(pages), "-o", str(pages.parent / "out")]) == 130
     assert "what was written so far stays" in capsys.readouterr().err
 

@@ -12,6 +12,7 @@ from tests.small import PAIRS, enliven, small, small_vocabulary
 from translatotron_v.checkpoint import save_checkpoint
 from translatotron_v.config import CanvasConfig, TokenizerConfig
 from translatotron_v.data import pages
+from translatotron_v.data.page_dataset import PageDataset
 from translatotron_v.data.pages import Collator, plain_samples
 from translatotron_v.data.pairs import read_split
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary, tag_specials
@@ -133,7 +134,7 @@ def test_no_page_is_mirrored():
     config = small("trainer.batch_size=8", "data.shuffled=0.5", "data.spans=0.5")
     wanted = frozenset({pages.SOURCE_PIXELS, pages.SOURCE_CHARACTERS})
     collator = Collator(config, VOCABULARY, wanted)
-    data = pages.PageDataset(PAIRS, config, collator)
+    data = PageDataset(PAIRS, config, collator)
     for index in range(4):
         batch = data[index]
         texts = [VOCABULARY.decode_characters(row.tolist()) for row in batch.source_characters]

@@ -142,11 +142,11 @@ def test_a_model_trained_by_self_review_transcribes_first(folder: Path, monkeypa
 
 def test_text_mode_reads_pieces_as_training_does(loaded: LoadedTranslator, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-    read = loaded.model.read
+    encode_text = loaded.model.encode_text
 
     def watched(pieces: torch.Tensor, mask: torch.Tensor) -> Any:
         seen.append((pieces, mask))
-        return read(pieces, mask)
+        return encode_text(pieces, mask)
 
     monkeypatch.setattr(loaded.model, "encode_text", watched)
     told = Told("shortest", "short", "longest")

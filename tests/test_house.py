@@ -121,8 +121,8 @@ GRAPH = import_graph(commands(module_files()))
 
 def test_the_graph_is_seen():
     assert f"{T}.inference.pictures" in GRAPH[f"{T}.inference.pipeline"]
-    assert f"{T}.errors" in GRAPH[f"{T}.cli"]
-    assert f"{T}.inference.files" in GRAPH[f"{T}.cli"]  # imported inside a function
+    assert f"{T}.errors" in GRAPH[f"{T}.commands.translate"]
+    assert f"{T}.inference.jobs" in GRAPH[f"{T}.commands.translate"]  # imported inside a function
     assert f"{T}.inference.loaded" in GRAPH[f"{T}.baselines"]  # for type checkers only
 
 
@@ -144,6 +144,11 @@ def test_rooms_of_the_rules_exist():
     rooms |= {name for names in GROUND.values() for name in names}
     missing = {room for room in rooms if not any(inside(module, room) for module in GRAPH)}
     assert missing <= {f"{T}.serve", f"{T}.scale"}
+
+
+def test_only_the_command_line_runs_commands():
+    callers = {module for module, targets in GRAPH.items() if any(inside(name, f"{T}.commands") for name in targets)}
+    assert {module for module in callers if not inside(module, f"{T}.commands")} == {f"{T}.cli"}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation import report
+from translatotron_v.evaluation import plots, report
 
 
 def test_mean_and_spread():
@@ -56,7 +56,7 @@ def test_a_page_reads_like_this(tmp_path: Path):
 
         ## Scores
 
-        | variant         |       BLEU |   CER | pages |
+        | variant     |       BLEU |   CER | pages |
         |-------------|-----------:|------:|------:|
         | SFT         | 12.3 ± 0.4 | 0.500 | 1,014 |
         | SSR \\| both |  9.8 ± 0.1 |       |     7 |
@@ -86,8 +86,8 @@ def test_plots_are_small_pictures(tmp_path: Path):
     curves = {f"variant {n}": (steps, [n + 10 / (1 + s) for s in steps]) for n in range(4)}
     groups = {"seen": {"before": [1.0, 2.0, 4.0], "after": 3.0}, "held out": {"after": [2.0, 2.5]}}
     paths = [
-        report.line_plot(tmp_path / "new" / "lines.png", curves, "step", "loss", "Learning"),
-        report.bar_plot(tmp_path / "bars.png", groups, "BLEU"),
+        plots.line_plot(tmp_path / "new" / "lines.png", curves, "step", "loss", "Learning"),
+        plots.bar_plot(tmp_path / "bars.png", groups, "BLEU"),
     ]
     for path in paths:
         assert path.stat().st_size < 60_000

@@ -50,6 +50,18 @@ def not_negative(text: str) -> int:
     return _whole(text, 0)
 
 
+def between(least: int, most: int) -> Callable[[str], int]:
+    """A whole number in a range, for ``type=``."""
+
+    def parsed(text: str) -> int:
+        value = _whole(text, least)
+        if value > most:
+            raise argparse.ArgumentTypeError(f"{text!r} is more than {most}")
+        return value
+
+    return parsed
+
+
 def _whole(text: str, least: int) -> int:
     try:
         value = int(text)

@@ -44,6 +44,8 @@ class GenerationConfig:
         glossary: terms to translate as it says.
         numbers: "keep" those of the source, or "localize" them: decimal signs and points in times as the target
             language has them (``data.literals.localize``).
+        redraws: how often a word of a whole page that the model reads as something else than it was to draw is drawn
+            again; 0: what is drawn is not read. A block with a word that stays wrong is left as it was ("misdrawn").
         min_confidence: blocks whose translation is right with a smaller probability stay as they are.
 
     Raises:
@@ -60,6 +62,7 @@ class GenerationConfig:
     transcribe: bool = False
     glossary: Annotator | None = None
     numbers: Annotated[str, OneOf(("keep", "localize"))] = "keep"
+    redraws: Annotated[int, Range(0, 16)] = 0
     min_confidence: Share = 0.0
 
     def __post_init__(self) -> None:
@@ -100,6 +103,7 @@ class GenerationOptions(TypedDict, total=False):
     transcribe: bool | None
     glossary: Annotator | str | Path | None  # a path: of the file that holds it, read by `Translator`
     numbers: str | None
+    redraws: int | None
     min_confidence: float | None
 
 

@@ -9,6 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, is_dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+from translatotron_v.errors import UserError
+
+
+class ConfigError(UserError):
+    """A setting that cannot be used; the message names the key."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ``ConfigError`` with the message unless the condition holds."""
+    if not condition:
+        raise ConfigError(message)
+
 
 @dataclass(frozen=True)
 class Range:

@@ -11,7 +11,8 @@ from data_synth.render import render_page
 from tests.small import ALL
 from translatotron_v.config import Config, load_config
 from translatotron_v.data import pages
-from translatotron_v.data.pages import Batch, Collator, PageDataset
+from translatotron_v.data.page_dataset import MixedDataset, PageDataset
+from translatotron_v.data.pages import Batch, Collator
 from translatotron_v.data.pairs import ReviewedPair, TaggedPair
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
@@ -374,8 +375,8 @@ class Named:
         return self.name, index
 
 
-def mixture(share: float, seed: int = 0) -> pages.MixedDataset:
-    return pages.MixedDataset(Named("main"), Named("other"), share, seed)  # type: ignore[arg-type]
+def mixture(share: float, seed: int = 0) -> MixedDataset:
+    return MixedDataset(Named("main"), Named("other"), share, seed)  # type: ignore[arg-type]
 
 
 def test_a_share_of_the_batches_is_of_the_other_kind():

@@ -13,7 +13,8 @@ from data_synth.style import PageLayout, StyleOptions
 from tests.small import ALL
 from translatotron_v.config import Config, load_config
 from translatotron_v.data import pages, shards
-from translatotron_v.data.pages import Batch, Collator, PageDataset
+from translatotron_v.data.page_dataset import PageDataset
+from translatotron_v.data.pages import Batch, Collator
 from translatotron_v.data.pairs import StoredPair, read_split
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError

@@ -13,18 +13,19 @@ from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch, Collator, Sample, longest_transcript, page_style, plain_samples
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary, tag_specials
 from translatotron_v.decoding.image import generate_image
+from translatotron_v.decoding.search import PieceScorer, beam_search, beam_search_by_length
 from translatotron_v.decoding.source import read_ctc
+from translatotron_v.decoding.spelling import Spelling
 from translatotron_v.decoding.text import (
     DecodedText,
-    _beam_search,
-    _beam_search_by_length,
-    _PieceScorer,
     drawing_mask,
     drawing_states,
     generate,
     generate_answer,
     generate_image_masked,
     generate_text,
+    redraw,
+    spelled_states,
 )
 from translatotron_v.errors import UserError
 from translatotron_v.generation_config import GenerationConfig
@@ -131,8 +132,8 @@ def test_greedy_takes_the_best_piece_at_each_step(model: TranslatotronV, pixels:
 def test_one_beam_of_the_search_is_greedy(model: TranslatotronV, pixels: torch.Tensor):
     source = model.encode_image(pixels)
     prompts = torch.tensor([[VOCABULARY.tag("translate"), VOCABULARY.tag("en")]] * 5)
-    scorer = _PieceScorer(model.text_decoder, VOCABULARY, source.memory, source.mask, 1, True)
-    ids, scores = _beam_search(scorer, prompts, model.text_decoder.max_length - 2, 1)
+    scorer = PieceScorer(model.text_decoder, VOCABULARY, source.memory, source.mask, 1, True)
+    ids, scores = beam_search(scorer, prompts, model.text_decoder.max_length - 2, 1)
     greedy = text_of(model, pixels)
     assert ids == greedy.ids and scores == pytest.approx(greedy.scores, rel=1e-5)
 
@@ -352,7 +353,7 @@ def test_beams_behind_transcripts_of_different_lengths(
     model = reviewer if seed is None else untrained(seed)
     source = model.encode_image(sheets)
     greedy = answer_of(model, sheets)
-    ids, scores = _beam_search_by_length(model.text_decoder, VOCABULARY, source, greedy.prefixes, 1, True)
+    ids, scores = beam_search_by_length(model.text_decoder, VOCABULARY, source, greedy.prefixes, 1, True)
     assert ids == greedy.ids and scores == pytest.approx(greedy.scores, rel=1e-4)
     beams = answer_of(model, sheets, beams=4)
     assert beams.prefixes == greedy.prefixes  # the transcript is greedy in any case
@@ -606,6 +607,27 @@ def test_given_texts_are_drawn(model: TranslatotronV, pixels: torch.Tensor):
     assert torch.equal(made.image_ids, expected)
     other = generate(model, VOCABULARY, pixels, ASKED, texts=["a bird sleeps"] * 5)
     assert not torch.equal(made.image_ids, other.image_ids)
+
+
+def test_words_are_drawn_again_as_they_were_or_alone(
+    model: TranslatotronV, pixels: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(model.image_tokenizer, "decode_from_ids", lambda ids: ids)  # its codes are all alike
+    texts = ["a dog runs", "a bird sleeps", "a dog"]
+    made = generate(model, VOCABULARY, pixels[:3], ASKED, texts=texts)
+    assert made.draft is not None and [spelling.text for spelling in made.spellings] == texts
+    assert torch.equal(redraw(model, VOCABULARY, made.draft, made.spellings, ASKED), made.pixels)
+    one = redraw(model, VOCABULARY, made.draft.rows([1]), made.spellings[1:2], ASKED)
+    assert torch.equal(one, made.pixels[1:2])
+    bird = [Spelling(made.spellings[1].words[1:2])]
+    assert redraw(model, VOCABULARY, made.draft.rows([1]), bird, ASKED).shape == one.shape
+    _, mask = spelled_states(model, VOCABULARY, made.draft.rows([1]), [[]], bird)
+    assert mask.sum() == len("bird")
+    by_chance = [
+        redraw(model, VOCABULARY, made.draft, made.spellings, replace(ASKED, top_k=8, temperature=4.0, seed=seed))
+        for seed in (0, 0, 1)
+    ]
+    assert torch.equal(by_chance[0], by_chance[1]) and not torch.equal(by_chance[0], by_chance[2])
 
 
 def test_empty_and_endless_texts_can_be_drawn(model: TranslatotronV, pixels: torch.Tensor):

@@ -9,6 +9,8 @@ from tests.inference.fakes import FakeGenerate, fake_translator
 from translatotron_v.errors import UserError
 from translatotron_v.inference import files
 from translatotron_v.inference.files import plan_jobs, translate_jobs
+from translatotron_v.inference.jobs import KNOWN, left_out, without_existing
+from translatotron_v.inference.loaded import Translation
 from translatotron_v.inference.pictures import open_picture
 
 
@@ -122,7 +124,7 @@ def test_large_pictures_are_translated_a_few_at_a_time(tmp_path: Path, monkeypat
     assert written == [100, 100, 10, 400, 10, 10]
     generate.calls.clear()
     assert len(list(translate_jobs(fake_translator(generate), jobs, force=True, batch_size=2))) == 7
-    assert [shape[0] for shape, _ in generate.calls] == [2, 1, 1, 1, 1]
+    assert [shape[0] for shape, _ in generate.calls] == [2, 1, 1, 2]
 
 
 def test_a_picture_that_breaks_the_model_takes_no_other_with_it(folder: Path):
@@ -161,21 +163,130 @@ def test_places_that_take_no_file_are_named_before_any_work(folder: Path):
     assert not generate.calls
 
 
-def test_frames_that_are_lost_are_told(folder: Path):
+def test_files_of_several_frames_stay_what_they_are_among_pictures(folder: Path):
     frames = [Image.new("RGB", (64, 16), colour) for colour in ("white", "red")]
     frames[0].save(folder / "film.webp", save_all=True, append_images=frames[1:])
+    generate, told = FakeGenerate(), []
+    jobs = plan_jobs([str(folder)], folder.parent / "out")
     outcomes = {
         outcome.job.source.name: outcome
-        for outcome in translate_jobs(fake_translator(), plan_jobs([str(folder)], folder.parent / "out"))
+        for outcome in translate_jobs(
+            fake_translator(generate),
+            jobs,
+            progress=lambda job, done, count: told.append((job.source.name, done, count)),
+        )
     }
-    assert outcomes["film.webp"].warnings == (
-        f"{folder / 'film.webp'}: only the first of 2 frames or pages is translated",
-    )
-    assert outcomes["film.webp"].translation.frames == 2
-    assert outcomes["b.png"].warnings == ()
+    assert [shape[0] for shape, _ in generate.calls] == [4]  # frames and pictures share a batch
+    film = outcomes["film.webp"]
+    assert film.job.target.name == "film.webp" and film.translation is None and film.warnings == ()
+    assert [page.text.split()[0] for page in film.pages] == ["ink", "ink"] and film.sizes == ((64, 16), (64, 16))
+    with Image.open(film.job.target) as image:
+        assert image.n_frames == 2
+    assert [line for line in told if line[0] == "film.webp"] == [("film.webp", done, 2) for done in range(3)]
+    assert outcomes["b.png"].translation is not None and outcomes["b.png"].pages == ()
 
 
 def test_a_comparison_shows_both(folder: Path):
     jobs = plan_jobs([str(folder / "b.png")], folder.parent / "out", compare=True)
     list(translate_jobs(fake_translator(), jobs))
     assert open_picture(folder.parent / "out" / "b-compare.png").size == (64 + 64 + 24, 16 + 16)
+
+
+def test_a_folder_of_everything_is_done_as_far_as_it_goes(folder: Path):
+    """Fault by fault: what is no picture is named, what is broken is an error of its own, and the rest is written."""
+    picture = Image.new("RGB", (64, 16), "white")
+    picture.save(folder / "photo.jfif", "JPEG")
+    picture.save(folder / "plain", "PNG")  # told by its content
+    picture.save(folder / "moving.gif", save_all=True, append_images=[Image.new("RGB", (64, 16), "red")])
+    picture.save(folder / "phone.avif")
+    (folder / "drawing.svg").write_text("<svg/>")
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.7 and no more")
+    (folder / "link.png").symlink_to(folder / "nowhere")
+    (folder / "Makefile").write_text("all:\n")
+    (folder.parent / "empty").mkdir()
+    inputs = [str(folder), str(folder.parent / "empty"), str(folder / "*.heic")]
+    jobs = plan_jobs(inputs, folder.parent / "out")
+    outcomes = {outcome.job.source.name: outcome for outcome in translate_jobs(fake_translator(), jobs)}
+    written = {file.name for file in (folder.parent / "out").iterdir()}
+    assert written == {"a.png", "b.png", "photo.png", "plain.png", "moving.gif", "phone.png"}
+    assert {name for name, outcome in outcomes.items() if outcome.error is not None} == {"broken.pdf", "link.png"}
+    assert "link.png: a link to a file that is not there" in str(outcomes["link.png"].error)
+    others = left_out(inputs, folder.parent / "out")
+    assert [outcome.error for outcome in others if outcome.error] == [
+        f"{folder.parent / 'empty'}: no pictures in this folder ({', '.join(KNOWN)})",
+        f"{folder / '*.heic'}: matches no picture",
+    ]
+    assert {
+        outcome.job.source.name: outcome.skip_reason.split(": ")[1] for outcome in others if outcome.skip_reason
+    } == {
+        "drawing.svg": "an SVG drawing, which is not read; export it as PNG or PDF first",
+        "Makefile": "not a PNG, JPEG, WebP, BMP, TIFF, GIF, AVIF or HEIC picture",
+        "notes.txt": "not a PNG, JPEG, WebP, BMP, TIFF, GIF, AVIF or HEIC picture",
+    }
+
+
+def test_pages_come_in_the_order_that_people_count_in(folder: Path):
+    for name in ("page10.png", "page2.png"):
+        (folder / "b.png").rename(folder / name) if name == "page2.png" else Image.new("L", (8, 8)).save(folder / name)
+    assert [job.source.name for job in plan_jobs([str(folder)], "out")] == ["a.jpg", "page2.png", "page10.png"]
+
+
+def test_what_exists_is_skipped_and_what_was_cut_off_is_done_again(folder: Path):
+    jobs = plan_jobs([str(folder)], folder.parent / "out", compare=True)
+    list(translate_jobs(fake_translator(), jobs))
+    before = {file.name: file.stat().st_mtime_ns for file in (folder.parent / "out").iterdir()}
+    assert set(before) == {"a.png", "a-compare.png", "b.png", "b-compare.png"}
+    left, existing = without_existing(jobs)
+    assert left == [] and [outcome.existing for outcome in existing] == [True, True]
+    (folder.parent / "out" / "a-compare.png").unlink()
+    left, existing = without_existing(jobs)
+    assert [job.source.name for job in left] == ["a.jpg"] and len(existing) == 1
+    assert all(outcome.error is None for outcome in translate_jobs(fake_translator(), left))
+    after = {file.name: file.stat().st_mtime_ns for file in (folder.parent / "out").iterdir()}
+    assert set(after) == set(before) and after["b.png"] == before["b.png"]
+
+
+def test_a_file_without_a_change_is_copied_byte_for_byte(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    frames = [Image.new("RGB", (64, 16), colour) for colour in ("white", "red")]
+    frames[0].save(folder / "film.gif", save_all=True, append_images=frames[1:], comment=b"mine")
+    translator = fake_translator()
+    monkeypatch.setattr(
+        translator, "translate", lambda pictures, **_: [Translation(picture, "", "", {}) for picture in pictures]
+    )
+    [job] = plan_jobs([str(folder / "film.gif")], folder.parent / "out")
+    [other] = plan_jobs([str(folder / "a.jpg")], folder.parent / "a.jpg")
+    turned = Image.Exif()
+    turned[274] = 6
+    frames[0].save(folder / "turned.jpg", exif=turned)
+    [last] = plan_jobs([str(folder / "turned.jpg")], folder.parent / "turned.jpg")
+    outcomes = list(translate_jobs(translator, [job, other, last]))
+    assert [outcome.warnings for outcome in outcomes[:2]] == [(), ()]
+    assert all(one.target.read_bytes() == one.source.read_bytes() for one in (job, other))
+    with Image.open(last.target) as image:  # its pixels stand otherwise: written anew
+        assert image.size == (16, 64) and 274 not in image.getexif()
+
+
+def test_a_bad_page_is_left_and_a_cut_file_is_not_written(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    pages = [Image.new("L", (64, 16), level) for level in (250, 10, 200)]
+    for name in ("pages.tif", "cut.tif"):
+        pages[0].save(folder / name, save_all=True, append_images=pages[1:])
+    content = (folder / "cut.tif").read_bytes()
+    (folder / "cut.tif").write_bytes(content[: len(content) * 2 // 3])
+    translator = fake_translator()
+    translate = translator.translate
+
+    def picky(pictures, **options):
+        if any(picture.getpixel((0, 0)) == 10 for picture in pictures):
+            raise RuntimeError("too dark")
+        return translate(pictures, **options)
+
+    monkeypatch.setattr(translator, "translate", picky)
+    jobs = plan_jobs([str(folder / "pages.tif"), str(folder / "cut.tif")], folder.parent / "out")
+    outcomes = {outcome.job.source.name: outcome for outcome in translate_jobs(translator, jobs, batch_size=8)}
+    warning = f"{folder / 'pages.tif'}: page 2 is left as it was: cannot be translated (RuntimeError: too dark)"
+    assert outcomes["pages.tif"].warnings == (warning,)
+    with Image.open(folder.parent / "out" / "pages.tif") as image:
+        image.seek(1)
+        assert image.getpixel((0, 0)) == 10 and image.n_frames == 3
+    assert "cut.tif: broken picture" in str(outcomes["cut.tif"].error)
+    assert [file.name for file in (folder.parent / "out").iterdir()] == ["pages.tif"]

@@ -9,6 +9,7 @@ import torch
 
 from tests.small import TEXTS, small
 from translatotron_v import cli
+from translatotron_v.commands import records
 from translatotron_v.data.marks import LITERALS, TERM_CLOSE, TERM_IS, TERM_OPEN
 from translatotron_v.data.sentences import split_sentences
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
@@ -156,7 +157,7 @@ def test_terms_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     block = BlockTranslation(((0, 0),) * 4, "Gleis Ost", "track East", {"text": 0.9}, terms=terms)
     answer = Translation(Image.new("L", (4, 4)), "track East", "Gleis Ost", {"text": 0.9}, (block,), terms=terms)
     outcome = Outcome(Job(Path("a.png"), Path("b.png")), answer)
-    cli._report(outcome, as_json=True, whole=True)
+    records.report(outcome, as_json=True, whole=True)
     captured = capsys.readouterr()
     record = json.loads(captured.out)
     expected = [{"source": "Gleis", "target": "track", "used": True}, {"source": "Ost", "target": "Ost", "used": False}]

@@ -16,6 +16,7 @@ from translatotron_v.decoding import source as source_module
 from translatotron_v.decoding.spelling import FILLER, spell
 from translatotron_v.decoding.text_mode import prepare
 from translatotron_v.inference import paragraphs as paragraphs_module
+from translatotron_v.inference import proofreading as proofreading_module
 from translatotron_v.inference.assembly import assemble
 from translatotron_v.inference.literal_inks import LiteralInks, kept_words, place_of
 from translatotron_v.inference.loaded import LoadedTranslator
@@ -244,7 +245,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> LoadedTranslator:
     def words_of(drawn: np.ndarray, count: int) -> list[np.ndarray]:
         return [picture(10 + number) for number in range(count)]
 
-    monkeypatch.setattr(paragraphs_module, "words_of", words_of)
+    monkeypatch.setattr(proofreading_module, "words_of", words_of)
     return LoadedTranslator(model, vocabulary, CONFIG, Path())
 
 

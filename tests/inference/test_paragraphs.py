@@ -9,8 +9,9 @@ import torch
 
 from tests.small import small
 from translatotron_v.data.vocabulary import Vocabulary
-from translatotron_v.inference.paragraphs import assign, fitting, read_paragraphs, sentences
+from translatotron_v.inference.paragraphs import fitting, read_paragraphs, sentences
 from translatotron_v.inference.pieces import Paragraph
+from translatotron_v.inference.strip_reading import assign
 from translatotron_v.page.strips import Run, pack
 
 VOCABULARY = Vocabulary.build(["ab", "ba"], 20)

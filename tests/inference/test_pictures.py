@@ -240,7 +240,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
     before = path.read_bytes()
 
     def full(self, file, **options):
-        Path(file).write_bytes(b"half a pic")
+        file.write(b"half a pic")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)

@@ -249,10 +249,13 @@ def test_a_folder_of_mixed_pictures_runs_through(translator: Translator, tmp_pat
     }
     assert sorted(outcomes) == sorted(good + bad)
     for name in good:
-        translation = outcomes[name].translation
-        assert outcomes[name].error is None and translation is not None, name
+        assert outcomes[name].error is None, name
+        translation, *rest = outcomes[name].translations
+        assert len(rest) == (name == "animated.webp")
         assert name == "dot.png" or [block.skip_reason for block in translation.blocks] == ["", "", ""], name
-        assert outcomes[name].job.target.is_file()
+        with Image.open(folder / name) as before, Image.open(outcomes[name].job.target) as after:
+            assert after.size == before.size and (after.mode == before.mode or before.format in ("JPEG", "WEBP", "BMP"))
+            assert getattr(after, "n_frames", 1) == getattr(before, "n_frames", 1)
     for name in bad:
         error = outcomes[name].error
         assert error is not None and name in error and "\n" not in error

@@ -48,5 +48,5 @@ def test_it_is_small_and_no_part_of_a_translator():
 
 @pytest.mark.parametrize("widths", ["[]", "[8,0]"])
 def test_widths_that_make_no_sense_are_refused(widths: str):
-    with pytest.raises(ConfigError, match=r"model\.separator\.widths"):
+    with pytest.raises(ConfigError, match=r"model\.matting\.widths"):
         load_config(None, [f"model.matting.widths={widths}"])

@@ -40,6 +40,6 @@ def test_old_weights_answer_the_same(tmp_path: Path, overrides: list[str]):
         one, other = (translate_pieces(m, v, pieces, "en", beams) for m, v in ((before, old), (after, new)))
         assert one.texts == other.texts and one.ids == other.ids
     ids = torch.tensor([[new.tag("translate"), new.tag("pt"), *pieces[0]]])
-    source = after.read(ids[:, 2:], ids[:, 2:] != PAD)
+    source = after.encode_text(ids[:, 2:], ids[:, 2:] != PAD)
     logits, _ = after.text_decoder(ids, source.memory, source.mask)
     assert logits.shape[-1] == len(old) + 1  # the new tag can be asked for, and then be trained

@@ -9,15 +9,16 @@ from data_synth.corpora import TextPair
 from tests.small import NOUNS, PAIRS, TEXTS, VERBS, enliven, small, small_vocabulary, write_corpus
 from translatotron_v.checkpoint import resolve, save_checkpoint
 from translatotron_v.config import Config, to_yaml
-from translatotron_v.data.pages import Batch, MixedDataset, PageDataset
+from translatotron_v.data.page_dataset import MixedDataset, PageDataset
+from translatotron_v.data.pages import Batch
 from translatotron_v.data.pairs import ReviewedPair, TaggedPair
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
+from translatotron_v.decoding import text as decoding
 from translatotron_v.decoding.text import DecodedText
 from translatotron_v.errors import UserError
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training.build import build_stage, split_translated
 from translatotron_v.training.reviewing import Reader
-from translatotron_v.training.stages import text as text_stage
 from translatotron_v.training.stages.base import Stage
 from translatotron_v.training.stages.text import TextStage
 from translatotron_v.training.trainer import Trainer
@@ -284,12 +285,12 @@ def test_text_mode_is_scored_by_language(settings, monkeypatch: pytest.MonkeyPat
     assert [sample.language for sample in stage.validation] == ["en"] * 3 + ["fr"] * 3
     asked: list[str] = []
 
-    def answer(model, vocabulary, pieces, language) -> DecodedText:
+    def answer(model, vocabulary, pieces, language, beams, accepts) -> DecodedText:
         asked.append(language)
         text = "un chien court bien vite" if language == "fr" else ""  # never right, and half right
-        return DecodedText([], [text] * len(pieces), [])
+        return DecodedText([[]] * len(pieces), [text] * len(pieces), [0.0] * len(pieces))
 
-    monkeypatch.setattr(text_stage, "translate_pieces", answer)
+    monkeypatch.setattr(decoding, "translate_pieces", answer)
     metrics = stage.eval().evaluate(0).metrics
     assert set(metrics) == {"bleu_en", "bleu_fr"} and asked == ["en", "fr"]
     assert metrics["bleu_en"] == 0 < metrics["bleu_fr"]

@@ -18,7 +18,7 @@ from translatotron_v.decoding.text import drawing_mask
 from translatotron_v.errors import UserError
 from translatotron_v.generation_config import AS_TRAINED, GenerationConfig
 from translatotron_v.inference.loaded import LoadedTranslator
-from translatotron_v.inference.paragraphs import batches, pixels_of
+from translatotron_v.inference.strip_reading import batches, pixels_of
 from translatotron_v.inference.whole_pages import BlockState
 from translatotron_v.models.image_tokenizer import make_tokenizer
 from translatotron_v.models.teacher import TextToImage

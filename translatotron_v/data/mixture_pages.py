@@ -6,7 +6,8 @@ import numpy as np
 
 from translatotron_v.config import Config
 from translatotron_v.data.mixture import Draws
-from translatotron_v.data.pages import Batch, Collator, PageDataset, fitting
+from translatotron_v.data.page_dataset import PageDataset
+from translatotron_v.data.pages import Batch, Collator, fitting
 from translatotron_v.data.pairs import TextPair, fold
 from translatotron_v.data.text_batches import MixtureSource
 from translatotron_v.errors import UserError

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from translatotron_v.data.casing import restore_case
-from translatotron_v.data.literals import right_ordinals
+from translatotron_v.data.literals import Literal, right_ordinals
 from translatotron_v.data.marks import LITERALS
 from translatotron_v.decoding.text_mode import Prepared
 
@@ -24,10 +24,12 @@ class DrawnWord:
 
     Attributes:
         fillers: number of the placeholder by the filler's place in the word.
+        space: number of the piece that writes the space before it; None at the beginning.
     """
 
     characters: list[tuple[str, int]] = field(default_factory=list)
     fillers: dict[int, int] = field(default_factory=dict)
+    space: int | None = None
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Spelling:
         written: list[tuple[str, int]] = []
         for word in self.words:
             if written:
-                written.append((" ", word.characters[0][1]))
+                written.append((" ", word.characters[0][1] if word.space is None else word.space))
             written += word.characters
         return written
 
@@ -65,18 +67,30 @@ def spell(pieces: Sequence[str], prepared: Prepared, inked: Collection[int] = ()
     shown = restore_case(right_ordinals(written, prepared.literals), prepared.case)
     if len(shown) != len(written):  # a letter whose capital is two
         shown = written
+    return _spelled(shown, char_to_token, prepared.literals, inked)
+
+
+def spell_plainly(pieces: Sequence[str]) -> Spelling:
+    """How pieces without placeholders are drawn: as they are written."""
+    written = "".join(pieces)
+    return _spelled(written, [number for number, piece in enumerate(pieces) for _ in piece])
+
+
+def _spelled(
+    shown: str, char_to_token: Sequence[int], literals: Sequence[Literal] = (), inked: Collection[int] = ()
+) -> Spelling:
     words = [DrawnWord()]
     for sign, owner in zip(shown, char_to_token, strict=True):
         text = sign
         if sign in LITERALS:
             number = LITERALS.index(sign)
-            text = prepared.literals[number].text if number < len(prepared.literals) else ""
+            text = literals[number].text if number < len(literals) else ""
             if number in inked:
                 text = FILLER
                 words[-1].fillers[len(words[-1].characters)] = number
         for letter in text:
             if letter.isspace():
-                words.append(DrawnWord())
+                words.append(DrawnWord(space=owner))
             else:
                 words[-1].characters.append((letter, owner))
     return Spelling([word for word in words if word.characters])

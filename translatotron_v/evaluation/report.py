@@ -1,4 +1,4 @@
-"""The one writer of results: tables, plots, signatures and pages of evaluations, experiments and benchmarks.
+"""The one writer of results: tables, signatures and pages of evaluations, experiments and benchmarks; `plots.py` draws.
 
 `Report` is what an evaluation found, `Page` a page of Markdown that opens with a verdict; both are made of `table` and
 written by `write_whole`.
@@ -26,7 +26,6 @@ from translatotron_v.errors import UserError
 from translatotron_v.sheets import contact_sheet
 
 if TYPE_CHECKING:  # matplotlib takes a second: only plots pay for it
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from translatotron_v.metrics import Score
@@ -34,7 +33,6 @@ if TYPE_CHECKING:  # matplotlib takes a second: only plots pay for it
 Cell = str | int | float | None
 Row = Mapping[str, Cell]  # of a CSV
 Pictures = Callable[[str], Sequence[Image.Image | None]]  # those of a sample, by its name
-Bars = Mapping[str, Mapping[str, float | Sequence[float]]]
 
 VERDICTS = ("Reproduced: ", "Not reproduced: ", "Partly: ")
 _DECIMALS = {
@@ -47,7 +45,6 @@ _DECIMALS = {
 }  # by metric; the others show two
 _NAMED = 10  # names that a note lists
 _NUMBER = re.compile(r"[-+−±]?\d[\d,.]*(e[-+]?\d+)?( ?%)?( ± \d[\d.]*( ?%)?)?")
-_INCHES, _DOTS = (6.4, 3.6), 100  # of a plot: 640 x 360 pixels
 _COLOURS = 64  # of a plot's palette, which makes its file a third as large
 
 
@@ -361,66 +358,3 @@ def difference(values: Sequence[float], baseline: Sequence[float]) -> Difference
     if max(len(values), len(baseline)) < 2:
         return Difference(delta, True)
     return Difference(delta, abs(delta) <= max(max(side) - min(side) for side in (values, baseline)))
-
-
-# --- plots ------------------------------------------------------------------------------------------------------------
-
-
-def line_plot(
-    path: Path, series: Mapping[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, title: str = ""
-) -> Path:
-    """Curves, each under its name with its x and y values, as a PNG file."""
-    figure, axes = _figure(xlabel, ylabel, title)
-    for name, (x, y) in series.items():
-        axes.plot(x, y, label=name, linewidth=1.3, marker="o" if len(x) <= 12 else "", markersize=3.5)
-    return _save(figure, axes, path, len(series))
-
-
-def bar_plot(path: Path, groups: Bars, ylabel: str, title: str = "") -> Path:
-    """Groups of bars as a PNG file.
-
-    Args:
-        path: of the file.
-        groups: name of a group -> name of a bar -> its value, or one value for each seed: the bar is their mean, the
-            whisker reaches from the smallest to the largest.
-        ylabel: of the values, with the unit.
-        title: above the plot.
-    """
-    figure, axes = _figure("", ylabel, title)
-    names = list(dict.fromkeys(name for bars in groups.values() for name in bars))
-    width = 0.8 / max(1, len(names))
-    for number, name in enumerate(names):
-        present = [place for place, bars in enumerate(groups.values()) if name in bars]
-        values = [_as_list(bars[name]) for bars in groups.values() if name in bars]
-        means = [statistics.fmean(one) for one in values]
-        below = [mean - min(one) for mean, one in zip(means, values, strict=True)]
-        above = [max(one) - mean for mean, one in zip(means, values, strict=True)]
-        places = [place + (number - (len(names) - 1) / 2) * width for place in present]
-        several = any(len(one) > 1 for one in values)
-        axes.bar(places, means, width * 0.92, label=name, yerr=[below, above] if several else None, capsize=2.5)
-    axes.set_xticks(range(len(groups)), list(groups))
-    return _save(figure, axes, path, len(names))
-
-
-def _as_list(value: float | Sequence[float]) -> list[float]:
-    return list(value) if isinstance(value, Sequence) else [value]
-
-
-def _figure(xlabel: str, ylabel: str, title: str) -> tuple["Figure", "Axes"]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=_INCHES, dpi=_DOTS, layout="constrained")
-    axes = figure.add_subplot()
-    axes.set(xlabel=xlabel, ylabel=ylabel)
-    axes.set_title(title, fontsize=10)
-    axes.grid(alpha=0.3, linewidth=0.5)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _save(figure: "Figure", axes: "Axes", path: Path, names: int) -> Path:
-    if names > 1:
-        axes.legend(fontsize=8, frameon=False)
-    write_whole(path, as_png(figure))
-    return path

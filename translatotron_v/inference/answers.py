@@ -6,18 +6,18 @@ Shapes: B batch, T pieces, H and W pixels, C channels.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import torch
 
-from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.pages import to_pixels
 from translatotron_v.decoding import source as reading
 from translatotron_v.decoding import text as decoding
 from translatotron_v.decoding.source import encode_and_read, masks_readings
 from translatotron_v.decoding.text import DecodedText
-from translatotron_v.decoding.text_mode import Answer, Prepared, as_it_is, translate_texts
+from translatotron_v.decoding.text_mode import Prepared
 from translatotron_v.generation_config import AS_TRAINED, GenerationConfig, check_batch_size
 from translatotron_v.inference.glossary import Term, asked_terms
 from translatotron_v.inference.loaded import LoadedTranslator, known_language, require_terms, require_text_mode
@@ -133,32 +133,9 @@ def text_answers(
         require_terms(loaded, what="localized numbers")
     vocabulary = loaded.vocabulary
 
-    def translate(sentences: Sequence[Prepared]) -> list[Answer]:
-        pieces = [vocabulary.encode(sentence.text) for sentence in sentences]
-        order = sorted(range(len(pieces)), key=lambda place: len(pieces[place]))
-        found = [Answer("")] * len(pieces)
-        with _inference(loaded):
-            for places in _batches(order, batch_size, title, quiet):
-                accepts = [sentences[place].accepts for place in places] if marked else None
-                batch = [pieces[place] for place in places]
-                decoded = decoding.translate_pieces(
-                    loaded.model, vocabulary, batch, generation.target_language, generation.beams, accepts
-                )
-                for place, text, score, ids in zip(places, decoded.texts, decoded.scores, decoded.ids, strict=True):
-                    found[place] = Answer(text, score, len(ids))
-        return found
-
-    if marked := vocabulary.knows(LITERALS[0]):
-        answers = translate_texts(
-            sources,
-            translate,
-            generation.source_language,
-            vocabulary.unwritable,
-            None if glossary is None else glossary.insertions,
-            generation.numbers_for,
-        )
-    else:
-        answers = translate([as_it_is(source) for source in sources])
+    in_batches = partial(_batches, batch_size=batch_size, title=title, quiet=quiet)
+    with _inference(loaded):
+        answers = decoding.answer_texts(loaded.model, vocabulary, sources, generation, in_batches)
     return Answers(
         [answer.text for answer in answers],
         scores=[answer.score for answer in answers],

@@ -49,6 +49,7 @@ class LoadedTranslator:
             target_language=data.target_language,
             beams=model.text_decoder.beams,
             image_steps=model.image_decoder.passes,
+            redraws=model.image_decoder.redraws,
             transcribe=self.transcribes,
         )
 

@@ -4,16 +4,14 @@ A paragraph comes as runs of ink (`page.strips`), mostly words. It is read once,
 and each sentence is then translated on a strip of its own.
 """
 
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from translatotron_v.config import ModelConfig
 from translatotron_v.data.casing import align
 from translatotron_v.data.sentences import join_lines, split_parts
 from translatotron_v.decoding.source import masks_readings, read_ctc_frames, reading_scores
@@ -22,13 +20,13 @@ from translatotron_v.decoding.text_mode import prepare
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.assembly import assemble
 from translatotron_v.inference.glossary import asked_terms
-from translatotron_v.inference.literal_inks import LiteralInks, kept_words, lines_of, place_of
+from translatotron_v.inference.literal_inks import LiteralInks, kept_words, lines_of
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.pieces import Paragraph, Piece
+from translatotron_v.inference.proofreading import proofread
+from translatotron_v.inference.strip_reading import Item, assign, batches, pixels_of
 from translatotron_v.page.compose import Word
-from translatotron_v.page.strips import Run, Strip, pack, words_of
-
-Item = TypeVar("Item")
+from translatotron_v.page.strips import Run, Strip, pack
 
 _END = re.compile(r"[.!?…][\"'”“’»)\]]*$")  # how the last word of a sentence ends
 _BEGIN = re.compile(r"[\"'„“‚‘«(\[]*[A-ZÄÖÜÀ-ÝČĎĚŇŘŠŤŮŽ0-9]")  # how the first word of the next one begins
@@ -121,16 +119,22 @@ def translate_paragraphs(
             inked=literals.inked if masked else no_inks,
         )
         drawn = 1 - made.pixels.float().mean(1).cpu().numpy()
+        assert made.draft is not None
+        strips = proofread(loaded, made.draft, made.spellings, drawn, generation, batch_size)
         for place, (paragraph, piece) in enumerate(part):
             paragraph.translations.append(made.texts[place])
             paragraph.drawn.append(drawn[place])
-            if made.spellings:
-                spelling = made.spellings[place]
-                pictures = words_of(drawn[place], len(spelling.words))
-                words[id(piece)] = assemble(spelling, pictures, literals.inks[place])
+            inks = literals.inks[place] if masked else {}
+            set_words = assemble(made.spellings[place], strips[place].pictures, inks)
+            if masked:
+                words[id(piece)] = set_words
             else:
-                paragraph.words += words_of(drawn[place], len(made.texts[place].split()))
-            paragraph.scores.append({"text": made.text_scores[place], "image": made.image_scores[place]})
+                paragraph.words += set_words
+            scores = {"text": made.text_scores[place], "image": made.image_scores[place]}
+            if strips[place].readings:
+                scores["drawing"] = math.log(max(strips[place].certainty, 1e-6))
+                paragraph.misdrawn += strips[place].misdrawn
+            paragraph.scores.append(scores)
             if glossary is not None:
                 paragraph.terms += asked_terms(glossary.annotate(literals.readings[place]), made.texts[place])
     for paragraph in paragraphs:
@@ -141,18 +145,6 @@ def translate_paragraphs(
             paragraph.words += (
                 words[id(piece)] if piece.strip is not None else kept_words(piece.runs, paragraph.text_alpha)
             )
-
-
-def assign(texts: list[str], strip: Strip, read: str, frames: Sequence[int], config: ModelConfig) -> None:
-    """Add each word that was read off a strip to the text of the run that stands where it was read.
-
-    Characters are read a few columns before or after they stand; the median of a word is surely on it.
-    """
-    for match in re.finditer(r"\S+", read):
-        row, column = place_of(frames[(match.start() + match.end() - 1) // 2], config)
-        run = strip.run_at(row, column)
-        if run is not None:
-            texts[run] = f"{texts[run]} {match.group()}".strip()
 
 
 def sentences(runs: Sequence[Item], texts: Sequence[str]) -> list[list[Item]]:
@@ -233,14 +225,3 @@ def _mean(values: Sequence[tuple[float, int]]) -> float | None:
     """The mean of values by their weights; None where nothing weighs."""
     total = sum(weight for _, weight in values)
     return sum(value * weight for value, weight in values) / total if total else None
-
-
-def pixels_of(strips: Sequence[Strip]) -> Tensor:
-    """Strips as the model sees them: (B, 1, 96, 512), black on white."""
-    return torch.from_numpy(1 - np.stack([strip.text_alpha for strip in strips]))[:, None].float()
-
-
-def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Items in runs of a size."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

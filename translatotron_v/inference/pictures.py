@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -23,12 +23,18 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {  # extension -> what Pillow is given
     ".png": {"format": "PNG"},
     ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
-    ".webp": {"format": "WEBP", "lossless": True},
+    ".jfif": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    ".webp": {"format": "WEBP", "lossless": True, "exact": True},
     ".bmp": {"format": "BMP"},
     ".tif": {"format": "TIFF", "compression": "tiff_deflate"},
     ".tiff": {"format": "TIFF", "compression": "tiff_deflate"},
+    ".gif": {"format": "GIF"},
+    ".avif": {"format": "AVIF", "quality": 95, "subsampling": "4:4:4"},
+    ".heic": {"format": "HEIF", "quality": 95, "chroma": 444},
+    ".heif": {"format": "HEIF", "quality": 95, "chroma": 444},
 }
-READABLE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # Pillow knows more, some of which start other programs
+# Pillow knows more, some of which start other programs
+READABLE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIF")
 MAX_PIXELS = 89_478_485  # Pillow's own threshold of suspicion; a small file can unpack to any size
 
 _FRAMES = "frames"  # key of a picture's `info`
@@ -69,13 +75,13 @@ def open_picture(path: str | Path) -> Image.Image:
     Raises:
         PictureError: the file is missing, no picture, broken, or unpacks to more than `MAX_PIXELS`.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         return to_plain(image)
 
 
 def check_picture(path: str | Path) -> None:
     """Raise what `open_picture` would, as far as a file's first bytes tell: they say its kind and its size."""
-    with _opened(path):
+    with opened(path):
         pass
 
 
@@ -91,15 +97,22 @@ def count_frames(image: Image.Image) -> int:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Image.Image]:
-    """A file as Pillow opens it; whatever is wrong with it, within the context too, is a `PictureError`."""
+def opened(path: str | Path, file: BinaryIO | None = None) -> Iterator[Image.Image]:
+    """A file as Pillow opens it; whatever is wrong with it, within the context too, is a `PictureError`.
+
+    Args:
+        path: its name, in messages too.
+        file: its content, where it does not lie there.
+    """
     path = Path(path)
+    head = b""
     try:
-        if path.is_dir():
+        if file is None and path.is_dir():
             raise PictureError(f"{path}: a folder, not a picture")
+        head = _head(path, file)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; the size is checked below
-            with Image.open(path, formats=READABLE_FORMATS) as image:
+            with Image.open(file or path, formats=_readable(path, head)) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise PictureError(
@@ -109,9 +122,12 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
     except PictureError:
         raise
     except FileNotFoundError:
-        raise PictureError(f"{path}: no such file") from None
+        what = "a link to a file that is not there" if path.is_symlink() else "no such file"
+        raise PictureError(f"{path}: {what}") from None
     except UnidentifiedImageError:
-        raise PictureError(f"{path}: not a PNG, JPEG, WebP, BMP or TIFF picture") from None
+        if path.suffix.lower() in (".svg", ".svgz") or b"<svg" in head:
+            raise PictureError(f"{path}: an SVG drawing, which is not read; export it as PNG or PDF first") from None
+        raise PictureError(f"{path}: not a PNG, JPEG, WebP, BMP, TIFF, GIF, AVIF or HEIC picture") from None
     except Image.DecompressionBombError:
         raise PictureError(f"{path}: more than {MAX_PIXELS:,} pixels; shrink it first") from None
     except Exception as error:  # what decoders raise on broken files has no common type
@@ -119,10 +135,38 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         raise PictureError(f"{path}: broken picture ({reason})") from None
 
 
+def _head(path: Path, file: BinaryIO | None) -> bytes:
+    """What a file begins with."""
+    if file is not None:
+        file.seek(0)
+        head = file.read(1024)
+        file.seek(0)
+        return head
+    with open(path, "rb") as own:
+        return own.read(1024)
+
+
+def _readable(path: Path, head: bytes) -> list[str]:
+    """The formats that can be read here; HEIC takes a package that not everyone needs."""
+    Image.init()
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"):
+        _register_heif(str(path))
+    return [name for name in READABLE_FORMATS if name in Image.OPEN]
+
+
+def _register_heif(name: str) -> None:
+    """Let Pillow read and write HEIC."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise PictureError(f"{name}: HEIC takes pillow-heif: pip install 'translatotron-v[files]'") from None
+    register_heif_opener()
+
+
 def to_plain(image: Image.Image) -> Image.Image:
     """The picture as seen, in mode L or RGB: upright, first frame (see `open_picture`), eight bits, opaque."""
     frames = count_frames(image)
-    plain = _opaque(_upright(image))
+    plain = _opaque(upright(image))
     plain.info[_FRAMES] = frames
     return plain
 
@@ -132,12 +176,17 @@ def _opaque(image: Image.Image) -> Image.Image:
         return Image.fromarray(_to_eight_bits(np.asarray(image, dtype=np.float64)))
     if image.mode in ("1", "L") and "transparency" not in image.info:
         return image.convert("L")
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+    if has_alpha(image):
         return _flatten(image.convert("RGBA"))
     return image.convert("RGB")
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def has_alpha(image: Image.Image) -> bool:
+    """Whether a picture may be seen through somewhere."""
+    return image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
+
+
+def upright(image: Image.Image) -> Image.Image:
     """Turned as its EXIF data say; data that are damaged say nothing, and are dropped so that nobody trips on them."""
     try:
         return ImageOps.exif_transpose(image)
@@ -151,20 +200,28 @@ def _upright(image: Image.Image) -> Image.Image:
 def _to_eight_bits(values: np.ndarray) -> np.ndarray:
     """Grey values of 16 or 32 bits, or floating point in [0, 1] or [0, 255], as bytes."""
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    top = float(values.max(initial=0.0))
-    scale = 255.0 if top <= 1 else 1.0 if top <= 255 else 1 / 257 if top <= 65535 else 255 / top
-    return np.clip(np.rint(values * scale), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(values * eight_bit_scale(values)), 0, 255).astype(np.uint8)
+
+
+def eight_bit_scale(values: np.ndarray) -> float:
+    """What grey values of any range are multiplied by to lie in [0, 255]."""
+    top = float(np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).max(initial=0.0))
+    return 255.0 if top <= 1 else 1.0 if top <= 255 else 1 / 257 if top <= 65535 else 255 / top
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """Lay an RGBA picture on white, or on black where what is visible is light and would vanish."""
+    """Lay an RGBA picture on what `ground_under` says."""
+    return Image.alpha_composite(Image.new("RGBA", image.size, (*ground_under(image), 255)), image).convert("RGB")
+
+
+def ground_under(image: Image.Image) -> tuple[int, int, int]:
+    """What an RGBA picture is laid on to be read: white, or black where what is visible is light and would vanish."""
     values = np.asarray(image, dtype=np.float32) / 255
     alpha = values[..., 3]
     visible = float(alpha.sum())
     luminance = float((values[..., :3] @ _LUMINANCE * alpha).sum()) / visible if visible else 0.0
     light_on_nothing = luminance > 0.6 and float(alpha.mean()) < 0.5
-    ground = Image.new("RGBA", image.size, "black" if light_on_nothing else "white")
-    return Image.alpha_composite(ground, image).convert("RGB")
+    return (0, 0, 0) if light_on_nothing else (255, 255, 255)
 
 
 def border_colour(values: np.ndarray) -> Colour:
@@ -253,15 +310,67 @@ def save_picture(image: Image.Image, path: str | Path) -> None:
         PictureError: an unknown extension, or a place that cannot be written.
     """
     path = Path(path)
-    options = SAVE_OPTIONS.get(path.suffix.lower())
-    if options is None:
+    if path.suffix.lower() not in SAVE_OPTIONS:
         raise PictureError(f"{path}: unknown kind of picture; known are {', '.join(SAVE_OPTIONS)}")
-    aside = path.with_name(f".{path.name}.part")
+    options = save_options(path.suffix.lower())
+    with written(path) as file:
+        image.save(file, **options)
+
+
+def save_options(suffix: str) -> dict[str, Any]:
+    """What Pillow is given to write a file of an extension; PictureError where that takes a package that is missing."""
+    options = dict(SAVE_OPTIONS[suffix])
+    if options["format"] == "HEIF":
+        _register_heif(suffix)
+    return options
+
+
+@contextmanager
+def written(path: Path) -> Iterator[BinaryIO]:
+    """A file that gets its name when it is whole; whatever goes wrong within the context is a `PictureError`."""
+    aside = Aside(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(aside, **options)
-        os.replace(aside, path)
-    except Exception as error:  # a disk, a size that the format cannot hold, metadata that an encoder chokes on
+        yield aside.open()
+        aside.commit()
+    except BaseException as error:  # a disk, a size that the format cannot hold, metadata that an encoder chokes on
+        aside.abort()
+        if isinstance(error, PictureError) or not isinstance(error, Exception):
+            raise
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: Path, error: Exception) -> PictureError:
+    """Why a file cannot be written, in one line."""
+    return PictureError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})")
+
+
+class Aside:
+    """A file that is written under another name, and gets its own when it is whole.
+
+    Args:
+        path: its own name; folders above are made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.aside = path, path.with_name(f".{path.name}.part")
+        self.file: BinaryIO | None = None
+
+    def open(self) -> BinaryIO:
+        """The file to write to."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = open(self.aside, "w+b")  # noqa: SIM115 - closed by either of the two below
+        return self.file
+
+    def commit(self) -> None:
+        """Give it its name."""
+        assert self.file is not None
+        self.file.close()
+        os.replace(self.aside, self.path)
+
+    def abort(self) -> None:
+        """Leave what bore the name before."""
+        with suppress(OSError, ValueError):
+            if self.file is not None:
+                self.file.close()
         with suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise PictureError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
+            self.aside.unlink(missing_ok=True)

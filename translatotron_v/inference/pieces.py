@@ -39,13 +39,15 @@ class Paragraph:
         translations: of the sentences.
         words: of the translation: pictures (32, w), ink in [0, 1], or what sets them.
         drawn: the strips (96, 512) that the model wrote, ink in [0, 1].
-        scores: "text" and "image" of each sentence or part of one, mean log-probability (nats).
+        scores: of each sentence or part of one: "text" and "image", mean log-probability (nats), and "drawing", the
+            logarithm of the share of its characters that were read on the drawn strip as they were meant.
         reading: mean log-probability (nats) of the letters that were read; None: unread.
         terms: what a glossary asked for.
         pieces: what it consists of, in order, where sentences are masked; empty otherwise.
         breaks: numbers of the words with which a line begins: entries of a list.
         wordless: nothing but literals and symbols was read.
         unwritable: characters of the translation that the vocabulary cannot write.
+        misdrawn: words whose pictures were read as something else to the last.
     """
 
     runs: list[Run]
@@ -63,6 +65,7 @@ class Paragraph:
     breaks: list[int] = field(default_factory=list)
     wordless: bool = False
     unwritable: list[str] = field(default_factory=list)
+    misdrawn: list[str] = field(default_factory=list)
 
     @property
     def translation(self) -> str:
@@ -73,7 +76,11 @@ class Paragraph:
 
     @property
     def confidence(self) -> dict[str, float]:
-        """Geometric means of the token probabilities, those of the worst sentence, and of what was read: in [0, 1]."""
+        """Scores in [0, 1], each that of the worst sentence.
+
+        Geometric means of the probabilities of what was read, of the pieces and of the image tokens, and the share of
+        the characters that are drawn as they were meant.
+        """
         names = dict.fromkeys(name for scores in self.scores for name in scores)
         worst = {name: min(scores[name] for scores in self.scores if name in scores) for name in names}
         if self.reading is not None:

@@ -162,11 +162,14 @@ class PageTranslator:
                 _judge(state, generation.source_language)
         wanted = [state for page in asked for state in page if not state.skip_reason]
         self.translator.translate(wanted, batch_size, generation)
+        for state in wanted:
+            if state.paragraph.misdrawn:
+                state.skip_reason = "misdrawn"
         if self.calibration is not None:
             for state in wanted:
                 state.right = state.paragraph.certainty(self.calibration)
                 if state.right is not None and state.right < generation.min_confidence:
-                    state.skip_reason = "doubtful"
+                    state.skip_reason = state.skip_reason or "doubtful"
         return [
             self._finish(picture, page, lines, state, debug)
             for picture, page, lines, state in zip(pictures, pages, found, states, strict=True)

@@ -34,11 +34,20 @@ class ImageStates:
     inner: Tensor | None = None
 
 
-class OverlappingPatchEmbedding(nn.Module):
-    """Patch embedding whose kernel is larger than its stride, so that no glyph is cut blindly.
+class _Stem(nn.Module):
+    """What timm asks of a patch embedding: the grid of its states.
 
-    timm calls it with ``img_size``, ``patch_size``, ``in_chans`` and ``embed_dim``; ``kernel`` is bound beforehand.
+    timm calls it with ``img_size``, ``patch_size``, ``in_chans`` and ``embed_dim``; what else there is is bound before.
     """
+
+    def __init__(self, img_size: tuple[int, int], patch_size: tuple[int, int]):
+        super().__init__()
+        self.grid_size = (img_size[0] // patch_size[0], img_size[1] // patch_size[1])
+        self.num_patches = self.grid_size[0] * self.grid_size[1]
+
+
+class OverlappingPatchEmbedding(_Stem):
+    """Patch embedding whose kernel is larger than its stride, so that no glyph is cut blindly."""
 
     def __init__(
         self,
@@ -49,9 +58,7 @@ class OverlappingPatchEmbedding(nn.Module):
         embed_dim: int,
         **_: object,
     ):
-        super().__init__()
-        self.grid_size = (img_size[0] // patch_size[0], img_size[1] // patch_size[1])
-        self.num_patches = self.grid_size[0] * self.grid_size[1]
+        super().__init__(img_size, patch_size)
         rows, columns = kernel
         padding = ((rows - patch_size[0]) // 2, (columns - patch_size[1]) // 2)
         self.proj = nn.Conv2d(in_chans, embed_dim, (rows, columns), stride=patch_size, padding=padding)
@@ -61,10 +68,9 @@ class OverlappingPatchEmbedding(nn.Module):
         return rearrange(self.proj(pixels), "b d rows columns -> b (rows columns) d")
 
 
-class ConvolutionalStem(nn.Module):
+class ConvolutionalStem(_Stem):
     """3x3 convolutions of stride 2, then patches of what they give (Xiao et al. 2021): a small ViT reads sooner by it.
 
-    timm calls it with ``img_size``, ``patch_size``, ``in_chans`` and ``embed_dim``; ``channels`` is bound beforehand.
     Each convolution's output is layer-normed at every place for itself, so that a strip's empty lines do not matter to
     its others. The last kernel overlaps its neighbours by a column at either side.
     """
@@ -78,9 +84,7 @@ class ConvolutionalStem(nn.Module):
         embed_dim: int,
         **_: object,
     ):
-        super().__init__()
-        self.grid_size = (img_size[0] // patch_size[0], img_size[1] // patch_size[1])
-        self.num_patches = self.grid_size[0] * self.grid_size[1]
+        super().__init__(img_size, patch_size)
         before = [in_chans, *channels]
         self.convolutions = nn.Sequential(
             *(

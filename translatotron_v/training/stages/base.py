@@ -14,15 +14,18 @@ from translatotron_v.checkpoint import load_module, load_tensors, read_info, res
 from translatotron_v.config import Config, to_yaml
 from translatotron_v.data import pages
 from translatotron_v.data.mixture_pages import MixturePages
-from translatotron_v.data.pages import Batch, Collator, MixedDataset, PageDataset
+from translatotron_v.data.page_dataset import MixedDataset, PageDataset
+from translatotron_v.data.pages import Batch, Collator
 from translatotron_v.data.pairs import TextPair
 from translatotron_v.data.text_batches import MixtureSource
 from translatotron_v.data.vocabulary import PAD, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead
+from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training.trainer import Evaluation
 
+Training = Sequence[TextPair] | MixtureSource  # what a stage is trained on
 TEXT_ONLY = frozenset({pages.SOURCE_PIECES, pages.TARGET_PIECES})  # what a text-only batch holds
 
 
@@ -39,13 +42,7 @@ class Stage(nn.Module):
     teachers: tuple[str, ...] = ()  # names in ``start`` of frozen helpers that are not saved
     modules_to_save: Mapping[str, nn.Module]
 
-    def __init__(
-        self,
-        config: Config,
-        vocabulary: Vocabulary,
-        train: Sequence[TextPair] | MixtureSource,
-        validation: list[TextPair],
-    ):
+    def __init__(self, config: Config, vocabulary: Vocabulary, train: Training, validation: list[TextPair]):
         super().__init__()
         self.config = config
         self.vocabulary = vocabulary
@@ -53,7 +50,15 @@ class Stage(nn.Module):
         self.dataset: Dataset[Batch] = self.make_dataset(train)
         self.validation = pages.plain_samples(validation[: config.data.validation_limit], config)
 
-    def make_dataset(self, train: Sequence[TextPair] | MixtureSource) -> Dataset[Batch]:
+    def make_translator(self, *parts: str, frozen: Sequence[str] = ()) -> TranslatotronV:
+        """A translator of which this stage saves these parts, where it has them, and trains all but the frozen."""
+        translator = TranslatotronV(self.config.model, len(self.vocabulary), self.vocabulary.character_count)
+        modules = {name: getattr(translator, name) for name in parts}
+        self.modules_to_save = {name: module for name, module in modules.items() if module is not None}
+        self.freeze(*frozen, *self.config.freeze)
+        return translator
+
+    def make_dataset(self, train: Training) -> Dataset[Batch]:
         """What is trained on: pages of pairs, or of those drawn from a mixture."""
         if isinstance(train, MixtureSource):
             return MixturePages(train, self.config, self.collator)

@@ -12,13 +12,11 @@ from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
 from translatotron_v.data.pairs import TextPair
 from translatotron_v.data.reading import ReadingDataset, Strip, collate_strips, validation_strips
-from translatotron_v.data.text_batches import MixtureSource
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.decoding.source import read_ctc
 from translatotron_v.metrics.text import cer
-from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training import losses
-from translatotron_v.training.stages.base import Stage, trainable
+from translatotron_v.training.stages.base import Stage, Training, trainable
 from translatotron_v.training.stages.objectives import (
     reading_loss,
     text_mode_parameters,
@@ -35,23 +33,10 @@ class ReaderStage(Stage):
 
     wanted = frozenset({pages.SOURCE_PIXELS, pages.SOURCE_PIECES, pages.SOURCE_CHARACTERS})
 
-    def __init__(
-        self,
-        config: Config,
-        vocabulary: Vocabulary,
-        train: Sequence[TextPair] | MixtureSource,
-        validation: list[TextPair],
-    ):
+    def __init__(self, config: Config, vocabulary: Vocabulary, train: Training, validation: list[TextPair]):
         super().__init__(config, vocabulary, train, validation)
-        self.translator = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
-        self.modules_to_save = {
-            name: module
-            for name in ("image_encoder", "ctc_head", "ocr_head", "font_head")
-            if (module := getattr(self.translator, name)) is not None
-        }
-        if config.data.text_share:
-            self.modules_to_save |= {name: getattr(self.translator, name) for name in ("text_encoder", "text_decoder")}
-        self.freeze(*config.freeze)
+        text_mode = ("text_encoder", "text_decoder") if config.data.text_share else ()
+        self.translator = self.make_translator("image_encoder", "ctc_head", "ocr_head", "font_head", *text_mode)
         self.watched: dict[str, list[Strip]] = {}
         if config.page.faces:
             texts = _mixed([pair.source for pair in validation])
@@ -61,7 +46,7 @@ class ReaderStage(Stage):
                         texts, config, vocabulary, part, degraded, config.data.validation_limit
                     )
 
-    def make_dataset(self, train: Sequence[TextPair] | MixtureSource) -> Dataset[Batch]:
+    def make_dataset(self, train: Training) -> Dataset[Batch]:
         """Strips of any text in any face, where the faces are named; pages of the pairs otherwise."""
         if self.config.page.faces:
             return ReadingDataset(train, self.config, self.vocabulary)

@@ -60,11 +60,7 @@ class TranslatorStage(Stage):
         if self.draws:
             self.wanted = self.wanted | {pages.TARGET_PIXELS, pages.TARGET_CHARACTERS}
         super().__init__(config, vocabulary, train, validation)
-        self.translator = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
-        self.modules_to_save = {
-            name: module for name in self.MODULES if (module := getattr(self.translator, name)) is not None
-        }
-        self.freeze("image_tokenizer", *config.freeze)
+        self.translator = self.make_translator(*self.MODULES, frozen=("image_tokenizer",))
         self.teacher = self._load_teacher() if config.loss.distillation else None
         distils = bool(config.loss.self_distillation or config.loss.self_distillation_kl)
         self.own_teacher = (

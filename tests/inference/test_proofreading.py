@@ -1,0 +1,150 @@
+"""What was drawn is read, and drawn again where it says something else."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from translatotron_v.config import Config
+from translatotron_v.decoding.spelling import DrawnWord, Spelling
+from translatotron_v.decoding.text import Draft
+from translatotron_v.generation_config import GenerationConfig
+from translatotron_v.inference import proofreading
+from translatotron_v.inference.loaded import LoadedTranslator
+from translatotron_v.inference.proofreading import DrawnStrip, proofread, reads_as
+from translatotron_v.page.strips import Strip
+
+DRAFT = Draft(torch.zeros(3, 1, 1), torch.ones(3, 1, dtype=torch.bool), [0] * 3, torch.zeros(3, 1, 1), None)
+
+
+def word(text: str, filler: int | None = None) -> DrawnWord:
+    return DrawnWord([(sign, 0) for sign in text], {} if filler is None else {filler: 0})
+
+
+def spelling(text: str) -> Spelling:
+    return Spelling([word(one) for one in text.split()])
+
+
+@pytest.mark.parametrize(
+    ("meant", "read", "same"),
+    [
+        (word("dog"), "dog", True),
+        (word("dog"), "Dog", False),
+        (word("dog"), "dog.", False),
+        (word("it's"), "it’s", True),
+        (word("“so”"), '"so"', True),
+        (word("on–off"), "on-off", True),
+        (word("…"), "...", True),
+        (word("0"), "O", False),
+        (word("(0)", 1), "(O)", True),
+        (word("(0)", 1), "(1)", False),
+    ],
+)
+def test_what_looks_alike_is_the_same(meant: DrawnWord, read: str, same: bool):
+    assert reads_as(meant, read) == same
+
+
+def test_certainty_is_the_share_of_characters():
+    strip = DrawnStrip(spelling("a small dog"), [np.zeros((32, 5), dtype=np.float32)] * 3, ["a", "smell", "dog"])
+    assert strip.wrong == [1] and strip.misdrawn == ["small"] and strip.certainty == pytest.approx(1 - 1 / 11)
+    strip.readings[1] = "small"
+    assert strip.wrong == [] and strip.certainty == 1
+    lost = DrawnStrip(spelling("a dog"), [np.zeros((32, 5), dtype=np.float32)], ["adog"])
+    assert lost.wrong == [0, 1] and lost.certainty == pytest.approx(1 - 1 / 5)
+    assert DrawnStrip(Spelling(), [], []).certainty == 1
+
+
+class Press:
+    """Stands in for the model: a word is a box as wide as its number, and what it says is looked up.
+
+    Args:
+        drafts: for each drawing in turn, the texts of its strips.
+    """
+
+    def __init__(self, *drafts: Sequence[str]) -> None:
+        self.drafts, self.texts = list(drafts), [""]
+        self.asked: list[list[str]] = []
+        self.settings: list[GenerationConfig] = []
+
+    def draw(self, texts: Sequence[str]) -> np.ndarray:
+        strips = np.zeros((len(texts), 96, 512), dtype=np.float32)
+        for strip, text in zip(strips, texts, strict=True):
+            left = 2
+            for one in text.split():
+                self.texts.append(one)
+                width = len(self.texts)
+                strip[5:25, left : left + width] = 1
+                left += -(-(width + 6) // 8) * 8  # words begin where the model begins them
+        return strips
+
+    def redraw(self, model: Any, vocabulary: Any, draft: Draft, spellings: Sequence[Spelling], options: Any) -> Any:
+        assert len(draft.first) == len(spellings)
+        self.asked.append([one.text for one in spellings])
+        self.settings.append(options)
+        return torch.from_numpy(1 - self.draw(self.drafts.pop(0)))[:, None]
+
+    def pixels_of(self, strips: Sequence[Strip]) -> torch.Tensor:
+        self.strips = strips
+        return torch.zeros(1)
+
+    def read(self, logits: Any, vocabulary: Any) -> list[tuple[str, list[int]]]:
+        return [(" ".join(map(str, range(len(strip.placed)))), []) for strip in self.strips]
+
+    def assign(self, texts: list[str], strip: Strip, text: str, where: Any, config: Any) -> None:
+        for place in strip.placed:
+            texts[place.run] = self.texts[place.right - place.left - 1]
+
+
+@pytest.fixture
+def loaded() -> LoadedTranslator:
+    model = SimpleNamespace(
+        ctc_head=1, encode_image=lambda pixels: pixels, ctc_logits=lambda source: source, config=None
+    )
+    return LoadedTranslator(model, None, Config(), Path())  # type: ignore[arg-type]
+
+
+def proof(
+    monkeypatch: pytest.MonkeyPatch, loaded: LoadedTranslator, meant: Sequence[str], press: Press, redraws: int
+) -> list[DrawnStrip]:
+    monkeypatch.setattr(LoadedTranslator, "device", "cpu", raising=False)
+    monkeypatch.setattr(proofreading, "redraw", press.redraw)
+    monkeypatch.setattr(proofreading, "pixels_of", press.pixels_of)
+    monkeypatch.setattr(proofreading, "read_ctc_frames", press.read)
+    monkeypatch.setattr(proofreading, "assign", press.assign)
+    drawn = press.draw(press.drafts.pop(0))
+    generation = GenerationConfig(redraws=redraws, image_steps=4, beams=3)
+    return proofread(loaded, DRAFT, [spelling(text) for text in meant], drawn, generation, 2)
+
+
+def test_only_words_that_say_something_else_are_drawn_again(monkeypatch, loaded):
+    meant = ["a small dog runs", "two men", "it is so"]
+    press = Press(["a smoll dag runs", "two men", "it is sso"], ["small dug", "so"], ["dog"])
+    strips = proof(monkeypatch, loaded, meant, press, 5)
+    assert press.asked == [["small dog", "so"], ["dog"]]
+    assert [" ".join(strip.readings) for strip in strips] == meant and not any(strip.wrong for strip in strips)
+    first, second = press.settings
+    assert first.top_k == 1 and second.top_k > 1 and second.seed is not None
+    assert {(one.image_steps, one.beams) for one in press.settings} == {(0, 1)}
+    widths = [picture.shape[1] for picture in strips[0].pictures]
+    assert [press.texts[width - 1] for width in widths] == meant[0].split()  # pictures went with their readings
+
+
+def test_what_is_wrong_to_the_last_is_named_and_the_better_try_stays(monkeypatch, loaded):
+    strips = proof(monkeypatch, loaded, ["small dog"], Press(["smxxx dog"], ["smxll"], ["zzzzz"]), 2)
+    assert strips[0].misdrawn == ["small"] and strips[0].readings == ["smxll", "dog"]
+
+
+def test_a_strip_that_cannot_be_cut_is_drawn_again_whole(monkeypatch, loaded):
+    press = Press(["smalldog"], ["small dogs"], ["dog"])
+    strips = proof(monkeypatch, loaded, ["small dog"], press, 2)
+    assert press.asked == [["small dog"], ["dog"]] and strips[0].readings == ["small", "dog"]
+
+
+def test_nothing_is_read_unless_asked_for(monkeypatch, loaded):
+    press = Press(["smoll dog"])
+    (strip,) = proof(monkeypatch, loaded, ["small dog"], press, 0)
+    assert strip.readings == [] and len(strip.pictures) == 2 and not hasattr(press, "strips")

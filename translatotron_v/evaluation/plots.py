@@ -1,0 +1,76 @@
+"""Plots of results: curves, and bars with the spread over seeds."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from translatotron_v.evaluation.report import as_png, write_whole
+
+if TYPE_CHECKING:  # matplotlib takes a second: only plots pay for it
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Bars = Mapping[str, Mapping[str, float | Sequence[float]]]
+
+_INCHES, _DOTS = (6.4, 3.6), 100  # of a plot: 640 x 360 pixels
+
+
+def line_plot(
+    path: Path, series: Mapping[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, title: str = ""
+) -> Path:
+    """Curves, each under its name with its x and y values, as a PNG file."""
+    figure, axes = _figure(xlabel, ylabel, title)
+    for name, (x, y) in series.items():
+        axes.plot(x, y, label=name, linewidth=1.3, marker="o" if len(x) <= 12 else "", markersize=3.5)
+    return _save(figure, axes, path, len(series))
+
+
+def bar_plot(path: Path, groups: Bars, ylabel: str, title: str = "") -> Path:
+    """Groups of bars as a PNG file.
+
+    Args:
+        path: of the file.
+        groups: name of a group -> name of a bar -> its value, or one value for each seed: the bar is their mean, the
+            whisker reaches from the smallest to the largest.
+        ylabel: of the values, with the unit.
+        title: above the plot.
+    """
+    figure, axes = _figure("", ylabel, title)
+    names = list(dict.fromkeys(name for bars in groups.values() for name in bars))
+    width = 0.8 / max(1, len(names))
+    for number, name in enumerate(names):
+        present = [place for place, bars in enumerate(groups.values()) if name in bars]
+        values = [_as_list(bars[name]) for bars in groups.values() if name in bars]
+        means = [statistics.fmean(one) for one in values]
+        below = [mean - min(one) for mean, one in zip(means, values, strict=True)]
+        above = [max(one) - mean for mean, one in zip(means, values, strict=True)]
+        places = [place + (number - (len(names) - 1) / 2) * width for place in present]
+        several = any(len(one) > 1 for one in values)
+        axes.bar(places, means, width * 0.92, label=name, yerr=[below, above] if several else None, capsize=2.5)
+    axes.set_xticks(range(len(groups)), list(groups))
+    return _save(figure, axes, path, len(names))
+
+
+def _as_list(value: float | Sequence[float]) -> list[float]:
+    return list(value) if isinstance(value, Sequence) else [value]
+
+
+def _figure(xlabel: str, ylabel: str, title: str) -> tuple["Figure", "Axes"]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_INCHES, dpi=_DOTS, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.3, linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: "Figure", axes: "Axes", path: Path, names: int) -> Path:
+    if names > 1:
+        axes.legend(fontsize=8, frameon=False)
+    write_whole(path, as_png(figure))
+    return path

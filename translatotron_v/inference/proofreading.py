@@ -1,0 +1,158 @@
+"""What is drawn says what was meant: the model reads the words that it drew, and draws again those that it misreads.
+
+A word is checked as it will be put back: cut out of its strip, and laid on a new one between its neighbours. What is
+still another word after the last attempt is named; whole pages leave such a block as it was.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from translatotron_v.decoding.source import read_ctc_frames
+from translatotron_v.decoding.spelling import DrawnWord, Spelling
+from translatotron_v.decoding.text import Draft, redraw
+from translatotron_v.generation_config import GenerationConfig
+from translatotron_v.inference.loaded import LoadedTranslator
+from translatotron_v.inference.strip_reading import assign, pixels_of
+from translatotron_v.metrics.text import edits
+from translatotron_v.page.strips import Run, pack, words_of
+
+# What looks alike in most faces at 20 pixels per em counts as the same.
+_ALIKE = str.maketrans("’‘‚‛′`´„“”″‟–—−‐‑…", "'''''''\"\"\"\"\"-----.")
+_ROUND = str.maketrans("oOQD", "0000")  # a lone filler is read as any of these
+
+
+@dataclass
+class DrawnStrip:
+    """The words of one strip, as they were drawn and read.
+
+    Attributes:
+        spelling: what was to be drawn.
+        pictures: of its words (32, w), one for each; other numbers of them where the strip could not be cut.
+        readings: what was read on each word; empty strings before they are read.
+    """
+
+    spelling: Spelling
+    pictures: list[np.ndarray]
+    readings: list[str] = field(default_factory=list)
+
+    @property
+    def wrong(self) -> list[int]:
+        """Numbers of the words that are read as something else: all where the strip has other words than were meant."""
+        words = self.spelling.words
+        if len(self.pictures) != len(words):
+            return list(range(len(words)))
+        return [
+            number
+            for number, (word, reading) in enumerate(zip(words, self.readings, strict=True))
+            if not reads_as(word, reading)
+        ]
+
+    @property
+    def certainty(self) -> float:
+        """The share of the characters that are read as they were meant, in [0, 1]; 1 for a strip without any."""
+        meant = " ".join(_plain(_text(word)) for word in self.spelling.words)
+        read = " ".join(
+            _text(word) if reads_as(word, reading) else reading
+            for word, reading in zip(self.spelling.words, self.readings, strict=False)
+        )
+        wrong, length = edits(_plain(read), meant, lower_case=False)
+        return max(0.0, 1 - wrong / length) if length else 1.0
+
+    @property
+    def misdrawn(self) -> list[str]:
+        """The words that are read as something else."""
+        return [_text(self.spelling.words[number]) for number in self.wrong]
+
+
+def reads_as(word: DrawnWord, reading: str) -> bool:
+    """Whether a reading is that of a word, but for marks that look alike."""
+    meant, read = _plain(_text(word)), _plain(reading)
+    if word.fillers:
+        meant, read = meant.translate(_ROUND), read.translate(_ROUND)
+    return meant == read
+
+
+def _text(word: DrawnWord) -> str:
+    return "".join(character for character, _ in word.characters)
+
+
+def _plain(text: str) -> str:
+    return text.replace("…", "...").translate(_ALIKE)
+
+
+@torch.inference_mode()
+def proofread(
+    loaded: LoadedTranslator,
+    draft: Draft,
+    spellings: Sequence[Spelling],
+    drawn: Sequence[np.ndarray] | np.ndarray,
+    generation: GenerationConfig,
+    batch_size: int,
+) -> list[DrawnStrip]:
+    """Cut strips into words, read them, and draw again what is read as something else.
+
+    Args:
+        draft: what the strips were drawn from.
+        spellings: what was to be drawn on each.
+        drawn: the strips (96, 512), ink in [0, 1].
+        generation: its `redraws` are how often a word may be drawn again: first alone, then by chance as well.
+        batch_size: strips at a time.
+    """
+    strips = [
+        DrawnStrip(spelling, words_of(ink, len(spelling.words))) for spelling, ink in zip(spellings, drawn, strict=True)
+    ]
+    if loaded.model.ctc_head is None or not generation.redraws:
+        return strips
+    _read(loaded, strips, batch_size)
+    for attempt in range(generation.redraws):
+        wrong = {number: strip.wrong for number, strip in enumerate(strips) if strip.wrong}
+        if not wrong:
+            break
+        parts = [Spelling([strips[number].spelling.words[word] for word in words]) for number, words in wrong.items()]
+        chance = replace(
+            generation, image_steps=0, top_k=1 if attempt == 0 else 4, temperature=0.7, seed=attempt, beams=1
+        )
+        pixels = redraw(loaded.model, loaded.vocabulary, draft.rows(list(wrong)), parts, chance)
+        inks = 1 - pixels.float().mean(1).cpu().numpy()
+        tries = [DrawnStrip(part, words_of(ink, len(part.words))) for part, ink in zip(parts, inks, strict=True)]
+        _read(loaded, tries, batch_size)
+        for (number, words), once_more in zip(wrong.items(), tries, strict=True):
+            _take(strips[number], words, once_more)
+    return strips
+
+
+def _take(strip: DrawnStrip, words: Sequence[int], once_more: DrawnStrip) -> None:
+    """Take over from a new drawing of some words of a strip what is read better there."""
+    if len(once_more.pictures) != len(words):
+        return
+    count = len(strip.spelling.words)
+    if len(strip.pictures) != count:  # then all its words were drawn anew
+        strip.pictures, strip.readings = once_more.pictures, once_more.readings
+        return
+    for number, picture, reading in zip(words, once_more.pictures, once_more.readings, strict=True):
+        meant = _text(strip.spelling.words[number])
+        new, old = (edits(read, meant, lower_case=False)[0] for read in (reading, strip.readings[number]))
+        if new < old:
+            strip.pictures[number], strip.readings[number] = picture, reading
+
+
+def _read(loaded: LoadedTranslator, strips: Sequence[DrawnStrip], batch_size: int) -> None:
+    """Read the words of strips as they will stand, in place."""
+    laid = []
+    for strip in strips:
+        strip.readings = [""] * len(strip.pictures)
+        runs = [Run(picture, number, 0, 0) for number, picture in enumerate(strip.pictures) if picture.shape[1]]
+        numbers = [number for number, picture in enumerate(strip.pictures) if picture.shape[1]]
+        laid += [(strip, numbers, page) for page in pack(runs)]
+    for start in range(0, len(laid), batch_size):
+        part = laid[start : start + batch_size]
+        source = loaded.model.encode_image(pixels_of([page for _, _, page in part]).to(loaded.device))
+        found = read_ctc_frames(loaded.model.ctc_logits(source), loaded.vocabulary)
+        for (strip, numbers, page), (text, where) in zip(part, found, strict=True):
+            texts = [""] * len(numbers)
+            assign(texts, page, text, where, loaded.model.config)
+            for number, read in zip(numbers, texts, strict=True):
+                strip.readings[number] = f"{strip.readings[number]} {read}".strip()
