@@ -82,6 +82,7 @@ def _paint(
     """Take the block's old ink off a picture and put words on."""
     kernel = np.ones((2 * _FRINGE + 1, 2 * _FRINGE + 1), dtype=np.uint8)
     old = cv2.dilate((layers.text_alpha > _OLD).astype(np.uint8), kernel).astype(bool) & crop.where(_FRINGE)
+    old |= layers.hole
     if style.erased is not None:
         old |= style.erased
     removed, background = _on_page(crop, old.astype(np.float32), layers.background, (0, 0), answer.shape)
