@@ -108,6 +108,11 @@ def _block(block: "BlockTranslation") -> dict[str, Any]:
     }
 
 
+def page_record(translation: "Translation", size: tuple[int, int]) -> dict[str, Any]:
+    """What `--json` says of one page of that size; the service says the same."""
+    return _page(translation, size)
+
+
 def _terms(terms: "Iterable[Term]") -> list[dict[str, Any]]:
     """What a glossary asked for as JSON values."""
     return [{"source": term.source, "target": term.target, "used": term.used} for term in terms]

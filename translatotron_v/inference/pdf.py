@@ -35,9 +35,7 @@ class PdfSource:
 
     suffix = ".pdf"
 
-    def __init__(
-        self, path: Path, dpi: int = DPI, file: BinaryIO | None = None, max_pixels: int = MAX_PIXELS
-    ) -> None:
+    def __init__(self, path: Path, dpi: int = DPI, file: BinaryIO | None = None, max_pixels: int = MAX_PIXELS) -> None:
         try:
             import pikepdf
             import pypdfium2

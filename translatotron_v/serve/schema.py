@@ -25,7 +25,7 @@ class Side(str, Enum):
     translation = "translation"
 
 
-Language = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z_-]{0,15}\Z", examples=["de"])]
+Language = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z_-]{0,15}$", examples=["de"])]
 
 
 class _Strict(BaseModel):
@@ -40,7 +40,7 @@ class Options(_Strict):
     system: Annotated[str, Field(max_length=60)] | None = Field(
         None, description="what translates, one of those that `/info` lists", examples=["end-to-end"]
     )
-    numbers: Annotated[str, Field(pattern=r"^(keep|localize)\Z")] | None = Field(
+    numbers: Annotated[str, Field(pattern=r"^(keep|localize)$")] | None = Field(
         None, description="`localize` writes decimal signs and times as the target language does"
     )
     min_confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = Field(
