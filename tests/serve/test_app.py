@@ -1,5 +1,6 @@
 """The service as clients see it, with a translator that needs no model."""
 
+import asyncio
 import base64
 import io
 import json
@@ -8,7 +9,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,8 @@ from starlette.testclient import TestClient
 
 from tests.serve.fakes import BOMB, HOST, Inverts, pdf, picture, service
 from translatotron_v.serve.app import create_app
+from translatotron_v.serve.limits import Limits, RefusedError
+from translatotron_v.serve.uploads import read_upload
 
 
 @contextmanager
@@ -136,21 +139,22 @@ def test_time_is_bounded():
         system.gate.set()
         assert asking.get("/healthz").json() == {"status": "ok"}
 
-    def slow() -> Iterator[bytes]:
-        for byte in picture():
-            yield bytes([byte])
-            time.sleep(0.02)
 
-    with client(upload_seconds=0.1) as asking:
-        answer = asking.post("/translate", content=slow())
-        # the test client hands over a body at once; over a socket see test_page.py
-        assert answer.status_code in (200, 408)
+def test_a_body_has_to_arrive_in_time():
+    async def slow() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+            await asyncio.sleep(0.01)
+
+    with pytest.raises(RefusedError, match=r"within 0\.1 seconds") as caught:
+        asyncio.run(read_upload(slow(), "image/png", None, Limits(upload_seconds=0.1)))
+    assert (caught.value.status, caught.value.code) == (408, "upload_too_slow")
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"GIF89a", "broken"),
+        (picture(kind="GIF")[:30], "broken picture"),
         (b"hello", "not a PNG"),
         (picture()[:100], "broken picture"),
         (b"%PDF-1.7\n", "broken PDF"),
@@ -374,7 +378,7 @@ def test_no_upload_touches_the_disk(monkeypatch: pytest.MonkeyPatch):
         elif watched and event in ("tempfile.mkstemp", "tempfile.mkdtemp"):
             opened.append(event)
 
-    big = np.random.default_rng(0).integers(0, 255, (1000, 1000, 3), dtype=np.uint8)  # past what parsers spool
+    big = np.random.default_rng(0).integers(0, 255, (700, 700, 3), dtype=np.uint8)  # past what parsers spool
     file = io.BytesIO()
     Image.fromarray(big).save(file, "PNG")
     packed = io.BytesIO()
