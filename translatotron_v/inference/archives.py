@@ -44,7 +44,7 @@ class ZipSource:
         max_pixels: int = MAX_PIXELS,
         max_unpacked: int = MAX_UNPACKED,
     ) -> None:
-        self.path, self.max_pixels, self.max_unpacked = path, max_pixels, max_unpacked
+        self.path, self.max_pixels, self.max_unpacked = path, max_pixels, min(max_unpacked, MAX_UNPACKED)
         self.suffix = ".cbz" if path.suffix.lower() == ".cbz" else ".zip"
         try:
             self.archive = zipfile.ZipFile(path if file is None else file)

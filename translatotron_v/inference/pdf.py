@@ -43,7 +43,7 @@ class PdfSource:
             raise PictureError(
                 f"{path}: PDF takes pypdfium2 and pikepdf: pip install 'translatotron-v[files]'"
             ) from None
-        self.path, self.dpi, self.max_pixels = path, dpi, max_pixels
+        self.path, self.dpi, self.max_pixels = path, dpi, min(max_pixels, MAX_PIXELS)
         try:
             self.document = pikepdf.open(path if file is None else file)
             if not len(self.document.pages):

@@ -109,7 +109,7 @@ def opened(path: str | Path, file: BinaryIO | None = None, max_pixels: int = MAX
         file: its content, where it does not lie there.
         max_pixels: how many it may have.
     """
-    path = Path(path)
+    path, max_pixels = Path(path), min(max_pixels, MAX_PIXELS)
     head = b""
     try:
         if file is None and path.is_dir():
