@@ -25,6 +25,9 @@ _TWO_COLOURS = 0.4  # difference of an outline's colour from its letters'
 _BARE = 0.12  # share of letters with an outline that may seem to meet the ground
 _FILLED = (0.12, 0.85)  # share of them that is no outline
 _LEVEL, _LEVEL_SHARE = 0.05, 0.06  # of the strongest ink, within which pixels are full, and how many of those inked are
+_ENOUGH, _SMEARS = 40, 4  # pixels of ink that tell a hue, and how far JPEG smears it
+_TOLD = 0.15  # difference in brightness of ink and ground from which it tells how much ink there is
+_LUMA = np.array((0.299, 0.587, 0.114))
 _STRONGEST = 0.985  # share of inked pixels that are weaker than the ink of letters that are nowhere full
 _MOST_GAIN = 1.35  # by which such ink is taken for stronger than it was seen
 
@@ -86,6 +89,32 @@ def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np
     background = np.where(settled[..., None], plain, layers.background)
     red, green, blue = (float(level) for level in colour)
     return replace(layers, text_alpha=alpha.astype(np.float32), colour=(red, green, blue), background=background)
+
+
+def with_hue(pixels: np.ndarray, layers: Layers, where: np.ndarray) -> Layers:
+    """Layers with their ink's hue as all of it tells, beside the letters too: JPEG keeps brightness, and smears hue.
+
+    The same layers where the ground is not smooth, or nearly as bright as the ink.
+
+    Args:
+        pixels: the crop (h, w, 3), float32 in [0, 1].
+        where: (h, w) bool, where ink may be, and what is smeared from it.
+    """
+    ink = layers.text_alpha
+    if float(ink.sum()) < _ENOUGH:
+        return layers
+    around = _near(ink > 0.1, _SMEARS)
+    ground = smooth_ground(pixels, ~around)
+    if ground is None:
+        return layers
+    around &= where
+    middle = np.median(ground[ink > 0.5], axis=0)
+    away = (pixels - ground)[around].sum(axis=0, dtype=np.float64)
+    bright, seen = float(away @ _LUMA), float((np.array(layers.colour) - middle) @ _LUMA)
+    if abs(seen) < _TOLD or bright * seen <= 0:
+        return layers
+    red, green, blue = (float(level) for level in np.clip(middle + away * seen / bright, 0, 1))
+    return replace(layers, colour=(red, green, blue))
 
 
 def smooth_ground(pixels: np.ndarray, free: np.ndarray) -> np.ndarray | None:
