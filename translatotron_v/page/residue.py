@@ -65,10 +65,10 @@ def touched(
         beside = (away > reach) & (away < reach + _BESIDE * em) & ~grow(far > STRONG, _BLOCK)
         plain = plain & ~_busy(apart, beside, em)
     if not (plain | ~grow(tight, round(_SHIFT * em))).all():
-        tight |= _shifted(pixels, ink, em) & ~plain & ~(grow(lines, 1) & ~tight)
+        tight |= _shifted(pixels, ink, em) & ~plain & ~grow(lines, 1)
     if plain.any():
         tight |= grow(differs & plain & (away < reach) & ~fixed, 1) & ~fixed & plain
-    return Touched(tight, plain, away)
+    return Touched(tight & ~(lines & ~ink), plain, away)
 
 
 def _busy(differs: np.ndarray, beside: np.ndarray, em: float) -> np.ndarray:
