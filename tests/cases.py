@@ -149,7 +149,7 @@ def clean(ground: Image.Image, least: float = 40.0, most: float = 2.0) -> Check:
         truth = np.asarray(ground.convert("RGB")).astype(np.float32)
         old = np.abs(run.source[0].astype(np.float32) - truth).max(axis=2) > least
         off = np.abs(run.answer[0].astype(np.float32) - truth).max(axis=2)
-        seen = off[old & ~grow(off > least, 3)]
+        seen = np.abs(run.answer[0].astype(np.float32) - truth).mean(axis=2)[old & ~grow(off > least, 3)]
         mean = float(seen.mean()) if seen.size else 0.0
         return "" if mean <= most else f"the ground under old letters is {mean:.1f} levels off"
 

@@ -20,6 +20,7 @@ _CLEAR = 0.06  # difference of colours from which a pixel is no ground
 _OFF_LINE = 0.04  # middle distance from the line between two colours up to which there are no more than two
 _ONE_HUE = 0.985  # cosine between two differences from the ground that makes them one ink's
 _THICKEST = 0.16  # ems of half a stroke; what is thicker is no letter
+_TALLEST = 1.7  # ems that a letter is high at most, with accents, outline and what it touches
 _OUTLINED = 0.6  # the same of letters with an outline, whose insides it may fill
 _TWO_COLOURS = 0.4  # difference of an outline's colour from its letters'
 _BARE = 0.12  # share of letters with an outline that may seem to meet the ground
@@ -160,7 +161,7 @@ def _parts(away: np.ndarray, where: np.ndarray, rows: Sequence[Bounds]) -> _Part
     """What stands out from the ground, given each pixel's difference (h, w, 3) from it."""
     em = float(np.median([bottom - top for _, top, _, bottom in rows])) * EM_PER_HEIGHT
     clear = np.linalg.norm(away, axis=2) > _CLEAR
-    count, labels = cv2.connectedComponents(clear.astype(np.uint8), connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(clear.astype(np.uint8), connectivity=8)
     flat = labels.ravel()
     sums = np.stack([np.bincount(flat, away[..., channel].ravel(), count) for channel in range(3)], axis=1)
     direction = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-6)
@@ -173,6 +174,7 @@ def _parts(away: np.ndarray, where: np.ndarray, rows: Sequence[Bounds]) -> _Part
     depth = cv2.distanceTransform(clear.astype(np.uint8), cv2.DIST_L2, 3)
     thick = np.zeros(count)
     np.maximum.at(thick, flat, depth.ravel())
+    inside &= stats[:, cv2.CC_STAT_HEIGHT] < _TALLEST * em  # a frame is no letter
     inside[0] = False
     good &= inside & (thick < max(_THICKEST * em, 2.0))
     return _Parts(labels, direction, good, inside & ~good & (thick < max(_OUTLINED * em, 3.0)))
