@@ -6,7 +6,6 @@ asserts it. Words stand in a table (`baselines.known_texts`), so that what is lo
 
 import argparse
 import datetime
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,7 +66,9 @@ class Run:
 
     def left(self, frame: int = 0) -> list[str]:
         return [
-            f"{block.source_text} ({block.skip_reason})" for block in self.translations[frame].blocks if block.skip_reason
+            f"{block.source_text} ({block.skip_reason})"
+            for block in self.translations[frame].blocks
+            if block.skip_reason
         ]
 
     def changed(self, frame: int = 0) -> np.ndarray:
@@ -106,9 +107,14 @@ def face(size: int) -> ImageFont.FreeTypeFont:
 
 
 def sheet(
-    size: tuple[int, int], rows: Sequence[str], em: int, at: tuple[int, int] = (24, 20), paper: Colour = WHITE,
-    ink: Colour = BLACK, gap: float = 1.3,
-) -> Image.Image:  # fmt: skip
+    size: tuple[int, int],
+    rows: Sequence[str],
+    em: int,
+    at: tuple[int, int] = (24, 20),
+    paper: Colour = WHITE,
+    ink: Colour = BLACK,
+    gap: float = 1.3,
+) -> Image.Image:
     """Rows of text on plain paper."""
     page = Image.new("RGB", size, paper)
     for number, row in enumerate(rows):
@@ -163,13 +169,17 @@ def centred(*boxes: Box) -> Check:
         heights, wrong = [], []
         for left, top, right, bottom in boxes:
             part = run.answer[0][top:bottom, left:right].astype(int)
-            columns, rows = (np.flatnonzero((np.abs(part - part[0, 0]).max(axis=2) > 90).any(axis=axis)) for axis in (0, 1))
+            columns, rows = (
+                np.flatnonzero((np.abs(part - part[0, 0]).max(axis=2) > 90).any(axis=axis)) for axis in (0, 1)
+            )
             if not len(columns):
                 return "a box is empty"
             heights.append(rows[-1] - rows[0])
             off = (columns[0] + columns[-1] + 1) / 2 - (right - left) / 2
             wrong += [f"a label is {off:.0f} pixels off its middle"] if abs(off) > 3 else []
-        return "; ".join(wrong) or ("" if max(heights) - min(heights) <= 2 else f"labels are {[int(height) for height in heights]} pixels high")
+        return "; ".join(wrong) or (
+            "" if max(heights) - min(heights) <= 2 else f"labels are {[int(height) for height in heights]} pixels high"
+        )
 
     return check
 
@@ -240,26 +250,48 @@ def shapes_and_sizes() -> list[Case]:
         turned = piece.rotate(degrees, Image.Resampling.BICUBIC, expand=True)
         tilts.paste(turned, at, turned)
     cases = [
-        Case("160 pixels per em", "translated, edges as sharp", saved(sheet((1300, 320), ["Bitte leise"], 160, (60, 60))),
-             {0: ["Quiet please"]}, (sharp,)),
-        Case("340 pixels per em", "translated, edges as sharp", saved(sheet((1300, 560), ["Offen"], 340, (80, 80))),
-             {0: ["Open"]}, (sharp,)),
+        Case(
+            "160 pixels per em",
+            "translated, edges as sharp",
+            saved(sheet((1300, 320), ["Bitte leise"], 160, (60, 60))),
+            {0: ["Quiet please"]},
+            (sharp,),
+        ),
+        Case(
+            "340 pixels per em",
+            "translated, edges as sharp",
+            saved(sheet((1300, 560), ["Offen"], 340, (80, 80))),
+            {0: ["Open"]},
+            (sharp,),
+        ),
         Case("tall strip", "all ten lines", saved(tall), {0: [english[number % 4] for number in range(10)]}),
         Case("wide strip", "all four lines", saved(wide), {0: english}),
         Case("tight crop", "the line", saved(page.crop(ink)), {0: english[:1]}),
         Case("two tilts", "each keeps its angle", saved(tilts), {0: english[2:]}, (angles(-5, 7),)),
-    ]  # fmt: skip
+    ]
     for degrees in (90, 180, 270):
         name = f"turned by {degrees}"
-        cases.append(Case(name, "translated and turned back", saved(upright.rotate(degrees, expand=True)), {0: [TEXTS[passage]]},
-                          (angles({90: -90.0, 180: 180.0, 270: 90.0}[degrees]),)))  # fmt: skip
+        cases.append(
+            Case(
+                name,
+                "translated and turned back",
+                saved(upright.rotate(degrees, expand=True)),
+                {0: [TEXTS[passage]]},
+                (angles({90: -90.0, 180: 180.0, 270: 90.0}[degrees]),),
+            )
+        )
     return cases
 
 
 def layouts() -> list[Case]:
-    dishes = {"Gulasch mit Knödeln": ("Goulash with dumplings", "12,80 €"), "Linseneintopf": ("Lentil stew", "7,40 €"),
-              "Bratkartoffeln": ("Fried potatoes", "5,90 €"), "Apfelkuchen": ("Apple pie", "3,60 €"),
-              "Kleines Bier": ("Small beer", "2,70 €"), "Kamillentee": ("Camomile tea", "2,20 €")}  # fmt: skip
+    dishes = {
+        "Gulasch mit Knödeln": ("Goulash with dumplings", "12,80 €"),
+        "Linseneintopf": ("Lentil stew", "7,40 €"),
+        "Bratkartoffeln": ("Fried potatoes", "5,90 €"),
+        "Apfelkuchen": ("Apple pie", "3,60 €"),
+        "Kleines Bier": ("Small beer", "2,70 €"),
+        "Kamillentee": ("Camomile tea", "2,20 €"),
+    }
     TEXTS.update({name: english for name, (english, _) in dishes.items()})
     menu, prices = Image.new("RGB", (520, 270), WHITE), []
     for number, (name, (_, price)) in enumerate(dishes.items()):
@@ -268,18 +300,36 @@ def layouts() -> list[Case]:
         left = 496 - pen.textlength(price, font=face(24))
         pen.text((left, y), price, font=face(24), fill=0)
         prices.append((int(left) - 2, y, 500, y + 34))
-    rows = (["Gestern war es noch warm,", "heute liegt überall Schnee", "und die Kinder bauen vor", "der Schule einen Mann."],
-            ["Der Bus fährt nicht mehr,", "darum gehen wir zu Fuß am", "Fluss entlang nach Hause", "und trinken dort Kakao."])  # fmt: skip
-    english = ("Yesterday it was still warm, today there is snow everywhere and the children are building a snowman.",
-               "The bus no longer runs, so we walk home along the river and drink cocoa there.")  # fmt: skip
+    rows = (
+        [
+            "Gestern war es noch warm,",
+            "heute liegt überall Schnee",
+            "und die Kinder bauen vor",
+            "der Schule einen Mann.",
+        ],
+        [
+            "Der Bus fährt nicht mehr,",
+            "darum gehen wir zu Fuß am",
+            "Fluss entlang nach Hause",
+            "und trinken dort Kakao.",
+        ],
+    )
+    english = (
+        "Yesterday it was still warm, today there is snow everywhere and the children are building a snowman.",
+        "The bus no longer runs, so we walk home along the river and drink cocoa there.",
+    )
     TEXTS.update({" ".join(one): other for one, other in zip(rows, english, strict=True)})
     columns = Image.new("RGB", (660, 190), WHITE)
     for x, column in zip((20, 340), rows, strict=True):
         for number, row in enumerate(column):
             ImageDraw.Draw(columns).text((x, 24 + number * 31), row, font=face(24), fill=0)
-    items = {"Für die Wanderung:": "For the hike:", "• ein warmer Pullover": "• a warm jumper",
-             "• genug Wasser": "• enough water", "1. Treffpunkt am Rathaus": "1. Meeting point at the town hall",
-             "2. Rückfahrt mit dem Bus": "2. Return by bus"}  # fmt: skip
+    items = {
+        "Für die Wanderung:": "For the hike:",
+        "• ein warmer Pullover": "• a warm jumper",
+        "• genug Wasser": "• enough water",
+        "1. Treffpunkt am Rathaus": "1. Meeting point at the town hall",
+        "2. Rückfahrt mit dem Bus": "2. Return by bus",
+    }
     labels = {"Schließen": "Close", "Löschen": "Delete", "Hinweis": "Hint", "Bearbeiten": "Edit"}
     TEXTS.update(items | labels)
     buttons, boxes = Image.new("RGB", (700, 110), (236, 236, 236)), []
@@ -288,8 +338,10 @@ def layouts() -> list[Case]:
         pen.rounded_rectangle((left, 26, left + 154, 84), 10, fill=(20, 90, 60))
         pen.text((left + 77, 55), label, font=face(22), fill="white", anchor="mm")
         boxes.append((left + 6, 32, left + 149, 79))
-    spoken = {"Kommst du heute mit ins Kino?": "Are you coming to the cinema today?",
-              "Leider nein, ich muss lernen!": "Sorry no, I have to study!"}  # fmt: skip
+    spoken = {
+        "Kommst du heute mit ins Kino?": "Are you coming to the cinema today?",
+        "Leider nein, ich muss lernen!": "Sorry no, I have to study!",
+    }
     TEXTS.update(spoken)
     bubbles, inner = Image.new("RGB", (620, 240), (225, 238, 250)), []
     for left, lines in ((16, ["Kommst du heute", "mit ins Kino?"]), (316, ["Leider nein, ich", "muss lernen!"])):
@@ -303,42 +355,82 @@ def layouts() -> list[Case]:
     TEXTS["Am Montag bleibt die Küche geschlossen."] = "On Monday the kitchen is closed."
     rule = ((10, 8, 589, 9), (10, 106, 589, 107), (10, 8, 11, 107), (588, 8, 589, 107))
     under = ["Die Gäste kommen um acht, wir decken schon", "den Tisch und zünden die Kerzen an."]
-    TEXTS.update({"Das Fest": "The party", " ".join(under): "The guests come at eight, we are already laying the table."})
+    TEXTS.update(
+        {"Das Fest": "The party", " ".join(under): "The guests come at eight, we are already laying the table."}
+    )
     heading = sheet((480, 120), ["Das Fest"], 36, (20, 10), ink=(160, 20, 20))
     for number, row in enumerate(under):
         ImageDraw.Draw(heading).text((20, 60 + 19 * number), row, font=face(14), fill=0)
     return [
-        Case("menu", "six rows, each price beside its dish, bit for bit", saved(menu),
-             {0: [one for one, _ in dishes.values()]}, (untouched(*prices),), stays=6),
+        Case(
+            "menu",
+            "six rows, each price beside its dish, bit for bit",
+            saved(menu),
+            {0: [one for one, _ in dishes.values()]},
+            (untouched(*prices),),
+            stays=6,
+        ),
         Case("two columns", "two blocks", saved(columns), {0: english}),
-        Case("list", "five entries, markers kept", saved(sheet((420, 200), list(items), 24)), {0: list(items.values())}),
-        Case("buttons", "inside their buttons, one size, in the middle", saved(buttons), {0: list(labels.values())},
-             (untouched(*boxes, but=True), centred(*boxes))),
-        Case("bubbles", "inside their ellipses, marks as they are", saved(bubbles), {0: list(spoken.values())},
-             (untouched(*inner, but=True),)),
-        Case("frame", "rule untouched, text inside", saved(framed), {0: ["On Monday the kitchen is closed."]},
-             (untouched(*rule), untouched((11, 9, 588, 106), but=True))),
+        Case(
+            "list", "five entries, markers kept", saved(sheet((420, 200), list(items), 24)), {0: list(items.values())}
+        ),
+        Case(
+            "buttons",
+            "inside their buttons, one size, in the middle",
+            saved(buttons),
+            {0: list(labels.values())},
+            (untouched(*boxes, but=True), centred(*boxes)),
+        ),
+        Case(
+            "bubbles",
+            "inside their ellipses, marks as they are",
+            saved(bubbles),
+            {0: list(spoken.values())},
+            (untouched(*inner, but=True),),
+        ),
+        Case(
+            "frame",
+            "rule untouched, text inside",
+            saved(framed),
+            {0: ["On Monday the kitchen is closed."]},
+            (untouched(*rule), untouched((11, 9, 588, 106), but=True)),
+        ),
         Case("heading", "heading and paragraph apart", saved(heading), {0: ["The party", TEXTS[" ".join(under)]]}),
-    ]  # fmt: skip
+    ]
 
 
 def texts() -> list[Case]:
     broken = ["Im Herbst sam-", "meln die Nach-", "barn Brenn- und", "Bauholz."]
-    signs = {"★ Neu im Laden ✓": "★ New in the shop ✓", "→ Zur Kasse • rechts": "→ To the till • right",
-             "Dauer: 45 Min. * (ca. 3 km)": "Duration: 45 min. * (about 3 km)"}  # fmt: skip
+    signs = {
+        "★ Neu im Laden ✓": "★ New in the shop ✓",
+        "→ Zur Kasse • rechts": "→ To the till • right",
+        "Dauer: 45 Min. * (ca. 3 km)": "Duration: 45 min. * (about 3 km)",
+    }
     exact = "Fragen an hallo@kurse.example oder 040 7654321, bis 3.10.2024 nur 89,50 €."
     capitals = {"HEUTE KEIN VERKAUF AM FENSTER": "NO SALE AT THE WINDOW TODAY", "R U H E T A G": "D A Y O F F"}
     TEXTS.update(signs | capitals | {" ".join(broken): "In autumn the neighbours gather firewood and timber."})
     TEXTS[exact] = "Questions to hallo@kurse.example or 040 7654321, until 3.10.2024 only 89,50 €."
     return [
-        Case("hyphens", "one block of four lines", saved(sheet((260, 160), broken, 24)), {0: [TEXTS[" ".join(broken)]]}),
+        Case(
+            "hyphens", "one block of four lines", saved(sheet((260, 160), broken, 24)), {0: [TEXTS[" ".join(broken)]]}
+        ),
         Case("literals", "one block", saved(sheet((1000, 60), [exact], 22, (16, 14))), {0: [TEXTS[exact]]}),
-        Case("capitals", "two blocks, the second set apart", saved(sheet((760, 130), ["HEUTE KEIN VERKAUF AM FENSTER",
-             "R U H E T A G"], 28, gap=1.6)), {0: list(capitals.values())}),
+        Case(
+            "capitals",
+            "two blocks, the second set apart",
+            saved(sheet((760, 130), ["HEUTE KEIN VERKAUF AM FENSTER", "R U H E T A G"], 28, gap=1.6)),
+            {0: list(capitals.values())},
+        ),
         Case("symbols", "three lines", saved(sheet((480, 140), list(signs), 26)), {0: list(signs.values())}),
-        Case("numbers alone", "left as they are", saved(sheet((300, 60), ["17,50 / 0,75"], 28, (20, 12))), {0: []},
-             (untouched((0, 0, 300, 60)),), stays=1),
-    ]  # fmt: skip
+        Case(
+            "numbers alone",
+            "left as they are",
+            saved(sheet((300, 60), ["17,50 / 0,75"], 28, (20, 12))),
+            {0: []},
+            (untouched((0, 0, 300, 60)),),
+            stays=1,
+        ),
+    ]
 
 
 def grounds() -> list[Case]:
@@ -354,7 +446,7 @@ def grounds() -> list[Case]:
         ImageDraw.Draw(on_disc).text((240, 76 + 42 * number), row, font=face(32), fill=(40, 0, 0), anchor="mm")
     ramp = np.linspace(0, 255, 140).astype(np.uint8)[:, None].repeat(720, axis=1)
     ground = Image.fromarray(np.stack([ramp, 255 - ramp, np.full_like(ramp, 130)], axis=2))
-    row, english = list(SENTENCES.items())[0]
+    row, english = next(iter(SENTENCES.items()))
     outlined, shadow = ground.copy(), ground.copy()
     ImageDraw.Draw(outlined).text((30, 40), row, font=face(34), fill="white", stroke_width=3, stroke_fill="black")
     ImageDraw.Draw(shadow).text((33, 43), row, font=face(34), fill=(50, 50, 50))
@@ -363,13 +455,29 @@ def grounds() -> list[Case]:
     grainy = sheet((620, 100), [row], 28, (20, 30), paper=paper, ink=(20, 20, 70))
     return [
         Case("gradient disc", "clean ground", saved(on_disc), {0: [TEXTS[" ".join(shout)]]}, (clean(disc),)),
-        Case("outlined", "clean ground, outline given back", saved(outlined), {0: [english]},
-             (clean(ground), like((0, 20, 720, 100), BLACK))),
-        Case("shadow", "clean ground, shadow given back", saved(shadow), {0: [english]},
-             (clean(ground), like((0, 20, 720, 100), (50, 50, 50), 0.4))),
-        Case("JPEG of quality 30", "clean ground, the ink's hue", saved(grainy, quality=30), {0: [english]},
-             (clean(Image.new("RGB", (620, 100), paper), most=3.0), like((0, 20, 620, 80), (20, 20, 70), 0.3)), ".jpg"),
-    ]  # fmt: skip
+        Case(
+            "outlined",
+            "clean ground, outline given back",
+            saved(outlined),
+            {0: [english]},
+            (clean(ground), like((0, 20, 720, 100), BLACK)),
+        ),
+        Case(
+            "shadow",
+            "clean ground, shadow given back",
+            saved(shadow),
+            {0: [english]},
+            (clean(ground), like((0, 20, 720, 100), (50, 50, 50), 0.4)),
+        ),
+        Case(
+            "JPEG of quality 30",
+            "clean ground, the ink's hue",
+            saved(grainy, quality=30),
+            {0: [english]},
+            (clean(Image.new("RGB", (620, 100), paper), most=3.0), like((0, 20, 620, 80), (20, 20, 70), 0.3)),
+            ".jpg",
+        ),
+    ]
 
 
 def containers() -> list[Case]:
@@ -384,13 +492,20 @@ def containers() -> list[Case]:
     press = sheet(size, [first], 24, paper=(230, 214, 130)).convert("CMYK")
     return [
         Case("frames of a GIF", "every frame, its timing", saved(blank, **animated), words, (kept("P", True),), ".gif"),
-        Case("frames of a WebP", "every frame, its timing", saved(blank, **animated), words, (kept("RGBA", True),), ".webp"),
+        Case(
+            "frames of a WebP",
+            "every frame, its timing",
+            saved(blank, **animated),
+            words,
+            (kept("RGBA", True),),
+            ".webp",
+        ),
         Case("frames of a PNG", "every frame, its timing", saved(blank, **animated), words, (kept("RGB", True),)),
         Case("pages of a TIFF", "both pages", saved(left, **pages), {0: [one], 1: [two]}, (kept("RGB"),), ".tif"),
         Case("pages of a PDF", "both pages", saved(left, **pages), {0: [one], 1: [two]}, (), ".pdf"),
         Case("ink on nothing", "transparent ground, new ink", saved(ink), {0: [one]}, (kept("RGBA"), transparent)),
         Case("CMYK", "CMYK again", saved(press, quality=95), {0: [one]}, (kept("CMYK"),), ".jpg"),
-    ]  # fmt: skip
+    ]
 
 
 def all_cases() -> list[Case]:
@@ -441,7 +556,10 @@ def _opened(source: Path, target: Path, translations: list[Translation]) -> Run:
         with Image.open(path) as picture:
             modes.append(picture.mode)
             wanted = picture.mode if picture.mode in ("RGBA", "CMYK") else "RGB"
-            each = [(np.asarray(one.convert(wanted)), round(one.info.get("duration", 0))) for one in ImageSequence.Iterator(picture)]
+            each = [
+                (np.asarray(one.convert(wanted)), round(one.info.get("duration", 0)))
+                for one in ImageSequence.Iterator(picture)
+            ]
         frames.append([pixels for pixels, _ in each])
         durations.append([duration for _, duration in each])
     return Run(frames[0], frames[1], (modes[0], modes[1]), (durations[0], durations[1]), translations)
@@ -466,7 +584,10 @@ def main() -> None:
     for case in cases:
         started = time.process_time()
         rows.append(run_case(case, translator, folder))
-        print(f"{case.kind}: {'; '.join(rows[-1].wrong) or 'as it should'} ({time.process_time() - started:.1f} s)", flush=True)
+        print(
+            f"{case.kind}: {'; '.join(rows[-1].wrong) or 'as it should'} ({time.process_time() - started:.1f} s)",
+            flush=True,
+        )
     (folder / "cases.md").write_text(f"{datetime.date.today()}\n\n{as_table(rows)}", encoding="utf-8")
     failed = sum(bool(row.wrong) for row in rows)
     print(f"{folder / 'cases.md'}: {len(rows) - failed} of {len(rows)} kinds as they should be")

@@ -187,7 +187,12 @@ def test_words_are_parted_by_their_gaps() -> None:
     mask, columns = text_mask()
     found = find_words(mask, [(columns[0][0], 30.0, columns[-1][1], 64.0)])
     assert np.array([(word.left, word.right) for word in found]) == pytest.approx(np.array(columns), abs=4)
-    nothing = Layers(np.zeros((20, 50), dtype=np.float32), (0.0, 0.0, 0.0), np.ones((20, 50, 3), dtype=np.float32), np.zeros((20, 50), dtype=bool))
+    nothing = Layers(
+        np.zeros((20, 50), dtype=np.float32),
+        (0.0, 0.0, 0.0),
+        np.ones((20, 50, 3), dtype=np.float32),
+        np.zeros((20, 50), dtype=bool),
+    )
     assert take_tints(np.ones((20, 50, 3), dtype=np.float32), nothing, [(0.0, 0.0, 50.0, 20.0)]) == (nothing, [], ())
 
 
@@ -246,7 +251,9 @@ def test_on_plain_ground_colours_tell_ink_that_was_not_seen() -> None:
     picture = over((0.95, 0.95, 0.9), mask, (0.2, 0.1, 0.5)).astype(np.float32)
     missed = mask.copy()
     missed[:, left:right] = 0  # a word that a network took for ground
-    seen = Layers(0.8 * missed, (0.3, 0.2, 0.55), np.where(missed[..., None] > 0, 0.95, picture).astype(np.float32), missed > 0)
+    seen = Layers(
+        0.8 * missed, (0.3, 0.2, 0.55), np.where(missed[..., None] > 0, 0.95, picture).astype(np.float32), missed > 0
+    )
     where = np.zeros(mask.shape, dtype=bool)
     where[28:66] = True
     settled = settle(picture, seen, [(columns[0][0], 30.0, columns[-1][1], 64.0)], where)
