@@ -280,7 +280,13 @@ def _shares(
 ) -> list[float]:
     """The share of its size with which each block may begin: what the one of its equals needs that has least room."""
     needed: dict[int, float] = {}
-    for number, (state, (words, apart)) in enumerate(zip(states, dressed, strict=True)):
+    groups = [
+        group
+        for group in size_groups([state.block for state in states], [state.setting.em for state in states])
+        if sum(not states[number].skip_reason for number in group) > 1
+    ]
+    for number in sorted({number for group in groups for number in group}):
+        state, (words, apart) = states[number], dressed[number]
         if not state.skip_reason:
             arranged = arrange(
                 state.crop,
@@ -295,7 +301,7 @@ def _shares(
             if arranged is not None:
                 needed[number] = arranged.share
     shares = [1.0] * len(states)
-    for group in size_groups([state.block for state in states], [state.setting.em for state in states]):
+    for group in groups:
         least = min((needed[number] for number in group if number in needed), default=1.0)
         for number in group:
             shares[number] = least
