@@ -114,7 +114,7 @@ def load(options: argparse.Namespace) -> "Translator":
 
     return Translator.from_pretrained(
         options.weights, device=options.device, threads=options.threads, precision=options.precision,
-        baseline=baseline(options.baseline, options.baseline_weights),
+        baseline=baseline(options.baseline, options.baseline_weights), painter=options.painter,
     )  # fmt: skip
 
 
