@@ -154,7 +154,7 @@ def test_a_body_has_to_arrive_in_time():
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (picture(kind="GIF")[:30], "broken picture"),
+        (picture(kind="GIF")[:30], "not a PNG"),
         (b"hello", "not a PNG"),
         (picture()[:100], "broken picture"),
         (b"%PDF-1.7\n", "broken PDF"),
