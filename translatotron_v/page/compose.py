@@ -11,6 +11,7 @@ from translatotron_v.page.blocks import Alignment
 from translatotron_v.page.lines import Point, move_points, warp
 from translatotron_v.page.profile import Setting
 from translatotron_v.page.regions import Region
+from translatotron_v.page.residue import grow
 from translatotron_v.page.separate import Layers
 from translatotron_v.page.shaping import Word
 from translatotron_v.page.straighten import Crop
@@ -80,9 +81,7 @@ def _paint(
     answer: np.ndarray, crop: Crop, layers: Layers, placed: Sequence[PlacedWord], style: Style, em: float
 ) -> None:
     """Take the block's old ink off a picture and put words on."""
-    kernel = np.ones((2 * _FRINGE + 1, 2 * _FRINGE + 1), dtype=np.uint8)
-    old = cv2.dilate((layers.text_alpha > _OLD).astype(np.uint8), kernel).astype(bool) & crop.where(_FRINGE)
-    old |= layers.hole
+    old = (grow(layers.text_alpha > _OLD, _FRINGE) & crop.where(_FRINGE)) | layers.hole
     if style.erased is not None:
         old |= style.erased
     removed, background = _on_page(crop, old.astype(np.float32), layers.background, (0, 0), answer.shape)
