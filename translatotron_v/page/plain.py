@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from translatotron_v.page.ground import as_colour
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
 from translatotron_v.page.residue import grow
 from translatotron_v.page.separate import Layers
@@ -89,8 +90,7 @@ def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np
     alpha = _others(alpha, away, parts, same)
     settled = grow(parts.good[parts.labels], 2) & where
     background = np.where(settled[..., None], plain, layers.background)
-    red, green, blue = (float(level) for level in colour)
-    return replace(layers, text_alpha=alpha.astype(np.float32), colour=(red, green, blue), background=background)
+    return replace(layers, text_alpha=alpha.astype(np.float32), colour=as_colour(colour), background=background)
 
 
 def with_hue(pixels: np.ndarray, layers: Layers, where: np.ndarray) -> Layers:
@@ -115,8 +115,7 @@ def with_hue(pixels: np.ndarray, layers: Layers, where: np.ndarray) -> Layers:
     bright, seen = float(away @ _LUMA), float((np.array(layers.colour) - middle) @ _LUMA)
     if abs(seen) < _TOLD or bright * seen <= 0:
         return layers
-    red, green, blue = (float(level) for level in np.clip(middle + away * seen / bright, 0, 1))
-    return replace(layers, colour=(red, green, blue))
+    return replace(layers, colour=as_colour(np.clip(middle + away * seen / bright, 0, 1)))
 
 
 def smooth_ground(pixels: np.ndarray, free: np.ndarray) -> np.ndarray | None:
@@ -204,9 +203,8 @@ def _filled(pixels: np.ndarray, layers: Layers, parts: _Parts, plain: np.ndarray
     share = np.where(depth > 1.3, share, np.float32(0))
     if not _FILLED[0] < float(share.sum()) / np.count_nonzero(region) < _FILLED[1]:
         return None
-    red, green, blue = (float(level) for level in fill)
     background = np.where(grow(region, 2)[..., None], plain, layers.background)
-    return replace(layers, text_alpha=share.astype(np.float32), colour=(red, green, blue), background=background)
+    return replace(layers, text_alpha=share.astype(np.float32), colour=as_colour(fill), background=background)
 
 
 def _main_direction(parts: _Parts, weight: np.ndarray, own: np.ndarray) -> np.ndarray:

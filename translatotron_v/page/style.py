@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from translatotron_v.page.effects import Colour, Layer, Outline, Shadow, layers_below, margin, measure_around
+from translatotron_v.page.effects import Layer, Outline, Shadow, layers_below, margin, measure_around
+from translatotron_v.page.ground import Colour
 from translatotron_v.page.plain import settle, smooth_ground, with_hue
 from translatotron_v.page.profile import Bounds, Setting, measure
 from translatotron_v.page.rules import Rule, take_rules

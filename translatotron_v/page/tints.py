@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from translatotron_v.page.ground import Colour, as_colour
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
 from translatotron_v.page.separate import Layers
-
-Colour = tuple[float, float, float]
 
 APART = 12.0  # units of CIEDE2000 from which two words are of two colours
 _FAINT = 0.12  # coverage up to which a column is empty
@@ -108,14 +107,9 @@ def take_tints(
         if group != main and group == last and tints:
             tints[-1] = Tint((*tints[-1].words, word), tints[-1].colour)
         elif group != main:
-            tints.append(Tint((word,), _as_colour(colours[group])))
+            tints.append(Tint((word,), as_colour(colours[group])))
         last = group
-    return replace(layers, text_alpha=ink, colour=_as_colour(colours[main])), words, tuple(tints)
-
-
-def _as_colour(values: np.ndarray) -> Colour:
-    red, green, blue = (float(level) for level in values)
-    return red, green, blue
+    return replace(layers, text_alpha=ink, colour=as_colour(colours[main])), words, tuple(tints)
 
 
 def _shown(pixels: np.ndarray, layers: Layers, word: WordBox) -> tuple[np.ndarray, np.ndarray] | None:
