@@ -32,8 +32,8 @@ from translatotron_v.page.search import find_lines
 from translatotron_v.page.separate import Layers, load_matting, separate
 from translatotron_v.page.shaping import Word
 from translatotron_v.page.straighten import Crop, straighten
-from translatotron_v.page.strips import BlockAlpha, cut_lines
-from translatotron_v.page.style import USUAL_GAP, Style, dress, measure_style
+from translatotron_v.page.strips import USUAL_GAP, BlockAlpha, cut_lines
+from translatotron_v.page.style import Style, dress, measure_style
 
 UNREADABLE = 0.7  # how well ink must agree with the profile of text; less is no text, or handwriting
 # Geometric mean of the probabilities of what was read; less is other writing, or none. Of 211 blocks of validation
@@ -224,8 +224,7 @@ class PageTranslator:
         for number, state in enumerate(states):
             if state.skip_reason:
                 continue
-            obstacles = [other.block.quad for other in states if other is not state] + left
-            obstacles += [quad for quads in new.values() for quad in quads]
+            obstacles = _beside(state, states, left) + [quad for quads in new.values() for quad in quads]
             words, apart = dressed[number]
             composed = compose(
                 answer,
@@ -275,8 +274,15 @@ def _turn_back(translation: Translation, turns: int) -> Translation:
     return replace(translation, image=image, blocks=tuple(blocks))
 
 
+def _beside(
+    state: BlockState, states: Sequence[BlockState], left: Sequence[tuple[Point, ...]]
+) -> list[tuple[Point, ...]]:
+    """Corners of what stands beside a block: the other blocks, and lines that are left as they are."""
+    return [*(other.block.quad for other in states if other is not state), *left]
+
+
 def _shares(
-    states: Sequence[BlockState], dressed: Sequence[tuple[Sequence[Word], float]], left: Sequence[Sequence[Point]]
+    states: Sequence[BlockState], dressed: Sequence[tuple[Sequence[Word], float]], left: Sequence[tuple[Point, ...]]
 ) -> list[float]:
     """The share of its size with which each block may begin: what the one of its equals needs that has least room."""
     needed: dict[int, float] = {}
@@ -293,7 +299,7 @@ def _shares(
                 state.setting,
                 words,
                 state.block.alignment,
-                obstacles=[*(other.block.quad for other in states if other is not state), *left],
+                obstacles=_beside(state, states, left),
                 gap=USUAL_GAP + apart,
                 breaks=state.paragraph.breaks,
                 region=state.block.region,

@@ -15,6 +15,7 @@ from translatotron_v.page.residue import grow
 from translatotron_v.page.separate import Layers
 from translatotron_v.page.shaping import Word
 from translatotron_v.page.straighten import Crop
+from translatotron_v.page.strips import USUAL_GAP
 from translatotron_v.page.style import Style, paint_order
 
 _OLD = 0.05  # coverage from which a pixel of the old text is replaced
@@ -46,7 +47,7 @@ def compose(
     words: Sequence[Word],
     alignment: Alignment = "left",
     obstacles: Sequence[Sequence[Point]] = (),
-    gap: float = 0.33,
+    gap: float = USUAL_GAP,
     breaks: Collection[int] = (),
     style: Style | None = None,
     region: Region | None = None,

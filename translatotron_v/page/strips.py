@@ -22,6 +22,7 @@ EM = 20  # pixels per em
 BASELINE = 23  # row of a line on which its letters stand: the first row below them
 WORD_GRID = 8  # columns; words that the model writes begin at multiples of it after the margin
 GAP = 7  # columns between two words where nothing else is known
+USUAL_GAP = 0.33  # the same of words that are put back, ems
 
 _EXACT = 0.02  # a text whose size is so near to a strip's is not resampled
 _FAINT = 0.15  # coverage up to which a column counts as empty
@@ -271,7 +272,7 @@ def cut_lines(lines: Sequence[np.ndarray]) -> list[Run]:
 def usual_gap(runs: Sequence[Run]) -> float:
     """The middle distance between the ink of neighbouring words, in ems; a third where nothing tells, two at most."""
     gaps = [run.gap for run in runs if run.gap]
-    return min(float(np.median(gaps)) / EM, 2.0) if gaps else 0.33
+    return min(float(np.median(gaps)) / EM, 2.0) if gaps else USUAL_GAP
 
 
 def cut_between(ink: np.ndarray, before: float, after: float, which: int, count: int) -> int:

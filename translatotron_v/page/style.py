@@ -22,8 +22,6 @@ from translatotron_v.page.straighten import Crop
 from translatotron_v.page.strips import frame
 from translatotron_v.page.tints import Tint, WordBox, take_tints
 
-USUAL_GAP = 0.33  # ems between the ink of two words, where nothing else is known
-
 _SAME_STEM = 0.05  # share of a stem's width up to which the drawn one is right
 _UPRIGHT, _SAME_SLANT = 4.0, 1.0  # degrees up to which text stands upright, and up to which two slants are one
 _OBLIQUE = 8.0  # degrees up to which a drawn family is upright, whatever the curves of its letters seem to say
@@ -121,10 +119,11 @@ def measure_style(crop: Crop, layers: Layers) -> tuple[Layers, Setting, Style]:
     if not (tints or rules or around.outline or around.shadow):
         letters = with_hue(pixels, letters, crop.where(_SMEARED))
     lines = _lines(letters.text_alpha, crop.rows, setting, words)
+    gap = _letter_gap(lines)
     style = Style(
         stem=stem_width(lines),
         slant=slant(lines),
-        gap=_letter_gap(lines) if _letter_gap(lines) > _SPACED + _GAP_NOISE / setting.em else 0.0,
+        gap=gap if gap > _SPACED + _GAP_NOISE / setting.em else 0.0,
         soft=_softness(lines, setting.em),
         decorations=_decorations(rules, words, setting),
         tints=tuple((_stretch(tint, words), tint.colour) for tint in tints),
