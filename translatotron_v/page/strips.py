@@ -229,12 +229,18 @@ def word_gap(lines: Sequence[np.ndarray]) -> int:
         return low + 1
     candidates = range(low, high + 1)
 
-    def leap(border: int) -> float:
-        below = max((width for width in widths if width < border), default=0)
-        above = min((width for width in widths if width >= border), default=0)
-        return (above - below) / (below + 2) if above else 0.0
+    return int(greatest_leap(widths, candidates, EM))
 
-    return max(candidates, key=leap)
+
+def greatest_leap(widths: Sequence[float], borders: Sequence[float], em: float) -> float:
+    """The border at which sorted widths of gaps leap most, as a share of those below it; all in pixels."""
+
+    def leap(border: float) -> float:
+        below = max((width for width in widths if width < border), default=0.0)
+        above = min((width for width in widths if width >= border), default=0.0)
+        return (above - below) / (below + 0.1 * em) if above else 0.0
+
+    return max(borders, key=leap)
 
 
 def cut(line: np.ndarray, index: int = 0, count: int | None = None, gap: int | None = None) -> list[Run]:

@@ -8,6 +8,7 @@ import numpy as np
 from translatotron_v.page.ground import Colour, as_colour
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
 from translatotron_v.page.separate import Layers
+from translatotron_v.page.strips import greatest_leap
 
 APART = 12.0  # units of CIEDE2000 from which two words are of two colours
 _FAINT = 0.12  # coverage up to which a column is empty
@@ -59,15 +60,7 @@ def find_words(ink: np.ndarray, rows: Sequence[Bounds]) -> list[WordBox]:
 
 def _word_gap(widths: np.ndarray, em: float) -> float:
     """The narrowest gap between words, in pixels: where the sorted widths of all gaps make their greatest leap."""
-    widths = widths[widths > 0].astype(np.float64)
-    borders = [max(border * em, 1.5) for border in _GAPS]
-
-    def leap(border: float) -> float:
-        below = float(widths[widths < border].max(initial=0))
-        above = float(widths[widths >= border].min(initial=np.inf))
-        return (above - below) / (below + 0.1 * em) if np.isfinite(above) else 0.0
-
-    return max(borders, key=leap)
+    return greatest_leap(widths[widths > 0].tolist(), [max(border * em, 1.5) for border in _GAPS], em)
 
 
 def take_tints(
