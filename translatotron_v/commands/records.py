@@ -62,13 +62,15 @@ def as_dict(outcome: "Outcome") -> dict[str, Any]:
     """One picture's result as JSON values."""
     record: dict[str, Any] = {"input": str(outcome.job.source)}
     if outcome.skip_reason:
-        return record | {"skip_reason": outcome.skip_reason}
+        outputs = {"outputs": [str(path) for path in outcome.job.outputs]} if outcome.existing else {}
+        return record | {"skip_reason": outcome.skip_reason} | outputs
     if outcome.error is not None or not outcome.translations:
         return record | {"error": outcome.error}
     record["outputs"] = [str(path) for path in outcome.job.outputs]
     warnings = {"warnings": list(outcome.warnings)}
     if outcome.translation is not None:
-        return record | _page(outcome.translation, outcome.translation.image.size) | warnings
+        size = outcome.sizes[0] if outcome.sizes else outcome.translation.image.size
+        return record | _page(outcome.translation, size) | warnings
     pages = zip(outcome.pages, outcome.sizes, strict=True)
     return record | {"pages": [_page(page, size) for page, size in pages]} | warnings
 
@@ -113,10 +115,14 @@ def _terms(terms: "Iterable[Term]") -> list[dict[str, Any]]:
     return [{"source": term.source, "target": term.target, "used": term.used} for term in terms]
 
 
-def summarise(outcomes: "Iterable[Outcome]", file: Any) -> int:
-    """Say how many of several pictures were translated; returns the exit status."""
+def summarise(outcomes: "Iterable[Outcome]", file: Any, before: int = 0) -> int:
+    """Say how many of several pictures were translated; returns the exit status.
+
+    Args:
+        before: how many a run that was cut off had translated.
+    """
     outcomes = list(outcomes)
-    existing = sum(outcome.existing for outcome in outcomes)
+    existing = sum(outcome.existing for outcome in outcomes) + before
     outcomes = [outcome for outcome in outcomes if not outcome.skip_reason]
     failed = sum(outcome.error is not None for outcome in outcomes)
     places = sorted({str(outcome.job.target.parent) for outcome in outcomes})

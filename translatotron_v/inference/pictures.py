@@ -344,6 +344,11 @@ def unwritable(path: Path, error: Exception) -> PictureError:
     return PictureError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})")
 
 
+def leftover(path: Path) -> Path:
+    """What a file is called until it is whole; a process that was killed leaves one, which the next one overwrites."""
+    return path.with_name(f".{path.name}.part")
+
+
 class Aside:
     """A file that is written under another name, and gets its own when it is whole.
 
@@ -352,7 +357,7 @@ class Aside:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.aside = path, path.with_name(f".{path.name}.part")
+        self.path, self.aside = path, leftover(path)
         self.file: BinaryIO | None = None
 
     def open(self) -> BinaryIO:
