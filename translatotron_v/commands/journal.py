@@ -119,10 +119,13 @@ class Journal:
                 (self.folder / JOURNAL).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Let go of the folder; where nothing has been done it is left as it was."""
         if self.file is not None:
             with contextlib.suppress(OSError):
                 self.file.close()
+                if not self.records:
+                    (self.folder / JOURNAL).unlink(missing_ok=True)
+                    self.folder.rmdir()  # unless there is something in it
         self.file = None
 
     def _read(self) -> list[dict[str, Any]]:

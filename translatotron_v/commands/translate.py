@@ -101,7 +101,7 @@ def open_journal(options: argparse.Namespace, jobs: "Sequence[Job]") -> "Journal
     """The journal of a run into a folder: a new one, or that of the same run, which was cut off."""
     from translatotron_v.commands.journal import Journal
 
-    others = ("run", "output", "workers", "threads", "force", "skip_existing", "json", "debug", "device", "inputs")
+    others = ("run", "output", "workers", "threads", "force", "skip_existing", "json", "debug", "device")
     settings = {name: str(value) for name, value in sorted(vars(options).items()) if name not in others}
     for name in ("weights", "glossary"):
         path = Path(str(getattr(options, name, None)))
@@ -130,8 +130,6 @@ def run_parts(
     # Of a part that was cut off all is done again: what shares a batch shares the last bits of its numbers.
     todo = [[number for number in part] for part in parts if part not in kept]
     order = [number for part in todo for number in part]
-    if journal is not None and order:
-        journal.begin()
 
     def keep(number: int, outcome: "Outcome") -> None:
         records[order[number]] = as_dict(outcome)
@@ -140,7 +138,8 @@ def run_parts(
 
     resumed = journal is not None and journal.resumed
     work = [[replace(jobs[number], force=jobs[number].force or resumed) for number in part] for part in todo]
-    made = run_jobs(work, options, glossary, keep, as_json=options.json) if work else []
+    begin = journal.begin if journal is not None else None
+    made = run_jobs(work, options, glossary, keep, begin, as_json=options.json) if work else []
     return made, len(jobs) - len(order), [records[number] for number in sorted(records)]
 
 
@@ -193,6 +192,7 @@ def run_jobs(
     options: argparse.Namespace,
     glossary: "Glossary | None" = None,
     keep: "Callable[[int, Outcome], None]" = lambda number, outcome: None,
+    begin: "Callable[[], None] | None" = None,
     *,
     as_json: bool = False,
     printed: int | None = None,
@@ -205,6 +205,7 @@ def run_jobs(
     Args:
         parts: of the plan (`inference.parts`).
         keep: is told of each outcome as soon as it is there, with the number of its job.
+        begin: is called before anything is written.
         translator: instead of one that the options ask for, or several in as many processes.
     """
     from tqdm import tqdm
@@ -227,7 +228,10 @@ def run_jobs(
             else:
                 progress.update()
 
-        for number, new in _stream(parts, options, glossary, pages, translator):
+        stream = _stream(parts, options, glossary, pages, translator)
+        if begin is not None:
+            begin()
+        for number, new in stream:
             keep(number, new)
             waiting[number] = new
             progress.update(id(new.job) not in done)

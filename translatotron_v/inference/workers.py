@@ -99,7 +99,8 @@ def in_workers(
         while busy := [worker for worker in crew if worker.part is not None]:
             for ready in wait([worker.pipe for worker in busy]):
                 worker = next(worker for worker in crew if worker.pipe is ready)
-                assert worker.part is not None
+                part = worker.part
+                assert part is not None
                 try:
                     kind, *what = worker.pipe.recv()
                 except (EOFError, OSError):
@@ -108,10 +109,10 @@ def in_workers(
                     kind = "end"
                 if kind == "page":
                     number, done, count = what
-                    progress(worker.part.jobs[number], done, count)
+                    progress(part.jobs[number], done, count)
                 elif kind == "done":
                     number, outcome = what
-                    yield worker.part.done(number, outcome)
+                    yield part.done(number, outcome)
                 elif kind == "refused":
                     raise UserError(what[0])
                 else:
@@ -133,6 +134,7 @@ class _Part:
         self.open = set(range(len(self.jobs)))
 
     def done(self, number: int, outcome: Outcome) -> tuple[int, Outcome]:
+        """What became of one of them, with its number among all."""
         self.open.discard(number)
         return self.start + number, replace(outcome, job=self.jobs[number])
 
