@@ -28,6 +28,7 @@ from translatotron_v.inference.loaded import LoadedTranslator, load_translator
 from translatotron_v.inference.pieces import Paragraph
 from translatotron_v.inference.pipeline import Translator
 from translatotron_v.inference.whole_pages import BlockState, PageTranslator
+from translatotron_v.metrics import cer
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.ocr import LineDetector, OcrEngine, TextBox, boxes_to_text
 from translatotron_v.page.strips import frame
@@ -281,7 +282,7 @@ def test_pixels_go_through_without_any_text(detector: LineDetector, reader: OcrE
         and translation.scores == {}
         and not any(b.skip_reason for b in translation.blocks)
     )
-    assert boxes_to_text(reader.read(translation.image)) == " ".join(TEXTS)
+    assert cer([boxes_to_text(reader.read(translation.image))], [" ".join(TEXTS)]).value < 0.01
 
 
 # --- the way in -------------------------------------------------------------------------------------------------------

@@ -122,13 +122,13 @@ def test_damaged_exif_is_ignored(tmp_path: Path, extension: str):
 
 
 def test_size_and_kind_show_without_reading_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    Image.new("1", (9500, 9500)).save(tmp_path / "big.png")
+    Image.new("1", (10_001, 10_000)).save(tmp_path / "big.png")
     save_picture(drawing(), tmp_path / "cut.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:60])
     (tmp_path / "text.png").write_bytes(b"text")
     monkeypatch.setattr(Image.Image, "load", None)
     for name, message in (
-        ("big.png", "9500 x 9500 pixels are more"),
+        ("big.png", "10001 x 10000 pixels are more"),
         ("text.png", "not a PNG"),
         ("no", "no such file"),
     ):

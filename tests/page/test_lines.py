@@ -6,7 +6,8 @@ import pytest
 from tests.page.pages import TEXTS, render, tilt
 from translatotron_v.ocr import LineDetector
 from translatotron_v.page.blocks import Block, find_blocks
-from translatotron_v.page.lines import Line, find_lines
+from translatotron_v.page.lines import Line
+from translatotron_v.page.search import find_lines
 from translatotron_v.page.straighten import straighten
 
 DARK = {"ink": (240, 240, 200), "paper": (30, 40, 90)}

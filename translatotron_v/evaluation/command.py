@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translatotron_v.arguments import BASELINES, PRECISIONS, not_negative, positive
-from translatotron_v.evaluation import calibration, literals, modality_gap, r_probe, reader, terms, texts
+from translatotron_v.evaluation import (
+    calibration,
+    layout,
+    literals,
+    modality_gap,
+    r_probe,
+    reader,
+    style,
+    terms,
+    texts,
+)
 from translatotron_v.evaluation.options import OUT, add_checkpoint, add_results, add_test_pages, out_folder
 from translatotron_v.ocr import make_ocr_engine
 from translatotron_v.terminal import guarded
@@ -79,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
             "--languages", default="en,de", metavar="LIST", help="of the pictures, for tesserocr only (en,de)"
         )
         command.add_argument("--worst", type=positive, default=12, metavar="N", help="samples on the sheet (12)")
-    for module in (texts, reader, literals, terms, calibration, modality_gap, r_probe):
+    for module in (texts, reader, layout, literals, terms, style, calibration, modality_gap, r_probe):
         module.add_command(commands)
     return parser
 

@@ -4,7 +4,7 @@
 `blocks` are larger ones, with several captions at places of their own. Equal arguments give equal pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
@@ -12,6 +12,10 @@ from typing import ClassVar
 import numpy as np
 
 from data_synth.backgrounds import pictures_in
+from data_synth.corpora import PUBLIC_TEXTS, read_pairs
+from data_synth.faces import installed, read_faces
+from data_synth.layouts import HELD_OUT, LAYOUTS, TUNING, Texts, draw_layout
+from data_synth.layouts import LayoutPage as LayoutPage
 from data_synth.photographs import bundled_photographs
 from data_synth.render import PageLayout, PagePair, PageStyle, StyleOptions, render_page, render_sample
 from data_synth.typeset import load_face
@@ -296,3 +300,24 @@ def draw_paragraph(text: str, size: tuple[int, int], font: str, largest: int, sm
         if (page := render_page(text, layout, style)) is not None:
             return page.pixels
     return None
+
+
+def layout_pages(layouts: Sequence[str], faces: str, held_out: bool, limit: int, seed: int) -> Iterator[LayoutPage]:
+    """Pages of known layout, so many of each, in the texts that come with the program.
+
+    Args:
+        layouts: names of them; none: all.
+        faces: file of faces; those of its part "unseen" are on held-out pages, those of "training" on the others.
+        held_out: in measures and faces on which no threshold was chosen.
+
+    Raises:
+        UserError: an unknown layout, a file of faces that cannot be read, or none of its faces installed.
+    """
+    with one_family_of_errors():
+        families, missing = installed(read_faces(faces, "unseen" if held_out else "training"))
+        if not families:
+            raise UserError(f"{faces}: none of its faces is installed; they come with {', '.join(missing)}")
+        texts = Texts(read_pairs(PUBLIC_TEXTS, "de", "en"))
+        for layout in layouts or LAYOUTS:
+            for index in range(limit):
+                yield draw_layout(layout, texts, families, HELD_OUT if held_out else TUNING, seed, index)

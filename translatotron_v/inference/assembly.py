@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from translatotron_v.decoding.spelling import DrawnWord, Spelling
-from translatotron_v.page.compose import Word, at_size
+from translatotron_v.page.shaping import Word, WordRow
 from translatotron_v.page.strips import cut_between
 
 
@@ -63,19 +63,4 @@ def _joined(pictures: Sequence[Sequence[Word]]) -> list[Word]:
             joined[-1].append(run[0])
             run = run[1:]
         joined += [[word] for word in run]
-    return [words[0] if len(words) == 1 else _Row(words) for words in joined]
-
-
-class _Row:
-    """Words set against one another, at any size."""
-
-    def __init__(self, words: Sequence[Word]) -> None:
-        self.words = words
-
-    def __call__(self, scale: float) -> np.ndarray:
-        inks = [word(scale) if callable(word) else at_size(word, scale) for word in self.words]
-        space = np.zeros((len(inks[0]), max(1, round(scale))), dtype=np.float32)
-        row = [inks[0]]
-        for ink in inks[1:]:
-            row += [space, ink]
-        return np.concatenate(row, axis=1)
+    return [words[0] if len(words) == 1 else WordRow(words) for words in joined]

@@ -8,7 +8,7 @@ from translatotron_v.data.casing import align
 from translatotron_v.data.sentences import join_lines
 from translatotron_v.decoding.text_mode import Insertions, Prepared, prepare
 from translatotron_v.inference.pieces import Paragraph, Piece
-from translatotron_v.page.compose import Word
+from translatotron_v.page.shaping import Word
 from translatotron_v.page.strips import EM, LINE, BlockAlpha, Run, Strip, cut_between
 
 _CLOSE = 1.5 * EM  # columns between two runs of a literal that are taken up together with what is between them

@@ -25,7 +25,7 @@ from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.pieces import Paragraph, Piece
 from translatotron_v.inference.proofreading import proofread
 from translatotron_v.inference.strip_reading import Item, assign, batches, pixels_of
-from translatotron_v.page.compose import Word
+from translatotron_v.page.shaping import Word
 from translatotron_v.page.strips import Run, Strip, pack
 
 _END = re.compile(r"[.!?…][\"'”“’»)\]]*$")  # how the last word of a sentence ends

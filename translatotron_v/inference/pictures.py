@@ -35,7 +35,7 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {  # extension -> what Pillow is given
 }
 # Pillow knows more, some of which start other programs
 READABLE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIF")
-MAX_PIXELS = 89_478_485  # Pillow's own threshold of suspicion; a small file can unpack to any size
+MAX_PIXELS = 100_000_000  # what is held in memory at once; a small file can unpack to any size
 
 _FRAMES = "frames"  # key of a picture's `info`
 _BLACK: Colour = (0.0, 0.0, 0.0)

@@ -7,7 +7,7 @@ import numpy as np
 
 from translatotron_v.inference.certainty import Calibration
 from translatotron_v.inference.glossary import Term
-from translatotron_v.page.compose import Word
+from translatotron_v.page.shaping import Word
 from translatotron_v.page.strips import BlockAlpha, Run, Strip
 
 

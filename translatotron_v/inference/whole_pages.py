@@ -5,7 +5,7 @@ Everything that is no language is done by `translatotron_v.page`; this module le
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -20,20 +20,25 @@ from translatotron_v.inference.pieces import Paragraph
 from translatotron_v.metrics.language import identify
 from translatotron_v.models.matting import TextMatting
 from translatotron_v.ocr import LineDetector
+from translatotron_v.page.arrange import arrange
 from translatotron_v.page.blocks import Block, find_blocks
 from translatotron_v.page.compose import compose
-from translatotron_v.page.lines import Line, Point, find_lines
-from translatotron_v.page.profile import Setting, measure
+from translatotron_v.page.groups import size_groups
+from translatotron_v.page.lines import Line, Point
+from translatotron_v.page.orientation import Oriented, orient, turn_points
+from translatotron_v.page.profile import Setting
+from translatotron_v.page.search import find_lines
 from translatotron_v.page.separate import Layers, load_matting, separate
+from translatotron_v.page.shaping import Word
 from translatotron_v.page.straighten import Crop, straighten
 from translatotron_v.page.strips import BlockAlpha, cut_lines
+from translatotron_v.page.style import USUAL_GAP, Style, dress, measure_style
 
 UNREADABLE = 0.7  # how well ink must agree with the profile of text; less is no text, or handwriting
 # Geometric mean of the probabilities of what was read; less is other writing, or none. Of 211 blocks of validation
 # pages none is under .91; of 120 in fonts that no training page had, 10 are under .88, a sixth of their letters
 # misread.
 UNSURE = 0.88
-LARGEST = 128.0  # pixels per em above which text is left as it is
 STRIPS = 16  # strips at a time, at least: a picture often has several
 SPOKEN = ("cs", "de", "en", "es", "fr", "it", "nl", "pl", "ro")  # the languages that a block is told apart from
 
@@ -49,6 +54,7 @@ class BlockState:
     paragraph: Paragraph
     skip_reason: str = ""
     language: str = ""
+    style: Style | None = None
     right: float | None = None  # how probable it is that its translation is right
 
 
@@ -147,8 +153,8 @@ class PageTranslator:
             debug: keep pictures of what was seen on the way in `Translation.debug`.
         """
         batch_size = max(batch_size, STRIPS)
-        pages = [np.asarray(picture.convert("RGB")) for picture in pictures]
-        found = [find_lines(page, self.detector) for page in pages]
+        upright = [self._orient(np.asarray(picture.convert("RGB"))) for picture in pictures]
+        pages, found = [page.pixels for page in upright], [page.lines for page in upright]
         states = [self._prepare(page, lines) for page, lines in zip(pages, found, strict=True)]
         asked = [[state for state in page if not state.skip_reason] for page in states]
         self.translator.read(pages, asked, batch_size)
@@ -166,48 +172,67 @@ class PageTranslator:
                 if state.right is not None and state.right < generation.min_confidence:
                     state.skip_reason = state.skip_reason or "doubtful"
         return [
-            self._finish(picture, page, lines, state, debug)
-            for picture, page, lines, state in zip(pictures, pages, found, states, strict=True)
+            _turn_back(self._finish(picture, page.pixels, page.lines, state, debug), page.turns)
+            for picture, page, state in zip(pictures, upright, states, strict=True)
         ]
+
+    def _orient(self, page: np.ndarray) -> Oriented:
+        """The page (H, W, 3) with its text upright, and its lines."""
+        return orient(page, find_lines(page, self.detector), self._reads if self.translator.reads else None)
+
+    def _reads(self, page: np.ndarray, lines: Sequence[Line]) -> float:
+        """How surely lines of a page can be read: see `page.orientation.Reading`."""
+        states = [state for state in self._prepare(page, lines) if not state.skip_reason]
+        self.translator.read([page], [states], STRIPS)
+        read = [(state.paragraph.reading, len(state.paragraph.text)) for state in states]
+        sure = [(reading, length) for reading, length in read if reading is not None and length]
+        total = sum(length for _, length in sure)
+        return sum(reading * length for reading, length in sure) / total if total else -math.inf
 
     def _prepare(self, page: np.ndarray, lines: Sequence[Line]) -> list[BlockState]:
         """The blocks of a page, separated and brought to the model's size."""
         states = []
-        for block in find_blocks(lines, page.shape[1]):
+        for block in find_blocks(lines, page.shape[1], page):
             crop = straighten(page, block)
             layers = separate(crop.pixels.astype(np.float32) / 255, self.matting, crop.where())
-            setting = measure(layers.text_alpha, crop.rows)
+            layers, setting, style = measure_style(crop, layers)
             ink = BlockAlpha(layers.text_alpha, crop.rows, setting)
             runs = cut_lines(ink.lines)
-            left = "large" if setting.em > LARGEST else ""
-            if not left and (not runs or setting.fit < UNREADABLE):
-                left = "unreadable"
-            states.append(BlockState(block, crop, layers, setting, Paragraph(runs, ink), left))
+            left = "unreadable" if not runs or setting.fit < UNREADABLE else ""
+            states.append(BlockState(block, crop, layers, setting, Paragraph(runs, ink), left, style=style))
         return states
 
     def _finish(
         self, picture: Image.Image, page: np.ndarray, lines: Sequence[Line], states: Sequence[BlockState], debug: bool
     ) -> Translation:
         """Put translations back, and say of each block what became of it."""
-        answer = page
+        answer = page.copy()
         new: dict[int, tuple[tuple[Point, ...], ...]] = {}  # boxes of the words that stand already, by block
+        left = [line.quad for line in lines if line.skip_reason]
+        dressed = [dress(state.paragraph.words, state.style) for state in states]
+        largest = _shares(states, dressed, left)
         for number, state in enumerate(states):
             if state.skip_reason:
                 continue
-            obstacles = [other.block.quad for other in states if other is not state]
-            obstacles += [line.quad for line in lines if line.skip_reason]
+            obstacles = [other.block.quad for other in states if other is not state] + left
             obstacles += [quad for quads in new.values() for quad in quads]
+            words, apart = dressed[number]
             composed = compose(
                 answer,
                 state.crop,
                 state.layers,
                 state.setting,
-                state.paragraph.words,
+                words,
                 state.block.alignment,
                 obstacles=obstacles,
+                gap=USUAL_GAP + apart,
                 breaks=state.paragraph.breaks,
+                style=state.style,
+                region=state.block.region,
+                largest=largest[number],
+                in_place=True,
             )
-            answer, state.skip_reason, new[number] = composed.pixels, composed.skip_reason, composed.quads
+            state.skip_reason, new[number] = composed.skip_reason, composed.quads
         blocks = [_report(state) for state in states]
         blocks += [BlockTranslation(line.quad, skip_reason=line.skip_reason) for line in lines if line.skip_reason]
         done = [block for block in blocks if not block.skip_reason]
@@ -221,6 +246,50 @@ class PageTranslator:
             terms=tuple(term for block in done for term in block.terms),
             debug=_debug(page, lines, states) if debug else {},
         )
+
+
+def _turn_back(translation: Translation, turns: int) -> Translation:
+    """What became of a page that was turned by so many quarters against the clock, as it stood before."""
+    if not turns:
+        return translation
+    width, height = translation.image.size
+    blocks = [
+        replace(
+            block,
+            quad=turn_points(block.quad, 4 - turns, width, height),
+            angle=180 - (180 - block.angle - 90 * turns) % 360,
+        )
+        for block in translation.blocks
+    ]
+    image = Image.fromarray(np.rot90(np.asarray(translation.image), -turns))
+    return replace(translation, image=image, blocks=tuple(blocks))
+
+
+def _shares(
+    states: Sequence[BlockState], dressed: Sequence[tuple[Sequence[Word], float]], left: Sequence[Sequence[Point]]
+) -> list[float]:
+    """The share of its size with which each block may begin: what the one of its equals needs that has least room."""
+    needed: dict[int, float] = {}
+    for number, (state, (words, apart)) in enumerate(zip(states, dressed, strict=True)):
+        if not state.skip_reason:
+            arranged = arrange(
+                state.crop,
+                state.setting,
+                words,
+                state.block.alignment,
+                obstacles=[*(other.block.quad for other in states if other is not state), *left],
+                gap=USUAL_GAP + apart,
+                breaks=state.paragraph.breaks,
+                region=state.block.region,
+            )
+            if arranged is not None:
+                needed[number] = arranged.share
+    shares = [1.0] * len(states)
+    for group in size_groups([state.block for state in states], [state.setting.em for state in states]):
+        least = min((needed[number] for number in group if number in needed), default=1.0)
+        for number in group:
+            shares[number] = least
+    return shares
 
 
 def _judge(state: BlockState, source_language: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 Bounds = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
@@ -17,12 +18,15 @@ _MIXED = [0, 0, 0, 0.001, 0.001, 0.021, 0.147, 0.208, 0.157, 0.155, 0.778, 1, 0.
 _MIXED += [0.686, 0.801, 0.589, 0.564, 0.598, 0.846, 0.951, 0.073, 0.026, 0.043, 0.053, 0.011, 0, 0]
 _CAPITALS = [0, 0, 0.001, 0.009, 0.009, 0.001, 0.391, 1, 0.756, 0.575, 0.561, 0.565, 0.663, 0.841]
 _CAPITALS += [0.709, 0.602, 0.622, 0.582, 0.583, 0.839, 0.971, 0.03, 0.003, 0.003, 0.001, 0, 0, 0]
-_PROFILES = np.array([_MIXED, _CAPITALS])
+_TOTALS = [np.concatenate([[0.0], np.cumsum(profile)]) for profile in (_MIXED, _CAPITALS)]
+_GRID = _TOP + _STEP * np.arange(len(_MIXED) + 1)  # heights at which the totals hold, ems below the baseline
 BELOW_CENTRE = 0.27  # ems from the middle of a line's box down to its baseline
 _POWER = 0.6  # of ink, so that ascenders and descenders, which tell mixed text from capitals, count for more
 _CAPITALS_RARER = 0.985  # what a fit with the profile of capitals counts for beside one with that of mixed text
 _TOO_SMALL = 1.025  # sizes come out so much too small on average, since x-heights are rounded and ink is blurred
 _SIZES = np.exp(np.arange(-0.5, 0.5, 0.02))  # sizes that are tried, as shares of what the boxes suggest
+_COARSE = 3  # every so many sizes are tried first, then those around the best two
+_ENOUGH = 24.0  # pixels per em that a profile needs no more of
 _SIZE_SPREAD, _SIZE_WEIGHT = 0.2, 0.01  # how far and how dearly the ink may contradict the boxes
 
 
@@ -58,21 +62,31 @@ def measure(ink: np.ndarray, rows: Sequence[Bounds]) -> Setting:
         rows: the box of each line in the crop.
     """
     guess = float(np.median([bottom - top for _, top, _, bottom in rows])) * EM_PER_HEIGHT
-    windows = [_profile(ink, rows, index, guess) for index in range(len(rows))]
+    bins = max(1, int(guess // _ENOUGH))  # rows that are counted as one: large text is not known better by more rows
+    windows = [_profile(ink, rows, index, guess, bins) for index in range(len(rows))]
+    scaled = [(left, top / bins, right, bottom / bins) for left, top, right, bottom in rows]
+    guess /= bins
     weights = np.array([math.sqrt(max(right - left, 1.0)) for left, _, right, _ in rows])
     weights = weights / weights.sum()
-    penalty = _SIZE_WEIGHT * (np.log(_SIZES) / _SIZE_SPREAD) ** 2
-    scores = -penalty
-    for (start, profile), row, weight in zip(windows, rows, weights, strict=True):
-        scores += weight * np.array([_fit(profile, start, row, size * guess)[0] for size in _SIZES])
+
+    def score(size: float) -> float:
+        fits = [_fit(*window, row, size * guess)[0] for window, row in zip(windows, scaled, strict=True)]
+        return float(weights @ fits) - _SIZE_WEIGHT * (math.log(size) / _SIZE_SPREAD) ** 2
+
+    scores = np.full(len(_SIZES), -math.inf)
+    scores[::_COARSE] = [score(size) for size in _SIZES[::_COARSE]]
+    for peak in np.argsort(scores)[-2:]:
+        for place in range(max(peak - _COARSE, 0), min(peak + _COARSE + 1, len(_SIZES))):
+            scores[place] = score(_SIZES[place]) if scores[place] == -math.inf else scores[place]
     best = int(np.argmax(scores))
     em = guess * float(_SIZES[best] * math.exp(0.02 * _peak(scores, best)))
-    fits = [_fit(profile, start, row, em) for (start, profile), row in zip(windows, rows, strict=True)]
-    return Setting(em * _TOO_SMALL, tuple(base for _, base in fits), float(weights @ [score for score, _ in fits]))
+    fits = [_fit(*window, row, em) for window, row in zip(windows, scaled, strict=True)]
+    fit = float(weights @ [score for score, _ in fits])
+    return Setting(em * bins * _TOO_SMALL, tuple(base * bins for _, base in fits), fit)
 
 
-def _profile(ink: np.ndarray, rows: Sequence[Bounds], index: int, em: float) -> tuple[int, np.ndarray]:
-    """The ink of each crop row around one line, up to halfway to its neighbours, and the first of those rows."""
+def _profile(ink: np.ndarray, rows: Sequence[Bounds], index: int, em: float, bins: int) -> tuple[float, np.ndarray]:
+    """The ink around one line, up to halfway to its neighbours, in bins of crop rows, and in which bin it begins."""
     left, _, right, _ = rows[index]
     middles = [(top + bottom) / 2 for _, top, _, bottom in rows]
     top, bottom = middles[index] - 1.2 * em, middles[index] + 1.2 * em
@@ -82,34 +96,41 @@ def _profile(ink: np.ndarray, rows: Sequence[Bounds], index: int, em: float) -> 
         bottom = min(bottom, (middles[index] + middles[index + 1]) / 2 + 0.1 * em)
     first = max(math.floor(top), 0)
     window = ink[first : max(math.ceil(bottom), first + 1), max(int(left), 0) : math.ceil(right)]
-    return first, window.sum(axis=1, dtype=np.float64) ** _POWER
+    found = window.sum(axis=1, dtype=np.float64)
+    binned = np.pad(found, (0, -len(found) % bins)).reshape(-1, bins).sum(axis=1)
+    return first / bins, binned**_POWER
 
 
-def _fit(profile: np.ndarray, start: int, row: Bounds, em: float) -> tuple[float, float]:
-    """The best cosine between a line's profile and that of text of a size, and the baseline at which it is reached."""
+def _fit(start: float, profile: np.ndarray, row: Bounds, em: float) -> tuple[float, float]:
+    """The best cosine between a line's profile and that of text of a size, and the baseline at which it is reached.
+
+    Baselines are tried in steps of a whole part of a row, so that what the model says of any row under any baseline
+    lies on one lattice: it is computed once.
+    """
     expected = (row[1] + row[3]) / 2 + BELOW_CENTRE * em
     norm = float(np.linalg.norm(profile))
     if norm < 1e-6:
         return 0.0, expected
-    step = min(em / 40, 0.25)
-    bases = expected + np.arange(-0.4 * em, 0.4 * em, step)
-    edges = (start + np.arange(len(profile) + 1) - bases[:, None]) / em  # (bases, rows + 1), in ems
-    grid = _TOP + _STEP * np.arange(_PROFILES.shape[1] + 1)
-    scores = np.zeros(len(bases))
-    for shares, worth in zip(_PROFILES, (1.0, _CAPITALS_RARER), strict=True):
-        total = np.concatenate([[0], np.cumsum(shares)])
-        model = np.diff(np.interp(edges, grid, total), axis=1) ** _POWER
+    parts = max(4, math.ceil(40 / em))  # steps to a row
+    reach = int(0.4 * em * parts)
+    count = 2 * reach + 1
+    lattice = (start - expected + np.arange(-reach, parts * len(profile) + reach + 1) / parts) / em
+    scores = np.zeros(count)
+    for total, worth in zip(_TOTALS, (1.0, _CAPITALS_RARER), strict=True):
+        below = np.interp(lattice, _GRID, total)
+        model = (below[parts:] - below[:-parts]) ** _POWER
+        by_base = sliding_window_view(model, parts * (len(profile) - 1) + 1)[:, ::parts]  # (bases, rows), lowest first
         # Rows of the model outside the window count too: text does not end where the picture of it does.
-        whole = np.sqrt(np.square(model).sum(axis=1) + _outside(edges, total, grid, em))
-        scores = np.maximum(scores, worth * (model @ profile) / (norm * np.maximum(whole, 1e-9)))
+        outside = _outside(below[:count], total[-1] - below[-count:], em)
+        whole = np.sqrt(np.square(by_base).sum(axis=1) + outside)
+        scores = np.maximum(scores, worth * (by_base @ profile) / (norm * np.maximum(whole, 1e-9)))
+    scores = scores[::-1]
     best = int(np.argmax(scores))
-    return float(scores[best]), float(bases[best] + step * _peak(scores, best))
+    return float(scores[best]), expected + (best - reach + _peak(scores, best)) / parts
 
 
-def _outside(edges: np.ndarray, total: np.ndarray, grid: np.ndarray, em: float) -> np.ndarray:
+def _outside(above: np.ndarray, below: np.ndarray, em: float) -> np.ndarray:
     """The square sum of a model's rows above and below a window, as if its ink there were even over half an em."""
-    above = np.interp(edges[:, 0], grid, total)
-    below = total[-1] - np.interp(edges[:, -1], grid, total)
     rows = max(em / 2, 1.0)
     return rows * (np.square((above / rows) ** _POWER) + np.square((below / rows) ** _POWER))
 

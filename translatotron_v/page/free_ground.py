@@ -1,0 +1,83 @@
+"""The ground around a block as its crop sees it: where words may stand, and how wide its box is in which rows."""
+
+import math
+
+import numpy as np
+
+from translatotron_v.page.profile import Bounds
+from translatotron_v.page.regions import Region
+from translatotron_v.page.straighten import Crop
+
+_REACH = 16.0  # ems around a block in which the ground is known
+_ACROSS, _ALL = 0.5, 0.08  # shares of a row or column of a word's box, and of all of it, that may be no ground
+
+
+class Ground:
+    """The plain region of a level block.
+
+    Args:
+        region: of the block.
+        crop: of the block; all places are in its pixels.
+        em: of its text, pixels.
+    """
+
+    def __init__(self, region: Region, crop: Crop, em: float) -> None:
+        x, y = (float(shift) for shift in crop.matrix[:, 2])  # from the picture to the crop
+        self.encloses = region.encloses
+        left, top, right, bottom = region.box
+        self.box: Bounds = (left + x, top + y, right + x, bottom + y)
+        edges = np.array(crop.rows)
+        (first, upper), (last, lower) = edges[:, :2].min(axis=0), edges[:, 2:].max(axis=0)
+        reach = _REACH * em
+        window = (
+            max(math.floor(max(first - reach - x, left - 1)), 0), max(math.floor(max(upper - reach - y, top - 1)), 0),
+            min(math.ceil(min(last + reach - x, right + 1)), crop.size[0]),
+            min(math.ceil(min(lower + reach - y, bottom + 1)), crop.size[1]),
+        )  # fmt: skip
+        self._free = region.free(window, em)
+        self._left, self._top = window[0] + x, window[1] + y
+        self._inside = self._enclosed()
+        for row in crop.rows:  # the block's own text goes
+            slack = 0.2 * (row[3] - row[1])
+            columns, rows = self._window((row[0] - slack, row[1] - slack, row[2] + slack, row[3] + slack))
+            self._free[rows, columns] |= self._inside[rows, columns]
+
+    def _window(self, bounds: Bounds) -> tuple[slice, slice]:
+        left, top, right, bottom = bounds
+        return (
+            slice(max(math.floor(left - self._left), 0), max(math.ceil(right - self._left), 0)),
+            slice(max(math.floor(top - self._top), 0), max(math.ceil(bottom - self._top), 0)),
+        )
+
+    def _enclosed(self) -> np.ndarray:
+        """Between the first and the last pixel of the region in each row."""
+        columns = np.arange(self._free.shape[1])
+        any_free = self._free.any(axis=1)
+        first = np.where(any_free, self._free.argmax(axis=1), self._free.shape[1])
+        last = np.where(any_free, self._free.shape[1] - 1 - self._free[:, ::-1].argmax(axis=1), -1)
+        return np.asarray((columns >= first[:, None]) & (columns <= last[:, None]))
+
+    def holds(self, bounds: Bounds) -> bool:
+        """Whether a word's box lies on the region; specks do not count, a rule or a border does."""
+        columns, rows = self._window(bounds)
+        taken = ~self._free[rows, columns]
+        if not taken.size:
+            return False
+        crossed = taken.mean(axis=0).max() > _ACROSS or taken.mean(axis=1).max() > _ACROSS
+        return not crossed and float(taken.mean()) <= _ALL
+
+    def room(self, upper: float, lower: float, middle: float) -> float | None:
+        """How wide a text around a column may be between two rows; None where the region does not reach so far."""
+        if upper < self.box[1] or lower > self.box[3]:
+            return None
+        rows = slice(max(math.floor(upper - self._top), 0), math.ceil(lower - self._top))
+        inside: np.ndarray = (
+            np.asarray(self._inside[rows].all(axis=0)) if self._free[rows].size else np.zeros(0, dtype=bool)
+        )
+        place = round(middle - self._left)
+        if not 0 <= place < len(inside) or not inside[place]:
+            return None
+        before, after = inside[:place][::-1], inside[place:]
+        left = int(np.argmin(before)) if not before.all() else len(before)
+        right = int(np.argmin(after)) if not after.all() else len(after)
+        return 2.0 * min(left, right)

@@ -1,0 +1,216 @@
+"""Ink on a plain or smooth ground, where colours alone tell it: how far each pixel is from the ground to the ink.
+
+A network sees text of the sizes, colours and contrasts that it was trained on. On such a ground nothing needs to be
+guessed: a letter's pixels lie on the line between two colours. What does not, such as letters with an outline or a
+picture, stays as it was seen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
+from translatotron_v.page.separate import Layers
+
+_EVEN = 0.02  # middle difference of a smooth ground's pixels from what is fitted to it
+_FITTED = 4000  # pixels that it is fitted to, about
+_CLEAR = 0.06  # difference of colours from which a pixel is no ground
+_OFF_LINE = 0.04  # middle distance from the line between two colours up to which there are no more than two
+_ONE_HUE = 0.985  # cosine between two differences from the ground that makes them one ink's
+_THICKEST = 0.16  # ems of half a stroke; what is thicker is no letter
+_OUTLINED = 0.6  # the same of letters with an outline, whose insides it may fill
+_TWO_COLOURS = 0.4  # difference of an outline's colour from its letters'
+_BARE = 0.12  # share of letters with an outline that may seem to meet the ground
+_FILLED = (0.12, 0.85)  # share of them that is no outline
+_LEVEL, _LEVEL_SHARE = 0.05, 0.06  # of the strongest ink, within which pixels are full, and how many of those inked are
+_STRONGEST = 0.985  # share of inked pixels that are weaker than the ink of letters that are nowhere full
+_MOST_GAIN = 1.35  # by which such ink is taken for stronger than it was seen
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Connected parts of what is no ground.
+
+    Attributes:
+        labels: the part of each pixel (h, w); 0 is the ground.
+        direction: of each part (N, 3), a unit vector of colour, away from the ground's.
+        good: (N,) bool: of one colour, and no thicker than a letter.
+        whole: (N,) bool: not thicker than a letter with an outline.
+    """
+
+    labels: np.ndarray
+    direction: np.ndarray
+    good: np.ndarray
+    whole: np.ndarray
+
+
+def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np.ndarray) -> Layers:
+    """Layers with ink, colour and background as colours tell them; the same layers where the ground is not smooth.
+
+    Args:
+        pixels: the crop (h, w, 3), float32 in [0, 1].
+        rows: the box of each row of text.
+        where: (h, w) bool, where ink may be.
+    """
+    plain = smooth_ground(pixels, (layers.text_alpha < 0.02) & ~_near(layers.text_alpha > 0.1, 2))
+    if plain is None:
+        return layers
+    away = pixels - plain
+    parts = _parts(away, where, rows)
+    filled = _filled(pixels, layers, parts, plain)
+    if filled is not None:
+        return filled
+    if not parts.good.any():
+        return layers
+    middle = np.median(plain[where], axis=0) if where.any() else plain[0, 0]
+    own = np.array(layers.colour, dtype=np.float32) - middle
+    held = layers.text_alpha * parts.good[parts.labels]
+    weight = np.bincount(parts.labels.ravel(), held.ravel(), len(parts.good))
+    if weight.sum() < 4:
+        return layers
+    main = _main_direction(parts, weight, own)
+    same = parts.good & (parts.direction @ main > _ONE_HUE)
+    inked = same[parts.labels]
+    share = away @ main
+    length = _length(share[inked & (share > 0.3 * float(share[inked].max(initial=0.0)))], float(own @ main))
+    if length <= 0:
+        return layers
+    colour = np.clip(middle + main * length, 0, 1).astype(np.float32)
+    towards = colour - plain
+    covered = (away * towards).sum(axis=2) / np.maximum(np.square(towards).sum(axis=2), 1e-6)
+    alpha = np.where(inked, np.clip(covered, 0, 1), layers.text_alpha)
+    alpha = _others(alpha, away, parts, same)
+    settled = _near(parts.good[parts.labels], 2) & where
+    background = np.where(settled[..., None], plain, layers.background)
+    red, green, blue = (float(level) for level in colour)
+    return replace(layers, text_alpha=alpha.astype(np.float32), colour=(red, green, blue), background=background)
+
+
+def smooth_ground(pixels: np.ndarray, free: np.ndarray) -> np.ndarray | None:
+    """The ground (h, w, 3) by the pixels that are free of text (h, w) bool, where it is of one colour or a gradient.
+
+    A quadratic in both coordinates is fitted to each channel, twice, the second time without what lies far off.
+    """
+    rows, columns = np.nonzero(free)
+    if len(rows) < 16:
+        return None
+    height, width = free.shape
+    step = max(len(rows) // _FITTED, 1)
+    rows, columns = rows[::step], columns[::step]
+    seen = pixels[rows, columns]
+    middle = np.median(seen, axis=0)
+    if float(np.quantile(np.abs(seen - middle).max(axis=1), 0.75)) <= _EVEN / 2:
+        return np.broadcast_to(middle.astype(np.float32), pixels.shape)
+
+    def terms(down: np.ndarray, across: np.ndarray) -> np.ndarray:
+        y, x = down / height - 0.5, across / width - 0.5
+        return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+
+    basis = terms(rows.astype(np.float64), columns.astype(np.float64))
+    near = np.ones(len(rows), dtype=bool)
+    for _ in range(2):
+        if np.count_nonzero(near) < 16:
+            return None
+        weights, *_ = np.linalg.lstsq(basis[near], seen[near].astype(np.float64), rcond=None)
+        off = np.abs(seen - basis @ weights).max(axis=1)
+        near = off < max(3 * float(np.median(off)), 0.01)
+    if float(np.median(off)) > _EVEN:
+        return None
+    down, across = np.meshgrid(np.arange(height, dtype=np.float64), np.arange(width, dtype=np.float64), indexing="ij")
+    return np.clip(terms(down, across) @ weights, 0, 1).astype(np.float32)
+
+
+def _near(mask: np.ndarray, reach: int) -> np.ndarray:
+    size = 2 * reach + 1
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0)
+
+
+def _parts(away: np.ndarray, where: np.ndarray, rows: Sequence[Bounds]) -> _Parts:
+    """What stands out from the ground, given each pixel's difference (h, w, 3) from it."""
+    em = float(np.median([bottom - top for _, top, _, bottom in rows])) * EM_PER_HEIGHT
+    clear = np.linalg.norm(away, axis=2) > _CLEAR
+    count, labels = cv2.connectedComponents(clear.astype(np.uint8), connectivity=8)
+    flat = labels.ravel()
+    sums = np.stack([np.bincount(flat, away[..., channel].ravel(), count) for channel in range(3)], axis=1)
+    direction = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-6)
+    along = (away * direction[labels]).sum(axis=2)
+    # What lies on the ground's other side, as black does beside white on grey, is no ink of the same colour either.
+    off = np.linalg.norm(away - np.maximum(along, 0)[..., None] * direction[labels], axis=2)
+    size = np.maximum(np.bincount(flat, minlength=count), 1)
+    good = np.bincount(flat, off.ravel(), count) / size < _OFF_LINE
+    inside = np.bincount(flat, (~where).ravel(), count) / size < 0.3
+    depth = cv2.distanceTransform(clear.astype(np.uint8), cv2.DIST_L2, 3)
+    thick = np.zeros(count)
+    np.maximum.at(thick, flat, depth.ravel())
+    inside[0] = False
+    good &= inside & (thick < max(_THICKEST * em, 2.0))
+    return _Parts(labels, direction, good, inside & ~good & (thick < max(_OUTLINED * em, 3.0)))
+
+
+def _filled(pixels: np.ndarray, layers: Layers, parts: _Parts, plain: np.ndarray) -> Layers | None:
+    """Letters with an outline: ink is what lies inside and never meets the ground; None where there are none.
+
+    A network that takes outline and letters for one, or the outline for the letters, is put right.
+    """
+    region = parts.whole[parts.labels]
+    if np.count_nonzero(region) < 0.6 * np.count_nonzero(parts.labels):
+        return None
+    depth = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 3)
+    rim = region & (depth < 1.5)
+    away = np.linalg.norm(pixels - plain, axis=2)
+    low, high = np.quantile(away[rim], (0.4, 0.8))
+    outline = np.median(pixels[rim & (away >= low) & (away <= high)], axis=0)
+    inner = region & (depth > 1.5)
+    if not inner.any():
+        return None
+    apart = np.linalg.norm(pixels - outline, axis=2)
+    fill = np.median(pixels[inner & (apart >= np.quantile(apart[inner], 0.9))], axis=0)
+    towards = fill - outline
+    if float(np.linalg.norm(towards)) < _TWO_COLOURS:
+        return None
+    share = np.clip((pixels - outline) @ towards / float(towards @ towards), 0, 1) * region
+    full = share > 0.75
+    if not full.any() or float((depth[full] < 1.2).mean()) > _BARE:
+        return None
+    share = np.where(depth > 1.3, share, np.float32(0))
+    if not _FILLED[0] < float(share.sum()) / np.count_nonzero(region) < _FILLED[1]:
+        return None
+    red, green, blue = (float(level) for level in fill)
+    background = np.where(_near(region, 2)[..., None], plain, layers.background)
+    return replace(layers, text_alpha=share.astype(np.float32), colour=(red, green, blue), background=background)
+
+
+def _main_direction(parts: _Parts, weight: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """The direction (3,) in which most ink differs from the ground."""
+    unit = own / max(float(np.linalg.norm(own)), 1e-6)
+    alike = np.where(parts.direction @ unit > 0.9, weight, 0.0)
+    alike = alike if alike.sum() > 0.3 * weight.sum() else weight
+    seed = parts.direction[int(np.argmax(alike))]
+    near = np.where(parts.direction @ seed > _ONE_HUE, weight, 0.0)
+    mean = near @ parts.direction
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-6), dtype=np.float32)
+
+
+def _length(shares: np.ndarray, seen: float) -> float:
+    """How far full ink lies from the ground: where many pixels are, or else the strongest ones or what was seen."""
+    if not len(shares):
+        return 0.0
+    top = float(np.quantile(shares, _STRONGEST))
+    level = shares[shares > (1 - _LEVEL) * top]
+    if len(level) >= max(_LEVEL_SHARE * len(shares), 8):
+        return float(np.median(level))
+    return max(top, min(seen, _MOST_GAIN * top))
+
+
+def _others(alpha: np.ndarray, away: np.ndarray, parts: _Parts, same: np.ndarray) -> np.ndarray:
+    """Letters of other colours, each covered as far as it is of its own strongest colour."""
+    other = parts.good & ~same
+    if not other.any():
+        return alpha
+    along = (away * parts.direction[parts.labels]).sum(axis=2)
+    strongest = np.zeros(len(parts.good))
+    np.maximum.at(strongest, parts.labels.ravel(), along.ravel())
+    share = along / np.maximum(strongest, 1e-6)[parts.labels]
+    return np.where(other[parts.labels], np.clip(share, 0, 1), alpha)

@@ -1,0 +1,425 @@
+"""Lines to rows, and rows to chains: what is read on, line after line, and what stands apart.
+
+A line goes on in the one below where both are alike (size, weight, colour), stand on the same ground with no rule
+between, at a paragraph's distance - and where the first word below would not have fitted above: text that is wrapped
+fills its lines; rows of a menu, entries of a list, labels of a form do not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import numpy as np
+
+from translatotron_v.page.lines import Line
+from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
+from translatotron_v.page.regions import Region
+from translatotron_v.page.traits import Traits
+
+SAME_HEIGHT = 0.2  # share of the higher line's height by which the lines of a block may differ ...
+BOXED_HEIGHT = 0.3  # the same of lines that are centred in one box
+HEIGHT_NOISE = 1.5  # ... and pixels on top, which is what boxes of small print are off by
+WORD_GAP = 1.0  # ems between two pieces of one row up to which they belong together; columns stand farther apart
+GUTTER = 0.55  # ems of a gap that several rows share, which parts columns
+PITCH = (0.85, 2.0)  # distance of two lines of a paragraph, in ems
+IRREGULAR = 1.2  # lines this many times farther apart than their block's usual distance begin another block
+INDENT = 2.5  # ems by which a line may begin farther right than its neighbour
+EDGE = 0.5  # ems within which edges are in line
+_LEVEL = 0.35  # ems by which the middles of what stands on one row differ
+_TIGHT = 1.45  # ems from row to row up to which a break by hand is taken for one inside a text
+_UNIT = 1.6  # ems: a piece of a row that is no wider may be a currency or a number, whose height tells little
+_CELL = 3.0  # ems that the lines of a cell may be shorter than the cell
+_WORD = 4.0  # ems that a word may be wide where none can be measured
+_SPACE = 0.28  # ems between words where none can be measured
+_WRAPPED = 0.5  # ems that a line may be shorter than wrapping would have made it
+_HAND = 4.0  # ems by which lines of a centred or tight text may be broken earlier, by hand
+_HEAVIER = 1.28  # times that strokes are thicker in bold text than in regular
+_LARGER = ((1.06, 0.5), (1.11, 0.8))  # times, and pixels, that letters are higher in a heading: perhaps, and surely
+_HIGHER = 1.17  # times that the highest letters are higher where it is not known whether most are capitals
+_TELLING = 5.0  # ems: shorter lines do not tell their size
+_UNCLEAR = (0.82, 0.92)  # height of most letters as a share of the highest: below small ones, above capitals
+_OTHER_COLOUR = 50.0  # largest difference of a channel from which ink is of another colour
+_FULL = 0.62  # share of a column's width that the lines of its text fill, all but the last
+_GUTTERS = 4.0  # ems between columns of text, at most
+_NARROW = 7.0  # ems: a column that is narrower holds no text beside another
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row in the frame in which its lines are level.
+
+    Attributes:
+        bounds: left, top, right, bottom.
+        pieces: from left to right.
+        traits: of each piece; None where its pixels are not known, or tell nothing.
+        region: that it stands on; None where there is none, or pixels are not known.
+    """
+
+    bounds: Bounds
+    pieces: tuple[Line, ...]
+    traits: tuple[Traits | None, ...] = ()
+    region: Region | None = None
+    marker: bool = False
+
+    @property
+    def middle(self) -> float:
+        return (self.bounds[1] + self.bounds[3]) / 2
+
+    @property
+    def width(self) -> float:
+        return self.bounds[2] - self.bounds[0]
+
+    @property
+    def height(self) -> float:
+        return float(np.median([line.height for line in self.pieces]))
+
+    @property
+    def em(self) -> float:
+        return self.height * EM_PER_HEIGHT
+
+    @property
+    def first_word(self) -> float:
+        """Width of its first word, pixels; where it is not known, of a long one."""
+        traits = self.traits[0] if self.traits else None
+        if traits is None or not traits.words:
+            return _WORD * self.em
+        return traits.words[0][1] - traits.words[0][0]
+
+    @property
+    def longest(self) -> Traits | None:
+        """The traits of its longest piece, which tell most."""
+        known = [(piece.width, number) for number, piece in enumerate(self.pieces) if number < len(self.traits)]
+        return self.traits[max(known)[1]] if known else None
+
+    @property
+    def words(self) -> int:
+        """How many words it has, or may have."""
+        known = self.traits or (None,) * len(self.pieces)
+        return sum(
+            len(traits.words) if traits else max(1, round(piece.width / (_WORD * self.em)))
+            for traits, piece in zip(known, self.pieces, strict=True)
+        )
+
+    @property
+    def space(self) -> float:
+        """Between two words, pixels."""
+        gaps = [gap for traits in self.traits if traits for gap in traits.gaps]
+        return float(np.median(gaps)) if gaps else _SPACE * self.em
+
+
+@dataclass
+class Rows:
+    """All rows of one tilt, and what stands beside each."""
+
+    rows: list[Row]
+    right_of: dict[int, int] = field(default_factory=dict)  # number of a row -> of the next one at its right
+    left_of: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for number, row in enumerate(self.rows):
+            beside = [
+                (other.bounds[0], index)
+                for index, other in enumerate(self.rows)
+                if index != number and on_one_row(row, other) and one_ground(row, other)
+                and not _another_size(row, other)
+                and other.bounds[0] > (row.bounds[0] + row.bounds[2]) / 2
+                and other.bounds[0] > row.bounds[2] - 0.3 * row.em
+            ]  # fmt: skip
+            if beside:
+                self.right_of[number] = min(beside)[1]
+        for number, right in self.right_of.items():
+            known = self.left_of.get(right)
+            if known is None or self.rows[known].bounds[2] < self.rows[number].bounds[2]:
+                self.left_of[right] = number
+
+    def is_beside(self, number: int) -> bool:
+        """Whether anything stands at a side of a row."""
+        return number in self.left_of or number in self.right_of
+
+    def beside(self, number: int) -> list[int]:
+        """Numbers of the rows at the two sides of a row."""
+        return [found for found in (self.left_of.get(number), self.right_of.get(number)) if found is not None]
+
+
+def on_one_row(row: Row, other: Row) -> bool:
+    """Whether two pieces stand side by side, on one row."""
+    return abs(row.middle - other.middle) < _LEVEL * min(row.em, other.em)
+
+
+def same_height(row: Row, other: Row) -> bool:
+    """Whether two rows may be of one size; in a box more is allowed: the height of one word says little."""
+    most = max(row.height, other.height)
+    boxed = (
+        row.region is not None
+        and row.region.encloses
+        and one_ground(row, other)
+        and _off_centre(row, other) < EDGE * row.em
+    )
+    return abs(row.height - other.height) <= (BOXED_HEIGHT if boxed else SAME_HEIGHT) * most + HEIGHT_NOISE
+
+
+def share_columns(row: Row, other: Row) -> bool:
+    return min(row.bounds[2], other.bounds[2]) - max(row.bounds[0], other.bounds[0]) > 0
+
+
+def join_pieces(rows: list[Row]) -> list[Row]:
+    """Put pieces of one row together that no more than a wide word gap parts, but for columns side by side.
+
+    What stands before a row is no marker where it is a piece of its own; but a narrow piece may be one.
+    """
+    joined: list[Row] = []
+    rows = [replace(row, marker=_is_marked(row, rows)) for row in rows]
+    for row in sorted(rows, key=lambda row: row.bounds[0]):
+        for index, other in enumerate(joined):
+            gap = row.bounds[0] - other.bounds[2]
+            small = min(row.em, other.em)
+            beside = on_one_row(row, other) and -0.5 * small < gap < WORD_GAP * small
+            narrow = min(row.width, other.width) < _UNIT * small
+            if (
+                beside
+                and (narrow or same_height(row, other))
+                and one_ground(row, other)
+                and (narrow or _looks_alike(row, other))
+            ):
+                if gap > GUTTER * small and _is_gutter(other.bounds[2], row.bounds[0], row, rows):
+                    continue
+                joined[index] = _merged(other, row)
+                break
+        else:
+            joined.append(row)
+    return joined
+
+
+def _is_marked(row: Row, rows: Sequence[Row]) -> bool:
+    before = [
+        other for other in rows
+        if other is not row and on_one_row(row, other) and 0 <= row.bounds[0] - other.bounds[2] < 2.4 * row.em
+        and other.width > _UNIT * row.em
+    ]  # fmt: skip
+    return row.marker and not before
+
+
+def _merged(left: Row, right: Row) -> Row:
+    low = np.minimum(left.bounds, right.bounds).tolist()
+    high = np.maximum(left.bounds, right.bounds).tolist()
+    return Row(
+        (low[0], low[1], high[2], high[3]), (*left.pieces, *right.pieces), (*left.traits, *right.traits),
+        left.region or right.region, left.marker or right.marker,
+    )  # fmt: skip
+
+
+def _is_gutter(left: float, right: float, row: Row, rows: Sequence[Row]) -> bool:
+    """Whether a gap goes on in a row above or below: pieces begin at its right side, and none crosses it."""
+    edge, em = right, row.em
+    begin = [
+        other for other in rows
+        if other is not row and abs(other.bounds[0] - edge) < 0.3 * em
+        and 0.5 * em < abs(other.middle - row.middle) < 2.6 * em
+    ]  # fmt: skip
+    crossing = [
+        other for other in rows
+        if other.bounds[0] < left - 0.5 * em and other.bounds[2] > edge + 0.5 * em
+        and 0.5 * em < abs(other.middle - row.middle) < 1.6 * em
+    ]  # fmt: skip
+    return bool(begin) and not crossing
+
+
+def one_ground(row: Row, other: Row) -> bool:
+    return row.region is None or other.region is None or row.region.number == other.region.number
+
+
+def _looks_alike(row: Row, other: Row) -> bool:
+    """Whether two rows are set alike, or differ in one of weight, colour and, slightly, size."""
+    return _differences(row, other) < 2
+
+
+def _differences(row: Row, other: Row) -> int:
+    """In how much two rows are set differently: weight, colour and size; one that is surely larger counts twice."""
+    first, second = row.longest, other.longest
+    if first is None or second is None:
+        return 0
+    weights = sorted((first.weight, second.weight))
+    heavier = weights[1] > _HEAVIER * weights[0]
+    coloured = max(abs(a - b) for a, b in zip(first.colour, second.colour, strict=True)) > _OTHER_COLOUR
+    larger = _larger(row, other, first, second)
+    return heavier + coloured + larger
+
+
+def _another_size(row: Row, other: Row) -> bool:
+    first, second = row.longest, other.longest
+    return first is not None and second is not None and _larger(row, other, first, second) > 0
+
+
+def _larger(row: Row, other: Row, first: Traits, second: Traits) -> int:
+    """How surely one of two rows is larger: 0 to 2."""
+    long = min(row.width / row.em, other.width / other.em) > _TELLING
+    kinds = [_small_letters(traits) for traits in (first, second)]
+    if long and kinds[0] is not None and kinds[0] == kinds[1]:
+        small, large = sorted((first.band, second.band))
+        return sum(large > share * small and large - small > noise for share, noise in _LARGER)
+    small, large = sorted((first.rise, second.rise))
+    if long and small > 0 and min(len(first.words), len(second.words)) > 1:  # one word may have no high letter
+        return 2 * (large > _HIGHER * small + 0.3)
+    return 0
+
+
+def _small_letters(traits: Traits) -> bool | None:
+    """Whether most rows of ink are those of small letters, or of capitals and digits; None where that is not clear."""
+    share = traits.band / max(traits.rise, 1e-6)
+    return None if _UNCLEAR[0] < share < _UNCLEAR[1] else share <= _UNCLEAR[0]
+
+
+def follows(above: Row, below: Row) -> bool:
+    """Whether a row may be the next line of a paragraph after another, by place and looks alone."""
+    em = (above.em + below.em) / 2
+    distance = below.middle - above.middle
+    if not (PITCH[0] * em <= distance <= PITCH[1] * em and same_height(above, below) and share_columns(above, below)):
+        return False
+    if below.marker or not one_ground(above, below) or not _looks_alike(above, below):
+        return False
+    region = above.region or below.region
+    if region is not None and region.map.rule_between(above.bounds, below.bounds):
+        return False
+    left, right = (abs(above.bounds[edge] - below.bounds[edge]) for edge in (0, 2))
+    return left <= INDENT * em or right <= 2 * EDGE * em or _off_centre(above, below) <= 2 * EDGE * em
+
+
+def _off_centre(row: Row, other: Row) -> float:
+    return abs(sum(row.bounds[::2]) - sum(other.bounds[::2])) / 2
+
+
+def find_chains(rows: list[Row]) -> list[list[Row]]:
+    """Rows that follow one another, each after the nearest above it, cut where they are no text that goes on."""
+    rows = sorted(rows, key=lambda row: row.middle)
+    after: dict[int, int] = {}
+    for index, row in enumerate(rows):
+        below = _nearest(row, [other for other in rows if other.middle > row.middle])
+        if below is not None and follows(row, below):
+            above = _nearest(below, [other for other in rows if other.middle < below.middle])
+            if above is row:
+                after[index] = rows.index(below)
+    starts = sorted(set(range(len(rows))) - set(after.values()))
+    chains = []
+    for start in starts:
+        chain, index = [rows[start]], start
+        while index in after:
+            index = after[index]
+            chain.append(rows[index])
+        chains.append(chain)
+    page = Rows(rows)
+    numbers = {id(row): number for number, row in enumerate(rows)}
+    parts = [part for chain in chains for part in _split_irregular(chain)]
+    return [part for chain in parts for part in _split_unwrapped(chain, page, numbers)]
+
+
+def _nearest(row: Row, others: Sequence[Row]) -> Row | None:
+    """The nearest row above or below that shares columns with it; None where two of them stand side by side."""
+    found = [other for other in others if share_columns(row, other) and abs(other.middle - row.middle) > 0.5 * row.em]
+    if not found:
+        return None
+    nearest = min(found, key=lambda other: abs(other.middle - row.middle))
+    beside = [other for other in found if abs(other.middle - nearest.middle) < 0.5 * row.em]
+    return nearest if len(beside) == 1 else None
+
+
+def _split_irregular(chain: list[Row]) -> list[list[Row]]:
+    """Cut a chain where rows stand farther apart than its usual distance."""
+    distances = [below.middle - above.middle for above, below in pairwise(chain)]
+    if len(distances) < 2:
+        return [chain]
+    usual = sorted(distances)[(len(distances) - 1) // 2]
+    parts = [[chain[0]]]
+    for row, distance in zip(chain[1:], distances, strict=True):
+        if distance > IRREGULAR * usual + 1:
+            parts.append([])
+        parts[-1].append(row)
+    return parts
+
+
+def _split_unwrapped(chain: list[Row], page: Rows, numbers: dict[int, int]) -> list[list[Row]]:
+    """Cut a chain where the first word of a row had room on the row above it, or a table's next row begins."""
+    if len(chain) < 2:
+        return [chain]
+    em = float(np.median([row.em for row in chain]))
+    boxed = chain[0].region is not None and chain[0].region.encloses
+    centred = _is_centred(chain, em)
+    if centred and boxed:
+        return [chain]
+    edge = max(row.bounds[2] for row in chain)
+    parts = [[chain[0]]]
+    for above, below in pairwise(chain):
+        spare = _spare(chain, above, below, edge, centred)
+        distance = below.middle - above.middle
+        by_hand = _HAND * em if centred else (_HAND / 2 * em if distance < _TIGHT * em else 0.0)
+        apart = page.is_beside(numbers[id(above)]) != page.is_beside(numbers[id(below)])  # perhaps a cell's second line
+        by_hand = 0.0 if _differences(above, below) else (_CELL * em if apart and not centred else by_hand)
+        if spare > max(_WRAPPED * em, by_hand):
+            parts.append([])
+        parts[-1].append(below)
+    return [row for part in parts for row in _split_table(part, page, numbers, em)]
+
+
+def _split_table(chain: list[Row], page: Rows, numbers: dict[int, int], em: float) -> list[list[Row]]:
+    """Cut rows of a table, a menu or a form; what has nothing beside it goes on in its cell."""
+    beside = [page.is_beside(numbers[id(row)]) for row in chain]
+    if len(chain) < 2 or chain[0].marker or 2 * sum(beside) < len(chain) or _is_text(chain, page, numbers, em):
+        return [chain]
+    parts = [[chain[0]]]
+    for number, (above, below) in enumerate(pairwise(chain)):
+        right = page.right_of.get(numbers[id(above)])
+        spare = 0.0 if right is None else page.rows[right].bounds[0] - em - above.bounds[2] - below.first_word
+        if beside[number + 1] or below.middle - above.middle > _TIGHT * em or spare > _CELL * em:
+            parts.append([])
+        parts[-1].append(below)
+    return parts
+
+
+def _spare(chain: Sequence[Row], above: Row, below: Row, edge: float, centred: bool) -> float:
+    """Pixels that would have been left on a row had the first word of the next one been put there."""
+    room = max(row.width for row in chain) - above.width if centred else edge - above.bounds[2]
+    return room - above.space - below.first_word
+
+
+def _is_centred(chain: Sequence[Row], em: float) -> bool:
+    lefts = [row.bounds[0] for row in chain]
+    middles = [(row.bounds[0] + row.bounds[2]) / 2 for row in chain]
+    return float(np.ptp(middles)) < 0.4 * em < 0.75 * float(np.ptp(lefts))
+
+
+def _is_text(chain: Sequence[Row], page: Rows, numbers: dict[int, int], em: float) -> bool:
+    """Whether rows beside others are text in a column: wrapped, and beside other text that is no narrower than that."""
+    edge, left = max(row.bounds[2] for row in chain), min(row.bounds[0] for row in chain)
+    width = edge - left
+    beside = [page.rows[found] for row in chain for found in page.beside(numbers[id(row)])]
+    full = float(np.mean([row.width for row in chain[:-1]])) > _FULL * width
+    wrapped = all(_spare(chain, above, below, edge, False) <= _WRAPPED * em for above, below in pairwise(chain))
+    wide = float(np.median([row.width for row in beside])) if beside else width
+    gutter = min(max(row.bounds[0] - edge, left - row.bounds[2]) for row in beside)
+    words = float(np.mean([row.words for row in chain]))
+    return (
+        width > _NARROW * em and full and wrapped and wide > max(0.8 * _NARROW * em, 0.3 * width)
+        and words >= 2 and gutter < max(_GUTTERS * em, 0.35 * width)
+    )  # fmt: skip
+
+
+def mark_lists(rows: list[Row]) -> list[Row]:
+    """Rows, with those marked whose first words are as wide as the one of a neighbour, and the second in line."""
+
+    def number_of(row: Row) -> tuple[float, float] | None:
+        traits = row.traits[0] if row.traits else None
+        if traits is None or not traits.marker_like or len(traits.words) < 2:
+            return None
+        return traits.words[0][1] - traits.words[0][0], traits.words[1][0]
+
+    answer = []
+    for row in rows:
+        own, em = number_of(row), row.em
+        alike = [
+            other for other in rows
+            if own is not None and other is not row and abs(other.bounds[0] - row.bounds[0]) < 0.25 * em
+            and 0.8 * em < abs(other.middle - row.middle) < 2.5 * em
+            and (theirs := number_of(other)) is not None
+            and abs(theirs[0] - own[0]) < 0.2 * em and abs(theirs[1] - own[1]) < 0.18 * em
+        ]  # fmt: skip
+        answer.append(replace(row, marker=True) if alike and own is not None and own[0] < 1.2 * em else row)
+    return answer
