@@ -20,12 +20,14 @@ class Piece:
         runs: its ink.
         kept: what was read of what is kept.
         begins: whether a line begins with it, as with an entry of a list.
+        sentence: the whole sentence that a strip is of, as it was read, and its number in the paragraph.
     """
 
     strip: Strip | None
     runs: list[Run]
     kept: str = ""
     begins: bool = False
+    sentence: tuple[int, str] = (0, "")
 
 
 @dataclass
