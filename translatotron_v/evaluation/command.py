@@ -16,6 +16,7 @@ from translatotron_v.evaluation import (
     modality_gap,
     r_probe,
     reader,
+    removal,
     style,
     terms,
     texts,
@@ -89,7 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
             "--languages", default="en,de", metavar="LIST", help="of the pictures, for tesserocr only (en,de)"
         )
         command.add_argument("--worst", type=positive, default=12, metavar="N", help="samples on the sheet (12)")
-    for module in (texts, reader, layout, literals, terms, style, calibration, modality_gap, r_probe):
+    for module in (texts, reader, layout, literals, terms, style, removal, calibration, modality_gap, r_probe):
         module.add_command(commands)
     return parser
 

@@ -130,7 +130,7 @@ def bounds_of(block: "Block") -> Bounds:
 def find_on(page: "LayoutPage", detector: "LineDetector") -> list[Bounds]:
     """Boxes of the blocks that are found on a page, in reading order."""
     from translatotron_v.page.blocks import find_blocks
-    from translatotron_v.page.lines import find_lines
+    from translatotron_v.page.search import find_lines
 
     lines = find_lines(page.pixels, detector)
     return [bounds_of(block) for block in find_blocks(lines, page.pixels.shape[1], page.pixels)]

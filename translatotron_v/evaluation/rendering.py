@@ -14,6 +14,10 @@ import numpy as np
 from data_synth.backgrounds import pictures_in
 from data_synth.corpora import PUBLIC_TEXTS, read_pairs
 from data_synth.faces import installed, read_faces
+from data_synth.fonts import default_fonts
+from data_synth.grounds import GROUNDS as GROUNDS
+from data_synth.grounds import LOOKS, draw_on_ground
+from data_synth.grounds import GroundPage as GroundPage
 from data_synth.layouts import HELD_OUT, LAYOUTS, TUNING, Texts, draw_layout
 from data_synth.layouts import LayoutPage as LayoutPage
 from data_synth.photographs import bundled_photographs
@@ -30,6 +34,7 @@ from translatotron_v.evaluation.options import BACKGROUNDS, PAGES
 _LAYOUTS = {"mix": PageLayout(192, 640, 3, "paragraph"), "blocks": PageLayout(512, 512, 3, "blocks")}
 _SIZES = {"mix": (10, 28), "blocks": (12, 24)}  # pixels per em
 _SMALLEST = 10  # pixels per em down to which is tried where a text does not fit
+GROUND_LOOKS = LOOKS  # of letters on known ground
 _MARGIN = 16  # pixels left free on every side
 _MOST_BLOCKS = 4  # on one page
 _ATTEMPTS = 8  # how often a page is drawn while two of its blocks could be read as one,
@@ -321,3 +326,37 @@ def layout_pages(layouts: Sequence[str], faces: str, held_out: bool, limit: int,
         for layout in layouts or LAYOUTS:
             for index in range(limit):
                 yield draw_layout(layout, texts, families, HELD_OUT if held_out else TUNING, seed, index)
+
+
+@one_family_of_errors()
+def draw_ground_page(
+    key: tuple[int, int],
+    ground: str,
+    texts: Sequence[tuple[str, ...]],
+    sizes: tuple[int, int],
+    photographs: Sequence[str] = (),
+    quality: int = 0,
+) -> GroundPage:
+    """A page of text over known ground; all but its format is a function of the key and the kind of ground.
+
+    Args:
+        key: a seed, and the page's number, by which the looks take turns.
+        ground: one of `GROUNDS`.
+        texts: the lines of one of them are drawn.
+        sizes: smallest and largest, pixels per em.
+        photographs: names of bundled ones; none: all.
+        quality: of its JPEG, 0 for none.
+
+    Raises:
+        UserError: a photograph that is not bundled.
+    """
+    unknown = [name for name in photographs if name not in bundled_photographs()]
+    if unknown:
+        raise UserError(f"photograph {unknown[0]!r}: choose from {', '.join(bundled_photographs())}")
+    rng = np.random.default_rng((key[0], GROUNDS.index(ground), key[1]))
+    em = round(float(np.exp(rng.uniform(*np.log(sizes)))))
+    lines = texts[int(rng.integers(len(texts)))]
+    fonts = default_fonts()
+    font = fonts[int(rng.integers(len(fonts)))]
+    look = GROUND_LOOKS[key[1] % len(GROUND_LOOKS)]
+    return draw_on_ground(rng, ground, look, lines, font, em, tuple(photographs), quality)

@@ -68,6 +68,7 @@ class Translator:
         precision: str = "fp32",
         baseline: "BaselineMaker | None" = None,
         translate: "TranslateTexts | None" = None,
+        painter: str | Path | None = None,
     ) -> "Translator":
         """Load shipped weights by name, or a checkpoint or run folder by path.
 
@@ -80,6 +81,8 @@ class Translator:
                 weights that translate them.
             translate: what is to translate in the model's place, which still reads, draws and composes: sentences to
                 sentences, in order (`other_texts`); it needs weights that translate whole pages, too.
+            painter: an ONNX file that fills the ground under text where it is not smooth, such as LaMa's: picture and
+                mask in, picture out (see `page.painter`).
 
         Raises:
             UserError: no such weights (the message lists what is there), a checkpoint that does not fit, or no such
@@ -105,10 +108,17 @@ class Translator:
                 raise UserError(
                     f"baseline {baseline.name} takes weights that translate whole pages, which {folder} do not"
                 )
+            if painter is not None:
+                raise UserError(f"a painter takes weights that translate whole pages, which {folder} do not")
             return cls(loaded)
         from translatotron_v.inference.whole_pages import PageTranslator
+        from translatotron_v.page.painter import OnnxPainter
 
-        pages = PageTranslator.from_folder(loaded, None if baseline is None else baseline(loaded))
+        pages = PageTranslator.from_folder(
+            loaded,
+            None if baseline is None else baseline(loaded),
+            None if painter is None else OnnxPainter(painter),
+        )
         return cls(loaded, pages=pages, baseline=BASELINES[0] if baseline is None else baseline.name)
 
     @property

@@ -24,6 +24,7 @@ from translatotron_v.page.arrange import arrange
 from translatotron_v.page.blocks import Block, find_blocks
 from translatotron_v.page.compose import compose, erase
 from translatotron_v.page.groups import size_groups
+from translatotron_v.page.inpaint import Painter
 from translatotron_v.page.lines import Line, Point
 from translatotron_v.page.orientation import Oriented, orient, turn_points
 from translatotron_v.page.profile import Setting
@@ -119,6 +120,7 @@ class PageTranslator:
         matting: takes ink off its background; None: without a network, which sees ink in photographs.
         detector: finds lines of text.
         calibration: what the scores of the system's answers mean; None: nobody has found out.
+        painter: fills the ground under text where it is not smooth; None: what is around it does.
     """
 
     def __init__(
@@ -127,15 +129,18 @@ class PageTranslator:
         matting: TextMatting | None,
         detector: LineDetector,
         calibration: Calibration | None = None,
+        painter: Painter | None = None,
     ) -> None:
         self.translator, self.matting, self.detector = translator, matting, detector
-        self.calibration = calibration
+        self.calibration, self.painter = calibration, painter
 
     @classmethod
-    def from_folder(cls, loaded: LoadedTranslator, translator: BlockTranslator | None = None) -> "PageTranslator":
+    def from_folder(
+        cls, loaded: LoadedTranslator, translator: BlockTranslator | None = None, painter: Painter | None = None
+    ) -> "PageTranslator":
         """With the separator that lies beside the model's weights, and the calibration of the model itself."""
         calibration = Calibration.from_folder(loaded.folder) if translator is None else None
-        return cls(translator or EndToEnd(loaded), load_matting(loaded.folder), LineDetector(), calibration)
+        return cls(translator or EndToEnd(loaded), load_matting(loaded.folder), LineDetector(), calibration, painter)
 
     def translate(
         self,
@@ -198,7 +203,8 @@ class PageTranslator:
     def prepare_block(self, page: np.ndarray, block: Block) -> BlockState:
         """A block of a page (H, W, 3), separated and brought to the model's size."""
         crop = straighten(page, block)
-        layers = separate(crop.pixels.astype(np.float32) / 255, self.matting, crop.where())
+        pixels = crop.pixels.astype(np.float32) / 255
+        layers = separate(pixels, self.matting, crop.where(), block.em, self.painter)
         layers, setting, style = measure_style(crop, layers)
         ink = BlockAlpha(layers.text_alpha, crop.rows, setting)
         runs = cut_lines(ink.lines)

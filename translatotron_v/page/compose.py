@@ -97,6 +97,7 @@ def erase(answer: np.ndarray, crop: Crop, layers: Layers, style: Style) -> None:
     """Take the ink of a block off a picture (H, W, 3) of bytes, in place."""
     kernel = np.ones((2 * _FRINGE + 1, 2 * _FRINGE + 1), dtype=np.uint8)
     old = cv2.dilate((layers.text_alpha > _OLD).astype(np.uint8), kernel).astype(bool) & crop.where(_FRINGE)
+    old |= layers.hole
     if style.erased is not None:
         old |= style.erased
     removed, background = _on_page(crop, old.astype(np.float32), layers.background, (0, 0), answer.shape)

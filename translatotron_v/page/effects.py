@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from scipy.signal import fftconvolve
 
-from translatotron_v.page.separate import fill
+from translatotron_v.page.inpaint import fill
 
 Colour = tuple[float, float, float]
 

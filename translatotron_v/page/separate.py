@@ -3,7 +3,7 @@
 Shapes: H and W pixels of a crop. Colours are RGB in [0, 1].
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +14,9 @@ from translatotron_v.checkpoint import load_module, read_info, resolve
 from translatotron_v.config import config_from_text
 from translatotron_v.errors import UserError
 from translatotron_v.models.matting import TextMatting
+from translatotron_v.page.ground import SmoothGround, distance, fit_smooth
+from translatotron_v.page.inpaint import Painter, fill, repaint
+from translatotron_v.page.residue import STRONG, grow, straight_lines, touched
 
 _LEAST = 8  # pixels of ink below which a crop counts as empty
 _FAINT = 0.1  # coverage from which a pixel is no longer background
@@ -25,9 +28,12 @@ _NEAR = 0.12  # distance of ink and background (black to white is 1.73) under wh
 _BRIGHTNESS = 3.0  # weight of a difference in brightness against one in hue alone
 _DOUBT = 0.15  # standard error of a network's coverage
 _NOISE = 0.01  # least standard error of a background, in distance of colours
-_RELAXATIONS = 6  # of a filled hole, on each level of its pyramid
 _WINDOWS = (15, 31, 63, 127)  # pixels of a running median, the smallest one that is wide enough is taken
 _STROKES = 5.0  # a median's window is at least as wide as this many strokes
+_PER_STROKE = 9.0  # strokes to an em
+_LARGE, _SEEN = 44.0, 32.0  # pixels per em from which text is made smaller for the network, and how small
+_MOSTLY = 0.7  # share of the ink on smooth ground from which shapes are told from it
+_OUTSIDE = 0.6  # share of a shape outside the lines of text from which it is none
 _LEGIBLE = 0.12  # distance of colours that counts as text without a network
 
 
@@ -38,6 +44,7 @@ class Layers:
     text_alpha: np.ndarray  # (H, W) float32, coverage 0..1
     colour: tuple[float, float, float]  # of the text, RGB in [0, 1]; black where there is none
     background: np.ndarray  # (H, W, 3) float32 in [0, 1], the crop without its text
+    hole: np.ndarray  # (H, W) bool, where the background differs from the crop: ink, outline, shadow and their traces
 
     def compose(self) -> np.ndarray:
         """The layers over one another, (H, W, 3)."""
@@ -45,35 +52,60 @@ class Layers:
         return self.background * (1 - ink) + np.array(self.colour, dtype=np.float32) * ink
 
 
-def separate(pixels: np.ndarray, matting: TextMatting | None = None, where: np.ndarray | None = None) -> Layers:
+def separate(
+    pixels: np.ndarray,
+    matting: TextMatting | None = None,
+    where: np.ndarray | None = None,
+    em: float | None = None,
+    painter: Painter | None = None,
+) -> Layers:
     """Take a crop around one block of text, in one colour, apart.
 
-    Coverage comes from the network, or else from a running median; the hole that the text leaves is filled from its
-    rim; then the compositing equation ``pixels = background * (1 - ink) + colour * ink`` is solved for the ink, which
-    counts the more, the smoother the background and the stronger the contrast.
+    Coverage comes from the network, or else from a running median; smooth ground is fitted around it; what the text has
+    touched is painted again (`page.inpaint`); then the compositing equation
+    ``pixels = background * (1 - ink) + colour * ink`` is solved for the ink, which counts the more, the smoother the
+    background and the stronger the contrast.
 
     Args:
         pixels: (H, W, 3) float32 in [0, 1].
         matting: a trained network, in evaluation mode; None works with colours alone, for text that stands out from
             an even background.
         where: (H, W) bool, true where ink may be (inside the lines of text); None: everywhere.
+        em: pixels per em, roughly; None: as the strokes suggest. The network looks at large text made smaller.
+        painter: fills what is no smooth ground; None: what is around it does.
 
     Raises:
         ValueError: an array of another shape or type.
     """
     _require_picture(pixels, where)
-    coverage = _by_median(pixels, where) if matting is None else _by_network(pixels, matting)
+    coverage = _by_median(pixels, where) if matting is None else _by_network(pixels, matting, em)
     if where is not None:
         coverage = np.where(where, coverage, np.float32(0))
+    nothing = Layers(
+        np.zeros(pixels.shape[:2], dtype=np.float32),
+        (0.0, 0.0, 0.0),
+        pixels.copy(),
+        np.zeros(pixels.shape[:2], dtype=bool),
+    )
     if np.count_nonzero(coverage > 0.5) < _LEAST:
-        return Layers(np.zeros(pixels.shape[:2], dtype=np.float32), (0.0, 0.0, 0.0), pixels.copy())
-    hole = _grow(coverage > _FAINT, _FRINGE)
+        return nothing
+    em = em or min(max(_PER_STROKE * _stroke(coverage > 0.5), 8.0), 400.0)
+    ground = fit_smooth(pixels, coverage > _FAINT, em)
     if where is not None:
-        hole &= where
-    background = fill(pixels, hole)
+        coverage = np.where(_not_text(pixels, ground, coverage > _FAINT, where, em), np.float32(0), coverage)
+        if np.count_nonzero(coverage > 0.5) < _LEAST:
+            return nothing
+    ink = coverage > _FAINT
+    found = touched(pixels, ground, ink, em, where)
+    ground, hole = replace(ground, holds=found.plain), found.hole
+    background = repaint(pixels, hole, found.away, ground, em, painter)
     colour = _ink_colour(pixels, background, coverage)
-    ink = _solve(pixels, background, colour, coverage, hole, None if matting is None else _DOUBT)
-    return Layers(ink, (float(colour[0]), float(colour[1]), float(colour[2])), background)
+    beside = grow(ink, _FRINGE) & hole
+    if where is not None:
+        beside &= where
+    doubt = None if matting is None else _DOUBT
+    alpha = _solve(pixels, background, colour, coverage, beside, _unrest(pixels, ground, hole), doubt)
+    return Layers(alpha, (float(colour[0]), float(colour[1]), float(colour[2])), background, hole)
 
 
 def load_matting(folder: str | Path) -> TextMatting:
@@ -95,42 +127,37 @@ def load_matting(folder: str | Path) -> TextMatting:
     return matting.to(memory_format=torch.channels_last).requires_grad_(False).eval()
 
 
-def fill(pixels: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """A picture (H, W, 3) with the colours around a hole (H, W) bool drawn smoothly over it.
-
-    What is known is averaged to coarser and coarser pictures until nothing of the hole is left; on the way back each
-    finer one is relaxed towards the membrane that hangs from the hole's rim (Laplace's equation).
-    """
-    known = np.where(hole, np.float32(0), np.float32(1))
-    if not known.any():
-        return pixels.copy()
-    filled = _fill(pixels * known[..., None], known)
-    return np.where(hole[..., None], filled.clip(0, 1), pixels)
+def _not_text(pixels: np.ndarray, ground: SmoothGround, ink: np.ndarray, where: np.ndarray, em: float) -> np.ndarray:
+    """What differs from smooth ground but cannot be letters: lines, and what lies mostly outside the lines of text."""
+    if not ground.holds[ink].mean() > _MOSTLY:
+        return np.zeros(where.shape, dtype=bool)
+    strong = (distance(pixels, ground.colours) > STRONG).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(strong, connectivity=8)
+    outside = np.bincount(labels[~where], minlength=count) > _OUTSIDE * stats[:, cv2.CC_STAT_AREA]
+    outside[0] = False
+    return grow(outside[labels] | straight_lines(strong, em), 1)
 
 
-def _fill(pixels: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Known pixels (H, W, 3), the others black, and weights (H, W) -> all pixels."""
-    height, width = known.shape
-    if known.all() or max(height, width) == 1:
-        return pixels / np.maximum(known, 1e-6)[..., None]
-    size = ((width + 1) // 2, (height + 1) // 2)
-    weight = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
-    colour = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) / np.maximum(weight, 1e-6)[..., None]
-    some = (weight > 0.0).astype(np.float32)
-    coarse = _fill(colour * some[..., None], some)
-    hole = known[..., None] == 0
-    filled = np.where(hole, cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR), pixels)
-    for _ in range(_RELAXATIONS):
-        filled = np.where(hole, cv2.blur(filled, (3, 3), borderType=cv2.BORDER_REPLICATE), filled)
-    return filled
+def _stroke(text: np.ndarray) -> float:
+    """The width of strokes, pixels."""
+    mask = text.astype(np.uint8)
+    return 2 * float(np.quantile(cv2.distanceTransform(mask, cv2.DIST_L2, 3)[text], 0.95))
 
 
-def _by_network(pixels: np.ndarray, matting: TextMatting) -> np.ndarray:
-    """Coverage (H, W) as the network sees it."""
+def _by_network(pixels: np.ndarray, matting: TextMatting, em: float | None) -> np.ndarray:
+    """Coverage (H, W) as the network sees it, of large text as it sees it at a size that it was trained on."""
     device = next(matting.parameters()).device
+    height, width = pixels.shape[:2]
+    small = em is not None and em > _LARGE
+    if em is not None and small:
+        size = (max(1, round(width * _SEEN / em)), max(1, round(height * _SEEN / em)))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     batch = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].to(device)  # channels stay last
     with torch.inference_mode():
-        return matting(batch)[0, 0].sigmoid().cpu().numpy()
+        coverage: np.ndarray = matting(batch)[0, 0].sigmoid().cpu().numpy()
+    if small:
+        coverage = cv2.resize(coverage, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    return coverage
 
 
 def _by_median(pixels: np.ndarray, where: np.ndarray | None) -> np.ndarray:
@@ -147,8 +174,7 @@ def _by_median(pixels: np.ndarray, where: np.ndarray | None) -> np.ndarray:
         text = (distance > threshold).astype(np.uint8)
         if np.count_nonzero(text) < _LEAST:
             continue
-        stroke = 2 * np.quantile(cv2.distanceTransform(text, cv2.DIST_L2, 3)[text > 0], 0.95)
-        if window >= _STROKES * stroke:
+        if window >= _STROKES * _stroke(text > 0):
             break
     if np.count_nonzero(text) < _LEAST:
         return nothing
@@ -161,7 +187,7 @@ def _by_median(pixels: np.ndarray, where: np.ndarray | None) -> np.ndarray:
         strong = inked & (distance >= np.median(distance[inked]))
         colour = np.median(pixels[strong], axis=0)
     coverage, _ = _equation(pixels, background, colour)
-    return np.where(_grow(inked, 1), coverage, np.float32(0))
+    return np.where(grow(inked, 1), coverage, np.float32(0))
 
 
 def _ink_colour(pixels: np.ndarray, background: np.ndarray, coverage: np.ndarray) -> np.ndarray:
@@ -185,12 +211,12 @@ def _ink_colour(pixels: np.ndarray, background: np.ndarray, coverage: np.ndarray
 
 
 def _equation(pixels: np.ndarray, background: np.ndarray, colour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coverage (H, W) that mixes background and colour to the pixels, and the distance (H, W) of the two."""
+    """Coverage (...) that mixes background and colour to the pixels (..., 3), and the distance (...) of the two."""
     from_ink = np.asarray(colour, dtype=np.float32) - background
     towards = _brightened(from_ink)
-    coverage = (_brightened(pixels - background) * towards).sum(axis=2)
-    coverage /= np.maximum(np.square(towards).sum(axis=2), 1e-6)
-    return coverage.clip(0, 1), np.linalg.norm(from_ink, axis=2)
+    coverage = np.einsum("...k,...k->...", _brightened(pixels - background), towards)
+    coverage /= np.maximum(np.einsum("...k,...k->...", towards, towards), 1e-6)
+    return coverage.clip(0, 1), np.linalg.norm(from_ink, axis=-1)
 
 
 def _brightened(difference: np.ndarray) -> np.ndarray:
@@ -203,7 +229,8 @@ def _solve(
     background: np.ndarray,
     colour: np.ndarray,
     coverage: np.ndarray,
-    hole: np.ndarray,
+    beside: np.ndarray,
+    noise: float,
     doubt: float | None,
 ) -> np.ndarray:
     """Ink (H, W): the solution of the compositing equation and a network's coverage, each by how sure it is.
@@ -211,28 +238,30 @@ def _solve(
     The equation errs by the background's own unrest beside the text, divided by its distance from the ink's colour;
     the network by ``doubt``. Without a network (None) the first guess counts only where colours say nothing.
     """
-    solved, distance = _equation(pixels, background, colour)
-    if doubt is None:
-        ink = np.where(distance > _NEAR, solved, coverage)
+    guess = coverage[beside]
+    solved, apart = _equation(pixels[beside], background[beside], colour)
+    if doubt is not None:
+        trust = doubt**2 / (doubt**2 + np.square(noise / np.maximum(apart, 1e-3)))
+        solved = trust * solved + (1 - trust) * guess
+    ink = np.zeros(coverage.shape, dtype=np.float32)
+    ink[beside] = np.where(apart > _NEAR, solved, guess)
+    return ink
+
+
+def _unrest(pixels: np.ndarray, ground: SmoothGround, hole: np.ndarray) -> float:
+    """How far colours beside a hole are from what would be painted there if they were hidden too."""
+    rim = grow(hole, 6) & ~hole
+    if (ground.holds | ~hole).all():
+        off = (pixels - ground.colours)[rim & ground.holds]
     else:
-        smooth = fill(pixels, hole | _checker(hole))
-        rim = _grow(hole, 6) & ~hole
-        unrest = np.linalg.norm(pixels - smooth, axis=2)[rim & _checker(hole)]
-        noise = max(float(np.sqrt(np.square(unrest).mean())) if unrest.size else 0.0, _NOISE)
-        trust = doubt**2 / (doubt**2 + np.square(noise / np.maximum(distance, 1e-3)))
-        ink = np.where(distance > _NEAR, trust * solved + (1 - trust) * coverage, coverage)
-    return np.where(hole, ink, np.float32(0)).astype(np.float32)
+        off = (pixels - fill(pixels, hole | _checker(hole)))[rim & _checker(hole)]
+    noise = float(np.sqrt(np.square(off).sum(axis=1).mean())) if off.size else 0.0
+    return max(noise, _NOISE)
 
 
 def _checker(mask: np.ndarray) -> np.ndarray:
-    rows, columns = np.indices(mask.shape)
+    rows, columns = np.ogrid[: mask.shape[0], : mask.shape[1]]
     return (rows // 3 + columns // 3) % 2 == 0
-
-
-def _grow(mask: np.ndarray, reach: int) -> np.ndarray:
-    """A mask (H, W) and all pixels that are at most so many rows and columns away from it."""
-    size = 2 * reach + 1
-    return cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
 
 
 def _otsu(values: np.ndarray) -> float:

@@ -115,9 +115,6 @@ def measure_style(crop: Crop, layers: Layers) -> tuple[Layers, Setting, Style]:
         touched = crop.where(around.reach)
         smooth = smooth_ground(pixels, ~touched)
         ground = around.ground if smooth is None else smooth
-        # On a busy ground what was filled in is kept where it shows nothing of what lay around the letters.
-        worse = touched & (smooth is not None or np.abs(ground - letters.background).max(axis=2) > _NEW)
-        letters = replace(letters, background=np.where(worse[..., None], ground, letters.background))
         erased = erased | (touched & (np.abs(pixels - ground).max(axis=2) > _NEW / 2))
     lines = _lines(letters.text_alpha, crop.rows, setting, words)
     style = Style(

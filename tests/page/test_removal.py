@@ -1,0 +1,106 @@
+"""Text taken off ground that is known to the last pixel, by a network that knows the letters and nothing else."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from data_synth.grounds import LOOKS, GroundPage, draw_on_ground
+from translatotron_v.page.residue import foreign
+from translatotron_v.page.separate import Layers, separate
+
+FONT = "DejaVuSansCondensed"
+LINES = ("Zwei Männer spielen", "und lachen danach.")
+
+
+class Knowing(nn.Module):
+    """In place of a trained network: it was told the letters, and brings them to the size that it is shown."""
+
+    def __init__(self, page: GroundPage):
+        super().__init__()
+        self.coverage = nn.Parameter(torch.from_numpy(page.fill_alpha.astype(np.float32) / 255)[None, None])
+        self.shown: list[tuple[int, ...]] = []
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.shown.append(tuple(pixels.shape[-2:]))
+        small = nn.functional.interpolate(self.coverage, size=pixels.shape[-2:], mode="area")
+        return torch.logit(small, eps=1e-4)
+
+
+def draw(ground: str, look: str = "flat", em: int = 24, quality: int = 0, seed: int = 5) -> GroundPage:
+    return draw_on_ground(np.random.default_rng(seed), ground, look, LINES, FONT, em, quality=quality)
+
+
+def take_off(page: GroundPage) -> Layers:
+    where = np.zeros(page.fixed.shape, dtype=bool)
+    for left, top, right, bottom in page.lines:
+        where[int(top) - 3 : int(bottom) + 4, int(left) - 3 : int(right) + 4] = True
+    return separate(page.pixels.astype(np.float32) / 255, Knowing(page), where, page.em)
+
+
+def error(page: GroundPage, layers: Layers) -> float:
+    """Mean absolute error of the clean ground under letters, outlines and shadows, 8-bit levels."""
+    off = np.abs(np.rint(layers.background * 255) - page.clean)
+    return float(off[page.text_alpha > 0].mean())
+
+
+@pytest.mark.parametrize("quality", [0, 30])
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("ground", ["plain", "gradient"])
+def test_nothing_of_the_text_is_left_on_smooth_ground(ground: str, look: str, quality: int):
+    page = draw(ground, look, quality=quality)
+    layers = take_off(page)
+    assert error(page, layers) <= (3.5 if quality else 0.5)  # of a page; 2 on average
+    assert layers.hole[page.text_alpha > 128].all()  # not one pixel of a shadow stays as it was
+
+
+def test_a_disc_keeps_its_middle():
+    page = draw("disc", "outline")
+    assert error(page, take_off(page)) <= 2.0
+
+
+@pytest.mark.parametrize("ground", ["rules", "frame"])
+@pytest.mark.parametrize("look", ["flat", "soft shadow"])
+def test_lines_beside_text_are_not_touched(ground: str, look: str):
+    page = draw(ground, look)
+    layers = take_off(page)
+    assert not layers.hole[page.fixed].any()
+    assert np.array_equal(layers.background[~layers.hole], page.pixels[~layers.hole].astype(np.float32) / 255)
+    assert error(page, layers) <= 0.5
+
+
+def deviation(pixels: np.ndarray) -> float:
+    return float(pixels.mean(axis=1).std())
+
+
+@pytest.mark.parametrize("ground", ["checker", "grain"])
+def test_texture_goes_on_under_text(ground: str):
+    page = draw(ground, em=32)
+    layers, under = take_off(page), page.text_alpha > 0
+    share = deviation(layers.background[under] * 255) / deviation(page.clean[under].astype(np.float32))
+    assert 0.8 <= share <= 1.25
+    if ground == "checker":  # not only as rough as it was, but the same tiles
+        assert error(page, layers) <= 2.0
+
+
+def test_large_text_is_shown_to_the_network_at_a_size_that_it_knows():
+    page = draw_on_ground(np.random.default_rng(1), "gradient", "flat", ("Zu",), FONT, 300)
+    matting = Knowing(page)
+    layers = separate(page.pixels.astype(np.float32) / 255, matting, None, 300)
+    height, width = page.fixed.shape
+    assert matting.shown == [(round(height * 32 / 300), round(width * 32 / 300))]
+    assert error(page, layers) <= 1.0
+    alpha = page.fill_alpha / 255
+    assert np.abs(layers.text_alpha - alpha)[alpha > 0].mean() < 0.03  # as sharp as the colours say, not the network
+    assert layers.text_alpha.shape == page.fixed.shape
+
+
+def test_a_line_is_told_from_letters_that_touch_it():
+    far = np.zeros((60, 200), dtype=np.float32)
+    far[40:42] = 1
+    far[18:40, 50:54] = far[18:40, 90:94] = 1  # two letters that stand on the line
+    ink = far > 0
+    ink[40:42] = False
+    away = np.full(far.shape, 5.0)
+    found = foreign(far, ink, away, 24)
+    assert found[40:42, :45].all() and found[40:42, 100:].all() and not found[18:38].any()
