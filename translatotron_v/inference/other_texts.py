@@ -14,12 +14,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from translatotron_v.decoding.source import masks_readings
 from translatotron_v.errors import UserError
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.glossary import read_entries
 from translatotron_v.inference.loaded import LoadedTranslator
-from translatotron_v.inference.paragraphs import read_paragraphs, translate_paragraphs
+from translatotron_v.inference.paragraphs import fitted, read_paragraphs, sentences, translate_paragraphs
 from translatotron_v.inference.pieces import Paragraph, Piece
 from translatotron_v.inference.whole_pages import BlockState
 
@@ -37,7 +36,7 @@ class TextsFrom:
     name: ClassVar[str] = "texts"
 
     def __call__(self, loaded: LoadedTranslator) -> "OtherTexts":
-        """On loaded weights. Raises UserError where they cannot read first."""
+        """On loaded weights."""
         return OtherTexts(loaded, self.translate)
 
 
@@ -69,7 +68,6 @@ class OtherTexts:
     folder: ClassVar[Path | None] = None
 
     def __init__(self, loaded: LoadedTranslator, translate: TranslateTexts) -> None:
-        require_reading(loaded)
         self.loaded, self.answer = loaded, translate
 
     def read(self, pages: Sequence[np.ndarray], states: Sequence[Sequence[BlockState]], batch_size: int) -> None:
@@ -83,6 +81,8 @@ class OtherTexts:
             UserError: the function fails, or gives something else than one text for each sentence.
         """
         known = self._answers([state.paragraph.text for state in states]) if isinstance(self.answer, TextFile) else {}
+        for state in states:
+            cut_into_sentences(state.paragraph)
         parts = [_sentences(state.paragraph) for state in states]
         open_ = [text for state, own in zip(states, parts, strict=True) if not known.get(state.paragraph.text)
                  for text, _ in own]  # fmt: skip
@@ -117,13 +117,15 @@ class OtherTexts:
         return {text: " ".join(answer.split()) for text, answer in zip(texts, answers, strict=True)}
 
 
-def require_reading(loaded: LoadedTranslator) -> None:
-    """Raises UserError for weights that do not read before they write, and so draw no texts of others."""
-    if not masks_readings(loaded.model, loaded.vocabulary):
-        raise UserError(
-            f"{loaded.folder}: these weights draw no texts from elsewhere; it takes some that read first "
-            "(model.connector=read, model.vocabulary.marks)"
-        )
+def cut_into_sentences(paragraph: Paragraph) -> None:
+    """Give a paragraph the pieces that `read_paragraphs` leaves out where a model does not mask what it reads."""
+    if paragraph.pieces:
+        return
+    texts = dict(zip(map(id, paragraph.runs), paragraph.readings, strict=True))
+    for number, runs in enumerate(sentences(paragraph.runs, paragraph.readings)):
+        text = " ".join(" ".join(texts[id(run)] for run in runs).split())
+        if text:
+            paragraph.pieces += [Piece(strip, kept, sentence=(number, text)) for strip, kept in fitted(runs)]
 
 
 def _sentences(paragraph: Paragraph) -> list[tuple[str, list[Piece]]]:

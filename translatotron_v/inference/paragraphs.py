@@ -70,7 +70,7 @@ def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], b
             if fonts is not None:
                 of.fonts.append(fonts[place])
     for of, paragraph in zip(seen, paragraphs, strict=True):
-        paragraph.reading = _mean(of.certainties)
+        paragraph.reading, paragraph.readings = _mean(of.certainties), of.texts
         paragraph.text = " ".join(text.strip() for text in of.texts if text.strip())
         if of.fonts:
             paragraph.font = model.config.fonts[int(torch.stack(of.fonts).mean(0).argmax())]
@@ -132,7 +132,7 @@ def translate_paragraphs(
             paragraph.drawn.append(drawn[place])
             inks = literals.inks[place] if masked else {}
             set_words = assemble(made.spellings[place], strips[place].pictures, inks)
-            if masked:
+            if paragraph.pieces:
                 words[id(piece)] = set_words
             else:
                 paragraph.words += set_words
