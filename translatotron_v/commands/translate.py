@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translatotron_v.arguments import between, positive
+from translatotron_v.arguments import BASELINES, between, positive
 from translatotron_v.commands.options import add_model_options, add_output, loading, read_glossary
 from translatotron_v.commands.records import PRINTED, as_dict, report, summarise
 from translatotron_v.errors import UserError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from translatotron_v.commands.journal import Journal
     from translatotron_v.inference.glossary import Glossary
     from translatotron_v.inference.jobs import Job, Outcome
+    from translatotron_v.inference.other_texts import TranslateTexts
     from translatotron_v.inference.pipeline import Translator
 
 
@@ -53,17 +54,24 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--dpi", type=between(36, 1200), default=200, metavar="N", help="pixels per inch at which a PDF is seen (200)"
     )
     translate.add_argument("--compare", action="store_true", help="also write source and translation side by side")
+    translate.add_argument(
+        "--save-clean", action="store_true", help="also write the source without the text that was translated"
+    )
     translate.add_argument("--json", action="store_true", help="print one JSON object per picture on stdout")
     translate.add_argument(
         "--debug", type=Path, metavar="DIR", help="write there what the pipeline saw: boxes, masks, backgrounds, strips"
     )
     add_model_options(translate)
+    translate.add_argument(
+        "--texts", metavar="FILE",
+        help="write what FILE says in the model's place (TSV or CSV: sentence or block as it was read, text)",
+    )  # fmt: skip
     translate.set_defaults(run=_translate)
 
     demo = commands.add_parser("demo", help="translate the bundled examples and lay them out on a contact sheet")
     add_output(demo, default="out/demo")
     add_model_options(demo)
-    demo.set_defaults(run=_demo, debug=None, dpi=200)
+    demo.set_defaults(run=_demo, debug=None, dpi=200, texts=None)
 
 
 def _translate(options: argparse.Namespace) -> int:
@@ -71,7 +79,9 @@ def _translate(options: argparse.Namespace) -> int:
 
     for library in ("PIL", "pikepdf"):  # what is wrong with a file is said in one line, by us
         logging.getLogger(library).addHandler(logging.NullHandler())
-    jobs = plan_jobs(options.inputs, options.output, compare=options.compare, recursive=options.recursive)
+    jobs = plan_jobs(
+        options.inputs, options.output, compare=options.compare, recursive=options.recursive, clean=options.save_clean
+    )
     glossary = read_glossary(options)
     outcomes = left_out(options.inputs, options.output, options.recursive)
     journal = None if names_file(options.output, len(jobs)) else open_journal(options, jobs)
@@ -103,7 +113,7 @@ def open_journal(options: argparse.Namespace, jobs: "Sequence[Job]") -> "Journal
 
     others = ("run", "output", "workers", "threads", "force", "skip_existing", "json", "debug", "device")
     settings = {name: str(value) for name, value in sorted(vars(options).items()) if name not in others}
-    for name in ("weights", "glossary"):
+    for name in ("weights", "glossary", "texts"):
         path = Path(str(getattr(options, name, None)))
         files = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
         settings[f"{name}:files"] = str([(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files])
@@ -175,15 +185,26 @@ def _demo(options: argparse.Namespace) -> int:
     return status
 
 
+def read_texts(options: argparse.Namespace) -> "TranslateTexts | None":
+    """The file of texts, where one is given."""
+    if options.texts is None:
+        return None
+    from translatotron_v.inference.other_texts import TextFile
+
+    return TextFile(options.texts)
+
+
 @loading()
 def load(options: argparse.Namespace) -> "Translator":
     """The translator that the options ask for."""
     from translatotron_v.baselines import baseline
     from translatotron_v.inference.pipeline import Translator
 
+    if options.texts is not None and options.baseline != BASELINES[0]:
+        raise UserError("--texts and --baseline both take the model's place; give one of them")
     return Translator.from_pretrained(
         options.weights, device=options.device, threads=options.threads, precision=options.precision,
-        baseline=baseline(options.baseline, options.baseline_weights),
+        translate=read_texts(options), baseline=baseline(options.baseline, options.baseline_weights),
     )  # fmt: skip
 
 

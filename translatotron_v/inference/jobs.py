@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 KNOWN = (*SAVE_OPTIONS, ".pdf", ".cbz", ".zip")  # extensions of what is read and written
 EXISTS = "exists already"
+_LOSSY = (".jpg", ".jpeg", ".jfif", ".avif", ".heic", ".heif")  # kinds that change pixels where nothing was done
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,12 @@ class Job:
     target: Path
     comparison: Path | None = None  # where source and translation stand side by side
     force: bool = False  # overwrite outputs that exist
+    clean: Path | None = None  # the source without the text that was translated
 
     @property
     def outputs(self) -> list[Path]:
         """Every file that this job writes."""
-        return [self.target] if self.comparison is None else [self.target, self.comparison]
+        return [path for path in (self.target, self.comparison, self.clean) if path is not None]
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ class Outcome:
         return self.pages if self.translation is None else (self.translation,)
 
 
-def plan_jobs(inputs: Sequence[str], output: str | Path, compare: bool = False, recursive: bool = False) -> list[Job]:
+def plan_jobs(
+    inputs: Sequence[str], output: str | Path, compare: bool = False, recursive: bool = False, clean: bool = False
+) -> list[Job]:
     """Pair files with their outputs, before any work starts.
 
     Args:
@@ -80,6 +84,7 @@ def plan_jobs(inputs: Sequence[str], output: str | Path, compare: bool = False, 
         compare: also write `NAME-compare` beside each answer.
         recursive: of folders take all that is in them, however deep, but for the output's folder; the answers lie in
             the same folders below the output.
+        clean: also write `NAME-clean`, the source without the text that was translated.
 
     Raises:
         UserError: nothing to read, or several files for one.
@@ -99,14 +104,14 @@ def plan_jobs(inputs: Sequence[str], output: str | Path, compare: bool = False, 
             raise UserError(f"{output}: unknown kind of picture; known are {', '.join(KNOWN)}")
         if len(sources) > 1:
             raise UserError(f"{output}: one file cannot take {len(sources)} pictures; name a folder")
-        return [_job(sources[0], target, compare)]
+        return [_job(sources[0], target, compare, clean)]
     if os.path.exists(target) and not os.path.isdir(target):  # false for a name that no file can bear
         raise UserError(f"{output}: a file, where a folder is needed")
     suffixes = [_suffix(source) for source in sources]
     places = [target / folder for _, folder in below.values()]
     # What is written beside an answer has a name that follows from the answer's.
-    paths = distinct(sources, suffixes, places, lambda path: _job(path, path, compare).outputs)
-    return [_job(source, path, compare) for source, path in zip(sources, paths, strict=True)]
+    paths = distinct(sources, suffixes, places, lambda path: _job(path, path, compare, clean).outputs)
+    return [_job(source, path, compare, clean) for source, path in zip(sources, paths, strict=True)]
 
 
 def left_out(inputs: Sequence[str], output: str | Path, recursive: bool = False) -> list[Outcome]:
@@ -170,11 +175,16 @@ def refused(job: Job, force: bool = False, dpi: int = DPI) -> Outcome | None:
     return None
 
 
-def _job(source: Path, target: Path, compare: bool) -> Job:
-    if not compare:
-        return Job(source, target)
-    suffix = target.suffix if target.suffix.lower() in SAVE_OPTIONS and target.suffix.lower() != ".gif" else ".png"
-    return Job(source, target, target.with_name(f"{target.stem}-compare{suffix}"))
+def _job(source: Path, target: Path, compare: bool, clean: bool = False) -> Job:
+    suffix = target.suffix.lower()
+    job = Job(source, target)
+    if compare:
+        shown = target.suffix if suffix in SAVE_OPTIONS and suffix != ".gif" else ".png"
+        job = replace(job, comparison=target.with_name(f"{target.stem}-compare{shown}"))
+    if clean:
+        kept = ".png" if suffix in _LOSSY else target.suffix
+        job = replace(job, clean=target.with_name(f"{target.stem}-clean{kept}"))
+    return job
 
 
 def _suffix(source: Path) -> str:

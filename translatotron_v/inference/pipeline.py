@@ -132,6 +132,11 @@ class Translator:
         return self._pages is not None
 
     @property
+    def pages(self) -> "PageTranslator | None":
+        """What finds, separates and puts back blocks, of weights that translate whole pages."""
+        return self._pages
+
+    @property
     def batch_size(self) -> int:
         """Pictures at a time where nothing else is asked for: 64, or fewer where a page has many image tokens.
 
@@ -218,7 +223,7 @@ class Translator:
             batch_size = self.batch_size
         check_batch_size(batch_size)
         generation = self._asked(generation, options)
-        self._check(generation)
+        self._check(generation, clean)
         answers: list[Translation] = []
         for start in range(0, len(images), batch_size):
             pictures = [_as_picture(image) for image in images[start : start + batch_size]]
@@ -239,8 +244,10 @@ class Translator:
             options["glossary"] = Glossary.from_file(glossary)
         return self.loaded.complete((generation or self.generation).updated(**options))
 
-    def _check(self, generation: GenerationConfig) -> None:
+    def _check(self, generation: GenerationConfig, clean: bool = False) -> None:
         """Raises UserError for what these weights cannot do."""
+        if clean and self._pages is None:
+            raise UserError(f"{self.loaded.folder}: these weights translate no whole pages, and clean none")
         if generation.image_steps and not self.loaded.config.loss.masked:
             raise UserError(
                 f"{self.loaded.folder}: not trained to draw in {generation.image_steps} passes (loss.masked is 0); "
