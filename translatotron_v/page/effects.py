@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.signal import fftconvolve
+from scipy import fft
 
 from translatotron_v.page.inpaint import fill
 
@@ -222,10 +222,13 @@ def _shadow(
 
 def _shifted_sums(picture: np.ndarray, pattern: np.ndarray, reach: int) -> np.ndarray:
     """The sums of a picture times a pattern moved by -reach..reach rows and columns: (2 reach + 1, 2 reach + 1)."""
-    whole = fftconvolve(picture, pattern[::-1, ::-1], mode="full")
-    row, column = pattern.shape[0] - 1, pattern.shape[1] - 1
-    padded = np.pad(whole, reach)
-    return padded[row : row + 2 * reach + 1, column : column + 2 * reach + 1]
+    rows, columns = (
+        fft.next_fast_len(max(sizes) + reach, real=True) for sizes in zip(picture.shape, pattern.shape, strict=True)
+    )
+    size = (rows, columns)  # the room beyond the larger of both keeps sums from running into one another
+    sums = fft.irfft2(fft.rfft2(picture, size) * np.conj(fft.rfft2(pattern, size)), size)
+    shifts = np.arange(-reach, reach + 1)
+    return np.asarray(sums[np.ix_(shifts % rows, shifts % columns)])
 
 
 # --- drawing ----------------------------------------------------------------------------------------------------------

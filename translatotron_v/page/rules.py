@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from translatotron_v.page.inpaint import fill
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds, Setting, measure
-from translatotron_v.page.separate import Layers, fill
+from translatotron_v.page.separate import Layers
 
 _PIECE, _WHOLE, _SURE = (
     0.45,
