@@ -112,7 +112,7 @@ def _block(block: "BlockTranslation") -> dict[str, Any]:
             "colour": list(block.colour),
         }
     record |= {"alignment": block.alignment, "angle": block.angle}
-    record["rows"] = [[_points(quad, 3) for quad in row] for row in block.rows]
+    record["rows"] = [[_points(quad, 6) for quad in row] for row in block.rows]
     if block.words:
         record["words"] = [_points(quad) for quad in block.words]
     if block.terms:

@@ -334,7 +334,7 @@ def written(path: Path) -> Iterator[BinaryIO]:
         aside.commit()
     except BaseException as error:  # a disk, a size that the format cannot hold, metadata that an encoder chokes on
         aside.abort()
-        if isinstance(error, PictureError) or not isinstance(error, Exception):
+        if isinstance(error, UserError) or not isinstance(error, Exception):
             raise
         raise unwritable(path, error) from None
 
