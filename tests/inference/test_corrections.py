@@ -327,6 +327,10 @@ def test_files_that_are_no_records_are_named(page: Path, capsys: pytest.CaptureF
         assert cli.main(["redraw", str(page)]) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1, error
+    far = [[[5000.0, 9.0], [5050.0, 9.0], [5050.0, 20.0], [5000.0, 20.0]]]
+    page.write_text(json.dumps(changed | {"blocks": [changed["blocks"][0] | {"rows": [far]}]}))
+    assert cli.main(["redraw", str(page)]) == 2
+    assert "block 1: rows: they lie outside the picture" in capsys.readouterr().err
     Image.new("RGB", (30, 30)).save(page.parent / "small.png")
     page.write_text(json.dumps(copy.deepcopy(changed) | {"outputs": [str(page.parent / "small.png")]}))
     assert cli.main(["redraw", str(page)]) == 2

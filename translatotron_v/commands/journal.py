@@ -114,7 +114,7 @@ class Journal:
         new = [old.get(tuple(record["outputs"]), record) if _existing(record) else record for record in new]
         with written(self.folder / REPORT) as file:
             file.write(json.dumps({"files": [*kept, *new]}, ensure_ascii=False, indent=1).encode() + b"\n")
-        if whole:
+        if whole and (self.resumed or self.file is not None):  # else it is that of another run, which may go on
             with contextlib.suppress(OSError):
                 (self.folder / JOURNAL).unlink(missing_ok=True)
 

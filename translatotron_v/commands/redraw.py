@@ -194,6 +194,8 @@ def redraw_file(
     Raises:
         UserError: pictures that are missing, broken or of other sizes; a face that nobody knows.
     """
+    from PIL import Image
+
     from translatotron_v.inference.pictures import written
 
     names = [Path(record["input"]), Path(record["outputs"][0])]
@@ -211,12 +213,10 @@ def redraw_file(
             frames = zip(*(source.frames() for source in sources), strict=True)
             for number, (page, blocks, of) in enumerate(zip(pages, wanted, frames, strict=True), start=1):
                 if any(block.changed for block in blocks):
-                    redrawn = _redraw_frame(translator, page, blocks, of, redraws)
+                    redrawn = _redraw_frame(translator, page, blocks, of, redraws, where)
                     prefix = f"{number}." if len(pages) > 1 else ""
                     notes += [f"{prefix}{note}" for note in redrawn.notes]
                     made.append((page, blocks, redrawn))
-                    from PIL import Image
-
                     writer.add(of[0], Image.fromarray(redrawn.pixels).convert(of[0].plain.mode))
                 else:
                     writer.add(of[0], of[1].plain)
@@ -244,6 +244,7 @@ def _redraw_frame(
     blocks: "Sequence[Wanted]",
     frames: "Sequence[Frame]",
     redraws: int | None,
+    where: str,
 ) -> "Redrawn":
     import numpy as np
 
@@ -251,12 +252,18 @@ def _redraw_frame(
 
     arrays = [np.asarray(frame.plain.convert("RGB")) for frame in frames]
     assert translator.pages is not None
-    with translator.loaded.arithmetic():
-        return redraw_page(
-            translator.loaded, translator.pages, arrays[0], arrays[1], blocks,
-            translator.generation.updated(redraws=redraws), clean=arrays[2] if len(arrays) > 2 else None,
-            turns=page.get("turns", 0), set_word=_set_word,
-        )  # fmt: skip
+    try:
+        with translator.loaded.arithmetic():
+            return redraw_page(
+                translator.loaded, translator.pages, arrays[0], arrays[1], blocks,
+                translator.generation.updated(redraws=redraws), clean=arrays[2] if len(arrays) > 2 else None,
+                turns=page.get("turns", 0), set_word=_set_word,
+            )  # fmt: skip
+    except UserError:
+        raise
+    except Exception as error:  # of blocks that no page has, such as lines across one another
+        reason = f"{type(error).__name__}: {str(error).strip()}".split("\n")[0]
+        raise UserError(f"{where}: these blocks cannot be drawn ({reason})") from error
 
 
 def _set_word(word: str, font: str, scale: float) -> "np.ndarray":

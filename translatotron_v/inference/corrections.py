@@ -184,6 +184,15 @@ def _size(quad: Quad) -> float:
     return min(math.dist(quad[0], quad[1]), math.dist(quad[0], quad[3]))
 
 
+def _lies_on(quad: Quad, width: int, height: int) -> bool:
+    """Whether a line lies on a picture, as one that was found there, but for what its box is too large."""
+    points = np.array(quad)
+    slack = 2 * _size(quad) + _AROUND
+    inside = (points > -slack).all() and (points[:, 0] < width + slack).all() and (points[:, 1] < height + slack).all()
+    x, y = points.mean(axis=0)
+    return bool(inside and 0 <= x <= width and 0 <= y <= height)
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -220,13 +229,16 @@ def redraw_page(
         batch_size: strips at a time.
 
     Raises:
-        UserError: pictures of unequal sizes, or a face that nobody knows.
+        UserError: pictures of unequal sizes, a face that nobody knows, or a block outside the picture.
     """
     for other in (answer, clean):
         if other is not None and other.shape != source.shape:
             (height, width), (rows, columns) = source.shape[:2], other.shape[:2]
             raise UserError(f"the source has {width} x {height} pixels, but a picture made of it {columns} x {rows}")
     height, width = source.shape[:2]
+    for number, block in enumerate(wanted, start=1):
+        if block.changed and not all(_lies_on(quad, width, height) for row in block.rows for quad in row):
+            raise UserError(f"block {number}: rows: they lie outside the picture of {width} x {height} pixels")
     source, answer = np.ascontiguousarray(np.rot90(source, turns)), np.ascontiguousarray(np.rot90(answer, turns))
     clean = None if clean is None else np.ascontiguousarray(np.rot90(clean, turns))
     wanted = [_turned(block, turns, width, height) for block in wanted]
