@@ -484,14 +484,20 @@ def kill_folder(folder: Path, count: int, seed: int) -> Part:
             part.failures.append(f"after {kills} kills: status {process.returncode}: {said.decode()[-200:]}")
             break
         if process.returncode == 0 or kills == count:
-            if process.returncode and start("cut").wait():
-                part.failures.append("the last run failed")
+            if process.returncode and (said := _failed(start("cut"))):
+                part.failures.append(f"the last run failed: {said}")
             wholes += 1
             if contents("cut") != contents("one"):
                 part.failures.append(f"after {kills} kills: other bytes")
             shutil.rmtree(folder / "cut")
     part.statuses = {"whole runs": wholes}
     return part
+
+
+def _failed(process: "subprocess.Popen[bytes]") -> str:
+    """Why a run that nobody kills fails; "" where it does not."""
+    _, said = process.communicate()
+    return f"status {process.returncode}: {said.decode()[-200:]}" if process.returncode else ""
 
 
 def _wait_for_more(out: Path, process: "subprocess.Popen[bytes]") -> None:
@@ -536,8 +542,8 @@ def kill_training(folder: Path, count: int, seed: int) -> Part:
             part.failures.append(f"after {kills} kills: status {process.returncode}: {said.decode()[-200:]}")
             break
         if process.returncode == 0 or kills == count:
-            if process.returncode and start("cut").wait():
-                part.failures.append("the last run failed")
+            if process.returncode and (said := _failed(start("cut"))):
+                part.failures.append(f"the last run failed: {said}")
             wholes += 1
             if weights("cut") != weights("one"):
                 part.failures.append(f"after {kills} kills: other weights")

@@ -236,10 +236,12 @@ def light(outcome: Outcome) -> Outcome:
 
 def _end_with_parent() -> None:
     """See to it that a worker does not outlive its parent, so that nobody else writes where the next run does."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     parent = multiprocessing.parent_process()
     assert parent is not None
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent.pid:  # it died while this process started, with work in the pipe already
+            os._exit(1)
 
     def watch() -> None:
         wait([parent.sentinel])
