@@ -268,13 +268,11 @@ def _redraw_frame(
 
 def _set_word(word: str, font: str, scale: float) -> "np.ndarray":
     """A word in a face that the model does not know. Raises UserError where nobody knows it."""
-    from data_synth.errors import UserError as FaceError
     from translatotron_v.baselines.typesetter import set_word
+    from translatotron_v.data.pairs import one_family_of_errors
 
-    try:
+    with one_family_of_errors():
         return set_word(word, font, scale)
-    except FaceError as error:
-        raise UserError(str(error)) from None
 
 
 def _update(page: dict[str, Any], blocks: "Sequence[Wanted]", redrawn: "Redrawn") -> None:
