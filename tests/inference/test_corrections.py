@@ -283,6 +283,7 @@ def turned_size(turned: corrections.Redrawn) -> tuple[int, int]:
     ("changes", "message"),
     [
         ({"text": 3}, "block 2: text: a text is wanted, not 3"),
+        ({"text": "x" * 201}, "block 2: text: one of up to 5,000 characters, 200 a word, is wanted, not"),
         ({"size": -1}, "block 2: size: a number of pixels from 4 to 2000 is wanted, not -1"),
         ({"size": True}, "block 2: size"),
         ({"weight": "fat"}, 'block 2: weight: light, regular, bold, black or the width of stems .*, not "fat"'),

@@ -102,7 +102,8 @@ class Journal:
         """Write `report.json`.
 
         Args:
-            records: of all files of the run, in order.
+            records: of all files of the run, in order; those with outputs and a reason why these were not made are of
+                files that keep what an earlier report says of them.
             whole: nothing is left that the same command would have to do again; else the journal stays.
         """
         if not self.folder.is_dir():
@@ -151,7 +152,7 @@ class Journal:
 
 
 def _existing(record: dict[str, Any]) -> bool:
-    return "skip_reason" in record and "outputs" in record
+    return "outputs" in record and ("skip_reason" in record or "error" in record)
 
 
 def _text(path: Path) -> str:

@@ -88,6 +88,7 @@ def _translate(options: argparse.Namespace) -> int:
     if journal is not None and journal.resumed:  # what the run that was cut off has made may be made again
         jobs = [replace(job, force=job.force or not any(journal.existed(job))) for job in jobs]
     # first all that needs no model, which takes seconds to load
+    plan = jobs
     if options.skip_existing and not options.force:
         jobs, existing = without_existing(jobs, journal.existed if journal else None)
         outcomes += existing
@@ -100,11 +101,20 @@ def _translate(options: argparse.Namespace) -> int:
         made, before, records = run_parts(good, options, glossary, journal) if good else ([], 0, [])
         if journal is not None:
             whole = not any(outcome.error for outcome in made)
-            journal.finish([*(as_dict(outcome) for outcome in outcomes), *records], whole)
+            place = {job.target: number for number, job in enumerate(plan)}
+            told = [(place.get(outcome.job.target, -1), _untouched(outcome)) for outcome in outcomes]
+            told += [(place[job.target], record) for job, record in zip(good, records, strict=True)]
+            journal.finish([record for _, record in sorted(told, key=lambda one: one[0])], whole)
     finally:
         if journal is not None:
             journal.close()
     return summarise([*outcomes, *made], file=sys.stderr if options.json else sys.stdout, before=before)
+
+
+def _untouched(outcome: "Outcome") -> "dict[str, Any]":
+    """The record of a file of which nothing was made, with the outputs that it has from earlier runs."""
+    kept = [str(path) for path in outcome.job.outputs] if outcome.error and outcome.job.target.exists() else []
+    return as_dict(outcome) | ({"outputs": kept} if kept and not outcome.job.target.is_dir() else {})
 
 
 def open_journal(options: argparse.Namespace, jobs: "Sequence[Job]") -> "Journal":

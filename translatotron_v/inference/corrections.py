@@ -38,6 +38,7 @@ CHANGES = ("text", "font", "size", "weight", "colour", "alignment", "leave")  # 
 WEIGHTS = {"light": 0.065, "regular": 0.09, "bold": 0.14, "black": 0.18}  # ems, width of stems
 LEFT = "left"  # why a block stands as in the source that somebody wants to stand so
 
+_LONGEST = (5000, 200)  # characters of a text, and of a word: nothing longer can be set in a block
 _SIZES = (4.0, 2000.0)  # pixels per em
 _REACH = 0.6  # ems around a block's boxes within which what differs from the source is its doing,
 _AROUND = 3.0  # and pixels on top
@@ -145,6 +146,9 @@ def _read_block(block: dict[str, Any], place: str) -> Wanted:
     for name in ("text", "font"):
         if not isinstance(block.get(name, ""), str):
             raise bad(name, "a text")
+    text = block.get("text", "")
+    if len(text) > _LONGEST[0] or any(len(word) > _LONGEST[1] for word in text.split()):
+        raise bad("text", f"one of up to {_LONGEST[0]:,} characters, {_LONGEST[1]} a word,")
     size, weight, colour = block.get("size"), block.get("weight") or None, block.get("colour")
     if size is not None and not (_is_number(size) and _SIZES[0] <= size <= _SIZES[1]):
         raise bad("size", f"a number of pixels from {_SIZES[0]:g} to {_SIZES[1]:g}")
@@ -164,7 +168,7 @@ def _read_block(block: dict[str, Any], place: str) -> Wanted:
     return Wanted(
         rows=tuple(tuple(cast(Quad, quad) for quad in row) for row in quads),
         words=tuple(cast(Quad, quad) for quad in words),
-        text=block.get("text", ""), font=block.get("font", ""), size=size, weight=weight,
+        text=text, font=block.get("font", ""), size=size, weight=weight,
         colour=None if colour is None else (colour[0], colour[1], colour[2]),
         alignment=alignment, leave=block.get("leave", False), changed=block.get("drawn") != stamp(block),
     )  # fmt: skip
