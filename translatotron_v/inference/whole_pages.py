@@ -41,6 +41,7 @@ UNREADABLE = 0.7  # how well ink must agree with the profile of text; less is no
 # misread.
 UNSURE = 0.88
 STRIPS = 16  # strips at a time, at least: a picture often has several
+TELLING = 24  # letters from which a text tells its language by itself
 SPOKEN = ("cs", "de", "en", "es", "fr", "it", "nl", "pl", "ro")  # the languages that a block is told apart from
 
 
@@ -166,8 +167,10 @@ class PageTranslator:
         asked = [[state for state in page if not state.skip_reason] for page in states]
         self.translator.read(pages, asked, batch_size)
         if self.translator.reads:
-            for state in (state for page in asked for state in page):
-                _judge(state, generation.source_language)
+            for page in asked:
+                whole = " ".join(state.paragraph.text for state in page)
+                for state in page:
+                    _judge(state, generation.source_language, whole)
         wanted = [state for page in asked for state in page if not state.skip_reason]
         self.translator.translate(wanted, batch_size, generation)
         for state in wanted:
@@ -198,6 +201,7 @@ class PageTranslator:
 
     def _prepare(self, page: np.ndarray, lines: Sequence[Line]) -> list[BlockState]:
         """The blocks of a page, separated and brought to the model's size."""
+<<<<<<< HEAD
         return [self.prepare_block(page, block) for block in find_blocks(lines, page.shape[1], page)]
 
     def prepare_block(self, page: np.ndarray, block: Block) -> BlockState:
@@ -210,6 +214,20 @@ class PageTranslator:
         runs = cut_lines(ink.lines)
         left = "unreadable" if not runs or setting.fit < UNREADABLE else ""
         return BlockState(block, crop, layers, setting, Paragraph(runs, ink), left, style=style)
+=======
+        states = []
+        for block in find_blocks(lines, page.shape[1], page):
+            crop = straighten(page, block)
+            pixels = crop.pixels.astype(np.float32) / 255
+            layers = separate(pixels, self.matting, crop.where(), block.em, self.painter)
+            layers, setting, style = measure_style(crop, layers)
+            crop = crop.fitted(layers.text_alpha)
+            ink = BlockAlpha(layers.text_alpha, crop.rows, setting)
+            runs = cut_lines(ink.lines)
+            left = "unreadable" if not runs or setting.fit < UNREADABLE else ""
+            states.append(BlockState(block, crop, layers, setting, Paragraph(runs, ink), left, style=style))
+        return states
+>>>>>>> main
 
     def _finish(
         self,
@@ -296,7 +314,13 @@ def _shares(
 ) -> list[float]:
     """The share of its size with which each block may begin: what the one of its equals needs that has least room."""
     needed: dict[int, float] = {}
-    for number, (state, (words, apart)) in enumerate(zip(states, dressed, strict=True)):
+    groups = [
+        group
+        for group in size_groups([state.block for state in states], [state.setting.em for state in states])
+        if sum(not states[number].skip_reason for number in group) > 1
+    ]
+    for number in sorted({number for group in groups for number in group}):
+        state, (words, apart) = states[number], dressed[number]
         if not state.skip_reason:
             arranged = arrange(
                 state.crop,
@@ -311,17 +335,22 @@ def _shares(
             if arranged is not None:
                 needed[number] = arranged.share
     shares = [1.0] * len(states)
-    for group in size_groups([state.block for state in states], [state.setting.em for state in states]):
+    for group in groups:
         least = min((needed[number] for number in group if number in needed), default=1.0)
         for number in group:
             shares[number] = least
     return shares
 
 
-def _judge(state: BlockState, source_language: str) -> None:
-    """Leave a block on which nothing sure, or nothing in the source language, was read."""
-    paragraph = state.paragraph
-    state.language = identify(paragraph.text, tuple(sorted({*SPOKEN, source_language})))
+def _judge(state: BlockState, source_language: str, whole: str) -> None:
+    """Leave a block on which nothing sure, or nothing in the source language, was read.
+
+    A word or two tell little of their language: what they seem to be must be what the whole page says.
+    """
+    paragraph, languages = state.paragraph, tuple(sorted({*SPOKEN, source_language}))
+    state.language = identify(paragraph.text, languages)
+    if state.language != source_language and sum(map(str.isalpha, paragraph.text)) < TELLING:
+        state.language = identify(whole, languages) if state.language else ""
     if not paragraph.text or (paragraph.reading or 0.0) < math.log(UNSURE):
         state.skip_reason = "unreadable"
     elif paragraph.wordless:

@@ -125,6 +125,7 @@ def _rooms(
     start, edge, floor = _page_edges(crop)
     if ground is not None and ground.encloses:
         start, edge, floor = ground.box[0], ground.box[2], ground.box[3] - _IN_BOX * setting.em
+        left, right = max(left, start + 1), min(right, edge - 1)  # a line's box may have taken in a rule beside it
     apart = _APART * setting.em
 
     def below(first: float, last: float) -> float:

@@ -96,6 +96,9 @@ def separate(
         if np.count_nonzero(coverage > 0.5) < _LEAST:
             return nothing
     ink = coverage > _FAINT
+    lines = straight_lines((distance(pixels, ground.colours) > STRONG).astype(np.uint8), em)
+    if lines.any():  # a rule beside text says nothing of the ground
+        ground = fit_smooth(pixels, ink | lines, em)
     found = touched(pixels, ground, ink, em, where)
     ground, hole = replace(ground, holds=found.plain), found.hole
     background = repaint(pixels, hole, found.away, ground, em, painter)

@@ -42,6 +42,7 @@ class Traits:
         rise: from the baseline to where the highest letters end, pixels.
         base: row of the line's box on which its letters stand, pixels from its top edge.
         marker: a bullet or a number stands before the words, in the line's box or at its left.
+        spacing: middle distance of its letters, ems; of those that touch none is known.
         marker_like: the first word might be a number of a list: short, and followed by a space.
     """
 
@@ -54,6 +55,7 @@ class Traits:
     base: float = 0.0
     marker: bool = False
     marker_like: bool = False
+    spacing: float = 0.0
 
     @property
     def gaps(self) -> list[float]:
@@ -89,7 +91,9 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     marker = marker or _marker_before(ink[:, :offset], em)
     like = len(words) > 1 and words[0][1] - words[0][0] < 1.4 * em
     band, rise, base = _heights(np.clip(own / strong, 0, 1) * letters.any(axis=1, keepdims=True))
-    return Traits(tuple(words), _rgb(colour), _rgb(paper), weight, band, rise, base, marker, like)
+    apart = [after[0] - before[1] for before, after in pairwise(runs)]
+    spacing = float(np.median(apart)) / em if apart else 0.0
+    return Traits(tuple(words), _rgb(colour), _rgb(paper), weight, band, rise, base, marker, like, spacing)
 
 
 def part_of(line: Line, span: Span) -> Line:
