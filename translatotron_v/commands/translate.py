@@ -214,11 +214,8 @@ def load(options: argparse.Namespace) -> "Translator":
         raise UserError("--texts and --baseline both take the model's place; give one of them")
     return Translator.from_pretrained(
         options.weights, device=options.device, threads=options.threads, precision=options.precision,
-<<<<<<< HEAD
         translate=read_texts(options), baseline=baseline(options.baseline, options.baseline_weights),
-=======
-        baseline=baseline(options.baseline, options.baseline_weights), painter=options.painter,
->>>>>>> main
+        painter=options.painter,
     )  # fmt: skip
 
 

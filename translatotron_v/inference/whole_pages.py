@@ -201,7 +201,6 @@ class PageTranslator:
 
     def _prepare(self, page: np.ndarray, lines: Sequence[Line]) -> list[BlockState]:
         """The blocks of a page, separated and brought to the model's size."""
-<<<<<<< HEAD
         return [self.prepare_block(page, block) for block in find_blocks(lines, page.shape[1], page)]
 
     def prepare_block(self, page: np.ndarray, block: Block) -> BlockState:
@@ -210,24 +209,11 @@ class PageTranslator:
         pixels = crop.pixels.astype(np.float32) / 255
         layers = separate(pixels, self.matting, crop.where(), block.em, self.painter)
         layers, setting, style = measure_style(crop, layers)
+        crop = crop.fitted(layers.text_alpha)
         ink = BlockAlpha(layers.text_alpha, crop.rows, setting)
         runs = cut_lines(ink.lines)
         left = "unreadable" if not runs or setting.fit < UNREADABLE else ""
         return BlockState(block, crop, layers, setting, Paragraph(runs, ink), left, style=style)
-=======
-        states = []
-        for block in find_blocks(lines, page.shape[1], page):
-            crop = straighten(page, block)
-            pixels = crop.pixels.astype(np.float32) / 255
-            layers = separate(pixels, self.matting, crop.where(), block.em, self.painter)
-            layers, setting, style = measure_style(crop, layers)
-            crop = crop.fitted(layers.text_alpha)
-            ink = BlockAlpha(layers.text_alpha, crop.rows, setting)
-            runs = cut_lines(ink.lines)
-            left = "unreadable" if not runs or setting.fit < UNREADABLE else ""
-            states.append(BlockState(block, crop, layers, setting, Paragraph(runs, ink), left, style=style))
-        return states
->>>>>>> main
 
     def _finish(
         self,
