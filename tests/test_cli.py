@@ -339,14 +339,15 @@ def test_a_page_says_what_was_left_and_that_there_was_no_text(
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert "blocks" not in records[0]
     box = [list(point) for point in corner]
-    assert records[1]["blocks"] == [
-        {
-            "box": box, "source_text": "ein hund", "language": "", "text": "a dog",
-            "scores": {"text": 0.9, "image": 0.99}, "font": "DejaVuSans", "size": 11.5, "colour": [9, 8, 7],
-            "angle": 0.0,
-        }
-    ]  # fmt: skip
-    assert records[2]["blocks"][1] == {"box": box, "skip_reason": "vertical"}
+    (block,) = records[1]["blocks"]
+    assert len(block.pop("drawn")) == 12
+    assert block == {
+        "box": box, "source_text": "ein hund", "language": "", "text": "a dog",
+        "scores": {"text": 0.9, "image": 0.99}, "font": "DejaVuSans", "size": 11.5, "weight": 0.0, "colour": [9, 8, 7],
+        "alignment": "left", "angle": 0.0, "rows": [],
+    }  # fmt: skip
+    left = records[2]["blocks"][1]
+    assert left["box"] == box and left["skip_reason"] == "vertical" and "text" not in left
 
 
 def test_an_interrupt_says_that_nothing_is_lost(pages: Path, monkeypatch, capsys: pytest.CaptureFixture[str]):
