@@ -10,25 +10,19 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
+from benchmarks import finding
 from benchmarks.finding import picture
 from benchmarks.process import say
 from benchmarks.results import Measure, Settings
-from data_synth.typeset import load_face
+from translatotron_v.baselines.known_texts import typeset_words
 from translatotron_v.generation_config import AS_TRAINED, GenerationConfig
 from translatotron_v.inference import whole_pages
 from translatotron_v.inference.whole_pages import BlockState, PageTranslator
 from translatotron_v.ocr import LineDetector
 from translatotron_v.page.separate import load_matting
-from translatotron_v.page.strips import EM, LINE
 from translatotron_v.shipped import shipped_folder, shipped_weights
 
-# name -> width, height, blocks, pixels per em, unevenness of the ground in grey levels, CPU-seconds at most
-PICTURES: dict[str, tuple[int, int, int, tuple[int, int], float, float]] = {
-    "512 x 512, 2 blocks": (512, 512, 2, (18, 22), 0.0, 1.1),
-    "1,170 x 1,170, 4 blocks": (1170, 1170, 4, (26, 60), 0.0, 3.0),
-    "2,250 x 4,000, 35 blocks": (2250, 4000, 35, (44, 60), 0.0, 10.0),
-    "4,000 x 3,000 with grain, 10 blocks": (4000, 3000, 10, (40, 120), 4.0, 8.0),
-}
+TARGETS = dict(zip(finding.PICTURES, (1.1, 3.0, 10.0, 8.0), strict=True))  # CPU-seconds at most
 # part -> names in `whole_pages` of what belongs to it
 PARTS = {
     "finding": ("find_lines",),
@@ -51,11 +45,10 @@ class Given:
 
     def translate(self, states: Sequence[BlockState], batch_size: int, generation: GenerationConfig) -> None:
         """See `BlockTranslator.translate`."""
-        face = load_face("DejaVuSansCondensed", EM, LINE)
         for state in states:
             words = WORDS[: max(len(state.paragraph.runs), 1)]
             state.paragraph.translations = [" ".join(words)]
-            state.paragraph.words = [face.word(word).mask.astype(np.float32) / 255 for word in words]
+            state.paragraph.words = typeset_words(state.paragraph.translation)
 
 
 def cases(settings: Settings) -> list[str]:
@@ -64,14 +57,14 @@ def cases(settings: Settings) -> list[str]:
 
 
 def run(case: str, settings: Settings) -> list[Measure]:
-    """One measure a picture, by names of `PICTURES`; notes tell the parts."""
+    """One measure a picture, by names of `finding.PICTURES`; notes tell the parts."""
     matting = load_matting(shipped_folder("weights") / "small") if "small" in shipped_weights() else None
     pages = PageTranslator(Given(), matting, LineDetector())
     pages.translate([Image.fromarray(picture(200, 120, 2, (16, 16), 0.0))], 1, AS_TRAINED)
     measures = []
-    for name, (width, height, blocks, sizes, grain, target) in list(PICTURES.items())[: 1 if settings.quick else None]:
+    for name, target in list(TARGETS.items())[: 1 if settings.quick else None]:
         say(name)
-        page = Image.fromarray(picture(width, height, blocks, sizes, grain))
+        page = Image.fromarray(picture(*finding.PICTURES[name][:-1]))
         with _timed() as spent:
             started = time.process_time()
             (translation,) = pages.translate([page], 1, AS_TRAINED)

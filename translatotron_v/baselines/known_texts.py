@@ -20,6 +20,7 @@ from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.pieces import Paragraph
 from translatotron_v.inference.whole_pages import BlockState
 from translatotron_v.ocr import LineReader
+from translatotron_v.page.shaping import Word
 from translatotron_v.page.strips import EM, LINE
 
 FACE = "DejaVuSansCondensed"  # lies in data_synth
@@ -60,14 +61,13 @@ class KnownTexts:
 
     def translate(self, states: Sequence[BlockState], batch_size: int, generation: GenerationConfig) -> None:
         """See `BlockTranslator.translate`."""
-        face = load_face(self._face, EM, LINE)
         for state in states:
             paragraph = state.paragraph
             target = self.texts.get(paragraph.text, "")
             if not target:
                 self.unknown.append(paragraph.text)
             paragraph.translations = [target]
-            paragraph.words = [face.word(word).mask.astype(np.float32) / 255 for word in target.split()]
+            paragraph.words = typeset_words(target, self._face)
             paragraph.scores = [{"text": 0.0, "image": 0.0}]
 
     def _read(self, paragraph: Paragraph) -> None:
@@ -80,6 +80,12 @@ class KnownTexts:
         near = difflib.get_close_matches(_letters(text), self._letters, 1, _ALIKE)
         if near:
             paragraph.text, paragraph.reading = self._letters[near[0]], max(paragraph.reading, math.log(0.95))
+
+
+def typeset_words(text: str, face: str = FACE) -> list[Word]:
+    """The words of a text in a face at a strip's size: (32, w) each, ink in [0, 1]."""
+    loaded = load_face(face, EM, LINE)
+    return [loaded.word(word).mask.astype(np.float32) / 255 for word in text.split()]
 
 
 def _page(line: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from translatotron_v.page.profile import Bounds, Setting
 from translatotron_v.page.regions import Region
 from translatotron_v.page.shaping import Word, at_size
 from translatotron_v.page.straighten import Crop
-from translatotron_v.page.strips import EM, frame
+from translatotron_v.page.strips import EM, USUAL_GAP, frame
 from translatotron_v.page.style import Placed
 
 SHRUNK = 0.6  # of the block's size: a translation is set no smaller than this,
@@ -70,7 +70,7 @@ def arrange(
     words: Sequence[Word],
     alignment: Alignment = "left",
     obstacles: Sequence[Sequence[Point]] = (),
-    gap: float = 0.33,
+    gap: float = USUAL_GAP,
     breaks: Collection[int] = (),
     region: Region | None = None,
     largest: float = 1.0,

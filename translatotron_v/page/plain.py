@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from translatotron_v.page.ground import as_colour
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
+from translatotron_v.page.residue import grow
 from translatotron_v.page.separate import Layers
 
 _EVEN = 0.02  # middle difference of a smooth ground's pixels from what is fitted to it
@@ -58,7 +60,7 @@ def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np
         rows: the box of each row of text.
         where: (h, w) bool, where ink may be.
     """
-    plain = smooth_ground(pixels, (layers.text_alpha < 0.02) & ~_near(layers.text_alpha > 0.1, 2))
+    plain = smooth_ground(pixels, (layers.text_alpha < 0.02) & ~grow(layers.text_alpha > 0.1, 2))
     if plain is None:
         return layers
     away = pixels - plain
@@ -86,10 +88,9 @@ def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np
     covered = (away * towards).sum(axis=2) / np.maximum(np.square(towards).sum(axis=2), 1e-6)
     alpha = np.where(inked, np.clip(covered, 0, 1), layers.text_alpha)
     alpha = _others(alpha, away, parts, same)
-    settled = _near(parts.good[parts.labels], 2) & where
+    settled = grow(parts.good[parts.labels], 2) & where
     background = np.where(settled[..., None], plain, layers.background)
-    red, green, blue = (float(level) for level in colour)
-    return replace(layers, text_alpha=alpha.astype(np.float32), colour=(red, green, blue), background=background)
+    return replace(layers, text_alpha=alpha.astype(np.float32), colour=as_colour(colour), background=background)
 
 
 def with_hue(pixels: np.ndarray, layers: Layers, where: np.ndarray) -> Layers:
@@ -104,7 +105,7 @@ def with_hue(pixels: np.ndarray, layers: Layers, where: np.ndarray) -> Layers:
     ink = layers.text_alpha
     if float(ink.sum()) < _ENOUGH:
         return layers
-    around = _near(ink > 0.1, _SMEARS)
+    around = grow(ink > 0.1, _SMEARS)
     ground = smooth_ground(pixels, ~around)
     if ground is None:
         return layers
@@ -114,8 +115,7 @@ def with_hue(pixels: np.ndarray, layers: Layers, where: np.ndarray) -> Layers:
     bright, seen = float(away @ _LUMA), float((np.array(layers.colour) - middle) @ _LUMA)
     if abs(seen) < _TOLD or bright * seen <= 0:
         return layers
-    red, green, blue = (float(level) for level in np.clip(middle + away * seen / bright, 0, 1))
-    return replace(layers, colour=(red, green, blue))
+    return replace(layers, colour=as_colour(np.clip(middle + away * seen / bright, 0, 1)))
 
 
 def smooth_ground(pixels: np.ndarray, free: np.ndarray) -> np.ndarray | None:
@@ -150,11 +150,6 @@ def smooth_ground(pixels: np.ndarray, free: np.ndarray) -> np.ndarray | None:
         return None
     down, across = np.meshgrid(np.arange(height, dtype=np.float64), np.arange(width, dtype=np.float64), indexing="ij")
     return np.clip(terms(down, across) @ weights, 0, 1).astype(np.float32)
-
-
-def _near(mask: np.ndarray, reach: int) -> np.ndarray:
-    size = 2 * reach + 1
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0)
 
 
 def _parts(away: np.ndarray, where: np.ndarray, rows: Sequence[Bounds]) -> _Parts:
@@ -208,9 +203,8 @@ def _filled(pixels: np.ndarray, layers: Layers, parts: _Parts, plain: np.ndarray
     share = np.where(depth > 1.3, share, np.float32(0))
     if not _FILLED[0] < float(share.sum()) / np.count_nonzero(region) < _FILLED[1]:
         return None
-    red, green, blue = (float(level) for level in fill)
-    background = np.where(_near(region, 2)[..., None], plain, layers.background)
-    return replace(layers, text_alpha=share.astype(np.float32), colour=(red, green, blue), background=background)
+    background = np.where(grow(region, 2)[..., None], plain, layers.background)
+    return replace(layers, text_alpha=share.astype(np.float32), colour=as_colour(fill), background=background)
 
 
 def _main_direction(parts: _Parts, weight: np.ndarray, own: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
+from translatotron_v.page.ground import Colour, as_colour
 from translatotron_v.page.lines import Line, Point, move_points, turn, warp
 from translatotron_v.page.profile import EM_PER_HEIGHT
 
@@ -47,8 +48,8 @@ class Traits:
     """
 
     words: tuple[Span, ...]
-    colour: tuple[float, float, float]
-    paper: tuple[float, float, float]
+    colour: Colour
+    paper: Colour
     weight: float
     band: float = 0.0
     rise: float = 0.0
@@ -93,7 +94,7 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     band, rise, base = _heights(np.clip(own / strong, 0, 1) * letters.any(axis=1, keepdims=True))
     apart = [after[0] - before[1] for before, after in pairwise(runs)]
     spacing = float(np.median(apart)) / em if apart else 0.0
-    return Traits(tuple(words), _rgb(colour), _rgb(paper), weight, band, rise, base, marker, like, spacing)
+    return Traits(tuple(words), as_colour(colour), as_colour(paper), weight, band, rise, base, marker, like, spacing)
 
 
 def part_of(line: Line, span: Span) -> Line:
@@ -222,11 +223,6 @@ def _reach(rows: np.ndarray, least: float) -> tuple[float, float]:
     top = first - ((rows[first] - least) / max(rows[first] - rows[first - 1], 1e-6) if first else 0.0)
     low = last + ((rows[last] - least) / max(rows[last] - rows[last + 1], 1e-6) if last < end else 0.0)
     return float(top), float(low)
-
-
-def _rgb(values: np.ndarray) -> tuple[float, float, float]:
-    red, green, blue = values.tolist()
-    return red, green, blue
 
 
 def _runs(ink: np.ndarray, em: float) -> list[tuple[int, int, int, int]]:
