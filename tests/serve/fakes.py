@@ -13,7 +13,7 @@ from translatotron_v.errors import UserError
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.loaded import BlockTranslation, Translation
 from translatotron_v.serve.limits import Limits
-from translatotron_v.serve.service import Service
+from translatotron_v.serve.service import Redraw, Service, System
 
 HOST = "http://localhost:8000"
 BOMB = (13, 13)  # a picture of this size fails the batch that it is in
@@ -74,21 +74,21 @@ def answer(image: Image.Image) -> Translation:
     return Translation(ImageOps.invert(image), text, "Ein Hund rennt.\nDie Bäume blühen.", {"right": 0.31}, blocks)
 
 
-def redraw(source: Image.Image, drawn: Image.Image, page: dict[str, Any]) -> tuple[Image.Image, dict[str, Any]]:
+def redraw(source: Image.Image, drawn: Image.Image, page: dict[str, Any]) -> Any:
     """Paints over the picture, and takes the texts as they come."""
     blocks = page.get("blocks")
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
         raise UserError("page: blocks: a list is wanted")
     new = drawn.convert("RGB")
     ImageDraw.Draw(new).rectangle((0, 0, new.width - 1, new.height // 10), fill=(20, 180, 20))
-    return new, page
+    return new, page, []
 
 
-def service(system: Inverts | None = None, draws: bool = True, **limits: Any) -> Service:
+def service(system: System | None = None, redraw: Redraw | None = redraw, **limits: Any) -> Service:
     usual = Limits(seconds=15, gather_milliseconds=1)
     system = system or Inverts()
     systems = {"end-to-end": system, "cascade-reader-render": system}
-    return Service(systems, page_record, replace(usual, **limits), redraw if draws else None)
+    return Service(systems, page_record, replace(usual, **limits), redraw)
 
 
 def picture(size: tuple[int, int] = (120, 80), colour: str = "gold", kind: str = "PNG") -> bytes:

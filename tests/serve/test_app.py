@@ -27,8 +27,8 @@ from translatotron_v.serve.uploads import read_upload
 
 
 @contextmanager
-def client(system: Inverts | None = None, token: str = "", draws: bool = True, **limits: Any) -> Iterator[TestClient]:
-    served = service(system, draws, **limits)
+def client(system: Inverts | None = None, token: str = "", **options: Any) -> Iterator[TestClient]:
+    served = service(system, **options)
     app = create_app(served, languages=("de", "en", "fr"), weights="none", token=token)
     with TestClient(app, base_url=HOST, raise_server_exceptions=False) as made:
         yield made
@@ -325,11 +325,18 @@ def test_blocks_are_drawn_again():
         assert again.json()["pages"][0]["blocks"][1]["text"] == "The trees bloom."
         drawn = asking.post("/redraw", files=files, data={"page": json.dumps(page)})
         assert (shown(drawn.content) != shown(answer)).any()
-        for data in ({}, {"page": "[]"}, {"page": "{"}, {"page": '{"blocks": 3}'}):
+        untold = ('{"blocks": [], "other": "\\ud800"}', '{"blocks": [], "other": 1e999}')  # not by JSON in UTF-8
+        for data in (
+            {},
+            {"page": "[]"},
+            {"page": "{"},
+            {"page": '{"blocks": 3}'},
+            *({"page": text} for text in untold),
+        ):
             assert asking.post("/redraw", files=files, data=data).status_code == 422
         files["answer"] = picture((10, 10))
         refused(asking.post("/redraw", files=files, data={"page": json.dumps(page)}), 422, "bad_answer")
-    with client(draws=False) as asking:
+    with client(redraw=None) as asking:
         refused(asking.post("/redraw", files=files), 404, "not_found")
         assert (
             asking.get("/info").json()["redraw"] is False

@@ -15,8 +15,10 @@ from translatotron_v.shipped import DEFAULT_WEIGHTS
 if TYPE_CHECKING:
     from translatotron_v.inference.pipeline import Translator
     from translatotron_v.serve.limits import Limits
+    from translatotron_v.serve.service import Redraw
 
 TOKEN = "TRANSLATOTRON_TOKEN"  # the environment variable
+AT_ONCE = {"blocks": 50, "lines": 200, "characters": 5000}  # changed by one /redraw, at most
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -69,7 +71,7 @@ def _serve(options: argparse.Namespace) -> int:
         )
     systems = load_systems(options)
     first = next(iter(systems.values()))
-    service = Service(systems, page_record, limits)
+    service = Service(systems, page_record, limits, redrawing(first) if first.takes_pages else None)
     app = create_app(
         service,
         languages=first.loaded.config.model.vocabulary.languages,
@@ -103,6 +105,43 @@ def load_systems(options: argparse.Namespace) -> "dict[str, Translator]":
         pages = PageTranslator.from_folder(first.loaded, Baseline(name)(first.loaded))
         systems[name] = Translator(first.loaded, pages=pages, baseline=name)
     return systems
+
+
+def redrawing(translator: "Translator") -> "Redraw":
+    """What draws changed blocks of a page again, as the command `redraw` does.
+
+    Faces are those that the model draws: what a client names is never looked for on the disk. So that one request holds
+    up others no longer than a page does, it changes so many blocks, lines and characters at most.
+    """
+    from PIL import Image
+
+    from translatotron_v.commands.redraw import draw_changes, pages_of, update
+    from translatotron_v.inference.corrections import read_blocks
+
+    def redraw(
+        source: Image.Image, answer: Image.Image, page: dict[str, Any]
+    ) -> tuple[Image.Image, dict[str, Any], list[str]]:
+        pages_of({"pages": [page]}, "page")
+        blocks = read_blocks(page, "page")
+        changed = [block for block in blocks if block.changed]
+        if not changed:
+            return answer, page, []
+        counts = {
+            "blocks": len(changed),
+            "lines": sum(len(row) for block in changed for row in block.rows),
+            "characters": sum(len(block.text) for block in changed),
+        }
+        for name, most in AT_ONCE.items():
+            if counts[name] > most:
+                raise UserError(f"page: {counts[name]} changed {name} are more than {most}; change less at once")
+        largest = max(block.size or 0 for block in changed)
+        if largest > max(source.size):
+            raise UserError(f"page: letters of {largest:g} pixels are larger than the picture")
+        redrawn = draw_changes(translator, page, blocks, (source, answer), "page")
+        update(page, blocks, redrawn)
+        return Image.fromarray(redrawn.pixels), page, [f"block {note}" for note in redrawn.notes]
+
+    return redraw
 
 
 def _token(options: argparse.Namespace) -> str:

@@ -1,6 +1,7 @@
 """What happens to an upload: opened in memory, led through the shared batches, and written into memory again."""
 
 import io
+import json
 import logging
 import math
 import threading
@@ -62,8 +63,8 @@ class Redraw(Protocol):
 
     def __call__(
         self, source: Image.Image, answer: Image.Image, page: dict[str, Any]
-    ) -> tuple[Image.Image, dict[str, Any]]:
-        """The new picture, and what is told of it.
+    ) -> tuple[Image.Image, dict[str, Any], list[str]]:
+        """The new picture, what is told of it, and what is to be known of its blocks.
 
         Args:
             source: the page; `answer` is its translation, of the same size.
@@ -274,10 +275,14 @@ class Service:
             )
         redraw = self.redraw
         try:
+            json.dumps(page, ensure_ascii=False, allow_nan=False).encode()  # it is told again
+        except (ValueError, RecursionError):
+            raise RefusedError(422, "bad_page", "page: holds what JSON in UTF-8 cannot say") from None
+        try:
             source, answer = (self._picture(content) for content in (upload.content, upload.parts["answer"]))
             if source.size != answer.size:
                 raise RefusedError(422, "bad_answer", f"source and answer differ in size: {source.size}, {answer.size}")
-            drawn, told = self.batcher.run(lambda: redraw(source, answer, page), ticket)
+            drawn, told, notes = self.batcher.run(lambda: redraw(source, answer, page), ticket)
             file = io.BytesIO()
             drawn.save(file, format="PNG")
         except UserError as error:
@@ -285,7 +290,7 @@ class Service:
         except Exception as error:
             log.exception("a page could not be drawn again")
             raise RefusedError(422, "bad_page", f"it cannot be drawn ({type(error).__name__})") from None
-        return Result(file.getvalue(), "image/png", ".png", [told], previews=[(b"", _preview(drawn))])
+        return Result(file.getvalue(), "image/png", ".png", [told], notes, previews=[(b"", _preview(drawn))])
 
     def _picture(self, content: bytes) -> Image.Image:
         with opened(NAME, io.BytesIO(content), self.limits.pixels) as image:

@@ -11,7 +11,7 @@ const TEXTS = {
     previous: "Previous page", next: "Next page", slider: "Source at the left of the line, translation at its right",
     blocksTitle: "Blocks of text", editHelp: "Change a translation and press Enter: it is drawn again.",
     noEdit: "This service does not draw changed translations again.",
-    noEditPages: "Translations can be changed on single pictures, not in files of several pages.",
+    noEditPages: "Translations can be changed on single pictures, not in PDFs, archives and files of several pages.",
     read: "Read", translation: "Translation of block", nothingRead: "(not read)",
     before: "The source picture", after: "The translated picture", block: "Block", asTrained: "as trained",
     sending: "Sending …", waiting: "Waiting for its turn …", running: "Translating, page {done} of {count} …",
@@ -19,7 +19,7 @@ const TEXTS = {
     drawing: "Drawing again …", drawn: "Drawn again.", page: "Page {done} of {count}",
     failed: "That did not work: {reason}", lost: "The connection to the service was lost.",
     noTerms: "Glossary, line {line}: write word = translation.",
-    sure: "sure", fair: "fairly sure", doubt: "doubtful: check it", left: "left as it was",
+    own: "your words", sure: "sure", fair: "fairly sure", doubt: "doubtful: check it", left: "left as it was",
     "unreadable": "it cannot be read", "numbers and symbols": "only numbers and symbols", "no words": "no words were recognised",
     "another language": "it is in another language", "misdrawn": "what was drawn reads wrong", "doubtful": "too unsure to be drawn",
     "no room": "its translation has no room", "no text": "no text was given for it", "vertical": "letters below one another",
@@ -34,7 +34,7 @@ const TEXTS = {
     previous: "Vorige Seite", next: "Nächste Seite", slider: "Links der Linie die Vorlage, rechts die Übersetzung",
     blocksTitle: "Textblöcke", editHelp: "Übersetzung ändern und Eingabetaste drücken: sie wird neu gezeichnet.",
     noEdit: "Dieser Dienst zeichnet geänderte Übersetzungen nicht neu.",
-    noEditPages: "Ändern lassen sich Übersetzungen einzelner Bilder, nicht die in Dateien mit mehreren Seiten.",
+    noEditPages: "Ändern lassen sich Übersetzungen einzelner Bilder, nicht die in PDF, Archiven und Dateien mit mehreren Seiten.",
     read: "Gelesen", translation: "Übersetzung von Block", nothingRead: "(nicht gelesen)",
     before: "Das Ausgangsbild", after: "Das übersetzte Bild", block: "Block", asTrained: "wie trainiert",
     sending: "Wird gesendet …", waiting: "Wartet, bis es an der Reihe ist …", running: "Wird übersetzt, Seite {done} von {count} …",
@@ -42,17 +42,17 @@ const TEXTS = {
     drawing: "Wird neu gezeichnet …", drawn: "Neu gezeichnet.", page: "Seite {done} von {count}",
     failed: "Das ging nicht: {reason}", lost: "Die Verbindung zum Dienst ist abgerissen.",
     noTerms: "Glossar, Zeile {line}: Wort = Übersetzung schreiben.",
-    sure: "sicher", fair: "ziemlich sicher", doubt: "zweifelhaft: bitte prüfen", left: "unverändert gelassen",
+    own: "Ihre Worte", sure: "sicher", fair: "ziemlich sicher", doubt: "zweifelhaft: bitte prüfen", left: "unverändert gelassen",
     "unreadable": "nicht lesbar", "numbers and symbols": "nur Zahlen und Zeichen", "no words": "keine Wörter erkannt",
     "another language": "in einer anderen Sprache", "misdrawn": "das Gezeichnete liest sich falsch", "doubtful": "zu unsicher, um gezeichnet zu werden",
     "no room": "kein Platz für die Übersetzung", "no text": "kein Text dafür gegeben", "vertical": "Buchstaben untereinander",
     "tilted": "zu schräg", "small": "die Buchstaben sind zu klein",
   },
 };
-const SIGNS = { sure: "●", fair: "◐", doubt: "○", left: "–" };
+const SIGNS = { own: "✎", sure: "●", fair: "◐", doubt: "○", left: "–" };
 
 const $ = (id) => document.getElementById(id);
-const state = { info: null, file: null, job: null, answer: null, pages: [], page: 0, chosen: -1, urls: [], status: null, busy: false, run: 0 };
+const state = { info: null, file: null, job: null, answer: null, pages: [], page: 0, chosen: -1, urls: [], status: null, busy: false, run: 0, edited: new Set() };
 let language = (navigator.language || "en").startsWith("de") ? "de" : "en";
 
 function text(key, values = {}) {
@@ -214,6 +214,7 @@ async function take(file, job) {
   state.pages = told.result.pages;
   state.page = 0;
   state.chosen = -1;
+  state.edited = new Set();
   state.pictures = state.pages.map(() => null);
   $("result").hidden = false;
   $("slider").value = 0;
@@ -261,6 +262,7 @@ async function redraw(number, words) {
     state.answer = new Blob([bytes], { type: told.type });
     state.pages = told.pages;
     state.warnings = told.warnings;
+    state.edited.add(number);
     state.pictures[0][1] = urlOf(state.answer);
     show();
     say("drawn");
@@ -275,18 +277,19 @@ async function redraw(number, words) {
 
 // --- showing ---
 
-function certainty(block) {
+function certainty(block, number) {
   if (block.skip_reason) return "left";
+  if (state.edited.has(number)) return "own"; // the scores are of other words
   const { right, text: written = 1, image = 1 } = block.scores || {};
   if (right !== undefined) return right >= 0.8 ? "sure" : right >= 0.5 ? "fair" : "doubt";
   return written < 0.25 || image < 0.9 ? "doubt" : written < 0.6 ? "fair" : "sure";
 }
 
-function told(block) {
-  const kind = certainty(block);
-  if (kind === "left") return `${SIGNS.left} ${text("left")}: ${text(block.skip_reason)}`;
+function told(block, number) {
+  const kind = certainty(block, number);
+  if (kind === "left") return `${SIGNS.left} ${text("left")}${block.skip_reason === "left" ? "" : `: ${text(block.skip_reason)}`}`;
   const { right } = block.scores || {};
-  return `${SIGNS[kind]} ${text(kind)}${right === undefined ? "" : ` (${Math.round(100 * right)} %)`}`;
+  return `${SIGNS[kind]} ${text(kind)}${right === undefined || kind === "own" ? "" : ` (${Math.round(100 * right)} %)`}`;
 }
 
 function element(name, properties = {}, ...children) {
@@ -308,7 +311,7 @@ function show() {
   $("page-number").textContent = text("page", { done: state.page + 1, count: state.pages.length });
   $("previous").disabled = state.page === 0;
   $("next").disabled = state.page === state.pages.length - 1;
-  const editable = state.info.redraw && !several;
+  const editable = state.info.redraw && !several && state.answer.type.startsWith("image/");
   $("edit-help").textContent = text(editable ? "editHelp" : state.info.redraw ? "noEditPages" : "noEdit");
   $("warnings").replaceChildren(...(state.warnings || []).map((line) => element("li", { textContent: line })));
   const blocks = page.blocks || [];
@@ -324,10 +327,10 @@ function show() {
 function boxOf(block, number, [width, height]) {
   const across = block.box.map(([x]) => x), down = block.box.map(([, y]) => y);
   const left = Math.max(0, Math.min(...across)), top = Math.max(0, Math.min(...down));
-  const box = element("button", { type: "button", className: certainty(block) });
-  box.setAttribute("aria-label", `${text("block")} ${number + 1}: ${block.text || block.source_text || text("nothingRead")}, ${told(block)}`);
+  const box = element("button", { type: "button", className: certainty(block, number) });
+  box.setAttribute("aria-label", `${text("block")} ${number + 1}: ${block.text || block.source_text || text("nothingRead")}, ${told(block, number)}`);
   box.setAttribute("aria-pressed", String(number === state.chosen));
-  box.title = told(block);
+  box.title = told(block, number);
   box.style.left = `${(100 * left) / width}%`;
   box.style.top = `${(100 * top) / height}%`;
   box.style.width = `${(100 * (Math.min(width, Math.max(...across)) - left)) / width}%`;
@@ -338,7 +341,7 @@ function boxOf(block, number, [width, height]) {
 
 function entryOf(block, number, editable) {
   const read = element("p", { className: "read" }, `${number + 1}. ${text("read")}: `, element("q", { lang: block.language || "", textContent: block.source_text || text("nothingRead") }));
-  const entry = element("li", { className: certainty(block), tabIndex: -1 }, read);
+  const entry = element("li", { className: certainty(block, number), tabIndex: -1 }, read);
   if (!block.skip_reason || (editable && block.source_text)) {
     const area = element("textarea", { value: block.text || "", rows: Math.max(1, (block.text || "").split("\n").length), readOnly: !editable });
     area.setAttribute("aria-label", `${text("translation")} ${number + 1}`);
@@ -350,7 +353,7 @@ function entryOf(block, number, editable) {
     });
     entry.append(area);
   }
-  entry.append(element("p", { className: "mark", textContent: told(block) }));
+  entry.append(element("p", { className: "mark", textContent: told(block, number) }));
   if (number === state.chosen) entry.classList.add("chosen");
   return entry;
 }
