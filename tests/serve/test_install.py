@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def test_the_steps_of_the_image(tmp_path: Path):
-    """pip and the dependencies are lent by this environment, so that nothing is fetched; all else is as in the image."""
+    """pip and dependencies are lent by this environment, so that nothing is fetched; all else is as in the image."""
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "python3").symlink_to(sys.executable)

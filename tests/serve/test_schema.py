@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.serve.fakes import HOST, pdf, picture, service
 from translatotron_v.serve.app import create_app
 
-EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "6"))
 FILES = (picture(), picture(kind="GIF"), picture(kind="TIFF"), pdf(2), picture()[:90], b"%PDF-1.4", b"PK\3\4")
 schemathesis.openapi.format("binary", st.sampled_from(FILES) | st.binary(max_size=60))
 

@@ -147,7 +147,11 @@ REDRAW: dict[str, Any] = {
         {
             "file": _FILE | {"description": "the source"},
             "answer": _FILE | {"description": "its translation"},
-            "page": {"type": "string", "description": "what was told of the page as JSON, with what is changed"},
+            "page": {
+                "type": "string",
+                "description": "what was told of the page as JSON, with what is changed of its blocks: text, font, "
+                "size, weight, colour, alignment, leave",
+            },
         },
         ["file", "answer", "page"],
         raw=False,
