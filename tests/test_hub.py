@@ -67,6 +67,7 @@ def test_folders_win_over_names_and_are_never_asked_for(hub: Hub, tmp_path: Path
         assert not is_hub_name(name)
         with pytest.raises(UserError, match=r"no such folder, nor weights of that name \(shipped"):
             find_weights(name)
+    assert cli.main(["info", "paper/translator"]) == 0 and cli.main(["info", "paper/none"]) == 2
     assert hub.asked == []
     (tmp_path / "runs" / "model").mkdir()
     (tmp_path / "runs" / "model" / "config.yaml").touch()
@@ -105,7 +106,7 @@ def test_what_cannot_be_had_is_told_in_one_line(hub: Hub, monkeypatch: pytest.Mo
         fetch("user/model")
 
 
-def test_up_and_down_again_it_is_the_same_model(hub: Hub, tmp_path: Path):
+def test_up_and_down_again_it_is_the_same_model(hub: Hub, tmp_path: Path, capsys: Any):
     translator = Translator.from_pretrained("tiny", device="cpu", threads=1)
     with pytest.raises(UserError, match=r"^user/tiny: the Hub refuses your token"):
         translator.push_to_hub("user/tiny")
@@ -125,6 +126,7 @@ def test_up_and_down_again_it_is_the_same_model(hub: Hub, tmp_path: Path):
     picture = sorted(shipped_folder("examples").glob("**/*.png"))[0]
     assert again(picture).text == translator(picture).text
     assert again(picture).image.tobytes() == translator(picture).image.tobytes()
+    assert cli.main(["info", "user/tiny"]) == 0 and "canvas 48 x 256 x 1, languages de, en" in capsys.readouterr().out
     again.save_pretrained(tmp_path / "saved")
     assert (tmp_path / "saved" / "README.md").read_bytes() == b"# By hand"
     with pytest.raises(UserError, match="saved: holds a model already; overwrite=True replaces it"):
