@@ -72,6 +72,7 @@ class Batcher(Generic[Asked, Answer]):
         self._waiting: deque[_Entry[Asked]] = deque()
         self._changed = threading.Condition()
         self._closing = False
+        self._expected = 1  # entries that may come: as many as there were when the last batch began
         self._thread = threading.Thread(target=self._work, name="translates", daemon=True)
         self._thread.start()
 
@@ -121,7 +122,10 @@ class Batcher(Generic[Asked, Answer]):
             self._noted(sum(len(entry.pictures) for entry in batch), time.monotonic() - started)
 
     def _next(self) -> "list[_Entry[Asked]]":
-        """The oldest entry that is still wanted, and others that want the same, as they have come or come shortly."""
+        """The oldest entry that is still wanted, and others that want the same.
+
+        Whoever has just been answered often comes again: until as many are there as were last time, it waits a little.
+        """
         with self._changed:
             while True:
                 self._drop()
@@ -136,9 +140,11 @@ class Batcher(Generic[Asked, Answer]):
             while first.asked is not None:
                 self._gather(batch)
                 left = ends - time.monotonic()
-                if sum(len(entry.pictures) for entry in batch) >= self._limits.together or left <= 0 or self._closing:
+                full = sum(len(entry.pictures) for entry in batch) >= self._limits.together
+                if full or len(batch) + len(self._waiting) >= self._expected or left <= 0 or self._closing:
                     break
                 self._changed.wait(left)
+            self._expected = len(batch) + len(self._waiting)
             return batch
 
     def _drop(self) -> None:
