@@ -110,12 +110,13 @@ def test_a_line_is_cut_between_label_and_value_and_at_leaders() -> None:
 
 def test_a_row_without_high_letters_goes_on_in_its_paragraph() -> None:
     picture, pen = canvas()
-    lines = [write(pen, (60, 60), "Am Morgen waren Rosen im Garten"), write(pen, (60, 95), "aus rosa Samt, nur wenn was war")]
+    texts = "Am Morgen waren Rosen im Garten", "aus rosa Samt, nur wenn was war"
+    lines = [write(pen, (60, 60), texts[0]), write(pen, (60, 95), texts[1])]
     traits = [one for one in (look_at(line, np.asarray(picture)) for line in lines) if one is not None]
     assert traits[0].rise > 1.2 * traits[1].rise  # the second row might be one of small print
     assert len(find_blocks(lines, 640, np.asarray(picture))) == 1
-    lines[0] = write(pen, (60, 225), "Am Morgen waren Rosen im Garten", 24)
-    lines[1] = write(pen, (60, 255), "aus rosa Samt, nur wenn was war", 16)
+    lines[0] = write(pen, (60, 225), texts[0])
+    lines[1] = write(pen, (60, 255), texts[1], 16)
     assert len(find_blocks(lines, 640, np.asarray(picture))) == 2
 
 
