@@ -54,6 +54,25 @@ def test_there_is_no_region_on_texture() -> None:
     assert RegionMap(noise).region((100, 80, 300, 110), EM) is None
 
 
+def test_a_line_that_reaches_beyond_plain_ground_stands_on_none() -> None:
+    """Half of a photograph's sky is no box around a caption that begins in its trees."""
+    noise = np.random.default_rng(0).integers(0, 256, (300, 640, 3), dtype=np.uint8)
+    noise[:, 200:] = (90, 120, 200)
+    picture = Image.fromarray(noise)
+    pen = ImageDraw.Draw(picture)
+    within, beyond = write(pen, (240, 80), "Am Himmel"), write(pen, (100, 180), "Über den Bäumen am Himmel")
+    regions = RegionMap(np.asarray(picture))
+    assert regions.region(within.bounds, EM) is not None and regions.region(beyond.bounds, EM) is None
+
+
+def test_nothing_is_told_of_letters_on_busy_ground() -> None:
+    """Stripes are no paper: their height would be taken for that of the letters."""
+    picture, pen = canvas()
+    for left in range(0, 640, 60):
+        pen.rectangle((left, 0, left + 25, 299), fill=(20, 20, 20))
+    assert look_at(write(pen, (240, 80), "Am Himmel"), np.asarray(picture)) is None
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (3, 3)])
 def test_pictures_of_any_size_have_regions(size: tuple[int, int]) -> None:
     regions = RegionMap(np.zeros((*size, 3), dtype=np.uint8))

@@ -16,6 +16,7 @@ Span = tuple[float, float]  # from and to, pixels along a line from the left edg
 
 _INK = 0.4  # of the strongest contrast with the paper: what differs more is ink
 _FAINT = 14.0  # grey levels: where no contrast is stronger, nothing can be told
+_BUSY = 0.9  # share of a box's height that letters do not fill: what stands out is no paper then, and tells nothing
 _RULE = 0.85  # share of a line's width that only a rule fills in one row of pixels
 _LOOK_LEFT = 2.4  # ems before a line's box in which a marker is looked for
 _LETTER_GAP = 0.18  # ems: narrower gaps are between letters
@@ -94,6 +95,8 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     marker = marker or _marker_before(ink[:, :offset], em)
     like = len(words) > 1 and words[0][1] - words[0][0] < 1.4 * em
     band, rise, base = _heights(np.clip(own / strong, 0, 1) * letters.any(axis=1, keepdims=True))
+    if band > _BUSY * len(window):
+        return None
     apart = [after[0] - before[1] for before, after in pairwise(runs)]
     spacing = float(np.median(apart)) / em if apart else 0.0
     colours = as_colour(colour), as_colour(paper)
