@@ -20,6 +20,7 @@ _SAME_ANGLE = 1.0  # degrees
 _RIGHT_EDGE = 0.3  # ems within which the right ends of amounts are in line
 _WITHIN = 0.75  # share of a line's box that lies in another's where it is a part of that
 _OFF_LEFT = 0.07  # ems by which left ends that are in line differ for the shape of their letters
+_MIDDLE = 0.12  # ems by which middles that are in line differ for the same reason
 
 
 @dataclass(frozen=True)
@@ -162,18 +163,13 @@ def _alignment(
         if inside:
             return inside
     if len(chain) == 1:
-        left, centre, _ = edges[0]
-        middles = [sum(other.bounds[::2]) / 2 for other in others if share_columns(other, chain[0])]
-        middles += [] if width is None else [width / 2]
-        off_left = min((abs(other.bounds[0] - left) for other in others), default=math.inf)
-        off_centre = min((abs(middle - centre) for middle in middles), default=math.inf)
-        if _ends_a_row(chain[0], others):
-            return "right"
-        return "centre" if off_centre < min(EDGE * em, off_left) else "left"
+        return _alignment_of_one(chain[0], others, width)
     left, centre, right = np.ptp(edges, axis=0)
     # Rows of nearly one length in the middle of the picture: their middles agree better than their left ends do.
+    off_middle = math.inf if width is None else float(np.abs(edges[:, 1] - width / 2).max())
     middling = width is not None and abs(float(edges[:, 1].mean()) - width / 2) < 0.5 * EDGE * em
-    if middling and _OFF_LEFT * em < left < EDGE * em and centre < 0.3 * min(left, right):
+    agree = off_middle < _MIDDLE * em or (middling and centre < 0.3 * min(left, right))
+    if agree and _OFF_LEFT * em < left < EDGE * em:
         return "centre"
     if left < EDGE * em:
         full = np.ptp(edges[:-1, 2])
@@ -182,6 +178,26 @@ def _alignment(
     if centre < min(EDGE * em, right):
         return "centre"
     return "right" if right < EDGE * em else "left"
+
+
+def _alignment_of_one(row: Row, others: Sequence[Row], width: int | None) -> Alignment:
+    """How a row is set that is a block of its own, by what its ends and its middle are in line with."""
+    em, (left, _, right, _) = row.em, row.bounds
+    centre = (left + right) / 2
+    columns = [other for other in others if share_columns(other, row)]
+    middles = [sum(other.bounds[::2]) / 2 for other in columns] + ([] if width is None else [width / 2])
+    off_left = min((abs(other.bounds[0] - left) for other in others), default=math.inf)
+    off_centre = min((abs(middle - centre) for middle in middles), default=math.inf)
+    # One end that is in line may be by chance.
+    off_right = sorted(abs(other.bounds[2] - right) for other in columns if not on_one_row(row, other))[1:2]
+    ends = bool(off_right) and off_right[0] < min(_MIDDLE * em, off_centre) and off_left > EDGE * em
+    if ends or _ends_a_row(row, others):
+        return "right"
+    if off_centre < min(EDGE * em, off_left):
+        return "centre"
+    margin = min((other.bounds[0] for other in others), default=math.inf)
+    mirrored = width is not None and left > width / 2 and abs(width - right - margin) < _RIGHT_EDGE * em
+    return "right" if mirrored and off_left > EDGE * em else "left"
 
 
 def _ends_a_row(row: Row, others: Sequence[Row]) -> bool:
