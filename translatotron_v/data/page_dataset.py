@@ -1,6 +1,7 @@
 """Training's micro-batches of pages by number: each is a function of the seed and its number alone."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -57,10 +58,20 @@ class PageDataset(Dataset[Batch]):
         return max(1, len(self.pairs) // self.batch_size)
 
     def __getitem__(self, index: int) -> Batch:
-        epoch, place = divmod(index, self.batches_per_epoch)
+        return self.part(index)
+
+    def part(self, index: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """Every R-th page of a micro-batch, from number ``rank`` on; the others are drawn by lot and not rendered."""
+        return self.collator(self.samples(index)[rank::ranks])
+
+    def samples(self, index: int) -> list[Sample]:
+        """What a micro-batch shows."""
         rng = np.random.default_rng((self.seed, 1, index))
-        chosen = self._order(epoch)[place]
-        return self.collator([self._sample(self.pairs[int(number)], rng, index) for number in chosen])
+        return [self._sample(pair, rng, index) for pair in self._chosen(index)]
+
+    def _chosen(self, index: int) -> Sequence[TextPair]:
+        epoch, place = divmod(index, self.batches_per_epoch)
+        return [self.pairs[int(number)] for number in self._order(epoch)[place]]
 
     def _order(self, epoch: int) -> np.ndarray:
         """Pair numbers of each batch of an epoch: (batches, B)."""
@@ -113,6 +124,16 @@ class PageDataset(Dataset[Batch]):
         )
 
 
+class PageBatches(Protocol):
+    """Micro-batches by number, whole or the part of one rank."""
+
+    def __getitem__(self, index: int) -> Batch:
+        """Micro-batch ``index``."""
+
+    def part(self, index: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """Every R-th of its pages, from number ``rank`` on."""
+
+
 class MixedDataset(Dataset[Batch]):
     """Batches of one data set with a share of batches of another: ``dataset[i]`` is a function of the seed and ``i``.
 
@@ -123,12 +144,16 @@ class MixedDataset(Dataset[Batch]):
         seed: of the draw.
     """
 
-    def __init__(self, main: Dataset[Batch], other: Dataset[Batch], share: float, seed: int):
+    def __init__(self, main: PageBatches, other: PageBatches, share: float, seed: int):
         self.main, self.other, self.share, self.seed = main, other, share, seed
 
     def __getitem__(self, index: int) -> Batch:
+        return self.part(index)
+
+    def part(self, index: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """Every R-th page of a micro-batch, from number ``rank`` on; all ranks have the same kind of batch."""
         other = np.random.default_rng((self.seed, 2, index)).random() < self.share
-        return (self.other if other else self.main)[index]
+        return (self.other if other else self.main).part(index, rank, ranks)
 
 
 def span(text: str, most: int, rng: np.random.Generator) -> str:

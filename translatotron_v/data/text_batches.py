@@ -17,6 +17,7 @@ from translatotron_v.data.mixture import Corpus, Draws, Mixture, Store
 from translatotron_v.data.pages import Batch, pad
 from translatotron_v.data.pairs import TextPair
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
+from translatotron_v.errors import UserError
 
 MOST_TERMS = 100_000  # entries of a dictionary that annotate terms: the commonest come first
 
@@ -141,10 +142,24 @@ class MixtureText(Dataset[Batch]):
         return {language: terms.TermDictionary(pairs) for language, pairs in entries.items()}
 
     def __getitem__(self, index: int) -> Batch:
+        return self.part(index)
+
+    def part(self, index: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """Every R-th pair of a micro-batch, from number ``rank`` on.
+
+        Raises:
+            UserError: it holds fewer pairs than there are ranks, its sentences being long.
+        """
         number, place = divmod(index, self.config.data.window)
         if self._window[0] != number:
             self._window = (number, self._batches(number))
-        return collate(self._window[1][place])
+        pairs = self._window[1][place]
+        if len(pairs) < ranks:
+            raise UserError(
+                f"trainer.batch_size={self.config.trainer.batch_size}: micro-batch {index} holds {len(pairs)} long "
+                f"sentences, too few for {ranks} ranks: raise trainer.batch_size, or use fewer ranks"
+            )
+        return collate(pairs[rank::ranks])
 
     def _batches(self, number: int) -> list[list[Encoded]]:
         rng = np.random.default_rng((self.config.trainer.seed, 4, number))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from translatotron_v import ranks
 from translatotron_v.checkpoint import load_module, load_tensors, read_info, resolve
 from translatotron_v.config import Config, to_yaml
 from translatotron_v.data import pages
@@ -86,9 +87,14 @@ class Stage(nn.Module):
         return {"main": trainable(self.parameters())}
 
     def counts(self, batch: Any) -> Mapping[str, float]:
-        """Pieces of source and target, which the losses of text average over; pages are as many in every batch."""
+        """Pieces of source and target, which the losses of text average over, and pages whose font is known.
+
+        Pages are as many in every batch.
+        """
         sides = {"source": getattr(batch, "source_output", None), "target": getattr(batch, "target_output", None)}
-        return {name: 0.0 if wanted is None else float((wanted != PAD).sum()) for name, wanted in sides.items()}
+        found = {name: 0.0 if wanted is None else float((wanted != PAD).sum()) for name, wanted in sides.items()}
+        fonts = getattr(batch, "fonts", None)
+        return found | {"fonts": 0.0 if fonts is None else float((fonts >= 0).sum())}
 
     def after_step(self, step: int) -> None:
         """Nothing to do between steps."""
@@ -109,6 +115,13 @@ class Stage(nn.Module):
         samples = self.validation[:most] if samples is None else samples
         chunks = [samples[start : start + size] for start in range(0, len(samples), size)]
         return [self.collator(chunk).to(device) for chunk in chunks]
+
+    def own_batches(self, most: int | None = None) -> list[tuple[int, Batch]]:
+        """This rank's part of the validation batches, each with the number of its first pair; see ``joined``."""
+        samples = self.validation[:most]
+        size = max(1, min(32, -(-len(samples) // ranks.count())))
+        starts = range(ranks.number() * size, len(samples), ranks.count() * size)
+        return [(start, self.validation_batches(size, samples=samples[start : start + size])[0]) for start in starts]
 
     def freeze(self, *names: str) -> None:
         """Take modules out of training for good: no gradient, and evaluation mode always.
