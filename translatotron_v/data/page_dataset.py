@@ -1,19 +1,18 @@
 """Training's micro-batches of pages by number: each is a function of the seed and its number alone."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from translatotron_v.config import Config
 from translatotron_v.data.misread import misread
 from translatotron_v.data.pages import Batch, Collator, Sample, cut, fits, page_style
 from translatotron_v.data.pairs import ReviewedPair, TaggedPair, TextPair, pictures_of
+from translatotron_v.data.parts import SharedBatches
 from translatotron_v.errors import UserError
 
 
-class PageDataset(Dataset[Batch]):
+class PageDataset(SharedBatches[Batch]):
     """Micro-batches by number, without end: ``dataset[i]`` is a pure function of the seed and ``i``.
 
     An epoch is a permutation of the pairs; with ``sort_window`` batches hold texts of like length. Spans and shuffled
@@ -56,9 +55,6 @@ class PageDataset(Dataset[Batch]):
     def batches_per_epoch(self) -> int:
         """Micro-batches that show every pair once; the last, incomplete one is dropped."""
         return max(1, len(self.pairs) // self.batch_size)
-
-    def __getitem__(self, index: int) -> Batch:
-        return self.part(index)
 
     def part(self, index: int, rank: int = 0, ranks: int = 1) -> Batch:
         """Every R-th page of a micro-batch, from number ``rank`` on; the others are drawn by lot and not rendered."""
@@ -124,17 +120,7 @@ class PageDataset(Dataset[Batch]):
         )
 
 
-class PageBatches(Protocol):
-    """Micro-batches by number, whole or the part of one rank."""
-
-    def __getitem__(self, index: int) -> Batch:
-        """Micro-batch ``index``."""
-
-    def part(self, index: int, rank: int = 0, ranks: int = 1) -> Batch:
-        """Every R-th of its pages, from number ``rank`` on."""
-
-
-class MixedDataset(Dataset[Batch]):
+class MixedDataset(SharedBatches[Batch]):
     """Batches of one data set with a share of batches of another: ``dataset[i]`` is a function of the seed and ``i``.
 
     Args:
@@ -144,11 +130,8 @@ class MixedDataset(Dataset[Batch]):
         seed: of the draw.
     """
 
-    def __init__(self, main: PageBatches, other: PageBatches, share: float, seed: int):
+    def __init__(self, main: SharedBatches[Batch], other: SharedBatches[Batch], share: float, seed: int):
         self.main, self.other, self.share, self.seed = main, other, share, seed
-
-    def __getitem__(self, index: int) -> Batch:
-        return self.part(index)
 
     def part(self, index: int, rank: int = 0, ranks: int = 1) -> Batch:
         """Every R-th page of a micro-batch, from number ``rank`` on; all ranks have the same kind of batch."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from translatotron_v.config import Config
 from translatotron_v.data.mixture import Draws
@@ -28,6 +27,7 @@ from translatotron_v.data.pages import (
     to_pixels,
 )
 from translatotron_v.data.pairs import TextPair, one_family_of_errors
+from translatotron_v.data.parts import SharedBatches
 from translatotron_v.data.text_batches import MixtureSource
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
@@ -156,7 +156,7 @@ def collate_strips(strips: Sequence[Strip], vocabulary: Vocabulary, families: bo
     )
 
 
-class ReadingDataset(Dataset[Batch]):
+class ReadingDataset(SharedBatches[Batch]):
     """Batches of strips without end: ``dataset[i]`` is a pure function of the seed and ``i``.
 
     The share of degraded strips and their strength grow over ``page.degraded_steps``.
@@ -180,9 +180,6 @@ class ReadingDataset(Dataset[Batch]):
             raise UserError(f"{config.data.folder}: there is no training pair")
         else:
             self.pairs = train
-
-    def __getitem__(self, index: int) -> Batch:
-        return self.part(index)
 
     def part(self, index: int, rank: int = 0, ranks: int = 1) -> Batch:
         """Every R-th strip of a micro-batch, from number ``rank`` on; the others are not drawn."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from translatotron_v.config import Config
 from translatotron_v.data import literals, terms
@@ -16,6 +15,7 @@ from translatotron_v.data.misread import misread
 from translatotron_v.data.mixture import Corpus, Draws, Mixture, Store
 from translatotron_v.data.pages import Batch, pad
 from translatotron_v.data.pairs import TextPair
+from translatotron_v.data.parts import SharedBatches
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
 
@@ -112,7 +112,7 @@ def collate(encoded: Sequence[Encoded]) -> Batch:
     return batch
 
 
-class MixtureText(Dataset[Batch]):
+class MixtureText(SharedBatches[Batch]):
     """Text-mode batches without end: ``dataset[i]`` is a pure function of the seed and ``i``.
 
     A window of ``data.window * trainer.batch_size`` pairs is drawn at once, sorted by length and cut into
@@ -140,9 +140,6 @@ class MixtureText(Dataset[Batch]):
             if corpus.kind == "dictionary":
                 own += [store[index] for index in range(min(len(store), MOST_TERMS))]
         return {language: terms.TermDictionary(pairs) for language, pairs in entries.items()}
-
-    def __getitem__(self, index: int) -> Batch:
-        return self.part(index)
 
     def part(self, index: int, rank: int = 0, ranks: int = 1) -> Batch:
         """Every R-th pair of a micro-batch, from number ``rank`` on.

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from translatotron_v import ranks
 from translatotron_v.checkpoint import latest_checkpoint, resolve
 from translatotron_v.config import Config
 from translatotron_v.data.cleaning import clean_text
@@ -28,6 +29,7 @@ from translatotron_v.data.pairs import (
 from translatotron_v.data.text_batches import DomainPair, MixtureSource
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError, building_a_model
+from translatotron_v.training.launch import join_ranks
 from translatotron_v.training.stages import STAGES, check_stage, stage_class
 from translatotron_v.training.stages.base import Stage
 from translatotron_v.training.stages.codebook import fit_run
@@ -37,7 +39,9 @@ from translatotron_v.training.trainer import Trainer
 
 def train(config: Config) -> dict[str, float]:
     """Train a stage from its settings; returns the last metrics."""
-    stage = build_stage(config)
+    processes = join_ranks(config.trainer)
+    with ranks.one_line_for_a_lost_rank("what it said is the reason"), processes.main_process_first():
+        stage = build_stage(config)  # the first rank fills caches that the others read
     if isinstance(stage, TokenizerStage) and config.model.tokenizer.encoder == "patch_codebook":
         return fit_run(stage, config)
     return Trainer(stage, config.trainer, Path(config.run)).fit()
@@ -57,7 +61,7 @@ def build_stage(config: Config) -> Stage:
         others = corpus.text if config.data.text_languages else []  # else they are the same pairs once more
         texts = [text for pair in [*corpus.whole, *others] for text in (pair.source, pair.target)]
         if isinstance(corpus.train, MixtureSource):
-            print(f"{config.stage}: building the vocabulary", file=sys.stderr, flush=True)
+            _say(f"{config.stage}: building the vocabulary")
             most = sum(map(len, corpus.train.stores.values()))
             drawn = corpus.train.pairs(min(VOCABULARY_PAIRS, most), config.trainer.seed)
             texts = [text for pair in drawn for text in (pair.source, pair.target)]
@@ -70,10 +74,7 @@ def build_stage(config: Config) -> Stage:
             marks=settings.marks,
             languages=settings.languages,
         )
-    print(
-        f"{config.stage}: {corpus.summary}; {len(vocabulary)} pieces, {vocabulary.character_count} characters",
-        file=sys.stderr,
-    )
+    _say(f"{config.stage}: {corpus.summary}; {len(vocabulary)} pieces, {vocabulary.character_count} characters")
     with building_a_model():
         stage = stage_class(config.stage)(config, vocabulary, corpus.train, corpus.validation)
     if corpus.untranslated:
@@ -84,8 +85,14 @@ def build_stage(config: Config) -> Stage:
         new = stage.load_start()
         if new:  # one name for all layers, and for weight and bias
             parts = dict.fromkeys(re.sub(r"\.\d+\.", ".*.", name.rpartition(".")[0]) for name in new)
-            print(f"{config.stage}: newly initialised: {', '.join(parts)}", file=sys.stderr)
+            _say(f"{config.stage}: newly initialised: {', '.join(parts)}")
     return stage
+
+
+def _say(line: str) -> None:
+    """A line on standard error, of the first rank."""
+    if ranks.number() == 0:
+        print(line, file=sys.stderr, flush=True)
 
 
 VOCABULARY_PAIRS = 400_000  # of a mixture, drawn by weight, that a vocabulary is built from

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from translatotron_v import ranks
 from translatotron_v.checkpoint import load_module, load_tensors, read_info, resolve
@@ -18,6 +17,7 @@ from translatotron_v.data.mixture_pages import MixturePages
 from translatotron_v.data.page_dataset import MixedDataset, PageDataset
 from translatotron_v.data.pages import Batch, Collator
 from translatotron_v.data.pairs import TextPair
+from translatotron_v.data.parts import SharedBatches
 from translatotron_v.data.text_batches import MixtureSource
 from translatotron_v.data.vocabulary import PAD, Vocabulary
 from translatotron_v.errors import UserError
@@ -48,7 +48,7 @@ class Stage(nn.Module):
         self.config = config
         self.vocabulary = vocabulary
         self.collator = Collator(config, vocabulary, self.wanted)
-        self.dataset: Dataset[Batch] = self.make_dataset(train)
+        self.dataset: SharedBatches[Batch] = self.make_dataset(train)
         self.validation = pages.plain_samples(validation[: config.data.validation_limit], config)
 
     def make_translator(self, *parts: str, frozen: Sequence[str] = ()) -> TranslatotronV:
@@ -59,7 +59,7 @@ class Stage(nn.Module):
         self.freeze(*frozen, *self.config.freeze)
         return translator
 
-    def make_dataset(self, train: Training) -> Dataset[Batch]:
+    def make_dataset(self, train: Training) -> SharedBatches[Batch]:
         """What is trained on: pages of pairs, or of those drawn from a mixture."""
         if isinstance(train, MixtureSource):
             return MixturePages(train, self.config, self.collator)

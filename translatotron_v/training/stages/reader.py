@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from translatotron_v import ranks
 from translatotron_v.config import Config
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
 from translatotron_v.data.pairs import TextPair
+from translatotron_v.data.parts import SharedBatches
 from translatotron_v.data.reading import ReadingDataset, Strip, collate_strips, validation_strips
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.decoding.source import read_ctc
@@ -47,7 +47,7 @@ class ReaderStage(Stage):
                         texts, config, vocabulary, part, degraded, config.data.validation_limit
                     )
 
-    def make_dataset(self, train: Training) -> Dataset[Batch]:
+    def make_dataset(self, train: Training) -> SharedBatches[Batch]:
         """Strips of any text in any face, where the faces are named; pages of the pairs otherwise."""
         if self.config.page.faces:
             return ReadingDataset(train, self.config, self.vocabulary)

@@ -12,12 +12,12 @@ import torch
 from einops import repeat
 from PIL import Image, ImageFilter
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from translatotron_v import ranks as own_ranks
 from translatotron_v.config import Config
 from translatotron_v.data.pages import PageLayout, PageStyle, cut, default_fonts, is_bundled, render_page
 from translatotron_v.data.pairs import TextPair, one_family_of_errors
+from translatotron_v.data.parts import SharedBatches
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.models.matting import TextMatting
@@ -67,7 +67,7 @@ def faces() -> tuple[str, ...]:
     return tuple(name for names in both for name in names if is_bundled(name))
 
 
-class InkCrops(Dataset[InkBatch]):
+class InkCrops(SharedBatches[InkBatch]):
     """Batches of crops of pages in every look, by number, without end: ``crops[i]`` is a function of the seed and i.
 
     Args:
@@ -83,9 +83,6 @@ class InkCrops(Dataset[InkBatch]):
         self.fonts = faces()
         self.seed, self.batch_size = config.trainer.seed, config.trainer.batch_size
         self.photographs, self.stream = photographs, stream
-
-    def __getitem__(self, index: int) -> InkBatch:
-        return self.part(index)
 
     def part(self, index: int, rank: int = 0, ranks: int = 1) -> InkBatch:
         """Every R-th crop of a micro-batch, from number ``rank`` on; the others are not drawn."""

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from translatotron_v import ranks
 from translatotron_v.config import Config
 from translatotron_v.data import literals, pages
 from translatotron_v.data.pages import Batch
 from translatotron_v.data.pairs import TextPair
+from translatotron_v.data.parts import SharedBatches
 from translatotron_v.data.text_batches import DomainPair, MixtureSource, MixtureText, PairEncoder, collate
 from translatotron_v.data.vocabulary import PAD, Vocabulary
 from translatotron_v.decoding.text import answer_texts
@@ -37,7 +37,7 @@ class TextStage(Stage):
             self.validation = pages.plain_samples(validation, config)
         self.groups = [pair.domain if isinstance(pair, DomainPair) else "" for pair in validation]
 
-    def make_dataset(self, train: Training) -> Dataset[Batch]:
+    def make_dataset(self, train: Training) -> SharedBatches[Batch]:
         """Pairs, or a mixture."""
         if isinstance(train, MixtureSource):
             return MixtureText(train.mixture, train.stores, self.config, self.vocabulary)
