@@ -20,12 +20,15 @@ from translatotron_v.data.pairs import (
     ReviewedPair,
     TaggedPair,
     TextPair,
+    fold,
     pictures_of,
     read_corpus,
     read_split,
     read_text_pairs,
     read_training_pairs,
 )
+from translatotron_v.data.remote import is_remote
+from translatotron_v.data.streamed_pages import ShardSource, first_pages
 from translatotron_v.data.text_batches import DomainPair, MixtureSource
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError, building_a_model
@@ -130,11 +133,23 @@ class _Corpus:
     """What a stage trains and is scored on."""
 
     whole: list[TextPair]  # all training pairs, fitting or not: the vocabulary is built from them
-    train: list[TextPair] | MixtureSource
+    train: list[TextPair] | MixtureSource | ShardSource
     validation: list[TextPair]
     untranslated: list[TextPair]  # in SSR, pages with a transcript alone
     text: list[TextPair]  # of text-only batches
     summary: str
+
+
+def _read_streamed(config: Config) -> _Corpus:
+    """Pages that are streamed; a vocabulary is built from the texts of some of them."""
+    source = ShardSource.of(config)
+    texts = list(source.texts(VOCABULARY_PAIRS)) if find_vocabulary(config) is None else []
+    whole = [TextPair(fold(pair.source, config.page), fold(pair.target, config.page)) for pair in texts]
+    validation: list[TextPair] = list(first_pages(config, config.data.validation, config.data.validation_limit))
+    summary = f"{sum(source.lengths):,} pages in {len(source.shards):,} shards of {config.data.folder}"
+    if config.stage == "separator":  # it renders its own
+        return _Corpus(whole, list(source.texts(GRAMMAR_PAIRS)), validation, [], [], summary)
+    return _Corpus(whole, source, validation, [], [], summary)
 
 
 def _read_corpus(config: Config) -> _Corpus:
@@ -142,6 +157,8 @@ def _read_corpus(config: Config) -> _Corpus:
     data = config.data
     if data.mixture:
         return _read_mixture(config)
+    if is_remote(data.folder):
+        return _read_streamed(config)
     mixes_text = config.stage == "text" or bool(data.text_share)
     text: list[TextPair] = list(read_text_pairs(config, data.train)) if mixes_text and data.text_languages else []
     if config.stage == "text" and data.text_languages:

@@ -18,6 +18,7 @@ from translatotron_v.data.page_dataset import MixedDataset, PageDataset
 from translatotron_v.data.pages import Batch, Collator
 from translatotron_v.data.pairs import TextPair
 from translatotron_v.data.parts import SharedBatches
+from translatotron_v.data.streamed_pages import ShardSource, StreamedPages
 from translatotron_v.data.text_batches import MixtureSource
 from translatotron_v.data.vocabulary import PAD, Vocabulary
 from translatotron_v.errors import UserError
@@ -26,7 +27,7 @@ from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training.trainer import Evaluation
 
-Training = Sequence[TextPair] | MixtureSource  # what a stage is trained on
+Training = Sequence[TextPair] | MixtureSource | ShardSource  # what a stage is trained on
 TEXT_ONLY = frozenset({pages.SOURCE_PIECES, pages.TARGET_PIECES})  # what a text-only batch holds
 
 
@@ -63,6 +64,8 @@ class Stage(nn.Module):
         """What is trained on: pages of pairs, or of those drawn from a mixture."""
         if isinstance(train, MixtureSource):
             return MixturePages(train, self.config, self.collator)
+        if isinstance(train, ShardSource):
+            return StreamedPages(train, self.config, self.collator)
         return PageDataset(train, self.config, self.collator)
 
     def mix_in_text(self, pairs: Sequence[TextPair]) -> None:

@@ -13,6 +13,7 @@ from translatotron_v.data.pages import Batch
 from translatotron_v.data.pairs import TextPair
 from translatotron_v.data.parts import SharedBatches
 from translatotron_v.data.reading import ReadingDataset, Strip, collate_strips, validation_strips
+from translatotron_v.data.streamed_pages import ShardSource
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.decoding.source import read_ctc
 from translatotron_v.metrics.text import cer
@@ -50,6 +51,7 @@ class ReaderStage(Stage):
     def make_dataset(self, train: Training) -> SharedBatches[Batch]:
         """Strips of any text in any face, where the faces are named; pages of the pairs otherwise."""
         if self.config.page.faces:
+            assert not isinstance(train, ShardSource)  # it refuses faces
             return ReadingDataset(train, self.config, self.vocabulary)
         return super().make_dataset(train)
 
