@@ -6,8 +6,8 @@ finds the shards it has and goes on with the rest.
 """
 
 import hashlib
+import io
 import json
-import os
 import random
 import signal
 from collections import Counter
@@ -27,6 +27,7 @@ from data_synth.backgrounds import to_png
 from data_synth.card import METADATA_KEY, shard_metadata, write_card
 from data_synth.corpora import TextPair
 from data_synth.errors import UserError
+from data_synth.places import place, put
 from data_synth.render import PagePair, RenderedPage, lacking, render_sample
 from data_synth.style import PageLayout, StyleOptions
 
@@ -96,7 +97,7 @@ def build(
     Args:
         texts: aligned pairs.
         options: what to draw and how.
-        folder: made if need be; other splits in it are left alone.
+        folder: made if need be, a path or a place of fsspec's (``s3://...``); other splits in it are left alone.
         pages: how many pages at most; None for as many as the texts fill.
         workers: processes to render with.
         force: throw away shards of the same split that were made with other settings.
@@ -105,7 +106,7 @@ def build(
     Raises:
         UserError: shards made with other settings are in the way, nothing to render, or the disk is full.
     """
-    folder = Path(folder)
+    folder = place(folder)
     starts = _page_starts(len(texts), options, pages)
     tasks = _tasks(texts, options, folder, starts)
     try:
@@ -265,13 +266,10 @@ def _write(task: _Task, rows: list[dict[str, Any]], counts: Counter[str]) -> Non
         METADATA_KEY: json.dumps(record, sort_keys=True).encode(),
     }
     table = pa.Table.from_pylist(rows, schema=_schema().with_metadata(metadata))
-    aside = task.path.with_name(f".tmp-{task.path.name}-{os.getpid()}")
-    try:
-        # Small row groups, so that readers can fetch a few pages without reading a whole shard.
-        pq.write_table(table, aside, row_group_size=100)
-        os.replace(aside, task.path)
-    finally:
-        aside.unlink(missing_ok=True)
+    content = io.BytesIO()
+    # Small row groups, so that readers can fetch a few pages without reading a whole shard.
+    pq.write_table(table, content, row_group_size=100)
+    put(task.path, content.getvalue())
 
 
 def _public(options: BuildOptions) -> dict[str, Any]:

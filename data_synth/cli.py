@@ -54,7 +54,9 @@ def parser(prog: str) -> argparse.ArgumentParser:
         epilog=_EPILOG.replace("{prog}", prog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    top.add_argument("out", nargs="?", type=Path, help="folder to write to: OUT/data/*.parquet and OUT/README.md")
+    top.add_argument(
+        "out", nargs="?", help="folder to write to, or s3://BUCKET/FOLDER: OUT/data/*.parquet and OUT/README.md"
+    )
     top.add_argument("--list-fonts", action="store_true", help="print the names of bundled fonts and stop")
     text = top.add_argument_group("text")
     text.add_argument("--text", metavar="PATH", type=Path, help="corpus (see below); default: the built-in grammar")

@@ -170,7 +170,7 @@ class TrainerConfig:
 
     steps: AtLeastOne = 1000  # optimizer steps
     minutes: Positive | None = None  # stop after this much wall-clock time over all resumes, if steps do not end first
-    batch_size: AtLeastOne = 32  # pages or sentences of a micro-batch
+    batch_size: AtLeastOne = 32  # pages or sentences of a micro-batch, of all ranks together
     accumulate: AtLeastOne = 1  # micro-batches of one optimizer step
     learning_rate: Weight = 1e-3
     # or "muon", for the matrices of the layers, with AdamW for all else

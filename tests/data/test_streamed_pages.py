@@ -1,4 +1,4 @@
-"""Pages from elsewhere: what is shown depends on neither ranks nor workers, in a bounded cache, and faults are named."""
+"""Pages from elsewhere: what is shown does not depend on ranks; the cache is bounded, and faults are named."""
 
 from collections import Counter
 from pathlib import Path

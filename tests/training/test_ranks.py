@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.small import SETTINGS, small, write_corpus
+from data_synth.build import BuildOptions
+from data_synth.build import build as build_pages
+from data_synth.style import PageLayout, StyleOptions
+from tests.small import PAIRS, SETTINGS, small, write_corpus
 from tests.training import rank_worker
 from translatotron_v.checkpoint import list_checkpoints, load_tensors, read_info
 from translatotron_v.training import build
@@ -24,7 +27,7 @@ STILL = tuple(
 )
 
 
-def settings(stage: str, corpus: Path, run: Path, *more: str) -> list[str]:
+def settings(stage: str, corpus: Path | str, run: Path, *more: str) -> list[str]:
     return [f"stage={stage}", f"data.folder={corpus}", f"run={run}", *QUIET, *STILL, *more]
 
 
@@ -92,6 +95,21 @@ def test_two_ranks_learn_what_one_process_learns(stage, corpus, tmp_path, reques
     ]
     for name, value in ends[0].items():
         assert name == "cpu_seconds" or ends[1][name] == pytest.approx(value, abs=1e-4), name
+
+
+def test_streamed_pages_and_their_workers(corpus, tmp_path):
+    config = small()
+    page = config.page
+    style = StyleOptions(tuple(page.fonts), (page.font_size,) * 2, page.line_height, page.margin)
+    for split in ("train", "val"):
+        layout = PageLayout(16, 128, 1, "paragraph")
+        build_pages(PAIRS, BuildOptions(split=split, layout=layout, style=style, shard_size=4), tmp_path, quiet=True)
+    more = ("data.spans=0", f"data.cache={tmp_path / 'cache'}", "trainer.workers=1", "loss.ctc=1", "trainer.steps=10")
+    stage = settings("reader", f"file://{tmp_path}", tmp_path / "two", *more)
+    build.train(small(*stage, f"run={tmp_path / 'one'}"))
+    rank_worker.run(rank_worker.train, 2, stage)
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert len(one) == 10 and two == pytest.approx(one, abs=1e-5)
 
 
 def test_a_killed_rank_ends_the_other_and_one_process_goes_on(corpus, tmp_path):
