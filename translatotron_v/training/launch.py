@@ -12,21 +12,25 @@ from translatotron_v.errors import UserError
 PATIENCE = timedelta(hours=4)
 
 
+class TrainingError(UserError):
+    """A run that cannot go on."""
+
+
 def join_ranks(config: TrainerConfig) -> PartialState:
     """Meet the other ranks, where there are some; accelerate keeps the answer for the life of the process.
 
     Raises:
-        UserError: a device that is not there, or ranks that cannot share the micro-batch; the first rank says so, and
+        TrainingError: a device that is not there, or ranks that cannot share the micro-batch; the first rank says so, and
             the others end without a word.
     """
     if config.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("trainer.device=cuda, but there is no CUDA device: use trainer.device=cpu")
+        raise TrainingError("trainer.device=cuda, but there is no CUDA device: use trainer.device=cpu")
     found = PartialState(cpu=config.device == "cpu" or not torch.cuda.is_available(), timeout=PATIENCE)
     problem = split_problem(config.batch_size, found.num_processes)
     if problem:
         if not found.is_main_process:
             raise SystemExit(2)
-        raise UserError(problem)
+        raise TrainingError(problem)
     return found
 
 

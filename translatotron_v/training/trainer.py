@@ -22,9 +22,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from translatotron_v import checkpoint, ranks
 from translatotron_v.config import TrainerConfig
-from translatotron_v.errors import UserError
 from translatotron_v.training import state
 from translatotron_v.training.averaging import MovingAverage, mean_of_checkpoints
+from translatotron_v.training.launch import TrainingError as TrainingError
 from translatotron_v.training.launch import join_ranks
 from translatotron_v.training.muon import make_optimizer
 from translatotron_v.training.reporting import Clock, Interval, Reporter, read_entries
@@ -33,10 +33,6 @@ from translatotron_v.training.signals import Interruption, StopSignals, leave_si
 
 _RESUME = "the same command goes on from the last checkpoint"
 _EVALUATION, _AFTER_STEP = 1_000_000, 1_000_001  # take the place of the optimizer where those are seeded
-
-
-class TrainingError(UserError):
-    """A run that cannot go on."""
 
 
 @dataclass(frozen=True)
