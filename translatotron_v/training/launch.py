@@ -20,7 +20,7 @@ def join_ranks(config: TrainerConfig) -> PartialState:
     """Meet the other ranks, where there are some; accelerate keeps the answer for the life of the process.
 
     Raises:
-        TrainingError: a device that is not there, or ranks that cannot share the micro-batch; the first rank says so, and
+        TrainingError: a device that is not there, or ranks that cannot share the micro-batch; the first says so, and
             the others end without a word.
     """
     if config.device == "cuda" and not torch.cuda.is_available():
