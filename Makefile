@@ -69,8 +69,9 @@ bench: $(READY)  ## measure speed and memory, as ratios (BENCH_ARGS=--quick: doe
 tiny: $(READY)  ## train the shipped model from DATA, all stages; the same command resumes
 	@$(BIN)/python train.py tiny --data $(DATA)
 
-gallery: $(READY)  ## translate the example pages into docs/gallery.md
+gallery: $(READY)  ## translate the example pages, and twelve layouts with known words, into docs
 	@$(BIN)/python examples/gallery.py
+	@$(BIN)/python examples/gallery.py --layouts
 
 small: $(READY)  ## train the model of whole pages on the corpora in DATA (docs/data.md); the same command resumes
 	@$(BIN)/python train.py small --data $(DATA)

@@ -17,7 +17,7 @@ from translatotron_v.evaluation.report import as_json, write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = {
-    "cpu": ("machine", "generation", "training", "tiny", "rendering", "finding"),
+    "cpu": ("machine", "generation", "training", "tiny", "rendering", "finding", "pages", "workers"),
     "cuda": ("machine", "device"),
 }
 
@@ -25,7 +25,7 @@ NAMES = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 0, 1 where a benchmark failed, 130 where it was interrupted."""
     options = _parse(arguments)
-    settings = Settings(options.quick, options.device)
+    settings = Settings(options.quick, options.device, options.pictures)
     names = options.names or NAMES[options.device]
     runner = Runner(settings, options.output)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -50,6 +50,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="small sizes: does everything work?")
     parser.add_argument("--device", choices=tuple(NAMES), default="cpu")
+    parser.add_argument(
+        "--pictures", type=int, default=Settings.pictures, metavar="N",
+        help=f"that workers share ({Settings.pictures}; 200 for the figure in the documentation)",
+    )  # fmt: skip
     parser.add_argument("--output", type=Path, default=Path("out/bench.json"), metavar="FILE")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name.partition(":")[0] not in NAMES[options.device]]

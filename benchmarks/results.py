@@ -18,11 +18,13 @@ class Settings:
     Attributes:
         quick: small sizes, to see that everything works; the figures mean nothing.
         device: "cpu" or "cuda".
+        pictures: in the folder of `workers`.
         rates: what ``machine`` has measured: "bandwidth" in bytes a second, "fp32", "bf16" and "int8" in FLOP a second.
     """
 
     quick: bool = False
     device: str = "cpu"
+    pictures: int = 48
     rates: dict[str, float] = field(default_factory=dict)
 
 

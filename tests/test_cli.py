@@ -238,14 +238,15 @@ def test_no_model_is_loaded_for_what_cannot_be_done(pages: Path, monkeypatch, ca
         raise AssertionError("the model was loaded")
 
     monkeypatch.setattr(command, "load", load)
-    Image.new("1", (9500, 9500)).save(pages / "big.png")
+    Image.new("1", (10001, 10000)).save(pages / "big.png")
     out = str(pages.parent / "out")
     assert cli.main(["translate", str(pages / "big.png"), "-o", out]) == 1
     assert cli.main(["translate", "none.png", "-o", out]) == 1
     assert cli.main(["translate", str(pages / "0.png"), "-o", str(pages / "1.png" / "out.png")]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in lines] == ["error"] * 3
-    assert "9500 x 9500 pixels are more" in lines[0] and "no such file" in lines[1] and "cannot be written" in lines[2]
+    assert "10001 x 10000 pixels are more" in lines[0]
+    assert "no such file" in lines[1] and "cannot be written" in lines[2]
 
 
 def test_names_that_are_not_utf_8_are_names(pages: Path, fake, capsys: pytest.CaptureFixture[str]):
@@ -338,14 +339,15 @@ def test_a_page_says_what_was_left_and_that_there_was_no_text(
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert "blocks" not in records[0]
     box = [list(point) for point in corner]
-    assert records[1]["blocks"] == [
-        {
-            "box": box, "source_text": "ein hund", "language": "", "text": "a dog",
-            "scores": {"text": 0.9, "image": 0.99}, "font": "DejaVuSans", "size": 11.5, "colour": [9, 8, 7],
-            "angle": 0.0,
-        }
-    ]  # fmt: skip
-    assert records[2]["blocks"][1] == {"box": box, "skip_reason": "vertical"}
+    (block,) = records[1]["blocks"]
+    assert len(block.pop("drawn")) == 12
+    assert block == {
+        "box": box, "source_text": "ein hund", "language": "", "text": "a dog",
+        "scores": {"text": 0.9, "image": 0.99}, "font": "DejaVuSans", "size": 11.5, "weight": 0.0, "colour": [9, 8, 7],
+        "alignment": "left", "angle": 0.0, "rows": [],
+    }  # fmt: skip
+    left = records[2]["blocks"][1]
+    assert left["box"] == box and left["skip_reason"] == "vertical" and "text" not in left
 
 
 def test_an_interrupt_says_that_nothing_is_lost(pages: Path, monkeypatch, capsys: pytest.CaptureFixture[str]):

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from translatotron_v.errors import UserError
+from translatotron_v.errors import UserError, first_line
 
 FORMAT_VERSION = 2  # 1: until November 2026, under older names; conversion.py reads it
 INFO_FILE = "checkpoint.json"
@@ -158,7 +158,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
             tied = json.loads((file.metadata() or {}).get("tied", "{}"))
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file: {_first_line(error)}") from error
+        raise CheckpointError(f"{path}: not a readable safetensors file: {first_line(error)}") from error
     return tensors | {key: tensors[original] for key, original in tied.items()}
 
 
@@ -189,7 +189,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file: {path.parent} is not a checkpoint") from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not readable: {_first_line(error)}") from error
+        raise CheckpointError(f"{path}: not readable: {first_line(error)}") from error
 
 
 def checkpoint_folder(run_folder: Path, step: int) -> Path:
@@ -302,7 +302,3 @@ def _put_in_place(aside: Path, folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

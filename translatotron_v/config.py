@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from translatotron_v.errors import first_line
 from translatotron_v.model_config import CanvasConfig as CanvasConfig
 from translatotron_v.model_config import DiscriminatorConfig as DiscriminatorConfig
 from translatotron_v.model_config import ImageDecoderConfig as ImageDecoderConfig
@@ -271,7 +272,7 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
         try:
             layers.append((override, OmegaConf.from_dotlist([f"{key}={value or repr('')}"])))
         except (OmegaConfBaseException, ValueError) as error:
-            raise ConfigError(f"{override!r}: {_first_line(error)}") from None
+            raise ConfigError(f"{override!r}: {first_line(error)}") from None
     merged: Any = OmegaConf.structured(Config)
     for origin, layer in layers:
         try:
@@ -279,11 +280,11 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
         except ConfigKeyError as error:
             raise ConfigError(f"{origin}: {_unknown_key(str(error.full_key))}") from None
         except OmegaConfBaseException as error:
-            raise ConfigError(f"{origin}: {error.full_key}: {_first_line(error)}") from None
+            raise ConfigError(f"{origin}: {error.full_key}: {first_line(error)}") from None
     try:
         return OmegaConf.to_object(merged)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{path or 'settings'}: {_first_line(error)}") from None
+        raise ConfigError(f"{path or 'settings'}: {first_line(error)}") from None
 
 
 def config_from_text(text: str, origin: str) -> Config:
@@ -294,7 +295,7 @@ def config_from_text(text: str, origin: str) -> Config:
     except ConfigKeyError as error:
         raise ConfigError(f"{origin}: {_unknown_key(str(error.full_key))}") from None
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{origin}: {_first_line(error)}") from None
+        raise ConfigError(f"{origin}: {first_line(error)}") from None
 
 
 def to_yaml(config: Config) -> str:
@@ -310,7 +311,7 @@ def _read_layers(path: Path, above: tuple[Path, ...] = ()) -> Iterator[tuple[str
     try:
         layer = OmegaConf.load(path)
     except Exception as error:  # the YAML library raises a family of its own
-        raise ConfigError(f"{path}: not a YAML file: {_first_line(error)}") from None
+        raise ConfigError(f"{path}: not a YAML file: {first_line(error)}") from None
     if not isinstance(layer, DictConfig):
         raise ConfigError(f"{path}: a config file holds keys and values")
     base = layer.pop("base", None)
@@ -335,7 +336,3 @@ def _known_keys(cls: type, prefix: str = "") -> Iterator[str]:
         yield name
         if item.default_factory is not MISSING and is_dataclass(default := item.default_factory()):
             yield from _known_keys(type(default), f"{name}.")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -8,11 +8,15 @@ class UserError(Exception):
     """A setting, a file or a request that cannot be used; the message names it and says what to do."""
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, or what it is called where it says nothing."""
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
 @contextmanager
 def building_a_model() -> Iterator[None]:
     """A context in which modules are made: what PyTorch or timm have against the sizes becomes a `UserError`."""
     try:
         yield
     except (RuntimeError, ValueError, TypeError, AssertionError, MemoryError) as error:
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise UserError(f"these settings make no model: {reason}") from error
+        raise UserError(f"these settings make no model: {first_line(error)}") from error

@@ -51,7 +51,7 @@ def guarded(command: Callable[[], int], interrupted: str) -> int:
 
 def print_json(record: dict[str, Any]) -> None:
     """One JSON object as a line of UTF-8 on standard output, in any locale."""
-    line = json.dumps(_readable_values(record), ensure_ascii=False)
+    line = json.dumps(readable_values(record), ensure_ascii=False)
     buffer = getattr(sys.stdout, "buffer", None)
     if buffer is None:  # replaced by something that takes text alone
         print(line, flush=True)
@@ -75,7 +75,8 @@ def progress(total: int, label: str, quiet: bool = False, initial: int = 0, unit
     return tqdm(total=total, desc=label, unit=unit, disable=quiet, initial=initial, mininterval=interval)
 
 
-def _readable_values(value: Any) -> Any:
+def readable_values(value: Any) -> Any:
+    """JSON values that UTF-8 can hold, see `readable`."""
     if isinstance(value, str):
         try:
             value.encode()
@@ -83,8 +84,8 @@ def _readable_values(value: Any) -> Any:
             return readable(value)
         return value
     if isinstance(value, dict):
-        return {_readable_values(key): _readable_values(item) for key, item in value.items()}
-    return [_readable_values(item) for item in value] if isinstance(value, list | tuple) else value
+        return {readable_values(key): readable_values(item) for key, item in value.items()}
+    return [readable_values(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _prepare_streams() -> None:

@@ -282,7 +282,7 @@ def test_pixels_go_through_without_any_text(detector: LineDetector, reader: OcrE
         and translation.scores == {}
         and not any(b.skip_reason for b in translation.blocks)
     )
-    assert cer([boxes_to_text(reader.read(translation.image))], [" ".join(TEXTS)]).value < 0.01
+    assert cer([boxes_to_text(reader.read(translation.image))], [" ".join(TEXTS)]).value < 0.02
 
 
 # --- the way in -------------------------------------------------------------------------------------------------------

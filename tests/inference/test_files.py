@@ -1,5 +1,6 @@
 """Which picture goes where, and what happens when one of them is bad."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from PIL import Image
 
 from tests.inference.fakes import FakeGenerate, fake_translator
 from translatotron_v.errors import UserError
-from translatotron_v.inference import files
+from translatotron_v.inference import files, naming
 from translatotron_v.inference.files import plan_jobs, translate_jobs
 from translatotron_v.inference.jobs import KNOWN, left_out, without_existing
 from translatotron_v.inference.loaded import Translation
@@ -60,6 +61,46 @@ def test_equal_stems_keep_their_extensions(folder: Path):
     assert [job.target.name for job in jobs] == ["b.jpg.png", "b.png.png"]
 
 
+def test_names_never_collide(folder: Path):
+    for name in ("deeper/b.png", "B.jpg", "deeper/a.jpg", "b-compare.png"):
+        Image.new("L", (8, 8)).save(folder / name)
+    inputs = [str(folder), str(folder / "deeper"), f"{folder}/../in/b.png"]
+    jobs = plan_jobs(inputs, folder.parent / "out", compare=True)
+    assert pairs(jobs, folder.parent) == [
+        ("in/B.jpg", "out/B.jpg.png"),
+        ("in/a.jpg", "out/in-a.jpg.png"),
+        ("in/b-compare.png", "out/b-compare.png.png"),
+        ("in/b.png", "out/in-b.png.png"),
+        ("in/deeper/a.jpg", "out/deeper-a.jpg.png"),
+        ("in/deeper/b.png", "out/deeper-b.png.png"),
+        ("in/deeper/c.webp", "out/c.png"),
+    ]
+    written = [path for job in jobs for path in job.outputs]
+    assert len(set(written)) == len(written) == 14
+    paths = [Path(f"{place}/in/{name}") for place in ("x", "y") for name in ("b.png", "b-compare.png")]
+    names = naming.distinct(paths, [".png"] * 4, [Path()] * 4, lambda path: [path])
+    assert len(set(names)) == 4 and all(re.fullmatch(r"(b|b-compare)\.png-[0-9a-f]{8}\.png", str(n)) for n in names)
+    assert names[:2] == naming.distinct(paths, [".png"] * 4, [Path()] * 4, lambda path: [path])[:2]
+
+
+def test_folders_in_folders_keep_their_places(folder: Path):
+    (folder / ".hidden").mkdir()
+    (folder / "out" / "deeper").mkdir(parents=True)
+    for name in ("deeper/page10.png", "deeper/page2.png", ".hidden/d.png", "out/e.png", "out/deeper/f.png"):
+        Image.new("L", (8, 8)).save(folder / name)
+    (folder / "deeper" / "more.txt").write_text("no picture")
+    out = folder / "out"
+    assert pairs(plan_jobs([str(folder)], out, recursive=True), folder) == [
+        ("a.jpg", "out/a.png"),
+        ("b.png", "out/b.png"),
+        ("deeper/c.webp", "out/deeper/c.png"),
+        ("deeper/page2.png", "out/deeper/page2.png"),
+        ("deeper/page10.png", "out/deeper/page10.png"),
+    ]
+    left = left_out([str(folder)], out, recursive=True)
+    assert [outcome.job.source.name for outcome in left] == ["more.txt", "notes.txt"]
+
+
 def test_comparisons_stand_beside_their_answers(folder: Path):
     jobs = plan_jobs([str(folder / "b.png")], folder.parent / "out", compare=True)
     assert [path.name for path in jobs[0].outputs] == ["b.png", "b-compare.png"]
@@ -73,12 +114,10 @@ def test_comparisons_stand_beside_their_answers(folder: Path):
         (["in/*.tiff"], "out", "matches no picture"),
         (["in/empty"], "out", "no pictures in this folder"),
         (["in"], "in/notes.txt", "a file, where a folder is needed"),
-        (["in/b.png", "in/deeper/b.png"], "out", "would both be written to"),
     ],
 )
 def test_bad_plans_fail_before_any_work(folder: Path, monkeypatch, inputs: list[str], output: str, message: str):
     (folder / "empty").mkdir()
-    Image.new("L", (8, 8)).save(folder / "deeper" / "b.png")
     monkeypatch.chdir(folder.parent)
     with pytest.raises(UserError, match=message):
         plan_jobs(inputs, output)

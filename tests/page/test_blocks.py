@@ -75,6 +75,12 @@ def test_centred_lines_are_one_block() -> None:
     assert block.alignment == "centre"
 
 
+@pytest.mark.parametrize(("width", "alignment"), [(52, "centre"), (100, "left")])
+def test_rows_of_nearly_one_length_are_centred_in_the_middle_of_the_picture(width: int, alignment: str) -> None:
+    (block,) = find_blocks([line(20, 2, 12), line(19.85, 3.3, 12.3)], round(width * EM))
+    assert block.alignment == alignment
+
+
 def test_amounts_are_set_to_the_right() -> None:
     lines = []
     for number, (name, amount) in enumerate(((8, 3.5), (5, 2.9), (11, 4.1))):

@@ -6,8 +6,9 @@ import pytest
 from tests.page.pages import TEXTS, Taken, render, take_apart, tilt
 from translatotron_v.metrics import cer
 from translatotron_v.ocr import LineDetector, OcrEngine
+from translatotron_v.page.arrange import SHRUNK
 from translatotron_v.page.blocks import Block
-from translatotron_v.page.compose import SHRUNK, Composed, compose
+from translatotron_v.page.compose import Composed, compose
 from translatotron_v.page.lines import Line
 from translatotron_v.page.profile import Setting
 from translatotron_v.page.separate import separate

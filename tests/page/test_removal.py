@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from data_synth.grounds import LOOKS, GroundPage, draw_on_ground
-from translatotron_v.page.residue import foreign
+from translatotron_v.page.residue import STRONG, foreign, straight_lines
 from translatotron_v.page.separate import Layers, separate
 
 FONT = "DejaVuSansCondensed"
@@ -102,5 +102,5 @@ def test_a_line_is_told_from_letters_that_touch_it():
     ink = far > 0
     ink[40:42] = False
     away = np.full(far.shape, 5.0)
-    found = foreign(far, ink, away, 24)
+    found = foreign(far, ink, away, straight_lines((far > STRONG).astype(np.uint8), 24), 24)
     assert found[40:42, :45].all() and found[40:42, 100:].all() and not found[18:38].any()

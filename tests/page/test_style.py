@@ -187,8 +187,9 @@ def test_words_are_parted_by_their_gaps() -> None:
     mask, columns = text_mask()
     found = find_words(mask, [(columns[0][0], 30.0, columns[-1][1], 64.0)])
     assert np.array([(word.left, word.right) for word in found]) == pytest.approx(np.array(columns), abs=4)
-    nothing = Layers(np.zeros((20, 50), dtype=np.float32), (0.0, 0.0, 0.0), np.ones((20, 50, 3), dtype=np.float32))
-    assert take_tints(np.ones((20, 50, 3), dtype=np.float32), nothing, [(0.0, 0.0, 50.0, 20.0)]) == (nothing, [], ())
+    empty, white = np.zeros((20, 50), dtype=np.float32), np.ones((20, 50, 3), dtype=np.float32)
+    nothing = Layers(empty, (0.0, 0.0, 0.0), white, empty > 0)
+    assert take_tints(white, nothing, [(0.0, 0.0, 50.0, 20.0)]) == (nothing, [], ())
 
 
 @pytest.mark.parametrize("width", [2, 3])
@@ -246,7 +247,9 @@ def test_on_plain_ground_colours_tell_ink_that_was_not_seen() -> None:
     picture = over((0.95, 0.95, 0.9), mask, (0.2, 0.1, 0.5)).astype(np.float32)
     missed = mask.copy()
     missed[:, left:right] = 0  # a word that a network took for ground
-    seen = Layers(0.8 * missed, (0.3, 0.2, 0.55), np.where(missed[..., None] > 0, 0.95, picture).astype(np.float32))
+    hole = missed > 0
+    ground = np.where(hole[..., None], 0.95, picture).astype(np.float32)
+    seen = Layers(0.8 * missed, (0.3, 0.2, 0.55), ground, hole)
     where = np.zeros(mask.shape, dtype=bool)
     where[28:66] = True
     settled = settle(picture, seen, [(columns[0][0], 30.0, columns[-1][1], 64.0)], where)
@@ -261,7 +264,7 @@ def test_letters_with_an_outline_are_what_lies_inside() -> None:
     mask, columns = text_mask(em=24)
     wide, _ = text_mask(em=24, stroke=2)
     picture = over(over((0.5, 0.5, 0.5), wide, (0, 0, 0)), mask, (1, 1, 1)).astype(np.float32)
-    seen = Layers(wide, (0.0, 0.0, 0.0), np.full_like(picture, 0.5))  # outline and letters taken for one
+    seen = Layers(wide, (0.0, 0.0, 0.0), np.full_like(picture, 0.5), wide > 0)  # outline and letters taken for one
     where = np.ones(mask.shape, dtype=bool)
     settled = settle(picture, seen, [(columns[0][0], 26.0, columns[-1][1], 56.0)], where)
     assert settled.colour == pytest.approx((1, 1, 1), abs=0.05)

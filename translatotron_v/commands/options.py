@@ -65,6 +65,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="of its text-to-image or pixel model (runs/small/text_to_image, runs/small/pixels)",
     )  # fmt: skip
     model.add_argument(
+        "--painter", metavar="FILE.onnx",
+        help="on whole pages, a model of yours that fills the ground under text where it is not smooth, such as LaMa: "
+        "picture and mask in, picture out",
+    )  # fmt: skip
+    model.add_argument(
         "--min-confidence", type=option("min_confidence", float), metavar="P",
         help="leave blocks as they are whose translation is right with a smaller probability "
         f"({AS_TRAINED.min_confidence:g}: translate all)",

@@ -62,13 +62,17 @@ def as_dict(outcome: "Outcome") -> dict[str, Any]:
     """One picture's result as JSON values."""
     record: dict[str, Any] = {"input": str(outcome.job.source)}
     if outcome.skip_reason:
-        return record | {"skip_reason": outcome.skip_reason}
+        outputs = {"outputs": [str(path) for path in outcome.job.outputs]} if outcome.existing else {}
+        return record | {"skip_reason": outcome.skip_reason} | outputs
     if outcome.error is not None or not outcome.translations:
         return record | {"error": outcome.error}
     record["outputs"] = [str(path) for path in outcome.job.outputs]
+    if outcome.job.clean is not None:
+        record["clean"] = str(outcome.job.clean)
     warnings = {"warnings": list(outcome.warnings)}
     if outcome.translation is not None:
-        return record | _page(outcome.translation, outcome.translation.image.size) | warnings
+        size = outcome.sizes[0] if outcome.sizes else outcome.translation.image.size
+        return record | _page(outcome.translation, size) | warnings
     pages = zip(outcome.pages, outcome.sizes, strict=True)
     return record | {"pages": [_page(page, size) for page, size in pages]} | warnings
 
@@ -81,31 +85,43 @@ def _page(translation: "Translation", size: tuple[int, int]) -> dict[str, Any]:
         "scores": {name: round(value, 4) for name, value in translation.scores.items()},
         "low_confidence": translation.low_confidence,
         "size": list(size),
+        **({"turns": translation.turns} if translation.turns else {}),
         **({"terms": _terms(translation.terms)} if translation.terms else {}),
         **({"blocks": [_block(block) for block in translation.blocks]} if translation.blocks else {}),
     }
 
 
 def _block(block: "BlockTranslation") -> dict[str, Any]:
-    """One block of a page as JSON values."""
-    record: dict[str, Any] = {"box": [[round(x, 1), round(y, 1)] for x, y in block.quad]}
+    """One block of a page as JSON values: what it says, and all that it can be drawn again from."""
+    from translatotron_v.inference.corrections import stamp
+
+    record: dict[str, Any] = {"box": _points(block.quad)}
     if block.skip_reason:
         record["skip_reason"] = block.skip_reason
     if block.unwritable:
         record["unwritable"] = list(block.unwritable)
-    if not block.scores:  # it was not even read
-        return record
-    return record | {
-        "source_text": block.source_text,
-        "language": block.language,
-        "text": block.text,
-        "scores": {name: round(value, 4) for name, value in block.scores.items()},
-        "font": block.font,
-        "size": block.size,
-        "colour": list(block.colour),
-        "angle": block.angle,
-        **({"terms": _terms(block.terms)} if block.terms else {}),
-    }
+    if block.scores:  # it was read
+        record |= {
+            "source_text": block.source_text,
+            "language": block.language,
+            "text": block.text,
+            "scores": {name: round(value, 4) for name, value in block.scores.items()},
+            "font": block.font,
+            "size": block.size,
+            "weight": block.weight,
+            "colour": list(block.colour),
+        }
+    record |= {"alignment": block.alignment, "angle": block.angle}
+    record["rows"] = [[_points(quad, 6) for quad in row] for row in block.rows]
+    if block.words:
+        record["words"] = [_points(quad) for quad in block.words]
+    if block.terms:
+        record["terms"] = _terms(block.terms)
+    return record | {"drawn": stamp(record)}
+
+
+def _points(quad: "Iterable[tuple[float, float]]", digits: int = 1) -> list[list[float]]:
+    return [[round(x, digits), round(y, digits)] for x, y in quad]
 
 
 def _terms(terms: "Iterable[Term]") -> list[dict[str, Any]]:
@@ -113,10 +129,14 @@ def _terms(terms: "Iterable[Term]") -> list[dict[str, Any]]:
     return [{"source": term.source, "target": term.target, "used": term.used} for term in terms]
 
 
-def summarise(outcomes: "Iterable[Outcome]", file: Any) -> int:
-    """Say how many of several pictures were translated; returns the exit status."""
+def summarise(outcomes: "Iterable[Outcome]", file: Any, before: int = 0) -> int:
+    """Say how many of several pictures were translated; returns the exit status.
+
+    Args:
+        before: how many a run that was cut off had translated.
+    """
     outcomes = list(outcomes)
-    existing = sum(outcome.existing for outcome in outcomes)
+    existing = sum(outcome.existing for outcome in outcomes) + before
     outcomes = [outcome for outcome in outcomes if not outcome.skip_reason]
     failed = sum(outcome.error is not None for outcome in outcomes)
     places = sorted({str(outcome.job.target.parent) for outcome in outcomes})

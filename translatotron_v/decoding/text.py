@@ -3,13 +3,14 @@
 Shapes: B batch, E beams, T pieces, C characters, N image tokens, V vocabulary.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from translatotron_v.data.literals import repair
+from translatotron_v.data.literals import Literal, repair
 from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.pages import drawing_ids, longest_transcript, pad
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
@@ -138,7 +139,8 @@ def generate(
             ``generate_answer``); ``image_steps`` are those of ``generate_image_masked``; the glossary is written into
             each reading, unless ``prepared`` does that.
         cached: ``False`` recomputes the whole prefix at each step, for comparison.
-        texts: translations to draw instead of the model's own.
+        texts: translations to draw instead of the model's own. A literal of the source that stands in one as it does
+            there is drawn as ``inked`` says.
         fonts: (B,), the fonts to draw in; by default those that the pages are set in.
         prepared: what becomes of each reading before it is understood, by default ``text_mode.prepare``.
         inked: given a page's number, the placeholders whose literals are not drawn, since their ink is to be had.
@@ -163,9 +165,18 @@ def generate(
         if masks_readings(model, vocabulary):
             spellings = finish_answers(vocabulary, decoded, sentences, inked, model.text_decoder.max_length)
     else:
-        encoded = [vocabulary.encode(text)[: model.text_decoder.max_length - 2] for text in texts]
+        given = [
+            with_placeholders(text, sentences[number].literals, inked(number)) if sentences else text
+            for number, text in enumerate(texts)
+        ]
+        encoded = [vocabulary.encode(text)[: model.text_decoder.max_length - 2] for text in given]
         tags = [vocabulary.tag("translate"), vocabulary.tag(generation.target_language)]
         decoded = DecodedText(encoded, list(texts), [0.0] * len(texts), prefixes=[tags] * len(texts))
+        if given != list(texts):
+            spellings = [
+                spell(vocabulary.spell(ids), replace(sentence, case=""), inked(number))
+                for number, (ids, sentence) in enumerate(zip(encoded, sentences, strict=True))
+            ]
     draft = make_draft(model, source, decoded, fonts)
     drawn, mask = spelled_states(model, vocabulary, draft, decoded.ids, spellings)
     if generation.image_steps:
@@ -184,6 +195,14 @@ def generate(
         spellings=spellings or [spell_plainly(vocabulary.spell(row)) for row in decoded.ids],
         draft=draft,
     )
+
+
+def with_placeholders(text: str, literals: Sequence[Literal], inked: Collection[int]) -> str:
+    """A text with placeholders for the literals whose ink is known, where they stand in it as in the source."""
+    for number in sorted(inked):
+        pattern = rf"(?<!\w){re.escape(literals[number].text)}(?!\w)"
+        text = re.sub(pattern, LITERALS[number], text, count=1)
+    return text
 
 
 @torch.inference_mode()

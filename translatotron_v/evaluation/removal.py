@@ -85,12 +85,12 @@ def take_off(page: "GroundPage", matting: "TextMatting | None", painter: "Painte
 
 def measure(page: "GroundPage", taken_off: np.ndarray) -> Removed:
     """Compare a picture without its text with what was under it."""
-    import cv2
+    from translatotron_v.page.residue import grow
 
     under = page.text_alpha > 0
     changed = np.abs(taken_off.astype(np.int16) - page.pixels).max(axis=2)
     ground = _deviation(page.ground)[under].mean()
-    near = cv2.dilate(under.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    near = grow(under, 4)
     return Removed(
         float(np.abs(taken_off.astype(np.float32) - page.clean)[under].mean()),
         float(np.abs(taken_off.astype(np.float32) - page.ground)[under].mean()),

@@ -58,7 +58,8 @@ def give_back(page: StyledPage, matting: "TextMatting | None") -> Given:
     from translatotron_v.page.lines import Line as TextLine
     from translatotron_v.page.separate import separate
     from translatotron_v.page.straighten import straighten
-    from translatotron_v.page.style import USUAL_GAP, dress, measure_style
+    from translatotron_v.page.strips import USUAL_GAP
+    from translatotron_v.page.style import dress, measure_style
 
     left, top, right, bottom = map(float, page.bounds)
     line = TextLine(((left, top), (right, top), (right, bottom), (left, bottom)), 0.0, bottom - top)

@@ -209,7 +209,7 @@ _NOTHING = Image.new("L", (1, 1))
 
 def without_picture(answer: "Translation") -> "Translation":
     """What was said of a frame, for those who need its picture no more."""
-    return replace(answer, image=_NOTHING, debug={})
+    return replace(answer, image=_NOTHING, debug={}, clean=None)
 
 
 def reason_of(error: Exception, path: Path) -> PictureError:

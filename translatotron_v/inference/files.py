@@ -62,8 +62,12 @@ def translate_jobs(
     if batch_size is None:
         batch_size = translator.batch_size
 
+    clean = any(job.clean for job in jobs)
+
     def translate(pictures: Sequence[Image.Image]) -> "list[Translation]":
-        return translator.translate(pictures, generation=generation, batch_size=len(pictures), debug=debug is not None)
+        return translator.translate(
+            pictures, generation=generation, batch_size=len(pictures), debug=debug is not None, clean=clean
+        )
 
     works: dict[int, _Work] = {}
     early: list[Outcome] = []  # of files that gave no frame to translate, or fewer than they should have
@@ -122,6 +126,8 @@ class _Work:
         self.changed = False
         self.aside = Aside(job.target)
         self.writer: Writer | None = None
+        self.clean_aside = None if job.clean is None else Aside(job.clean)
+        self.clean_writer: Writer | None = None
 
     @property
     def done(self) -> bool:
@@ -136,6 +142,10 @@ class _Work:
         try:
             if self.writer is None:
                 self.writer = self.source.writer(self.aside.open(), self.job.target.suffix.lower())
+                if self.clean_aside is not None:
+                    self.clean_writer = self.source.writer(
+                        self.clean_aside.open(), self.clean_aside.path.suffix.lower()
+                    )
             if isinstance(answer, Failure):
                 self._failed(frame, answer)
             else:
@@ -152,10 +162,14 @@ class _Work:
             return
         self.warnings.append(f"page {self.taken} is left as it was: cannot be translated ({answer.reason})")
         self.writer.add(frame, frame.plain)
+        if self.clean_writer is not None:
+            self.clean_writer.add(frame, frame.plain)
 
     def _translated(self, frame: Frame, answer: "Translation") -> None:
         assert self.writer is not None
         self.writer.add(frame, answer.image)
+        if self.clean_writer is not None:
+            self.clean_writer.add(frame, frame.plain if answer.clean is None else answer.clean)
         several = self.source.count > 1
         self.changed = self.changed or bool(changed(frame.plain, answer.image).any())
         if self.debug is not None:
@@ -202,10 +216,16 @@ class _Work:
         self.aside.commit()
         if self.job.comparison is not None:
             save_picture(contact_sheet(self.rows), self.job.comparison)
+        if self.clean_writer is not None and self.clean_aside is not None:
+            self.clean_writer.finish()
+            self.clean_aside.commit()
 
     def abort(self) -> None:
         """Let go of everything."""
-        if self.writer is not None:
-            self.writer.abort()
+        for writer in (self.writer, self.clean_writer):
+            if writer is not None:
+                writer.abort()
         self.source.close()
         self.aside.abort()
+        if self.clean_aside is not None:
+            self.clean_aside.abort()

@@ -133,8 +133,8 @@ def occurrences(words: str, text: str) -> int:
     return len(re.findall(rf"(?<!\w){pattern}(?!\w)", text.casefold()))
 
 
-def read_entries(path: str | Path) -> list[tuple[int, str, str]]:
-    """The lines of a glossary: (number, source, target).
+def read_entries(path: str | Path, what: str = "glossary") -> list[tuple[int, str, str]]:
+    """The lines of a glossary, or of what else has two columns: (number, source, target).
 
     The first line tells what stands between the columns: a tab, or else a semicolon, or else a comma; with the latter
     two, columns may stand in double quotes. A first line of "source" and "target" is a header. Empty lines are passed
@@ -147,7 +147,7 @@ def read_entries(path: str | Path) -> list[tuple[int, str, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8; save the glossary as text in UTF-8") from None
+        raise UserError(f"{path}: not UTF-8; save the {what} as text in UTF-8") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
     lines = text.replace("\r\n", "\n").split("\n")
@@ -160,7 +160,7 @@ def read_entries(path: str | Path) -> list[tuple[int, str, str]]:
     if entries and tuple(cell.casefold() for cell in entries[0][1:]) == _HEADER:
         del entries[0]
     if not entries:
-        raise UserError(f"{path}: no terms; a glossary has lines of two columns, source and target")
+        raise UserError(f"{path}: no terms; a {what} has lines of two columns, source and target")
     return entries
 
 

@@ -3,13 +3,14 @@
 import glob
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translatotron_v.errors import UserError
 from translatotron_v.inference.containers import DPI
+from translatotron_v.inference.naming import distinct
 from translatotron_v.inference.pictures import SAVE_OPTIONS, PictureError, check_picture
 from translatotron_v.inference.sources import open_source
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 KNOWN = (*SAVE_OPTIONS, ".pdf", ".cbz", ".zip")  # extensions of what is read and written
 EXISTS = "exists already"
+_LOSSY = (".jpg", ".jpeg", ".jfif", ".avif", ".heic", ".heif")  # kinds that change pixels where nothing was done
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,12 @@ class Job:
     target: Path
     comparison: Path | None = None  # where source and translation stand side by side
     force: bool = False  # overwrite outputs that exist
+    clean: Path | None = None  # the source without the text that was translated
 
     @property
     def outputs(self) -> list[Path]:
         """Every file that this job writes."""
-        return [self.target] if self.comparison is None else [self.target, self.comparison]
+        return [path for path in (self.target, self.comparison, self.clean) if path is not None]
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Outcome:
     Attributes:
         translation: of a single picture.
         pages: of a file of several frames or pages, one for each, without their pictures.
-        sizes: width and height of each of those.
+        sizes: width and height of each of those, or of a single picture that is not here any more.
         error: why it was not translated.
         skip_reason: why nobody tried.
         warnings: one line each, which name the file.
@@ -67,7 +70,9 @@ class Outcome:
         return self.pages if self.translation is None else (self.translation,)
 
 
-def plan_jobs(inputs: Sequence[str], output: str | Path, compare: bool = False) -> list[Job]:
+def plan_jobs(
+    inputs: Sequence[str], output: str | Path, compare: bool = False, recursive: bool = False, clean: bool = False
+) -> list[Job]:
     """Pair files with their outputs, before any work starts.
 
     Args:
@@ -75,56 +80,64 @@ def plan_jobs(inputs: Sequence[str], output: str | Path, compare: bool = False) 
         output: a file name with a known extension for a single file, otherwise a folder, where each answer has the
             source's name and is of the kind that `Source.suffix` says: what has several frames or pages stays what it
             is, a single picture becomes a PNG.
+            Names that several sources would have are told apart (`naming.distinct`).
         compare: also write `NAME-compare` beside each answer.
+        recursive: of folders take all that is in them, however deep, but for the output's folder; the answers lie in
+            the same folders below the output.
+        clean: also write `NAME-clean`, the source without the text that was translated.
 
     Raises:
-        UserError: nothing to read, several files for one, or two for one output.
+        UserError: nothing to read, or several files for one.
     """
-    found = [_expand(item) for item in inputs]
-    sources = list(dict.fromkeys(path for paths, _ in found for path in paths))
+    found = [_expand(item, output, recursive) for item in inputs]
+    below: dict[str, tuple[Path, Path]] = {}  # by full path: a source, and the folder below the output that it goes to
+    for item, (paths, _) in zip(inputs, found, strict=True):
+        for path in paths:
+            folder = path.parent.relative_to(item) if recursive and os.path.isdir(item) else Path()
+            below.setdefault(os.path.abspath(path), (path, folder))
+    sources = [source for source, _ in below.values()]
     if not sources:
         raise UserError(next(complaint for _, complaint in found if complaint))
     target = Path(output)
-    if _names_file(output, len(sources)):
+    if names_file(output, len(sources)):
         if target.suffix.lower() not in KNOWN:
             raise UserError(f"{output}: unknown kind of picture; known are {', '.join(KNOWN)}")
         if len(sources) > 1:
             raise UserError(f"{output}: one file cannot take {len(sources)} pictures; name a folder")
-        return [_job(sources[0], target, compare)]
+        return [_job(sources[0], target, compare, clean)]
     if os.path.exists(target) and not os.path.isdir(target):  # false for a name that no file can bear
         raise UserError(f"{output}: a file, where a folder is needed")
     suffixes = [_suffix(source) for source in sources]
-    names = [f"{source.stem}{suffix}" for source, suffix in zip(sources, suffixes, strict=True)]
-    full = [f"{source.name}{suffix}" for source, suffix in zip(sources, suffixes, strict=True)]
-    names = [name if names.count(name) == 1 else other for name, other in zip(names, full, strict=True)]
-    jobs = [_job(source, target / name, compare) for source, name in zip(sources, names, strict=True)]
-    taken: dict[Path, Path] = {}
-    for job in jobs:
-        for path in job.outputs:
-            other = taken.setdefault(path, job.source)
-            if other != job.source:
-                raise UserError(f"{job.source} and {other} would both be written to {path}; translate them apart")
-    return jobs
+    places = [target / folder for _, folder in below.values()]
+    # What is written beside an answer has a name that follows from the answer's.
+    paths = distinct(sources, suffixes, places, lambda path: _job(path, path, compare, clean).outputs)
+    return [_job(source, path, compare, clean) for source, path in zip(sources, paths, strict=True)]
 
 
-def left_out(inputs: Sequence[str], output: str | Path) -> list[Outcome]:
+def left_out(inputs: Sequence[str], output: str | Path, recursive: bool = False) -> list[Outcome]:
     """What `plan_jobs` takes no job from: inputs without pictures, and what else lies in the folders."""
     outcomes = []
     for item in inputs:
-        paths, complaint = _expand(item)
+        paths, complaint = _expand(item, output, recursive)
         if complaint:
             outcomes.append(Outcome(Job(Path(item), Path(output)), error=complaint))
         if os.path.isdir(item):
-            others = [file for file in sorted(Path(item).iterdir(), key=natural) if file not in paths]
-            for file in others:
-                if not file.name.startswith(".") and not file.is_dir():
+            taken = set(paths)
+            for file in _files(Path(item), output, recursive):
+                if file not in taken and not file.name.startswith(".") and not file.is_dir():
                     outcomes.append(Outcome(Job(file, Path(output)), skip_reason=_why_not(file)))
     return outcomes
 
 
-def without_existing(jobs: Sequence[Job]) -> tuple[list[Job], list[Outcome]]:
-    """The jobs that lack an output, which they may all write again, and what became of the others."""
-    done = [all(path.exists() for path in job.outputs) for job in jobs]
+def without_existing(
+    jobs: Sequence[Job], existed: Callable[[Job], Sequence[bool]] | None = None
+) -> tuple[list[Job], list[Outcome]]:
+    """The jobs that lack an output, which they may all write again, and what became of the others.
+
+    Args:
+        existed: of each output, whether it is to be kept; by default whether it is there.
+    """
+    done = [all(existed(job) if existed else [path.exists() for path in job.outputs]) for job in jobs]
     return (
         [replace(job, force=True) for job, whole in zip(jobs, done, strict=True) if not whole],
         [Outcome(job, skip_reason=EXISTS) for job, whole in zip(jobs, done, strict=True) if whole],
@@ -162,11 +175,16 @@ def refused(job: Job, force: bool = False, dpi: int = DPI) -> Outcome | None:
     return None
 
 
-def _job(source: Path, target: Path, compare: bool) -> Job:
-    if not compare:
-        return Job(source, target)
-    suffix = target.suffix if target.suffix.lower() in SAVE_OPTIONS and target.suffix.lower() != ".gif" else ".png"
-    return Job(source, target, target.with_name(f"{target.stem}-compare{suffix}"))
+def _job(source: Path, target: Path, compare: bool, clean: bool = False) -> Job:
+    suffix = target.suffix.lower()
+    job = Job(source, target)
+    if compare:
+        shown = target.suffix if suffix in SAVE_OPTIONS and suffix != ".gif" else ".png"
+        job = replace(job, comparison=target.with_name(f"{target.stem}-compare{shown}"))
+    if clean:
+        kept = ".png" if suffix in _LOSSY else target.suffix
+        job = replace(job, clean=target.with_name(f"{target.stem}-clean{kept}"))
+    return job
 
 
 def _suffix(source: Path) -> str:
@@ -181,14 +199,28 @@ def _suffix(source: Path) -> str:
         opened.close()
 
 
-def _expand(item: str) -> tuple[list[Path], str]:
+def _files(folder: Path, output: str | Path, recursive: bool) -> list[Path]:
+    """What lies in a folder, in natural order; with `recursive` below it too, but for hidden folders and the output."""
+    if not recursive:
+        return sorted(folder.iterdir(), key=natural)
+    found = []
+    own = os.path.abspath(output)
+    for place, folders, names in os.walk(folder):
+        folders[:] = [
+            name for name in folders if not name.startswith(".") and os.path.abspath(os.path.join(place, name)) != own
+        ]
+        found += [Path(place) / name for name in names]
+    return sorted(found, key=natural)
+
+
+def _expand(item: str, output: str | Path = "", recursive: bool = False) -> tuple[list[Path], str]:
     """The files behind one argument, and a complaint where there are none.
 
     A file that is named is taken whatever its extension, and existing or not.
     """
     path = Path(item)
     if os.path.isdir(path):
-        found = [file for file in sorted(path.iterdir(), key=natural) if _is_picture(file)]
+        found = [file for file in _files(path, output, recursive) if _is_picture(file)]
         return found, "" if found else f"{item}: no pictures in this folder ({', '.join(KNOWN)})"
     if glob.has_magic(item) and not os.path.exists(path):
         matches = sorted(map(Path, glob.glob(item, recursive=True)), key=natural)
@@ -219,7 +251,7 @@ def _is_picture(file: Path) -> bool:
     return True
 
 
-def _names_file(output: str | Path, pictures: int) -> bool:
+def names_file(output: str | Path, pictures: int) -> bool:
     """Whether an output names a file: by its extension, unless it is a folder already or ends with a slash."""
     target = Path(output)
     if str(output).endswith(("/", "\\")) or os.path.isdir(target) or not target.suffix:

@@ -172,6 +172,10 @@ class BlockTranslation:
     skip_reason: str = ""  # why it was left as it was; empty where it was translated
     terms: tuple[Term, ...] = ()  # what a glossary asked for
     unwritable: tuple[str, ...] = ()  # characters of the translation that the model cannot draw
+    rows: tuple[tuple[tuple[tuple[float, float], ...], ...], ...] = ()  # for each row the quads of its lines
+    alignment: str = "left"  # of its rows
+    weight: float = 0.0  # ems, width of its stems; 0 where that is not known
+    words: tuple[tuple[tuple[float, float], ...], ...] = ()  # quads of the words that were drawn
 
 
 @dataclass(frozen=True)
@@ -188,6 +192,8 @@ class Translation:
     debug: dict[str, Image.Image] = field(default_factory=dict)  # name -> what the pipeline saw, where it was asked
     terms: tuple[Term, ...] = ()  # what a glossary asked for, and whether `text` has it
     frames: int = 1  # or pages that the source has; the first is translated
+    turns: int = 0  # quarters against the clock by which the picture was turned to be read
+    clean: Image.Image | None = None  # without the text that was translated, where it was asked for
 
     @property
     def low_confidence(self) -> list[str]:

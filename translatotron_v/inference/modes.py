@@ -6,6 +6,8 @@ picture itself; every other pixel stays the source's, bit by bit.
 Shapes: H and W are a picture's height and width, N the pixels that have changed.
 """
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 from PIL import Image
@@ -21,6 +23,13 @@ def changed(plain: Image.Image, answer: Image.Image) -> np.ndarray:
     before, after = np.asarray(plain), np.asarray(answer.convert(plain.mode))
     different = before != after
     return different if different.ndim == 2 else different.any(axis=-1)
+
+
+def changes(where: np.ndarray, around: int) -> Iterator[np.ndarray]:
+    """Changes (H, W) bool that lie near one another, with so many pixels around each: (H, W) bool, part by part."""
+    near = cv2.dilate(where.astype(np.uint8), np.ones((2 * around + 1, 2 * around + 1), np.uint8))
+    count, parts = cv2.connectedComponents(near, connectivity=8)
+    return (parts == part for part in range(1, count))
 
 
 def give_back(original: Image.Image, plain: Image.Image, answer: Image.Image) -> Image.Image:
@@ -69,11 +78,7 @@ def _with_alpha(original: Image.Image, answer: Image.Image, where: np.ndarray) -
     ground = np.array(ground_under(rgba), dtype=np.float32)
     values = np.array(rgba)
     new = np.asarray(answer.convert("RGB"), dtype=np.float32)
-    size = 2 * _AROUND + 1
-    near = cv2.dilate(where.astype(np.uint8), np.ones((size, size), np.uint8))
-    count, parts = cv2.connectedComponents(near, connectivity=8)
-    for part in range(1, count):
-        own = parts == part
+    for own in changes(where, _AROUND):
         inside = own & where
         around = values[..., 3][own & ~where]
         under = float(np.median(around if len(around) else values[..., 3][inside]))

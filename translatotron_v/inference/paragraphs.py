@@ -6,7 +6,7 @@ and each sentence is then translated on a strip of its own.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -70,7 +70,7 @@ def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], b
             if fonts is not None:
                 of.fonts.append(fonts[place])
     for of, paragraph in zip(seen, paragraphs, strict=True):
-        paragraph.reading = _mean(of.certainties)
+        paragraph.reading, paragraph.readings = _mean(of.certainties), of.texts
         paragraph.text = " ".join(text.strip() for text in of.texts if text.strip())
         if of.fonts:
             paragraph.font = model.config.fonts[int(torch.stack(of.fonts).mean(0).argmax())]
@@ -85,13 +85,18 @@ def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], b
 
 @torch.inference_mode()
 def translate_paragraphs(
-    loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], batch_size: int, generation: GenerationConfig
+    loaded: LoadedTranslator,
+    paragraphs: Sequence[Paragraph],
+    batch_size: int,
+    generation: GenerationConfig,
+    texts: Mapping[int, str] | None = None,
 ) -> None:
     """Translate and draw the sentences of paragraphs that were read, in place.
 
     Args:
         batch_size: strips at a time.
         generation: see ``generate``.
+        texts: of each piece, by its ``id``, what to draw instead of the model's own translation.
     """
     model, vocabulary = loaded.model, loaded.vocabulary
     asked = [
@@ -114,6 +119,7 @@ def translate_paragraphs(
             vocabulary,
             pixels,
             generation,
+            texts=None if texts is None else [texts[id(piece)] for _, piece in part],
             fonts=known,
             prepared=literals.prepare if masked else None,
             inked=literals.inked if masked else no_inks,
@@ -126,11 +132,13 @@ def translate_paragraphs(
             paragraph.drawn.append(drawn[place])
             inks = literals.inks[place] if masked else {}
             set_words = assemble(made.spellings[place], strips[place].pictures, inks)
-            if masked:
+            if paragraph.pieces:
                 words[id(piece)] = set_words
             else:
                 paragraph.words += set_words
             scores = {"text": made.text_scores[place], "image": made.image_scores[place]}
+            if texts is not None:
+                del scores["text"]
             if strips[place].readings:
                 scores["drawing"] = math.log(max(strips[place].certainty, 1e-6))
                 paragraph.misdrawn += strips[place].misdrawn
@@ -217,7 +225,8 @@ def pieces_of(runs: Sequence[Run], texts: Sequence[str], language: str) -> list[
         if key < 0 or (read and prepare(read, language).wordless):
             pieces.append(Piece(None, members, read, begins))
         else:
-            pieces += [Piece(strip, kept) for strip, kept in fitted(members)]
+            sentence = (key, text[parts[key].start : parts[key].end] if 0 <= key < len(parts) else read)
+            pieces += [Piece(strip, kept, sentence=sentence) for strip, kept in fitted(members)]
     return pieces
 
 

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from translatotron_v.inference.containers import DPI, Frame, Writer
-from translatotron_v.inference.modes import changed
+from translatotron_v.inference.modes import changed, changes
 from translatotron_v.inference.pictures import MAX_PIXELS, PictureError
 
 if TYPE_CHECKING:
@@ -150,11 +149,9 @@ class _Patches:
 
 def boxes(where: np.ndarray) -> list[tuple[int, int, int, int]]:
     """Boxes (left, top, right, bottom) around changes (H, W), one for those that lie near one another."""
-    near = cv2.dilate(where.astype(np.uint8), np.ones((2 * _APART + 1, 2 * _APART + 1), np.uint8))
-    count, parts = cv2.connectedComponents(near, connectivity=8)
     found = []
-    for part in range(1, count):
-        rows, columns = np.nonzero((parts == part) & where)
+    for own in changes(where, _APART):
+        rows, columns = np.nonzero(own & where)
         found.append((int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1))
     return found
 

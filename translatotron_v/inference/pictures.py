@@ -334,7 +334,7 @@ def written(path: Path) -> Iterator[BinaryIO]:
         aside.commit()
     except BaseException as error:  # a disk, a size that the format cannot hold, metadata that an encoder chokes on
         aside.abort()
-        if isinstance(error, PictureError) or not isinstance(error, Exception):
+        if isinstance(error, UserError) or not isinstance(error, Exception):
             raise
         raise unwritable(path, error) from None
 
@@ -342,6 +342,11 @@ def written(path: Path) -> Iterator[BinaryIO]:
 def unwritable(path: Path, error: Exception) -> PictureError:
     """Why a file cannot be written, in one line."""
     return PictureError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})")
+
+
+def leftover(path: Path) -> Path:
+    """What a file is called until it is whole; a process that was killed leaves one, which the next one overwrites."""
+    return path.with_name(f".{path.name}.part")
 
 
 class Aside:
@@ -352,7 +357,7 @@ class Aside:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.aside = path, path.with_name(f".{path.name}.part")
+        self.path, self.aside = path, leftover(path)
         self.file: BinaryIO | None = None
 
     def open(self) -> BinaryIO:

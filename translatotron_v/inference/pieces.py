@@ -20,12 +20,14 @@ class Piece:
         runs: its ink.
         kept: what was read of what is kept.
         begins: whether a line begins with it, as with an entry of a list.
+        sentence: the whole sentence that a strip is of, as it was read, and its number in the paragraph.
     """
 
     strip: Strip | None
     runs: list[Run]
     kept: str = ""
     begins: bool = False
+    sentence: tuple[int, str] = (0, "")
 
 
 @dataclass
@@ -34,7 +36,8 @@ class Paragraph:
 
     Attributes:
         runs: its ink at the strips' size, in reading order; ``text_alpha`` is what they were cut from, at its own size.
-        text: what was read; ``font`` is the one it is set in, "" where the model knows one only.
+        readings: what was read on each run.
+        text: all of it; ``font`` is the one it is set in, "" where the model knows one only.
         sentences: strips that are translated, one for each sentence or part of one that fits a strip.
         translations: of the sentences.
         words: of the translation: pictures (32, w), ink in [0, 1], or what sets them.
@@ -52,6 +55,7 @@ class Paragraph:
 
     runs: list[Run]
     text_alpha: BlockAlpha | None = None
+    readings: list[str] = field(default_factory=list)
     text: str = ""
     font: str = ""
     sentences: list[Strip] = field(default_factory=list)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # these import timm, which takes seconds: only loading a mode
     from typing_extensions import Unpack
 
     from translatotron_v.decoding.text import Generated
+    from translatotron_v.inference.other_texts import TranslateTexts
     from translatotron_v.inference.whole_pages import BaselineMaker, PageTranslator
 
 Picture = Image.Image | np.ndarray | str | Path
@@ -66,6 +67,7 @@ class Translator:
         threads: int | None = None,
         precision: str = "fp32",
         baseline: "BaselineMaker | None" = None,
+        translate: "TranslateTexts | None" = None,
         painter: str | Path | None = None,
     ) -> "Translator":
         """Load shipped weights by name, or a checkpoint or run folder by path.
@@ -77,6 +79,8 @@ class Translator:
                 and a third of the memory; a few image tokens differ).
             baseline: what is to take the model's place on whole pages, such as `baselines.baseline(name)`; it needs
                 weights that translate them.
+            translate: what is to translate in the model's place, which still reads, draws and composes: sentences to
+                sentences, in order (`other_texts`); it needs weights that translate whole pages, too.
             painter: an ONNX file that fills the ground under text where it is not smooth, such as LaMa's: picture and
                 mask in, picture out (see `page.painter`).
 
@@ -91,6 +95,12 @@ class Translator:
                 raise UserError(f"threads must be at least 1, not {threads}")
             torch.set_num_threads(threads)
 
+        if translate is not None:
+            if baseline is not None:
+                raise UserError("translate and baseline both take the model's place; give one of them")
+            from translatotron_v.inference.other_texts import TextsFrom
+
+            baseline = TextsFrom(translate)
         loaded = load_translator(folder, device=device, precision=precision)
         has_pages = (loaded.folder / MATTING).is_file()
         if not has_pages:
@@ -120,6 +130,11 @@ class Translator:
     def takes_pages(self) -> bool:
         """Whether it finds blocks of text on whole pictures; otherwise it takes each picture for one strip."""
         return self._pages is not None
+
+    @property
+    def pages(self) -> "PageTranslator | None":
+        """What finds, separates and puts back blocks, of weights that translate whole pages."""
+        return self._pages
 
     @property
     def batch_size(self) -> int:
@@ -183,6 +198,7 @@ class Translator:
         *,
         batch_size: int | None = None,
         debug: bool = False,
+        clean: bool = False,
         **options: "Unpack[GenerationOptions]",
     ) -> list[Translation]:
         """Translate pictures in batches, in their order.
@@ -192,6 +208,7 @@ class Translator:
             batch_size: pictures at a time, by default as the property of that name says; of whole pages, at least
                 16 strips go together.
             debug: keep what the pipeline saw in `Translation.debug`, of weights that translate whole pages.
+            clean: of those, keep pictures without the text that was translated in `Translation.clean`.
             options: fields of `GenerationConfig` instead of those of `generation`, such as `beams=4`; None leaves one
                 as it is. The glossary may be the file that holds it. Blocks under `min_confidence` (score "right") stay
                 as they are and say "doubtful".
@@ -206,13 +223,13 @@ class Translator:
             batch_size = self.batch_size
         check_batch_size(batch_size)
         generation = self._asked(generation, options)
-        self._check(generation)
+        self._check(generation, clean)
         answers: list[Translation] = []
         for start in range(0, len(images), batch_size):
             pictures = [_as_picture(image) for image in images[start : start + batch_size]]
             if self._pages is not None:
                 with self.loaded.arithmetic():
-                    answers += self._pages.translate(pictures, batch_size, generation, debug)
+                    answers += self._pages.translate(pictures, batch_size, generation, debug, clean)
             else:
                 canvas = self.loaded.config.model.canvas
                 answers += self._translate_batch([fit(picture, canvas) for picture in pictures], generation)
@@ -227,8 +244,10 @@ class Translator:
             options["glossary"] = Glossary.from_file(glossary)
         return self.loaded.complete((generation or self.generation).updated(**options))
 
-    def _check(self, generation: GenerationConfig) -> None:
+    def _check(self, generation: GenerationConfig, clean: bool = False) -> None:
         """Raises UserError for what these weights cannot do."""
+        if clean and self._pages is None:
+            raise UserError(f"{self.loaded.folder}: these weights translate no whole pages, and clean none")
         if generation.image_steps and not self.loaded.config.loss.masked:
             raise UserError(
                 f"{self.loaded.folder}: not trained to draw in {generation.image_steps} passes (loss.masked is 0); "

@@ -15,7 +15,7 @@ from translatotron_v.decoding.spelling import DrawnWord, Spelling
 from translatotron_v.decoding.text import Draft, redraw
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.loaded import LoadedTranslator
-from translatotron_v.inference.strip_reading import assign, pixels_of
+from translatotron_v.inference.strip_reading import assign, batches, pixels_of
 from translatotron_v.metrics.text import edits
 from translatotron_v.page.strips import Run, pack, words_of
 
@@ -144,15 +144,14 @@ def _read(loaded: LoadedTranslator, strips: Sequence[DrawnStrip], batch_size: in
     laid = []
     for strip in strips:
         strip.readings = [""] * len(strip.pictures)
-        runs = [Run(picture, number, 0, 0) for number, picture in enumerate(strip.pictures) if picture.shape[1]]
         numbers = [number for number, picture in enumerate(strip.pictures) if picture.shape[1]]
+        runs = [Run(strip.pictures[number], number, 0, 0) for number in numbers]
         laid += [(strip, numbers, page) for page in pack(runs)]
-    for start in range(0, len(laid), batch_size):
-        part = laid[start : start + batch_size]
+    for part in batches(laid, batch_size):
         source = loaded.model.encode_image(pixels_of([page for _, _, page in part]).to(loaded.device))
         found = read_ctc_frames(loaded.model.ctc_logits(source), loaded.vocabulary)
         for (strip, numbers, page), (text, where) in zip(part, found, strict=True):
-            texts = [""] * len(numbers)
-            assign(texts, page, text, where, loaded.model.config)
+            texts = [strip.readings[number] for number in numbers]
+            assign(texts, page, text, where, loaded.model.config)  # a word that was cut goes on where it was left
             for number, read in zip(numbers, texts, strict=True):
-                strip.readings[number] = f"{strip.readings[number]} {read}".strip()
+                strip.readings[number] = read

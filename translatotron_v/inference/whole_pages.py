@@ -22,7 +22,7 @@ from translatotron_v.models.matting import TextMatting
 from translatotron_v.ocr import LineDetector
 from translatotron_v.page.arrange import arrange
 from translatotron_v.page.blocks import Block, find_blocks
-from translatotron_v.page.compose import compose
+from translatotron_v.page.compose import compose, erase
 from translatotron_v.page.groups import size_groups
 from translatotron_v.page.inpaint import Painter
 from translatotron_v.page.lines import Line, Point
@@ -32,8 +32,8 @@ from translatotron_v.page.search import find_lines
 from translatotron_v.page.separate import Layers, load_matting, separate
 from translatotron_v.page.shaping import Word
 from translatotron_v.page.straighten import Crop, straighten
-from translatotron_v.page.strips import BlockAlpha, cut_lines
-from translatotron_v.page.style import USUAL_GAP, Style, dress, measure_style
+from translatotron_v.page.strips import USUAL_GAP, BlockAlpha, cut_lines
+from translatotron_v.page.style import Style, dress, measure_style
 
 UNREADABLE = 0.7  # how well ink must agree with the profile of text; less is no text, or handwriting
 # Geometric mean of the probabilities of what was read; less is other writing, or none. Of 211 blocks of validation
@@ -41,6 +41,7 @@ UNREADABLE = 0.7  # how well ink must agree with the profile of text; less is no
 # misread.
 UNSURE = 0.88
 STRIPS = 16  # strips at a time, at least: a picture often has several
+TELLING = 24  # letters from which a text tells its language by itself
 SPOKEN = ("cs", "de", "en", "es", "fr", "it", "nl", "pl", "ro")  # the languages that a block is told apart from
 
 
@@ -148,6 +149,7 @@ class PageTranslator:
         batch_size: int,
         generation: GenerationConfig,
         debug: bool = False,
+        clean: bool = False,
     ) -> list[Translation]:
         """Translate pictures of mode L or RGB; strips of all of them share batches.
 
@@ -156,6 +158,7 @@ class PageTranslator:
             generation: blocks that are read as another language than the source's stay as they are; its minimal
                 confidence takes a calibration.
             debug: keep pictures of what was seen on the way in `Translation.debug`.
+            clean: keep the pictures without the text that was translated in `Translation.clean`.
         """
         batch_size = max(batch_size, STRIPS)
         upright = [self._orient(np.asarray(picture.convert("RGB"))) for picture in pictures]
@@ -164,8 +167,10 @@ class PageTranslator:
         asked = [[state for state in page if not state.skip_reason] for page in states]
         self.translator.read(pages, asked, batch_size)
         if self.translator.reads:
-            for state in (state for page in asked for state in page):
-                _judge(state, generation.source_language)
+            for page in asked:
+                whole = " ".join(state.paragraph.text for state in page)
+                for state in page:
+                    _judge(state, generation.source_language, whole)
         wanted = [state for page in asked for state in page if not state.skip_reason]
         self.translator.translate(wanted, batch_size, generation)
         for state in wanted:
@@ -177,7 +182,7 @@ class PageTranslator:
                 if state.right is not None and state.right < generation.min_confidence:
                     state.skip_reason = state.skip_reason or "doubtful"
         return [
-            _turn_back(self._finish(picture, page.pixels, page.lines, state, debug), page.turns)
+            _turn_back(self._finish(picture, page.pixels, page.lines, state, debug, clean), page.turns)
             for picture, page, state in zip(pictures, upright, states, strict=True)
         ]
 
@@ -196,20 +201,28 @@ class PageTranslator:
 
     def _prepare(self, page: np.ndarray, lines: Sequence[Line]) -> list[BlockState]:
         """The blocks of a page, separated and brought to the model's size."""
-        states = []
-        for block in find_blocks(lines, page.shape[1], page):
-            crop = straighten(page, block)
-            pixels = crop.pixels.astype(np.float32) / 255
-            layers = separate(pixels, self.matting, crop.where(), block.em, self.painter)
-            layers, setting, style = measure_style(crop, layers)
-            ink = BlockAlpha(layers.text_alpha, crop.rows, setting)
-            runs = cut_lines(ink.lines)
-            left = "unreadable" if not runs or setting.fit < UNREADABLE else ""
-            states.append(BlockState(block, crop, layers, setting, Paragraph(runs, ink), left, style=style))
-        return states
+        return [self.prepare_block(page, block) for block in find_blocks(lines, page.shape[1], page)]
+
+    def prepare_block(self, page: np.ndarray, block: Block) -> BlockState:
+        """A block of a page (H, W, 3), separated and brought to the model's size."""
+        crop = straighten(page, block)
+        pixels = crop.pixels.astype(np.float32) / 255
+        layers = separate(pixels, self.matting, crop.where(), block.em, self.painter)
+        layers, setting, style = measure_style(crop, layers)
+        crop = crop.fitted(layers.text_alpha)
+        ink = BlockAlpha(layers.text_alpha, crop.rows, setting)
+        runs = cut_lines(ink.lines)
+        left = "unreadable" if not runs or setting.fit < UNREADABLE else ""
+        return BlockState(block, crop, layers, setting, Paragraph(runs, ink), left, style=style)
 
     def _finish(
-        self, picture: Image.Image, page: np.ndarray, lines: Sequence[Line], states: Sequence[BlockState], debug: bool
+        self,
+        picture: Image.Image,
+        page: np.ndarray,
+        lines: Sequence[Line],
+        states: Sequence[BlockState],
+        debug: bool,
+        clean: bool = False,
     ) -> Translation:
         """Put translations back, and say of each block what became of it."""
         answer = page.copy()
@@ -220,8 +233,7 @@ class PageTranslator:
         for number, state in enumerate(states):
             if state.skip_reason:
                 continue
-            obstacles = [other.block.quad for other in states if other is not state] + left
-            obstacles += [quad for quads in new.values() for quad in quads]
+            obstacles = _beside(state, states, left) + [quad for quads in new.values() for quad in quads]
             words, apart = dressed[number]
             composed = compose(
                 answer,
@@ -239,8 +251,12 @@ class PageTranslator:
                 in_place=True,
             )
             state.skip_reason, new[number] = composed.skip_reason, composed.quads
-        blocks = [_report(state) for state in states]
-        blocks += [BlockTranslation(line.quad, skip_reason=line.skip_reason) for line in lines if line.skip_reason]
+        blocks = [_report(state, new.get(number, ())) for number, state in enumerate(states)]
+        blocks += [
+            BlockTranslation(line.quad, skip_reason=line.skip_reason, rows=((line.quad,),), angle=round(line.angle, 1))
+            for line in lines
+            if line.skip_reason
+        ]
         done = [block for block in blocks if not block.skip_reason]
         names = [name for name in (RIGHT, "text", "image") if all(name in block.scores for block in done)]
         return Translation(
@@ -251,6 +267,7 @@ class PageTranslator:
             blocks=tuple(blocks),
             terms=tuple(term for block in done for term in block.terms),
             debug=_debug(page, lines, states) if debug else {},
+            clean=_cleaned(page, states, picture.mode) if clean else None,
         )
 
 
@@ -263,27 +280,46 @@ def _turn_back(translation: Translation, turns: int) -> Translation:
         replace(
             block,
             quad=turn_points(block.quad, 4 - turns, width, height),
+            rows=tuple(tuple(turn_points(quad, 4 - turns, width, height) for quad in row) for row in block.rows),
+            words=tuple(turn_points(quad, 4 - turns, width, height) for quad in block.words),
             angle=180 - (180 - block.angle - 90 * turns) % 360,
         )
         for block in translation.blocks
     ]
-    image = Image.fromarray(np.rot90(np.asarray(translation.image), -turns))
-    return replace(translation, image=image, blocks=tuple(blocks))
+    image, clean = (
+        None if one is None else Image.fromarray(np.rot90(np.asarray(one), -turns))
+        for one in (translation.image, translation.clean)
+    )
+    assert image is not None
+    return replace(translation, image=image, blocks=tuple(blocks), turns=turns, clean=clean)
+
+
+def _beside(
+    state: BlockState, states: Sequence[BlockState], left: Sequence[tuple[Point, ...]]
+) -> list[tuple[Point, ...]]:
+    """Corners of what stands beside a block: the other blocks, and lines that are left as they are."""
+    return [*(other.block.quad for other in states if other is not state), *left]
 
 
 def _shares(
-    states: Sequence[BlockState], dressed: Sequence[tuple[Sequence[Word], float]], left: Sequence[Sequence[Point]]
+    states: Sequence[BlockState], dressed: Sequence[tuple[Sequence[Word], float]], left: Sequence[tuple[Point, ...]]
 ) -> list[float]:
     """The share of its size with which each block may begin: what the one of its equals needs that has least room."""
     needed: dict[int, float] = {}
-    for number, (state, (words, apart)) in enumerate(zip(states, dressed, strict=True)):
+    groups = [
+        group
+        for group in size_groups([state.block for state in states], [state.setting.em for state in states])
+        if sum(not states[number].skip_reason for number in group) > 1
+    ]
+    for number in sorted({number for group in groups for number in group}):
+        state, (words, apart) = states[number], dressed[number]
         if not state.skip_reason:
             arranged = arrange(
                 state.crop,
                 state.setting,
                 words,
                 state.block.alignment,
-                obstacles=[*(other.block.quad for other in states if other is not state), *left],
+                obstacles=_beside(state, states, left),
                 gap=USUAL_GAP + apart,
                 breaks=state.paragraph.breaks,
                 region=state.block.region,
@@ -291,17 +327,22 @@ def _shares(
             if arranged is not None:
                 needed[number] = arranged.share
     shares = [1.0] * len(states)
-    for group in size_groups([state.block for state in states], [state.setting.em for state in states]):
+    for group in groups:
         least = min((needed[number] for number in group if number in needed), default=1.0)
         for number in group:
             shares[number] = least
     return shares
 
 
-def _judge(state: BlockState, source_language: str) -> None:
-    """Leave a block on which nothing sure, or nothing in the source language, was read."""
-    paragraph = state.paragraph
-    state.language = identify(paragraph.text, tuple(sorted({*SPOKEN, source_language})))
+def _judge(state: BlockState, source_language: str, whole: str) -> None:
+    """Leave a block on which nothing sure, or nothing in the source language, was read.
+
+    A word or two tell little of their language: what they seem to be must be what the whole page says.
+    """
+    paragraph, languages = state.paragraph, tuple(sorted({*SPOKEN, source_language}))
+    state.language = identify(paragraph.text, languages)
+    if state.language != source_language and sum(map(str.isalpha, paragraph.text)) < TELLING:
+        state.language = identify(whole, languages) if state.language else ""
     if not paragraph.text or (paragraph.reading or 0.0) < math.log(UNSURE):
         state.skip_reason = "unreadable"
     elif paragraph.wordless:
@@ -312,7 +353,16 @@ def _judge(state: BlockState, source_language: str) -> None:
         state.skip_reason = "another language"
 
 
-def _report(state: BlockState) -> BlockTranslation:
+def _cleaned(page: np.ndarray, states: Sequence[BlockState], mode: str) -> Image.Image:
+    """The page without the text that was replaced."""
+    ground = page.copy()
+    for state in states:
+        if not state.skip_reason:
+            erase(ground, state.crop, state.layers, state.style or Style())
+    return Image.fromarray(ground).convert(mode)
+
+
+def _report(state: BlockState, words: tuple[tuple[Point, ...], ...] = ()) -> BlockTranslation:
     paragraph = state.paragraph
     red, green, blue = (round(255 * level) for level in state.layers.colour)
     return BlockTranslation(
@@ -328,6 +378,10 @@ def _report(state: BlockState) -> BlockTranslation:
         skip_reason=state.skip_reason,
         terms=() if state.skip_reason else tuple(paragraph.terms),
         unwritable=() if state.skip_reason else tuple(paragraph.unwritable),
+        rows=tuple(tuple(line.quad for line in row) for row in state.block.rows),
+        alignment=state.block.alignment,
+        weight=0.0 if state.style is None else round(state.style.stem, 3),
+        words=words,
     )
 
 

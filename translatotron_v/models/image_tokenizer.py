@@ -9,7 +9,6 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
-from vector_quantize_pytorch import VectorQuantize
 
 from translatotron_v import ranks
 from translatotron_v.config import CanvasConfig, TokenizerConfig
@@ -120,6 +119,8 @@ class ImageTokenizer(nn.Module):
             self.encoder = nn.ModuleList(FeedForward(width, 4 * width) for _ in range(config.encoder_layers))
         self.encoder_norm = nn.LayerNorm(width)
         self.to_code = nn.Linear(width, config.code_width)
+        from vector_quantize_pytorch import VectorQuantize  # takes seconds, and patch codebooks do without
+
         self.quantizer = VectorQuantize(
             dim=config.code_width,
             codebook_size=config.codes,

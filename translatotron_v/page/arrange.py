@@ -13,7 +13,7 @@ from translatotron_v.page.profile import Bounds, Setting
 from translatotron_v.page.regions import Region
 from translatotron_v.page.shaping import Word, at_size
 from translatotron_v.page.straighten import Crop
-from translatotron_v.page.strips import EM, frame
+from translatotron_v.page.strips import EM, USUAL_GAP, frame
 from translatotron_v.page.style import Placed
 
 SHRUNK = 0.6  # of the block's size: a translation is set no smaller than this,
@@ -70,7 +70,7 @@ def arrange(
     words: Sequence[Word],
     alignment: Alignment = "left",
     obstacles: Sequence[Sequence[Point]] = (),
-    gap: float = 0.33,
+    gap: float = USUAL_GAP,
     breaks: Collection[int] = (),
     region: Region | None = None,
     largest: float = 1.0,
@@ -125,6 +125,7 @@ def _rooms(
     start, edge, floor = _page_edges(crop)
     if ground is not None and ground.encloses:
         start, edge, floor = ground.box[0], ground.box[2], ground.box[3] - _IN_BOX * setting.em
+        left, right = max(left, start + 1), min(right, edge - 1)  # a line's box may have taken in a rule beside it
     apart = _APART * setting.em
 
     def below(first: float, last: float) -> float:

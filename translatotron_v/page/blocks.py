@@ -19,6 +19,7 @@ Alignment = Literal["left", "centre", "right", "justified"]
 _SAME_ANGLE = 1.0  # degrees
 _RIGHT_EDGE = 0.3  # ems within which the right ends of amounts are in line
 _WITHIN = 0.75  # share of a line's box that lies in another's where it is a part of that
+_OFF_LEFT = 0.07  # ems by which left ends that are in line differ for the shape of their letters
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,10 @@ def _alignment(
             return "right"
         return "centre" if off_centre < min(EDGE * em, off_left) else "left"
     left, centre, right = np.ptp(edges, axis=0)
+    # Rows of nearly one length in the middle of the picture: their middles agree better than their left ends do.
+    middling = width is not None and abs(float(edges[:, 1].mean()) - width / 2) < 0.5 * EDGE * em
+    if middling and _OFF_LEFT * em < left < EDGE * em and centre < 0.3 * min(left, right):
+        return "centre"
     if left < EDGE * em:
         full = np.ptp(edges[:-1, 2])
         chance = 0.25 if len(chain) > 3 else 0.06  # two full lines may end together by chance

@@ -11,9 +11,11 @@ from translatotron_v.page.blocks import Alignment
 from translatotron_v.page.lines import Point, move_points, warp
 from translatotron_v.page.profile import Setting
 from translatotron_v.page.regions import Region
+from translatotron_v.page.residue import grow
 from translatotron_v.page.separate import Layers
 from translatotron_v.page.shaping import Word
 from translatotron_v.page.straighten import Crop
+from translatotron_v.page.strips import USUAL_GAP
 from translatotron_v.page.style import Style, paint_order
 
 _OLD = 0.05  # coverage from which a pixel of the old text is replaced
@@ -45,7 +47,7 @@ def compose(
     words: Sequence[Word],
     alignment: Alignment = "left",
     obstacles: Sequence[Sequence[Point]] = (),
-    gap: float = 0.33,
+    gap: float = USUAL_GAP,
     breaks: Collection[int] = (),
     style: Style | None = None,
     region: Region | None = None,
@@ -80,17 +82,7 @@ def _paint(
     answer: np.ndarray, crop: Crop, layers: Layers, placed: Sequence[PlacedWord], style: Style, em: float
 ) -> None:
     """Take the block's old ink off a picture and put words on."""
-    kernel = np.ones((2 * _FRINGE + 1, 2 * _FRINGE + 1), dtype=np.uint8)
-    old = cv2.dilate((layers.text_alpha > _OLD).astype(np.uint8), kernel).astype(bool) & crop.where(_FRINGE)
-    old |= layers.hole
-    if style.erased is not None:
-        old |= style.erased
-    removed, background = _on_page(crop, old.astype(np.float32), layers.background, (0, 0), answer.shape)
-    if removed is not None:
-        rows, columns, mask, colours = (*removed, background)
-        window = answer[rows, columns]
-        hole = mask > (0.5 if crop.level else 0.05)  # a tilted mask has soft edges
-        window[hole] = _bytes(colours[hole])
+    erase(answer, crop, layers, style)
     painted, corner = paint_order(placed, layers.colour, style, em)
     for layer in painted:
         drawn, _ = _on_page(crop, layer.coverage, None, corner, answer.shape)
@@ -101,6 +93,19 @@ def _paint(
             share = coverage[inked][:, None]
             colour = np.array(layer.colour, dtype=np.float32)
             window[inked] = _bytes(window[inked] / np.float32(255) * (1 - share) + colour * share)
+
+
+def erase(answer: np.ndarray, crop: Crop, layers: Layers, style: Style) -> None:
+    """Take the ink of a block off a picture (H, W, 3) of bytes, in place."""
+    old = (grow(layers.text_alpha > _OLD, _FRINGE) & crop.where(_FRINGE)) | layers.hole
+    if style.erased is not None:
+        old |= style.erased
+    removed, background = _on_page(crop, old.astype(np.float32), layers.background, (0, 0), answer.shape)
+    if removed is not None:
+        rows, columns, mask, colours = (*removed, background)
+        window = answer[rows, columns]
+        hole = mask > (0.5 if crop.level else 0.05)  # a tilted mask has soft edges
+        window[hole] = _bytes(colours[hole])
 
 
 def _bytes(values: np.ndarray) -> np.ndarray:

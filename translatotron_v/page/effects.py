@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.signal import fftconvolve
+from scipy import fft
 
+from translatotron_v.page.ground import Colour, as_colour
 from translatotron_v.page.inpaint import fill
-
-Colour = tuple[float, float, float]
 
 _REACH = 0.3  # ems around letters in which effects are looked for
 _OUTLINE, _SHADOW = 0.15, 0.05  # distance of colours from the ground, at which there is one
@@ -161,8 +160,7 @@ def _outline(
     if width >= 0.8 * _REACH * em:
         return None, 0.0
     deep = _ring(distance, ink, 1.0, max(width, 1.6))
-    red, green, blue = (float(level) for level in np.clip(np.median(pixels[deep], axis=0), 0, 1))
-    return Outline(float(width / em), (red, green, blue)), width
+    return Outline(float(width / em), as_colour(np.clip(np.median(pixels[deep], axis=0), 0, 1))), width
 
 
 def _shadow(
@@ -215,17 +213,20 @@ def _shadow(
     opacity = float(np.clip(np.max(np.abs(change) / np.maximum(np.abs(room), 1e-6)), 0.05, 1.0))
     if blur == 0:
         opacity = 1.0
-    red, green, blue = (float(level) for level in np.clip(behind + change / opacity, 0, 1))
+    colour = as_colour(np.clip(behind + change / opacity, 0, 1))
     pixels = em * scale
-    return Shadow(right / pixels, down / pixels, blur, (red, green, blue), opacity)
+    return Shadow(right / pixels, down / pixels, blur, colour, opacity)
 
 
 def _shifted_sums(picture: np.ndarray, pattern: np.ndarray, reach: int) -> np.ndarray:
     """The sums of a picture times a pattern moved by -reach..reach rows and columns: (2 reach + 1, 2 reach + 1)."""
-    whole = fftconvolve(picture, pattern[::-1, ::-1], mode="full")
-    row, column = pattern.shape[0] - 1, pattern.shape[1] - 1
-    padded = np.pad(whole, reach)
-    return padded[row : row + 2 * reach + 1, column : column + 2 * reach + 1]
+    rows, columns = (
+        fft.next_fast_len(max(sizes) + reach, real=True) for sizes in zip(picture.shape, pattern.shape, strict=True)
+    )
+    size = (rows, columns)  # the room beyond the larger of both keeps sums from running into one another
+    sums = fft.irfft2(fft.rfft2(picture, size) * np.conj(fft.rfft2(pattern, size)), size)
+    shifts = np.arange(-reach, reach + 1)
+    return np.asarray(sums[np.ix_(shifts % rows, shifts % columns)])
 
 
 # --- drawing ----------------------------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+Colour = tuple[float, float, float]  # RGB in [0, 1]
+
 _CELLS = 7  # of the coarse grid to an em
 _APART = 0.06  # ems around ink that say nothing of the ground,
 _DOUBTFUL = 0.15  # those in which outlines and shadows may lie,
@@ -157,6 +159,12 @@ def _biweight(off: np.ndarray, border: float) -> np.ndarray:
     """Tukey's weights of differences of colours (..., 3)."""
     far = largest(np.square(off / np.float32(border)))
     return np.square(1 - far.clip(0, 1))
+
+
+def as_colour(values: np.ndarray) -> Colour:
+    """Red, green and blue (3,) as plain numbers."""
+    red, green, blue = (float(level) for level in values)
+    return red, green, blue
 
 
 def distance(pixels: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from translatotron_v.errors import UserError
+from translatotron_v.errors import UserError, first_line
 
 _MULTIPLE = 8  # that free sides are padded to
 
@@ -38,7 +38,7 @@ class OnnxPainter:
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has a class of its own for each way to fail
-            raise UserError(f"{path}: not an ONNX model that can be loaded ({_first_line(error)})") from None
+            raise UserError(f"{path}: not an ONNX model that can be loaded ({first_line(error)})") from None
         inputs = {one.shape[1] if len(one.shape) == 4 else None: one for one in self._session.get_inputs()}
         if len(self._session.get_inputs()) != 2 or set(inputs) != {3, 1}:
             found = ", ".join(f"{one.name} {one.shape}" for one in self._session.get_inputs())
@@ -69,7 +69,7 @@ class OnnxPainter:
             painted: Any = self._session.run(None, given)[0]
         except Exception as error:
             raise UserError(
-                f"{self.path}: the painter failed on {width}x{height} pixels ({_first_line(error)})"
+                f"{self.path}: the painter failed on {width}x{height} pixels ({first_line(error)})"
             ) from None
         if painted.shape != (1, 3, *picture.shape[:2]) or not np.isfinite(painted).all():
             raise UserError(
@@ -86,7 +86,3 @@ class OnnxPainter:
 def _fixed(side: Any) -> int | None:
     """A side that the file gives as a number."""
     return side if isinstance(side, int) and side > 0 else None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from translatotron_v.page.ground import as_colour
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
+from translatotron_v.page.residue import grow
 from translatotron_v.page.separate import Layers
 
 _EVEN = 0.02  # middle difference of a smooth ground's pixels from what is fitted to it
@@ -20,11 +22,15 @@ _CLEAR = 0.06  # difference of colours from which a pixel is no ground
 _OFF_LINE = 0.04  # middle distance from the line between two colours up to which there are no more than two
 _ONE_HUE = 0.985  # cosine between two differences from the ground that makes them one ink's
 _THICKEST = 0.16  # ems of half a stroke; what is thicker is no letter
+_TALLEST = 1.7  # ems that a letter is high at most, with accents, outline and what it touches
 _OUTLINED = 0.6  # the same of letters with an outline, whose insides it may fill
 _TWO_COLOURS = 0.4  # difference of an outline's colour from its letters'
 _BARE = 0.12  # share of letters with an outline that may seem to meet the ground
 _FILLED = (0.12, 0.85)  # share of them that is no outline
 _LEVEL, _LEVEL_SHARE = 0.05, 0.06  # of the strongest ink, within which pixels are full, and how many of those inked are
+_ENOUGH, _SMEARS = 40, 4  # pixels of ink that tell a hue, and how far JPEG smears it
+_TOLD = 0.15  # difference in brightness of ink and ground from which it tells how much ink there is
+_LUMA = np.array((0.299, 0.587, 0.114))
 _STRONGEST = 0.985  # share of inked pixels that are weaker than the ink of letters that are nowhere full
 _MOST_GAIN = 1.35  # by which such ink is taken for stronger than it was seen
 
@@ -54,7 +60,7 @@ def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np
         rows: the box of each row of text.
         where: (h, w) bool, where ink may be.
     """
-    plain = smooth_ground(pixels, (layers.text_alpha < 0.02) & ~_near(layers.text_alpha > 0.1, 2))
+    plain = smooth_ground(pixels, (layers.text_alpha < 0.02) & ~grow(layers.text_alpha > 0.1, 2))
     if plain is None:
         return layers
     away = pixels - plain
@@ -82,10 +88,34 @@ def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np
     covered = (away * towards).sum(axis=2) / np.maximum(np.square(towards).sum(axis=2), 1e-6)
     alpha = np.where(inked, np.clip(covered, 0, 1), layers.text_alpha)
     alpha = _others(alpha, away, parts, same)
-    settled = _near(parts.good[parts.labels], 2) & where
+    settled = grow(parts.good[parts.labels], 2) & where
     background = np.where(settled[..., None], plain, layers.background)
-    red, green, blue = (float(level) for level in colour)
-    return replace(layers, text_alpha=alpha.astype(np.float32), colour=(red, green, blue), background=background)
+    return replace(layers, text_alpha=alpha.astype(np.float32), colour=as_colour(colour), background=background)
+
+
+def with_hue(pixels: np.ndarray, layers: Layers, where: np.ndarray) -> Layers:
+    """Layers with their ink's hue as all of it tells, beside the letters too: JPEG keeps brightness, and smears hue.
+
+    The same layers where the ground is not smooth, or nearly as bright as the ink.
+
+    Args:
+        pixels: the crop (h, w, 3), float32 in [0, 1].
+        where: (h, w) bool, where ink may be, and what is smeared from it.
+    """
+    ink = layers.text_alpha
+    if float(ink.sum()) < _ENOUGH:
+        return layers
+    around = grow(ink > 0.1, _SMEARS)
+    ground = smooth_ground(pixels, ~around)
+    if ground is None:
+        return layers
+    around &= where
+    middle = np.median(ground[ink > 0.5], axis=0)
+    away = (pixels - ground)[around].sum(axis=0, dtype=np.float64)
+    bright, seen = float(away @ _LUMA), float((np.array(layers.colour) - middle) @ _LUMA)
+    if abs(seen) < _TOLD or bright * seen <= 0:
+        return layers
+    return replace(layers, colour=as_colour(np.clip(middle + away * seen / bright, 0, 1)))
 
 
 def smooth_ground(pixels: np.ndarray, free: np.ndarray) -> np.ndarray | None:
@@ -122,16 +152,11 @@ def smooth_ground(pixels: np.ndarray, free: np.ndarray) -> np.ndarray | None:
     return np.clip(terms(down, across) @ weights, 0, 1).astype(np.float32)
 
 
-def _near(mask: np.ndarray, reach: int) -> np.ndarray:
-    size = 2 * reach + 1
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0)
-
-
 def _parts(away: np.ndarray, where: np.ndarray, rows: Sequence[Bounds]) -> _Parts:
     """What stands out from the ground, given each pixel's difference (h, w, 3) from it."""
     em = float(np.median([bottom - top for _, top, _, bottom in rows])) * EM_PER_HEIGHT
     clear = np.linalg.norm(away, axis=2) > _CLEAR
-    count, labels = cv2.connectedComponents(clear.astype(np.uint8), connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(clear.astype(np.uint8), connectivity=8)
     flat = labels.ravel()
     sums = np.stack([np.bincount(flat, away[..., channel].ravel(), count) for channel in range(3)], axis=1)
     direction = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-6)
@@ -144,6 +169,7 @@ def _parts(away: np.ndarray, where: np.ndarray, rows: Sequence[Bounds]) -> _Part
     depth = cv2.distanceTransform(clear.astype(np.uint8), cv2.DIST_L2, 3)
     thick = np.zeros(count)
     np.maximum.at(thick, flat, depth.ravel())
+    inside &= stats[:, cv2.CC_STAT_HEIGHT] < _TALLEST * em  # a frame is no letter
     inside[0] = False
     good &= inside & (thick < max(_THICKEST * em, 2.0))
     return _Parts(labels, direction, good, inside & ~good & (thick < max(_OUTLINED * em, 3.0)))
@@ -177,9 +203,8 @@ def _filled(pixels: np.ndarray, layers: Layers, parts: _Parts, plain: np.ndarray
     share = np.where(depth > 1.3, share, np.float32(0))
     if not _FILLED[0] < float(share.sum()) / np.count_nonzero(region) < _FILLED[1]:
         return None
-    red, green, blue = (float(level) for level in fill)
-    background = np.where(_near(region, 2)[..., None], plain, layers.background)
-    return replace(layers, text_alpha=share.astype(np.float32), colour=(red, green, blue), background=background)
+    background = np.where(grow(region, 2)[..., None], plain, layers.background)
+    return replace(layers, text_alpha=share.astype(np.float32), colour=as_colour(fill), background=background)
 
 
 def _main_direction(parts: _Parts, weight: np.ndarray, own: np.ndarray) -> np.ndarray:

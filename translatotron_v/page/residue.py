@@ -52,22 +52,23 @@ def touched(
     off = pixels - ground.colours
     blocky = is_blocky(pixels)
     tight = grow(ink, 2 if blocky else 1)
+    lines = straight_lines((largest(np.abs(off)) > STRONG).astype(np.uint8), em)
     away = cv2.distanceTransform((~ink).astype(np.uint8), cv2.DIST_L2, 3)
     plain = ground.holds
     if plain.any():
         far = largest(np.abs(off))
         mean = largest(np.abs(cv2.blur(off, (3, 3))))
         differs = (far > max(_NOISY * ground.noise, _CLEAR)) | (mean > max(_NOISY_MEAN * ground.noise, _FAINT))
-        fixed = grow(foreign(far, ink, away, em, where), 3 if blocky else 2)
+        fixed = grow(foreign(far, ink, away, lines, em, where), 3 if blocky else 2)
         reach = _REACH * em + _BLOCK
         apart = mean > max(_NOISY_MEAN * ground.noise, _APART)
         beside = (away > reach) & (away < reach + _BESIDE * em) & ~grow(far > STRONG, _BLOCK)
         plain = plain & ~_busy(apart, beside, em)
     if not (plain | ~grow(tight, round(_SHIFT * em))).all():
-        tight |= _shifted(pixels, ink, em) & ~plain
+        tight |= _shifted(pixels, ink, em) & ~plain & ~grow(lines, 1)
     if plain.any():
         tight |= grow(differs & plain & (away < reach) & ~fixed, 1) & ~fixed & plain
-    return Touched(tight, plain, away)
+    return Touched(tight & ~(lines & ~ink), plain, away)
 
 
 def _busy(differs: np.ndarray, beside: np.ndarray, em: float) -> np.ndarray:
@@ -81,7 +82,12 @@ def _busy(differs: np.ndarray, beside: np.ndarray, em: float) -> np.ndarray:
 
 
 def foreign(
-    far: np.ndarray, ink: np.ndarray, away: np.ndarray, em: float, where: np.ndarray | None = None
+    far: np.ndarray,
+    ink: np.ndarray,
+    away: np.ndarray,
+    lines: np.ndarray,
+    em: float,
+    where: np.ndarray | None = None,
 ) -> np.ndarray:
     """Rules, frames and edges (H, W) bool: what differs from the ground but leads away from the text, or is a line.
 
@@ -89,11 +95,11 @@ def foreign(
         far: how far each pixel is from the ground.
         ink: where ink surely is.
         away: pixels to the nearest ink.
+        lines: see `straight_lines`.
         where: where ink may be; None: everywhere.
     """
     strong = (far > STRONG).astype(np.uint8)
     beyond = away >= _REACH * em + _BLOCK
-    lines = straight_lines(strong, em)
     rest = ((strong > 0) & ~ink & ~lines).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(rest, connectivity=8)
     outside = np.bincount(labels[beyond], minlength=count) > 0.2 * stats[:, cv2.CC_STAT_AREA]

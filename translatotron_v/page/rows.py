@@ -36,6 +36,7 @@ _HAND = 4.0  # ems by which lines of a centred or tight text may be broken earli
 _HEAVIER = 1.28  # times that strokes are thicker in bold text than in regular
 _LARGER = ((1.06, 0.5), (1.11, 0.8))  # times, and pixels, that letters are higher in a heading: perhaps, and surely
 _HIGHER = 1.17  # times that the highest letters are higher where it is not known whether most are capitals
+_SPACED = 0.15  # ems by which letters stand farther apart where that is meant
 _TELLING = 5.0  # ems: shorter lines do not tell their size
 _UNCLEAR = (0.82, 0.92)  # height of most letters as a share of the highest: below small ones, above capitals
 _OTHER_COLOUR = 50.0  # largest difference of a channel from which ink is of another colour
@@ -234,7 +235,10 @@ def _looks_alike(row: Row, other: Row) -> bool:
 
 
 def _differences(row: Row, other: Row) -> int:
-    """In how much two rows are set differently: weight, colour and size; one that is surely larger counts twice."""
+    """In how much two rows are set differently: weight, colour and size.
+
+    One that is surely larger, or whose letters stand apart, counts twice.
+    """
     first, second = row.longest, other.longest
     if first is None or second is None:
         return 0
@@ -242,7 +246,10 @@ def _differences(row: Row, other: Row) -> int:
     heavier = weights[1] > _HEAVIER * weights[0]
     coloured = max(abs(a - b) for a, b in zip(first.colour, second.colour, strict=True)) > _OTHER_COLOUR
     larger = _larger(row, other, first, second)
-    return heavier + coloured + larger
+    spaced = (
+        abs(first.spacing - second.spacing) > _SPACED and min(row.width / row.em, other.width / other.em) > _TELLING
+    )
+    return heavier + coloured + larger + 2 * spaced
 
 
 def _another_size(row: Row, other: Row) -> bool:

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from translatotron_v.page.ground import Colour, as_colour
+from translatotron_v.page.inpaint import fill
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds, Setting, measure
-from translatotron_v.page.separate import Layers, fill
+from translatotron_v.page.separate import Layers
 
 _PIECE, _WHOLE, _SURE = (
     0.45,
@@ -43,7 +45,7 @@ class Rule:
     right: float
     top: float
     bottom: float
-    colour: tuple[float, float, float]
+    colour: Colour
 
     @property
     def middle(self) -> float:
@@ -213,12 +215,11 @@ def _rule(pixels: np.ndarray, layers: Layers, band: _Band) -> Rule:
     total = float(shares.sum())
     middle = first + float(shares @ (np.arange(len(shares)) + 0.5)) / max(total, 1e-6)
     where = np.flatnonzero(band.columns)
-    red, green, blue = (float(level) for level in colour)
     return Rule(
         band.row,
         float(where[0]),
         float(where[-1] + 1),
         middle - total / 2,
         middle + total / 2,
-        (red, green, blue),
+        as_colour(colour),
     )

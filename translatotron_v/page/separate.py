@@ -14,7 +14,7 @@ from translatotron_v.checkpoint import load_module, read_info, resolve
 from translatotron_v.config import config_from_text
 from translatotron_v.errors import UserError
 from translatotron_v.models.matting import TextMatting
-from translatotron_v.page.ground import SmoothGround, distance, fit_smooth
+from translatotron_v.page.ground import Colour, SmoothGround, as_colour, distance, fit_smooth
 from translatotron_v.page.inpaint import Painter, fill, repaint
 from translatotron_v.page.residue import STRONG, grow, straight_lines, touched
 
@@ -42,7 +42,7 @@ class Layers:
     """``background * (1 - ink) + colour * ink`` is the picture again, but for noise under the text."""
 
     text_alpha: np.ndarray  # (H, W) float32, coverage 0..1
-    colour: tuple[float, float, float]  # of the text, RGB in [0, 1]; black where there is none
+    colour: Colour  # of the text, RGB in [0, 1]; black where there is none
     background: np.ndarray  # (H, W, 3) float32 in [0, 1], the crop without its text
     hole: np.ndarray  # (H, W) bool, where the background differs from the crop: ink, outline, shadow and their traces
 
@@ -96,6 +96,9 @@ def separate(
         if np.count_nonzero(coverage > 0.5) < _LEAST:
             return nothing
     ink = coverage > _FAINT
+    lines = straight_lines((distance(pixels, ground.colours) > STRONG).astype(np.uint8), em)
+    if lines.any():  # a rule beside text says nothing of the ground
+        ground = fit_smooth(pixels, ink | lines, em)
     found = touched(pixels, ground, ink, em, where)
     ground, hole = replace(ground, holds=found.plain), found.hole
     background = repaint(pixels, hole, found.away, ground, em, painter)
@@ -105,7 +108,7 @@ def separate(
         beside &= where
     doubt = None if matting is None else _DOUBT
     alpha = _solve(pixels, background, colour, coverage, beside, _unrest(pixels, ground, hole), doubt)
-    return Layers(alpha, (float(colour[0]), float(colour[1]), float(colour[2])), background, hole)
+    return Layers(alpha, as_colour(colour), background, hole)
 
 
 def load_matting(folder: str | Path) -> TextMatting:

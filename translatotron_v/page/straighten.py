@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ from translatotron_v.page.lines import Point, move_points, turn, warp
 from translatotron_v.page.profile import Bounds
 
 _MARGIN = 1.0  # ems of background around a block, from which its background is judged
+_INKED = 0.3  # coverage from which a column holds ink
 _SLACK = 0.15  # share of a line's height by which its accents and descenders may reach beyond its box
 
 
@@ -49,6 +50,18 @@ class Crop:
             columns = slice(max(math.floor(left - slack), 0), max(math.ceil(right + slack), 0))
             mask[max(math.floor(top - slack), 0) : max(math.ceil(bottom + slack), 0), columns] = True
         return mask
+
+    def fitted(self, ink: np.ndarray) -> "Crop":
+        """The same crop, with its rows ending where ink (h, w) does: boxes stand off from their letters."""
+        rows = []
+        for left, top, right, bottom in self.rows:
+            first = max(math.floor(left), 0)
+            part = ink[max(math.floor(top), 0) : max(math.ceil(bottom), 0), first : max(math.ceil(right), 0)]
+            columns = np.flatnonzero(part.max(axis=0, initial=0.0) > _INKED)
+            if len(columns):
+                left, right = max(left, first + float(columns[0])), min(right, first + float(columns[-1]) + 1)
+            rows.append((left, top, right, bottom))
+        return replace(self, rows=tuple(rows))
 
     def to_crop(self, quad: Sequence[Point]) -> Bounds:
         """The upright rectangle in the crop around points of the picture."""

@@ -22,6 +22,7 @@ EM = 20  # pixels per em
 BASELINE = 23  # row of a line on which its letters stand: the first row below them
 WORD_GRID = 8  # columns; words that the model writes begin at multiples of it after the margin
 GAP = 7  # columns between two words where nothing else is known
+USUAL_GAP = 0.33  # the same of words that are put back, ems
 
 _EXACT = 0.02  # a text whose size is so near to a strip's is not resampled
 _FAINT = 0.15  # coverage up to which a column counts as empty
@@ -228,12 +229,18 @@ def word_gap(lines: Sequence[np.ndarray]) -> int:
         return low + 1
     candidates = range(low, high + 1)
 
-    def leap(border: int) -> float:
-        below = max((width for width in widths if width < border), default=0)
-        above = min((width for width in widths if width >= border), default=0)
-        return (above - below) / (below + 2) if above else 0.0
+    return int(greatest_leap(widths, candidates, EM))
 
-    return max(candidates, key=leap)
+
+def greatest_leap(widths: Sequence[float], borders: Sequence[float], em: float) -> float:
+    """The border at which sorted widths of gaps leap most, as a share of those below it; all in pixels."""
+
+    def leap(border: float) -> float:
+        below = max((width for width in widths if width < border), default=0.0)
+        above = min((width for width in widths if width >= border), default=0.0)
+        return (above - below) / (below + 0.1 * em) if above else 0.0
+
+    return max(borders, key=leap)
 
 
 def cut(line: np.ndarray, index: int = 0, count: int | None = None, gap: int | None = None) -> list[Run]:
@@ -271,7 +278,7 @@ def cut_lines(lines: Sequence[np.ndarray]) -> list[Run]:
 def usual_gap(runs: Sequence[Run]) -> float:
     """The middle distance between the ink of neighbouring words, in ems; a third where nothing tells, two at most."""
     gaps = [run.gap for run in runs if run.gap]
-    return min(float(np.median(gaps)) / EM, 2.0) if gaps else 0.33
+    return min(float(np.median(gaps)) / EM, 2.0) if gaps else USUAL_GAP
 
 
 def cut_between(ink: np.ndarray, before: float, after: float, which: int, count: int) -> int:

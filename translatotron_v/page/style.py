@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from translatotron_v.page.effects import Colour, Layer, Outline, Shadow, layers_below, margin, measure_around
-from translatotron_v.page.plain import settle, smooth_ground
+from translatotron_v.page.effects import Layer, Outline, Shadow, layers_below, margin, measure_around
+from translatotron_v.page.ground import Colour
+from translatotron_v.page.plain import settle, smooth_ground, with_hue
 from translatotron_v.page.profile import Bounds, Setting, measure
 from translatotron_v.page.rules import Rule, take_rules
 from translatotron_v.page.separate import Layers
@@ -20,8 +21,6 @@ from translatotron_v.page.shaping import Shape, ShapedWord, Word, WordRow
 from translatotron_v.page.straighten import Crop
 from translatotron_v.page.strips import frame
 from translatotron_v.page.tints import Tint, WordBox, take_tints
-
-USUAL_GAP = 0.33  # ems between the ink of two words, where nothing else is known
 
 _SAME_STEM = 0.05  # share of a stem's width up to which the drawn one is right
 _UPRIGHT, _SAME_SLANT = 4.0, 1.0  # degrees up to which text stands upright, and up to which two slants are one
@@ -37,6 +36,7 @@ _TRIAL_SCALE = 2.0
 _MOST_WORDS = 40  # of a block, from which style is measured
 _WHOLE = 0.6  # share of a text from which a line under a part of it is taken for one under all
 _SOFT = 2.2  # pixels over which crisp edges rise at most; softer ones are given back softer
+_SMEARED = 4  # pixels beside letters in which their hue is looked for
 _NEW = 0.05  # difference of colours from which the ground without effects counts
 
 
@@ -116,11 +116,14 @@ def measure_style(crop: Crop, layers: Layers) -> tuple[Layers, Setting, Style]:
         smooth = smooth_ground(pixels, ~touched)
         ground = around.ground if smooth is None else smooth
         erased = erased | (touched & (np.abs(pixels - ground).max(axis=2) > _NEW / 2))
+    if not (tints or rules or around.outline or around.shadow):
+        letters = with_hue(pixels, letters, crop.where(_SMEARED))
     lines = _lines(letters.text_alpha, crop.rows, setting, words)
+    gap = _letter_gap(lines)
     style = Style(
         stem=stem_width(lines),
         slant=slant(lines),
-        gap=_letter_gap(lines) if _letter_gap(lines) > _SPACED + _GAP_NOISE / setting.em else 0.0,
+        gap=gap if gap > _SPACED + _GAP_NOISE / setting.em else 0.0,
         soft=_softness(lines, setting.em),
         decorations=_decorations(rules, words, setting),
         tints=tuple((_stretch(tint, words), tint.colour) for tint in tints),

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from translatotron_v.page.ground import Colour, as_colour
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
 from translatotron_v.page.separate import Layers
-
-Colour = tuple[float, float, float]
+from translatotron_v.page.strips import greatest_leap
 
 APART = 12.0  # units of CIEDE2000 from which two words are of two colours
 _FAINT = 0.12  # coverage up to which a column is empty
@@ -60,15 +60,7 @@ def find_words(ink: np.ndarray, rows: Sequence[Bounds]) -> list[WordBox]:
 
 def _word_gap(widths: np.ndarray, em: float) -> float:
     """The narrowest gap between words, in pixels: where the sorted widths of all gaps make their greatest leap."""
-    widths = widths[widths > 0].astype(np.float64)
-    borders = [max(border * em, 1.5) for border in _GAPS]
-
-    def leap(border: float) -> float:
-        below = float(widths[widths < border].max(initial=0))
-        above = float(widths[widths >= border].min(initial=np.inf))
-        return (above - below) / (below + 0.1 * em) if np.isfinite(above) else 0.0
-
-    return max(borders, key=leap)
+    return greatest_leap(widths[widths > 0].tolist(), [max(border * em, 1.5) for border in _GAPS], em)
 
 
 def take_tints(
@@ -108,14 +100,9 @@ def take_tints(
         if group != main and group == last and tints:
             tints[-1] = Tint((*tints[-1].words, word), tints[-1].colour)
         elif group != main:
-            tints.append(Tint((word,), _as_colour(colours[group])))
+            tints.append(Tint((word,), as_colour(colours[group])))
         last = group
-    return replace(layers, text_alpha=ink, colour=_as_colour(colours[main])), words, tuple(tints)
-
-
-def _as_colour(values: np.ndarray) -> Colour:
-    red, green, blue = (float(level) for level in values)
-    return red, green, blue
+    return replace(layers, text_alpha=ink, colour=as_colour(colours[main])), words, tuple(tints)
 
 
 def _shown(pixels: np.ndarray, layers: Layers, word: WordBox) -> tuple[np.ndarray, np.ndarray] | None:

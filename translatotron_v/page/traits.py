@@ -8,6 +8,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
+from translatotron_v.page.ground import Colour, as_colour
 from translatotron_v.page.lines import Line, Point, move_points, turn, warp
 from translatotron_v.page.profile import EM_PER_HEIGHT
 
@@ -42,18 +43,20 @@ class Traits:
         rise: from the baseline to where the highest letters end, pixels.
         base: row of the line's box on which its letters stand, pixels from its top edge.
         marker: a bullet or a number stands before the words, in the line's box or at its left.
+        spacing: middle distance of its letters, ems; of those that touch none is known.
         marker_like: the first word might be a number of a list: short, and followed by a space.
     """
 
     words: tuple[Span, ...]
-    colour: tuple[float, float, float]
-    paper: tuple[float, float, float]
+    colour: Colour
+    paper: Colour
     weight: float
     band: float = 0.0
     rise: float = 0.0
     base: float = 0.0
     marker: bool = False
     marker_like: bool = False
+    spacing: float = 0.0
 
     @property
     def gaps(self) -> list[float]:
@@ -89,7 +92,9 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     marker = marker or _marker_before(ink[:, :offset], em)
     like = len(words) > 1 and words[0][1] - words[0][0] < 1.4 * em
     band, rise, base = _heights(np.clip(own / strong, 0, 1) * letters.any(axis=1, keepdims=True))
-    return Traits(tuple(words), _rgb(colour), _rgb(paper), weight, band, rise, base, marker, like)
+    apart = [after[0] - before[1] for before, after in pairwise(runs)]
+    spacing = float(np.median(apart)) / em if apart else 0.0
+    return Traits(tuple(words), as_colour(colour), as_colour(paper), weight, band, rise, base, marker, like, spacing)
 
 
 def part_of(line: Line, span: Span) -> Line:
@@ -218,11 +223,6 @@ def _reach(rows: np.ndarray, least: float) -> tuple[float, float]:
     top = first - ((rows[first] - least) / max(rows[first] - rows[first - 1], 1e-6) if first else 0.0)
     low = last + ((rows[last] - least) / max(rows[last] - rows[last + 1], 1e-6) if last < end else 0.0)
     return float(top), float(low)
-
-
-def _rgb(values: np.ndarray) -> tuple[float, float, float]:
-    red, green, blue = values.tolist()
-    return red, green, blue
 
 
 def _runs(ink: np.ndarray, em: float) -> list[tuple[int, int, int, int]]:
