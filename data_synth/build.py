@@ -27,6 +27,7 @@ from data_synth.backgrounds import to_png
 from data_synth.card import METADATA_KEY, shard_metadata, write_card
 from data_synth.corpora import TextPair
 from data_synth.errors import UserError
+from data_synth.on_ray import make_on_ray
 from data_synth.places import place, put
 from data_synth.render import PagePair, RenderedPage, lacking, render_sample
 from data_synth.style import PageLayout, StyleOptions
@@ -91,6 +92,7 @@ def build(
     workers: int = 1,
     force: bool = False,
     quiet: bool = False,
+    ray: str | None = None,
 ) -> Summary:
     """Render texts into `folder/data/<split>-*.parquet` and write the data card.
 
@@ -102,6 +104,7 @@ def build(
         workers: processes to render with.
         force: throw away shards of the same split that were made with other settings.
         quiet: no progress bar (there is none either where standard error is no terminal).
+        ray: render on the Ray cluster at this address instead (`on_ray.cluster`); all its hosts write to `folder`.
 
     Raises:
         UserError: shards made with other settings are in the way, nothing to render, or the disk is full.
@@ -116,7 +119,7 @@ def build(
         counts = sum(found.values(), Counter())
         total = len(starts) - 1
         with tqdm(total=total, initial=counts["asked"], unit="page", disable=quiet or None, desc=options.split) as bar:
-            for shard in _make_all(missing, workers, bar.update):
+            for shard in _make_all(missing, workers, bar.update, ray):
                 counts += shard
         write_card(folder)
     except OSError as error:
@@ -182,8 +185,15 @@ def _shards_found(tasks: Sequence[_Task], options: BuildOptions, folder: Path, f
     return found
 
 
-def _make_all(tasks: Sequence[_Task], workers: int, progress: Callable[[int], object]) -> Iterator[Counter[str]]:
-    """Make shards, in this process or in several."""
+def _make_all(
+    tasks: Sequence[_Task], workers: int, progress: Callable[[int], object], ray: str | None
+) -> Iterator[Counter[str]]:
+    """Make shards, in this process, in several, or on a cluster."""
+    if ray is not None and tasks:
+        for counts in make_on_ray(tasks, _make_shard, ray, workers):
+            progress(counts["asked"])
+            yield counts
+        return
     if workers <= 1 or len(tasks) <= 1:
         for task in tasks:
             yield _make_shard(task, progress)

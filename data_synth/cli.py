@@ -92,6 +92,11 @@ def parser(prog: str) -> argparse.ArgumentParser:
     out.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     out.add_argument("--shard-size", type=_positive, default=500, metavar="N", help="pages per file (default: 500)")
     out.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one per core)")
+    out.add_argument(
+        "--ray", nargs="?", const="", metavar="ADDRESS",
+        help="render on a Ray cluster, a shard a task (auto, HOST:6379, ray://HOST:10001; without ADDRESS what "
+        "RAY_ADDRESS says, or a Ray of --workers processes that is started here)",
+    )  # fmt: skip
     out.add_argument("--force", action="store_true", help="replace shards of this split made with other settings")
     out.add_argument("--quiet", action="store_true", help="no progress bar")
     return top
@@ -117,6 +122,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m data_synth") 
             workers=arguments.workers or _cores(),
             force=arguments.force,
             quiet=arguments.quiet,
+            ray=arguments.ray,
         )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
