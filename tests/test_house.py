@@ -32,7 +32,7 @@ FORBIDDEN = {
 # What a room that is forbidden all of the package stands on nevertheless, and where rendering is done.
 GROUND = {
     f"{T}.checkpoint": [f"{T}.errors"],
-    f"{T}.models": [f"{T}.config", f"{T}.data.vocabulary", f"{T}.errors"],
+    f"{T}.models": [f"{T}.config", f"{T}.data.vocabulary", f"{T}.errors", f"{T}.ranks"],
     f"{T}.metrics": [f"{T}.data", f"{T}.ocr", f"{T}.errors"],
     f"{T}.ocr": [f"{T}.errors"],
 }
