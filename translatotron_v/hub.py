@@ -1,7 +1,7 @@
 """Models by their name on the Hugging Face Hub: fetched once, and taken from its cache after that.
 
-What is fetched is safetensors, JSON, YAML and texts that lie at the root of a repository. A repository that holds
-weights of another kind, which can run code when they are loaded, is refused by the name of that file.
+What is fetched is safetensors, graphs of the ONNX engine, JSON, YAML and texts that lie at the root of a repository. One
+that holds weights of another kind, many of which can run code when they are loaded, is refused by the name of that file.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any
 from translatotron_v.errors import UserError, first_line
 
 MARK = "checkpoint.json"  # what a folder of ours has
-KEPT = ("*.safetensors", "*.json", "*.yaml", "*.md", "LICENSE*")
+KEPT = ("*.safetensors", "*.onnx", "*.json", "*.yaml", "*.md", "LICENSE*")
 _WITHOUT = ("*/*",)
 _NAME = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?", re.ASCII)
 _OTHER_WEIGHTS = {
