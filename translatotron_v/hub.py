@@ -1,7 +1,7 @@
 """Models by their name on the Hugging Face Hub: fetched once, and taken from its cache after that.
 
-What is fetched is safetensors, graphs of the ONNX engine, JSON, YAML and texts that lie at the root of a repository. One
-that holds weights of another kind, many of which can run code when they are loaded, is refused by the name of that file.
+What is fetched is safetensors, graphs of the ONNX engine, JSON, YAML and texts that lie at the root of a repository.
+One that holds weights of another kind, many of which can run code when they are loaded, is refused by that file's name.
 """
 
 import re

@@ -191,6 +191,7 @@ def test_it_fits_a_small_screen_and_reads_in_light_and_dark(browser: Any, addres
         give(page, picture((300, 200)))
         page.get_by_text("Done").wait_for()
         page.get_by_text("Settings").click()
+        page.get_by_label("Translation of block 2").fill("More words than a line of a small screen has room for.")
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             assert page.evaluate("document.documentElement.scrollWidth") <= 360
