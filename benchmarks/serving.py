@@ -123,6 +123,7 @@ class Load:
         self.waits: list[float] = []
         self.memory: list[tuple[float, float, int]] = []  # seconds, bytes, pictures so far
         self.seconds = self.used = 0.0  # of the run, and of the service's CPU
+        self.batch = 0.0  # pictures, on average
 
     @property
     def wrong(self) -> int:
@@ -143,6 +144,13 @@ class Load:
             time.sleep(1)
         print(file=sys.stderr)
         self.seconds, self.used = time.monotonic() - start, self._used() - used
+        with urllib.request.urlopen(f"{self.address}/metrics") as answer:
+            told = answer.read().decode()
+        pictures, batches = (
+            float(re.search(rf"^translatotron_batch_pictures_{name} (\S+)$", told, re.MULTILINE)[1])  # type: ignore[index]
+            for name in ("sum", "count")
+        )
+        self.batch = pictures / batches
 
     def _used(self) -> float:
         times = self.process.cpu_times()
@@ -177,16 +185,25 @@ class Load:
     def measures(self, folder: float, folder_used: float, options: argparse.Namespace) -> list[Measure]:
         """The figures, beside pictures a second and CPU-seconds a picture of folder mode."""
         times, sizes, counts = (np.array(column) for column in zip(*self.memory, strict=True))
-        warm = times > self.seconds / 3
-        slope = float(np.polyfit(times[warm] / 60, sizes[warm] / 1e6, 1)[0])
-        each = float(np.polyfit(counts[warm] / 100, sizes[warm] / 1e6, 1)[0]) if np.ptp(counts[warm]) else None
+        # within a batch memory goes up and down: what is left between batches is the least of each tenth of the time
+        low = [min(part, key=lambda at: sizes[at]) for part in np.array_split(np.arange(len(times)), 10)[3:]]
+        slope = float(np.polyfit(times[low] / 60, sizes[low] / 1e6, 1)[0])
+        each = float(np.polyfit(counts[low] / 100, sizes[low] / 1e6, 1)[0]) if np.ptp(counts[low]) else None
+        told_of_memory = f"{sizes[low[0]] / 1e6:.0f} to {sizes[low[-1]] / 1e6:.0f} MB, {max(sizes) / 1e6:.0f} at most"
         served = self.statuses[200] / self.seconds
         name = f"{options.clients} clients, {options.seconds:g} s"
         told = dict(sorted(self.statuses.items()))
         return [
             Measure(f"wrong answers, {name}", self.wrong, "", 0, note=f"statuses {told}"),
-            Measure("memory, slope after a third", slope, "MB/min", 1.0, note=f"at the end {sizes[-1] / 1e6:.0f} MB"),
-            Measure("memory, slope after a third", each, "MB per 100 pictures"),
+            Measure(
+                "memory between batches, slope",
+                slope,
+                "MB/min",
+                1.0,
+                note=told_of_memory,
+                details={"seconds": times.tolist(), "bytes": sizes.tolist(), "pictures": counts.tolist()},
+            ),
+            Measure("the same", each, "MB per 100 pictures"),
             Measure("pictures a second", served, "/s", folder, at_least=True, note=f"folder mode {folder:.3f} /s"),
             Measure(
                 "CPU-seconds a picture",
@@ -195,6 +212,7 @@ class Load:
                 folder_used,
                 note=f"folder mode {folder_used:.2f} s",
             ),
+            Measure("pictures in a batch", self.batch, ""),
             Measure("median wait of a client", float(np.median(self.waits)) if self.waits else None, "s"),
         ]
 

@@ -16,6 +16,7 @@ from translatotron_v.serve.limits import Limits, RefusedError
 
 Asked = TypeVar("Asked", bound=Hashable)
 Answer = TypeVar("Answer")
+_PATIENCE = 0.1  # share of what the last batch took that the next one waits for more
 PIXELS_TOGETHER = 24_000_000  # of a batch; a larger picture goes alone
 
 
@@ -72,6 +73,7 @@ class Batcher(Generic[Asked, Answer]):
         self._waiting: deque[_Entry[Asked]] = deque()
         self._changed = threading.Condition()
         self._closing = False
+        self._took = 0.0  # seconds, the last batch
         self._expected = 1  # entries that may come: as many as there were when the last batch began
         self._thread = threading.Thread(target=self._work, name="translates", daemon=True)
         self._thread.start()
@@ -110,7 +112,7 @@ class Batcher(Generic[Asked, Answer]):
         while True:
             entry.ticket.check()  # what it waited for goes on or is dropped, and nobody looks at it
             try:
-                return entry.future.result(timeout=0.1)
+                return entry.future.result(timeout=min(1.0, max(0.001, entry.ticket.ends - time.monotonic())))
             except NotYetError:  # or one of the task's own
                 if entry.future.done():
                     raise
@@ -119,7 +121,8 @@ class Batcher(Generic[Asked, Answer]):
         while batch := self._next():
             started = time.monotonic()
             self._run(batch)
-            self._noted(sum(len(entry.pictures) for entry in batch), time.monotonic() - started)
+            self._took = time.monotonic() - started
+            self._noted(sum(len(entry.pictures) for entry in batch), self._took)
 
     def _next(self) -> "list[_Entry[Asked]]":
         """The oldest entry that is still wanted, and others that want the same.
@@ -136,7 +139,7 @@ class Batcher(Generic[Asked, Answer]):
                 self._changed.wait()
             first = self._waiting.popleft()
             batch = [first]
-            ends = time.monotonic() + self._limits.gather_milliseconds / 1000
+            ends = time.monotonic() + max(self._limits.gather_milliseconds / 1000, _PATIENCE * self._took)
             while first.asked is not None:
                 self._gather(batch)
                 left = ends - time.monotonic()
