@@ -4,16 +4,18 @@ import ctypes
 import os
 from collections.abc import Callable
 
-PRIMITIVES = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+# How many shapes oneDNN and what PyTorch puts before it remember; 1024 each, where nothing is said.
+CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+SHAPES = "32"
 
 
 def keep_caches_small() -> None:
-    """Let oneDNN remember fewer shapes; takes effect before PyTorch is first imported.
+    """Let fewer shapes of convolutions be remembered; takes effect before PyTorch is first imported.
 
-    It keeps the code of 1024 convolutions, half a megabyte for each new size of a crop, and crops are seldom of one
-    size twice.
+    Every new size of a crop takes half a megabyte, and crops are seldom of one size twice.
     """
-    os.environ.setdefault(PRIMITIVES, "64")
+    for name in CACHES:
+        os.environ.setdefault(name, SHAPES)
 
 
 def _find_trim() -> Callable[[int], int] | None:
