@@ -3,8 +3,8 @@
 The customary IWSLT14 recipe: from `train.tags.*`, lines that hold nothing but talk data (<url>, <keywords>, ...) are
 dropped, titles and descriptions keep their text and lose their tags, and every 23rd remaining pair goes to validation;
 the test set is dev2010, dev2012 and tst2010 to tst2012, as far as the release has them (`missing_test_sets` names the
-others). A release is taken as it is handed out: the archive of one pair of languages (`de-en.tgz`, `de-en.zip`), that of
-a whole year, in which those of all pairs lie (`2014-01.tgz`), or a folder of any of them or of what was unpacked.
+others). A release is taken as it is handed out: the archive of one pair of languages (`de-en.tgz`, `de-en.zip`), that
+of a whole year, in which those of all pairs lie (`2014-01.tgz`), or a folder of any of them or of what was unpacked.
 Nothing is unpacked to disk, and the XML never meets an XML parser: segments are cut out by pattern, and a file that
 declares entities is refused.
 """

@@ -227,7 +227,7 @@ def test_the_archive_of_a_whole_year_is_taken_as_it_is(tmp_path: Path, inner: st
         path = tmp_path / f"2014-01.{outer}"
         path.write_bytes(packed(pairs, outer))
     assert len(read_pairs(path, "de", "en")) == 50
-    assert [pair.target for pair in read_pairs(path, "en", "de", "test")][0] == "TED.dev2010 de one & <more>"
+    assert next(pair.target for pair in read_pairs(path, "en", "de", "test")) == "TED.dev2010 de one & <more>"
 
 
 def packed(files: Mapping[str, str | bytes], kind: str) -> bytes:
