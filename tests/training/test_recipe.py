@@ -113,10 +113,7 @@ def test_an_unknown_recipe_names_those_that_exist(capsys: pytest.CaptureFixture[
     assert all(name in message for name in ("'tinny'", "debug", "paper", "tiny"))
 
 
-AFTER = {
-    "ablations": "tiny",
-    "iwslt14": "small",
-}  # recipes whose steps also start from those of another one, which they name
+AFTER = {"ablations": "tiny", "iwslt14": "small"}  # recipes that start from runs of another one, which they name
 
 
 def test_every_shipped_recipe_fits_together():

@@ -115,7 +115,7 @@ def _checkpoint(options: argparse.Namespace) -> None:
     from translatotron_v.baselines import baseline
     from translatotron_v.evaluation.checkpoint import TITLES, Options, score_checkpoint, sheet_pictures
     from translatotron_v.evaluation.loading import TranslatorModel
-    from translatotron_v.evaluation.rendering import TestPages, render_split
+    from translatotron_v.evaluation.rendering import TestPages, missing_of, render_split
     from translatotron_v.inference.pipeline import Translator
 
     test_pages = TestPages(options.pages, options.fonts, options.photographs, options.seed, options.backgrounds)
@@ -141,6 +141,10 @@ def _checkpoint(options: argparse.Namespace) -> None:
     options.out = out_folder(options, _name(chosen, options.baseline))
     pages = render_split(model.config, chosen.split, chosen.limit, chosen.blank_source, test_pages)
     report = score_checkpoint(model, pages, _reader(options), options.out, chosen)
+    if missing := missing_of(model.config, chosen.split):
+        report.notes.append(
+            f"Test sets that {model.config.data.folder} lacks, so that they are left out: {', '.join(missing)}."
+        )
     report.finish(options.out, options.command, sheet_pictures(pages, options.out), TITLES)
 
 
@@ -150,7 +154,7 @@ def _name(chosen: "Options", baseline: str) -> str:
     parts = {
         baseline: baseline != BASELINES[0],
         "blank": chosen.blank_source,
-        test_pages.pages: test_pages.pages != "strips",
+        "-".join(Path(test_pages.pages).with_suffix("").parts[-2:]): test_pages.pages != "strips",
         "fonts": test_pages.fonts,
         "photographs": test_pages.photographs,
         "backgrounds": test_pages.backgrounds,

@@ -45,10 +45,11 @@ def add_checkpoint(
 def add_test_pages(parser: argparse.ArgumentParser) -> None:
     """How the test pages are drawn."""
     parser.add_argument(
-        "--pages", choices=PAGES, default="strips",
+        "--pages", default="strips", metavar="KIND|FILE",
         help="strips: black on white, of the size of the model's canvas; mix: colour pages of one paragraph, 192x640, "
         "text of 10 to 28 pixels on plain paper, gradients and photographs; blocks: the same with one to four "
-        "captions on 512x512, text of 12 to 24 pixels, scored block by block (strips)",
+        "captions on 512x512, text of 12 to 24 pixels, scored block by block; or a configuration (.yaml), whose canvas "
+        "and page they have: configs/iwslt14/pages.yaml (strips)",
     )  # fmt: skip
     parser.add_argument(
         "--fonts", type=name_list, default=(), metavar="LIST",
