@@ -147,7 +147,7 @@ def score_checkpoint(
         *_structure_lines(scorer, found),
         *(similarity_lines(measured, PIXELS) if measured else []),
         *_part_lines(scorer, found),
-        _cost_line(generations, options),
+        cost_line(generations, options.batch_size),
     ]
     rows = _rows(scorer, found, alike)
     return Report(
@@ -224,12 +224,11 @@ def _part_lines(scorer: Scorer, found: _Found) -> list[Line]:
     return lines
 
 
-def _cost_line(generations: Sequence[Generation | None], options: Options) -> Line:
+def cost_line(generations: Sequence[Generation | None], batch_size: int) -> Line:
+    """CPU-seconds of a picture, of those that were translated so many at a time."""
     costs = [generation.cpu_seconds for generation in generations if generation is not None]
     mean = float(np.mean(costs)) if costs else 0.0
-    return Line(
-        Score("CPU-seconds", mean, f"process time, all threads|batch:{options.batch_size}"), COST, count=len(costs)
-    )
+    return Line(Score("CPU-seconds", mean, f"process time, all threads|batch:{batch_size}"), COST, count=len(costs))
 
 
 def _reconstruct(model: PageModel, pages: Sequence[TestPage], batch_size: int) -> list[Page | None]:
