@@ -26,6 +26,7 @@ from translatotron_v.evaluation.folders import (
     texts_beside,
     texts_for,
 )
+from translatotron_v.evaluation.generation import GeneratedBlock, GeneratedPage, left_blocks
 from translatotron_v.evaluation.pairs import score_pairs
 from translatotron_v.evaluation.pictures import Expected, score_pictures
 from translatotron_v.evaluation.report import Report
@@ -238,6 +239,14 @@ def test_comet_of_pairs_gets_sources_from_texts_or_from_ocr(tmp_path: Path) -> N
         assert value(report, "pictures against", "COMET").score.value == pytest.approx(250 / 3)
     noted = [any(note.startswith("COMET got the source texts") for note in one.notes) for one in (shots, strips)]
     assert noted == [True, False]
+
+
+def test_blocks_that_were_left_are_counted_by_their_reasons() -> None:
+    bounds = (0.0, 0.0, 1.0, 1.0)
+    left = [GeneratedBlock(bounds, "", "x", reason) for reason in ("no room", "no text", "no room", "")]
+    page = GeneratedPage("", "", draw(MAT), tuple(left))
+    assert left_blocks([page, None]) == ["Of 4 blocks 3 were left as they were (2 no room, 1 no text)."]
+    assert left_blocks([GeneratedPage("", "", draw(MAT), (left[3],)), None]) == []
 
 
 def test_a_broken_source_is_named(tmp_path: Path) -> None:

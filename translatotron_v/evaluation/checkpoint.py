@@ -13,7 +13,14 @@ import numpy as np
 from PIL import Image
 
 from translatotron_v.config import Config
-from translatotron_v.evaluation.generation import GeneratedPage, Generation, Page, generate_pages, to_image
+from translatotron_v.evaluation.generation import (
+    GeneratedPage,
+    Generation,
+    Page,
+    generate_pages,
+    left_blocks,
+    to_image,
+)
 from translatotron_v.evaluation.reading import Boxes, PageOcr
 from translatotron_v.evaluation.regions import answered, in_reading_order, texts_in
 from translatotron_v.evaluation.rendering import TestPage as TestPage
@@ -164,7 +171,7 @@ def score_checkpoint(
             "batch size": options.batch_size,
         },
         lines=lines,
-        notes=_notes(pages),
+        notes=[*_notes(pages), *left_blocks(answers)],
         rows=rows,
         worst=worst_of(rows, options.worst),
     )

@@ -100,4 +100,4 @@ def generated_block(block: BlockTranslation) -> GeneratedBlock:
     """A block as scores need it; one that was left as it was says nothing."""
     columns, rows = ([float(value) for value in side] for side in zip(*block.quad, strict=True))
     bounds = (min(columns), min(rows), max(columns), max(rows))
-    return GeneratedBlock(bounds, "" if block.skip_reason else block.text, block.source_text)
+    return GeneratedBlock(bounds, "" if block.skip_reason else block.text, block.source_text, block.skip_reason)

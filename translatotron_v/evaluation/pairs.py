@@ -21,7 +21,7 @@ from translatotron_v.evaluation.folders import (
     texts_beside,
     texts_for,
 )
-from translatotron_v.evaluation.generation import GeneratedPage, Page, generate_pages, to_page
+from translatotron_v.evaluation.generation import GeneratedPage, Page, generate_pages, left_blocks, to_page
 from translatotron_v.evaluation.options import add_model, add_references, add_results, comet_of, out_folder
 from translatotron_v.evaluation.reading import PageOcr, page_ocr
 from translatotron_v.evaluation.report import Line, Report, Row, worst_of
@@ -121,7 +121,7 @@ def score_pairs(
         *_own_lines(found, answers, written, known, source_read),
         cost_line(generations, options.batch_size),
     ]
-    notes = list(found.notes)
+    notes = [*left_blocks(answers), *found.notes]
     if expected.comet is not None and known is None:
         notes.append("COMET got the source texts from OCR; --source-texts FILE gives the true ones.")
     rows = _rows(found, answers, written, known)
