@@ -55,7 +55,9 @@ def parser(prog: str) -> argparse.ArgumentParser:
         epilog=_EPILOG.replace("{prog}", prog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    top.add_argument("out", nargs="?", type=Path, help="folder to write to: OUT/data/*.parquet and OUT/README.md")
+    top.add_argument(
+        "out", nargs="?", help="folder to write to, or s3://BUCKET/FOLDER: OUT/data/*.parquet and OUT/README.md"
+    )
     top.add_argument("--list-fonts", action="store_true", help="print the names of bundled fonts and stop")
     text = top.add_argument_group("text")
     text.add_argument("--text", metavar="PATH", type=Path, help="corpus (see below); default: the built-in grammar")
@@ -91,6 +93,11 @@ def parser(prog: str) -> argparse.ArgumentParser:
     out.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     out.add_argument("--shard-size", type=_positive, default=500, metavar="N", help="pages per file (default: 500)")
     out.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one per core)")
+    out.add_argument(
+        "--ray", nargs="?", const="", metavar="ADDRESS",
+        help="render on a Ray cluster, a shard a task (auto, HOST:6379, ray://HOST:10001; without ADDRESS what "
+        "RAY_ADDRESS says, or a Ray of --workers processes that is started here)",
+    )  # fmt: skip
     out.add_argument("--force", action="store_true", help="replace shards of this split made with other settings")
     out.add_argument("--quiet", action="store_true", help="no progress bar")
     return top
@@ -116,6 +123,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m data_synth") 
             workers=arguments.workers or _cores(),
             force=arguments.force,
             quiet=arguments.quiet,
+            ray=arguments.ray,
         )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
