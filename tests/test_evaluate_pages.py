@@ -19,7 +19,7 @@ from translatotron_v.config import Config
 from translatotron_v.data.pages import page_layout, page_style
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation import checkpoint as checkpoints
-from translatotron_v.evaluation import command, rendering
+from translatotron_v.evaluation import command, reading, rendering
 from translatotron_v.evaluation.checkpoint import Options, score_checkpoint
 from translatotron_v.evaluation.generation import GeneratedBlock, GeneratedPage, Page, generate_pages
 from translatotron_v.evaluation.loading import generated_block
@@ -336,7 +336,7 @@ def test_command_on_blocks(
         def read(self, image: Image.Image | np.ndarray) -> list[TextBox]:
             return []
 
-    monkeypatch.setattr(command, "make_ocr_engine", lambda *_: Blind())
+    monkeypatch.setattr(reading, "make_ocr_engine", lambda *_: Blind())
     monkeypatch.chdir(tmp_path)
     look = ["--fonts", "DejaVuSerif, DejaVuSansMono", "--photographs", "chelsea", "--seed", "3"]
     data = ["--data", config.data.folder, "--split", "train", "--limit", "2"]
