@@ -1,5 +1,6 @@
 """Shards as tasks of a Ray cluster: the driver hands out texts and gets counts back; pages never come to it."""
 
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -39,16 +40,18 @@ def cluster(address: str, workers: int) -> Iterator[Any]:
         UserError: Ray is not installed, or nothing answers at the address.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # of workers that die we say ourselves what is to be said
     try:
         import ray
     except ImportError:
         raise UserError("--ray: Ray is not installed: pip install 'translatotron-v[ray]'") from None
     address = address or os.environ.get("RAY_ADDRESS", "")
-    own = {} if address else {"num_cpus": workers, "object_store_memory": STORE, "include_dashboard": False}
+    own: dict[str, Any] = (
+        {} if address else {"num_cpus": workers, "object_store_memory": STORE, "include_dashboard": False}
+    )
     try:
         _knock(address)
-        ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **own)
+        ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"--ray {address}: no cluster can be reached or started ({reason})") from error
