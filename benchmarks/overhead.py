@@ -35,9 +35,9 @@ def run(case: str, settings: Settings) -> list[Measure]:
     """The same work by one process and by several."""
     measures = []
     if case in ("", "ranks"):
-        measures += _ranks(10 if settings.quick else 100)
+        measures += _ranks(5 if settings.quick else 40)
     if case in ("", "ray"):
-        measures += _ray(200 if settings.quick else 8000)
+        measures += _ray(160 if settings.quick else 4000)
     return measures
 
 

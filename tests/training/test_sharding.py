@@ -19,7 +19,7 @@ from translatotron_v.training.sharding import like, whole
 from translatotron_v.training.trainer import Trainer, TrainingError
 
 RUN = ("trainer.steps=8", "trainer.checkpoint_every=4", "trainer.keep=3", "trainer.ema=0.9", "trainer.accumulate=2")
-RUN += ("loss.ctc=1", "data.spans=0")
+RUN += ("loss.ctc=1", "data.spans=0", "trainer.evaluate_every=4")
 
 
 def begun(folder: Path, origin: Path) -> Path:

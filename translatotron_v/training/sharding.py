@@ -9,7 +9,9 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -23,9 +25,14 @@ def shard(stage: nn.Module, blocks: Iterable[nn.Module]) -> None:
     Args:
         blocks: modules of the stage that are called as such, and nothing of them otherwise, within ``forward``.
     """
+    device = next(stage.parameters()).device.type
+    mesh = init_device_mesh(device, (dist.get_world_size(),))  # not of whatever accelerator the machine has
     for block in blocks:
-        fully_shard(block)
-    fully_shard(stage)
+        fully_shard(block, mesh=mesh)
+    fully_shard(stage, mesh=mesh)
+    # The first module that is called is taken for the root; a run that begins with an evaluation calls a block first.
+    root: Any = stage
+    root._get_fsdp_state()._lazy_init()
 
 
 @contextlib.contextmanager
