@@ -12,6 +12,7 @@ import torch
 from einops import rearrange
 from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from translatotron_v.config import CanvasConfig, ImageEncoderConfig
 from translatotron_v.models.layers import Dropout
@@ -142,6 +143,7 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.ocr_layer = config.ocr_layer
         self.layers = config.layers
+        self.recompute = False  # activations of the blocks, going back: less memory, a third more time
         self.has_class_token = config.class_token
         options: dict[str, Any] = {}
         if config.stem_channels:
@@ -171,9 +173,10 @@ class ImageEncoder(nn.Module):
         """(B, C, H, W) in [0, 1] -> states (B, S, D); ``inner`` names a block whose states are wanted too (0: none)."""
         x = self.vit.patch_embed(pixels * 2 - 1)  # (B, S, D)
         x = self.vit.norm_pre(self.vit._pos_embed(x))
+        recompute = self.recompute and torch.is_grad_enabled()
         after: dict[int, Tensor] = {}  # block number -> its states
         for number, block in enumerate(self.vit.blocks, start=1):
-            x = after[number] = block(x)
+            x = after[number] = checkpoint(block, x, use_reentrant=False) if recompute else block(x)
         final = self.vit.norm(x)
         if self.fusion is not None:
             final = self.fusion(final, after)
