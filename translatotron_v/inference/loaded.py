@@ -1,10 +1,10 @@
 """A checkpoint in memory, and what a translator hands back."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from PIL import Image
 
 from translatotron_v.arguments import PRECISIONS
@@ -16,6 +16,8 @@ from translatotron_v.inference.certainty import RIGHT
 from translatotron_v.inference.glossary import Term
 
 if TYPE_CHECKING:  # the models import timm, which takes seconds: only loading one pays for it
+    import torch
+
     from translatotron_v.data.vocabulary import Vocabulary
     from translatotron_v.models.translator import TranslatotronV
 
@@ -67,13 +69,17 @@ class LoadedTranslator:
         )
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> "torch.device":
         """Where the model is."""
         return next(self.model.parameters()).device
 
-    def arithmetic(self) -> torch.autocast:
+    def arithmetic(self) -> AbstractContextManager[None]:
         """A context of the precision that it was loaded for."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        if self.precision != "bf16":
+            return nullcontext()
+        import torch
+
+        return torch.autocast(self.device.type, torch.bfloat16)
 
 
 MATTING = "matting.safetensors"  # what comes with weights that translate whole pages
@@ -94,9 +100,9 @@ def load_translator(
     """
     if precision not in PRECISIONS:
         raise UserError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision}")
-    if precision == "int8" and torch.device(device).type != "cpu":
+    if precision == "int8" and not device.startswith("cpu"):
         raise UserError(f"precision int8 is for the CPU; on {device} take bf16")
-    from translatotron_v.checkpoint import load_module, read_info, resolve, skip_init
+    from translatotron_v.checkpoint import read_info, resolve
 
     folder = resolve(folder)
     read_info(folder)
@@ -105,6 +111,7 @@ def load_translator(
         takes = "'text' or 'translator'" if text_only else "'translator'"
         raise UserError(f"{folder}: a checkpoint of the stage {config.stage!r}; translating takes one of {takes}")
 
+    from translatotron_v.checkpoint import load_module, skip_init
     from translatotron_v.data.vocabulary import Vocabulary
     from translatotron_v.models.quantised import can_quantise, quantise
     from translatotron_v.models.translator import TranslatotronV

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
-import torch
-from einops import rearrange
 from PIL import Image
 
 from translatotron_v.arguments import BASELINES
+from translatotron_v.decoding.arrays import inference, to_numpy
 from translatotron_v.errors import UserError
 from translatotron_v.generation_config import GenerationConfig, GenerationOptions, check_batch_size
 from translatotron_v.inference.certainty import CALIBRATION
@@ -299,14 +298,14 @@ class Translator:
             self.loaded, given, self._asked(generation, options), batch_size=batch_size, quiet=True
         ).texts
 
-    @torch.inference_mode()
+    @inference
     def _translate_batch(self, batch: list[Fitted], generation: GenerationConfig) -> list[Translation]:
         glossary = generation.glossary
-        pixels = torch.from_numpy(np.stack([fitted.pixels for fitted in batch]))  # (B, H, W, C)
-        pixels = rearrange(pixels, "b h w c -> b c h w").to(self.loaded.device)
+        pixels = np.stack([fitted.pixels for fitted in batch]).transpose(0, 3, 1, 2)  # (B, C, H, W)
+        pixels = self.loaded.model.array(np.ascontiguousarray(pixels))
         with self.loaded.arithmetic():
             generated = self._generate(self.loaded.model, self.loaded.vocabulary, pixels, generation)
-        drawn = rearrange(generated.pixels.float().cpu(), "b c h w -> b h w c").numpy()
+        drawn = to_numpy(generated.pixels).transpose(0, 2, 3, 1)
         return [
             Translation(
                 image=fit_back(drawn[index], fitted),
@@ -326,6 +325,8 @@ class Translator:
 
 def choose_device(name: Literal["auto"] | str = "auto") -> str:
     """The device behind a name; "auto" is a GPU where there is one. Raises UserError where it cannot be used."""
+    import torch
+
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

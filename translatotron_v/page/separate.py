@@ -8,7 +8,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 
 from translatotron_v.checkpoint import load_module, read_info, resolve
 from translatotron_v.config import config_from_text
@@ -127,7 +126,7 @@ def load_matting(folder: str | Path) -> TextMatting:
     matting = TextMatting(config.model.matting)
     load_module(matting, folder, "matting")
     # channels_last: two thirds of the time on a CPU
-    return matting.to(memory_format=torch.channels_last).requires_grad_(False).eval()
+    return matting.to(memory_format=__import__("torch").channels_last).requires_grad_(False).eval()
 
 
 def _not_text(pixels: np.ndarray, ground: SmoothGround, ink: np.ndarray, where: np.ndarray, em: float) -> np.ndarray:
@@ -149,15 +148,12 @@ def _stroke(text: np.ndarray) -> float:
 
 def _by_network(pixels: np.ndarray, matting: TextMatting, em: float | None) -> np.ndarray:
     """Coverage (H, W) as the network sees it, of large text as it sees it at a size that it was trained on."""
-    device = next(matting.parameters()).device
     height, width = pixels.shape[:2]
     small = em is not None and em > _LARGE
     if em is not None and small:
         size = (max(1, round(width * _SEEN / em)), max(1, round(height * _SEEN / em)))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    batch = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].to(device)  # channels stay last
-    with torch.inference_mode():
-        coverage: np.ndarray = matting(batch)[0, 0].sigmoid().cpu().numpy()
+    coverage = matting.coverage(pixels)
     if small:
         coverage = cv2.resize(coverage, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
     return coverage
