@@ -5,7 +5,7 @@ Shapes: B batch, C text states, S image states, N image tokens, D width, K codes
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -76,9 +76,7 @@ def generate_image_masked(
     return draw_in_passes(decoder, text, text_mask, image, steps=steps)
 
 
-def _steps(
-    decoder: "ImageDecoder", text: Array, text_mask: Array | None, image: Array | None, static: bool | None
-) -> Steps:
+def _steps(decoder: Any, text: Array, text_mask: Array | None, image: Array | None, static: bool | None) -> Steps:
     """Steps with caches, by whoever computes them."""
     if isinstance(text, np.ndarray):
         started: Steps = decoder.start(text, text_mask, image)  # of an ONNX graph

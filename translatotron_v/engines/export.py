@@ -23,7 +23,6 @@ from translatotron_v.checkpoint import write_aside
 from translatotron_v.engines import graphs
 from translatotron_v.engines.graphs import caches, part
 from translatotron_v.errors import UserError
-from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.layers import CrossAttentionCache, KeyValueCache
 from translatotron_v.models.matting import TextMatting
 from translatotron_v.models.text_decoder import TextDecoder
@@ -132,6 +131,8 @@ class _Matting(_Part):
 class _TextPart(_Part):
     """A part of a text decoder, which is saved under a name."""
 
+    decoder: Any
+
     def __init__(self, name: str, decoder: TextDecoder) -> None:
         super().__init__(**{name: decoder})
         self.__dict__["decoder"] = decoder
@@ -168,7 +169,7 @@ class _ImageStart(_Part):
 
     def forward(self, text: Tensor, *image: Tensor) -> tuple[Tensor, ...]:
         """Text states, and image states if they are read -> keys and values that each layer reads."""
-        decoder: ImageDecoder = self.image_decoder
+        decoder = self.image_decoder
         read = decoder.project_kv(text, None, image[0] if image else None)
         return tuple(_flat([(memory.keys, memory.values) for layer in read for memory in layer]))
 
@@ -178,8 +179,8 @@ class _ImageStep(_Part):
 
     def forward(self, ids: Tensor, mask: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
         """(B,) tokens, (B, C) which characters may be read, what is read and what was before -> (B, K), caches."""
-        decoder: ImageDecoder = self.image_decoder
-        each = len(decoder.layers[0].crosses)  # type: ignore[union-attr]
+        decoder = self.image_decoder
+        each = len(decoder.layers[0].crosses)
         count = 2 * each * len(decoder.layers)
         memories = [CrossAttentionCache(*pair, None) for pair in _pairs(flat[:count])]
         if decoder.reads_text:
@@ -224,7 +225,7 @@ def graphs_of(model: TranslatotronV, matting: TextMatting | None = None) -> Iter
     pixels = torch.rand(rows, canvas.channels, canvas.height, canvas.width)
     encoder = _Encoder(model)
     yield Graph(graphs.ENCODER, encoder, {"pixels": pixels}, {"pixels": {0: "rows"}}, encoder.names)
-    seen = model.encode_image(pixels)
+    seen: Any = model.encode_image(pixels)
     ids = torch.ones(rows, length, dtype=torch.long)
     mask = torch.ones(rows, length, dtype=torch.bool)
     pieces = {"pieces": ids, "mask": mask}
@@ -252,7 +253,7 @@ def graphs_of(model: TranslatotronV, matting: TextMatting | None = None) -> Iter
             ["drawn"],
         )  # fmt: skip
         text = model.drawing_states(text, mask, ids, mask, ids, fonts.get("fonts"))[0]
-    yield from _image_decoder(model.image_decoder, text, seen.image_memory if memory is seen.memory else seen.picture)
+    yield from _image_decoder(model.image_decoder, text, seen.image_memory)
     tokens = torch.zeros(rows, model.image_decoder.length, dtype=torch.long)
     tokenizer = _Tokenizer(image_tokenizer=model.image_tokenizer)
     yield Graph(graphs.TOKENIZER, tokenizer, {"ids": tokens}, {"ids": {0: "rows"}}, ["pixels"])
@@ -269,7 +270,7 @@ class _TextMode(_Part):
         return memory
 
 
-def _text_decoder(name: str, decoder: TextDecoder, memory: Tensor) -> Iterator[Graph]:
+def _text_decoder(name: str, decoder: Any, memory: Tensor) -> Iterator[Graph]:
     layers, rows = len(decoder.layers), len(memory)
     ids = torch.ones(rows, _LENGTH, dtype=torch.long)
     mask = torch.ones(memory.shape[:2], dtype=torch.bool)
@@ -277,8 +278,8 @@ def _text_decoder(name: str, decoder: TextDecoder, memory: Tensor) -> Iterator[G
     read, own = caches("read", layers), caches("own", layers)
     yield Graph(part(name, graphs.START), start, {"memory": memory}, {"memory": _STATES}, read)
     inputs = {"ids": ids[:, :1], "mask": mask} | dict(zip(read, start(memory), strict=True))
-    inputs |= dict.fromkeys(own, decoder.layers[0].attention.new_cache(memory, 2).keys)  # type: ignore[union-attr]
-    free = {"ids": {0: "rows"}, "mask": _STATES} | dict.fromkeys(read, {0: "rows", 2: "states"})
+    inputs |= dict.fromkeys(own, decoder.layers[0].attention.new_cache(memory, 2).keys)
+    free = {"ids": {0: "rows"}, "mask": _STATES} | {one: {0: "rows", 2: "states"} for one in read}
     free |= dict.fromkeys(own, _CACHE)
     outputs = ["logits", *(f"new_{one}" for one in own)]
     yield Graph(part(name, graphs.STEP), _TextStep(name, decoder), inputs, free, outputs)
@@ -287,17 +288,17 @@ def _text_decoder(name: str, decoder: TextDecoder, memory: Tensor) -> Iterator[G
     yield Graph(part(name, graphs.STATES), _TextStates(name, decoder), inputs, free, ["states"])
 
 
-def _image_decoder(decoder: ImageDecoder, text: Tensor, image: Tensor) -> Iterator[Graph]:
+def _image_decoder(decoder: Any, text: Tensor, image: Tensor) -> Iterator[Graph]:
     name, layers = graphs.IMAGE, len(decoder.layers)
     start = _ImageStart(image_decoder=decoder)
     given = {"text": text} | ({"image": image} if decoder.reads_image else {})
-    crosses = len(decoder.layers[0].crosses)  # type: ignore[union-attr]
+    crosses = len(decoder.layers[0].crosses)
     read, own = caches("read", layers * crosses), caches("own", layers)
     yield Graph(part(name, graphs.START), start, given, {"text": {0: "rows", 1: "characters"}, "image": _STATES}, read)
     mask = torch.ones(text.shape[:2], dtype=torch.bool)
     inputs = {"ids": torch.zeros(len(text), dtype=torch.long), "mask": mask}
     inputs |= dict(zip(read, start(*given.values()), strict=True))
-    inputs |= dict.fromkeys(own, decoder.layers[0].attention.new_cache(text, 2).keys)  # type: ignore[union-attr]
+    inputs |= dict.fromkeys(own, decoder.layers[0].attention.new_cache(text, 2).keys)
     free = {"ids": {0: "rows"}, "mask": {0: "rows", 1: "characters"}} | dict.fromkeys(own, _CACHE)
     free |= {one: {0: "rows", 2: f"read_{number // 2 % crosses}"} for number, one in enumerate(read)}
     outputs = ["logits", *(f"new_{one}" for one in own)]
@@ -335,7 +336,7 @@ def write_graphs(folder: Path, model: TranslatotronV, matting: TextMatting | Non
 
 def _trace(graph: Graph, fold: bool = False) -> bytes:
     """A graph as ONNX, with its weights in it; ``fold`` computes what depends on weights alone."""
-    file = io.BytesIO()
+    file: Any = io.BytesIO()  # which torch.onnx takes, though its types do not say so
     with warnings.catch_warnings():  # tracing warns of every Python number that comes of a shape
         warnings.simplefilter("ignore")
         torch.onnx.export(

@@ -15,7 +15,7 @@ import numpy as np
 
 from translatotron_v.config import ModelConfig
 from translatotron_v.engines import graphs
-from translatotron_v.engines.graphs import caches, part
+from translatotron_v.engines.graphs import part
 from translatotron_v.errors import UserError, first_line
 from translatotron_v.models.states import SourceStates
 
