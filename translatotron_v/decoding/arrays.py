@@ -76,8 +76,7 @@ def largest(rows: Array, count: int) -> tuple[Array, Array]:
     if not isinstance(rows, np.ndarray):
         values, places = rows.topk(count)
         return values, places
-    places = np.argpartition(rows, -count, axis=1)[:, -count:] if count < rows.shape[1] else np.arange(count)[None]
-    places = np.sort(np.broadcast_to(places, (len(rows), count)), axis=1)  # of equal ones the first comes first
-    order = np.argsort(-np.take_along_axis(rows, places, 1), axis=1, kind="stable")
+    places = np.argpartition(rows, -count, axis=1)[:, -count:]
+    order = np.argsort(-np.take_along_axis(rows, places, 1), axis=1)
     places = np.take_along_axis(places, order, 1)
     return np.take_along_axis(rows, places, 1), places

@@ -9,6 +9,7 @@ Shapes: as in ``graphs``.
 
 import io
 import json
+import logging
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
@@ -231,13 +232,15 @@ def graphs_of(model: TranslatotronV, matting: TextMatting | None = None) -> Iter
     pieces = {"pieces": ids, "mask": mask}
     ragged = {0: "rows", 1: "pieces"}
     memory = seen.memory
+    # Its table of pieces may be the text decoder's own, and is then found under that name.
+    reader = {"text_encoder": model.text_encoder, "text_decoder": model.text_decoder}
     if config.connector == "read":
         inputs = pieces | {"states": seen.picture, "first": ids, "last": ids}
         free = {"pieces": ragged, "mask": ragged, "states": {0: "rows"}, "first": ragged, "last": ragged}
-        yield Graph(graphs.READER, _Reader(text_encoder=model.text_encoder), inputs, free, ["memory"])
+        yield Graph(graphs.READER, _Reader(**reader), inputs, free, ["memory"])
         memory = model.encode_reading(seen, ids, mask, ids, ids).memory
     if config.text_encoder.layers:
-        yield Graph(graphs.TEXT_ENCODER, _TextMode(text_encoder=model.text_encoder), pieces,
+        yield Graph(graphs.TEXT_ENCODER, _TextMode(**reader), pieces,
                     {"pieces": ragged, "mask": ragged}, ["memory"])  # fmt: skip
     yield from _text_decoder(graphs.TEXT, model.text_decoder, memory)
     if model.ctc_head is None:
@@ -314,13 +317,17 @@ def write_graphs(folder: Path, model: TranslatotronV, matting: TextMatting | Non
         quantised: write those of eight bits as well, of all linear maps but the image tokenizer's.
 
     Raises:
-        UserError: the package ``onnx`` is missing, or the folder cannot be written.
+        UserError: the package ``onnx`` is missing, the folder cannot be written, or the image decoder shares keys among
+            some of its heads only.
     """
     try:
         import onnx
     except ImportError:
         raise UserError("writing ONNX graphs takes the package onnx: pip install 'translatotron-v[onnx]'") from None
 
+    drawer = model.config.image_decoder
+    if drawer.kv_heads not in (1, drawer.heads):
+        raise UserError(f"model.image_decoder.kv_heads is {drawer.kv_heads}; graphs are of 1, or of one for each head")
     places = stored_places(folder)
     try:
         with torch.no_grad():
@@ -410,8 +417,10 @@ def _quantise(model: bytes, path: Path) -> None:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    quiet = logging.getLogger()  # to which it recommends what tracing has done
+    level = quiet.level
+    quiet.setLevel(logging.ERROR)
+    try:
         quantize_dynamic(
             onnx.load_from_string(model),
             path,
@@ -419,3 +428,5 @@ def _quantise(model: bytes, path: Path) -> None:
             per_channel=True,
             weight_type=QuantType.QInt8,
         )
+    finally:
+        quiet.setLevel(level)
