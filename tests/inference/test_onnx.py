@@ -168,6 +168,9 @@ def test_what_does_not_go_is_said(copied: Path):
     page = np.zeros((1, 1, 16, 128), np.float32)
     with pytest.raises(UserError, match=r"image_encoder.onnx: cannot be loaded"):
         load_translator(copied, engine="onnx").model.encode_image(page)
+    shutil.copy(copied / "ctc_head.safetensors", copied / "another.safetensors")
+    with pytest.raises(UserError, match=r"image_tokenizer.onnx: of other weights than lie beside it"):
+        load_translator(copied, engine="onnx").model.image_tokenizer.decode_from_ids(np.zeros((1, 16), np.int64))
     for name, flags in (("image_encoder.onnx", "--onnx"), ("image_encoder.int8.onnx", "--onnx --int8")):
         (copied / name).unlink()
         with pytest.raises(UserError, match=rf"no graphs \({name}\); translatotron-v export {flags} writes them"):
@@ -180,6 +183,7 @@ def test_what_does_not_go_is_said(copied: Path):
 def test_a_picture_is_translated_without_pytorch(copied: Path, tmp_path: Path):
     """As a strip; without the separator, whose random weights find no text."""
     (copied / "matting.safetensors").unlink()
+    write_graphs(copied, load_translator(copied).model, None)
     pixels = np.random.default_rng(3).integers(0, 255, (16, 128), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "page.png")
     by_torch = Translator.from_pretrained(copied, device="cpu", engine="torch")(tmp_path / "page.png")

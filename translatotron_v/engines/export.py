@@ -10,7 +10,6 @@ Shapes: as in ``graphs``.
 import io
 import json
 import logging
-import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -328,7 +327,7 @@ def write_graphs(folder: Path, model: TranslatotronV, matting: TextMatting | Non
     drawer = model.config.image_decoder
     if drawer.kv_heads not in (1, drawer.heads):
         raise UserError(f"model.image_decoder.kv_heads is {drawer.kv_heads}; graphs are of 1, or of one for each head")
-    places = stored_places(folder)
+    places, layout = stored_places(folder), graphs.layout(folder)
     try:
         with torch.no_grad():
             for graph in graphs_of(model.eval(), matting):
@@ -336,6 +335,7 @@ def write_graphs(folder: Path, model: TranslatotronV, matting: TextMatting | Non
                 if quantised and graph.name not in (graphs.TOKENIZER, graphs.MATTING):
                     _quantise(_trace(graph, fold=True), folder / f"{graph.name}{graphs.QUANTISED}")
                 _point_into_files(traced.graph, places)
+                traced.metadata_props.add(key="layout", value=layout)
                 write_aside(folder / f"{graph.name}{graphs.SUFFIX}", traced.SerializeToString())
     except OSError as error:
         raise UserError(f"{folder}: cannot write the graphs: {error.strerror or error}") from error
@@ -375,13 +375,11 @@ def stored_places(folder: Path) -> dict[str, Place]:
     """Where each tensor of a checkpoint lies, by "module.tensor"; the format is safetensors' own."""
     found = {}
     for path in sorted(Path(folder).glob("*.safetensors")):
-        with open(path, "rb") as file:
-            (size,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(size))
+        header, begin = graphs.header(path)
         tied = json.loads(header.pop("__metadata__", {}).get("tied", "{}"))
         for name, entry in [*header.items(), *((name, header[owner]) for name, owner in tied.items())]:
             start, end = entry["data_offsets"]
-            place = Place(path.name, entry["dtype"], entry["shape"], 8 + size + start, end - start)
+            place = Place(path.name, entry["dtype"], entry["shape"], begin + start, end - start)
             found[f"{path.stem}.{name}"] = place
     return found
 

@@ -7,6 +7,12 @@ safetensors files there.
 Shapes: B batch, R rows of a search, S states, T pieces, C characters, N image tokens, D width, V vocabulary, K codes.
 """
 
+import hashlib
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
 ENCODER = "image_encoder"  # pixels -> what the decoders see, and what the heads say
 READER = "reading_encoder"  # pieces that were read, and the image states that they were read from -> memory
 TEXT_ENCODER = "text_encoder"  # text mode: pieces -> memory
@@ -28,3 +34,17 @@ def part(decoder: str, name: str) -> str:
 def caches(kind: str, count: int) -> list[str]:
     """Names of keys and values of ``count`` attentions, layer by layer."""
     return [f"{kind}_{what}_{number}" for number in range(count) for what in ("keys", "values")]
+
+
+def header(path: Path) -> tuple[dict[str, Any], int]:
+    """What a safetensors file says of its tensors, and where their bytes begin."""
+    with open(path, "rb") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        found: dict[str, Any] = json.loads(file.read(size))
+    return found, 8 + size
+
+
+def layout(folder: Path) -> str:
+    """Changes when a tensor of a checkpoint lies elsewhere than before: graphs of another layout would read it wrong."""
+    parts = [(path.name, *header(path)) for path in sorted(Path(folder).glob("*.safetensors"))]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

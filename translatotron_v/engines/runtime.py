@@ -42,9 +42,20 @@ class Session:
         if not self.path.is_file():
             raise UserError(f"{self.path}: no such file; translatotron-v export --onnx writes it")
         try:
-            return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has a class for every kind, and no base of them all
             raise UserError(f"{self.path}: cannot be loaded: {first_line(error)}") from None
+        layout = session.get_modelmeta().custom_metadata_map.get("layout", self.layout)
+        if layout != self.layout:
+            raise UserError(
+                f"{self.path}: of other weights than lie beside it; take translatotron-v export --onnx"
+            )
+        return session
+
+    @cached_property
+    def layout(self) -> str:
+        """Of the weights that lie beside the graph."""
+        return graphs.layout(self.path.parent)
 
     @cached_property
     def inputs(self) -> dict[str, Any]:
