@@ -45,6 +45,6 @@ def header(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def layout(folder: Path) -> str:
-    """Changes when a tensor of a checkpoint lies elsewhere than before: graphs of another layout would read it wrong."""
+    """Changes when a tensor of a checkpoint lies elsewhere than before: graphs of before would read nonsense."""
     parts = [(path.name, *header(path)) for path in sorted(Path(folder).glob("*.safetensors"))]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -47,9 +47,7 @@ class Session:
             raise UserError(f"{self.path}: cannot be loaded: {first_line(error)}") from None
         layout = session.get_modelmeta().custom_metadata_map.get("layout", self.layout)
         if layout != self.layout:
-            raise UserError(
-                f"{self.path}: of other weights than lie beside it; take translatotron-v export --onnx"
-            )
+            raise UserError(f"{self.path}: of other weights than lie beside it; take translatotron-v export --onnx")
         return session
 
     @cached_property
