@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from translatotron_v.arguments import ONNX
+from translatotron_v.data.language import identify, plainly
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.certainty import RIGHT, Calibration
 from translatotron_v.inference.loaded import BlockTranslation, LoadedTranslator, Translation
 from translatotron_v.inference.paragraphs import read_paragraphs, translate_paragraphs
 from translatotron_v.inference.pieces import Paragraph
-from translatotron_v.metrics.language import identify
 from translatotron_v.ocr import LineDetector
 from translatotron_v.page.arrange import arrange
 from translatotron_v.page.blocks import Block, find_blocks
@@ -347,7 +347,7 @@ def _judge(state: BlockState, source_language: str, whole: str) -> None:
     A word or two tell little of their language: what they seem to be must be what the whole page says.
     """
     paragraph, languages = state.paragraph, tuple(sorted({*SPOKEN, source_language}))
-    state.language = identify(paragraph.text, languages)
+    state.language = plainly(paragraph.text, languages) or identify(paragraph.text, languages)
     if state.language != source_language and sum(map(str.isalpha, paragraph.text)) < TELLING:
         state.language = identify(whole, languages) if state.language else ""
     if not paragraph.text or (paragraph.reading or 0.0) < math.log(UNSURE):
