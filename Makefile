@@ -4,6 +4,7 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
 	$$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
+LIGHT ?= .venv-light
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.ready-docs
@@ -18,7 +19,7 @@ SITE ?= out/site
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs hooks bench gallery tiny small clean experiment-ssr experiment-modality-gap experiment-skip-links \
+.PHONY: help demo demo-light test lint format docs hooks bench gallery tiny small clean experiment-ssr experiment-modality-gap experiment-skip-links \
 	experiment-textual-regularization experiment-combined experiment-decoding experiment-ablations text-to-image paper-tiny pixels table
 
 help:  ## list the targets and the settings
@@ -36,6 +37,17 @@ $(READY): pyproject.toml
 	@echo "Installing into $(VENV) (several GB the first time: torch from PyPI brings its GPU libraries along) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --editable '.[test,lint]'
 	@touch $@
+
+# An environment without PyTorch: a twelfth of the disk, and ONNX graphs in its place (docs/onnx.md).
+$(LIGHT)/.ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.10 or later with the venv module was found; name one: make PYTHON=..." >&2; exit 2; }
+	@test -x $(LIGHT)/bin/python || $(PYTHON) -m venv $(LIGHT)
+	@echo "Installing into $(LIGHT) (half a gigabyte) ..."
+	@$(LIGHT)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --editable .
+	@touch $@
+
+demo-light: $(LIGHT)/.ready  ## the same pictures without PyTorch, into out/demo-light: half a gigabyte instead of seven
+	@$(LIGHT)/bin/translatotron-v demo --output $(OUT)/demo-light --force
 
 demo: $(READY)  ## translate the bundled pictures with the shipped weights into out/demo
 	@$(BIN)/translatotron-v demo --output $(OUT)/demo --force
