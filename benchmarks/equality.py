@@ -51,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         equal["texts"] += sum(map(str.__eq__, first.texts, second.texts))
         equal["tokens"] += int((np.asarray(first.image_ids) == second.image_ids).sum())
     count, tokens = len(samples), len(samples) * one.model.image_decoder.length
-    print(f"{folder.name}, {options.precision}: {count} strips of {one.config.data.validation}: equal readings "
-          f"{equal['readings']}, equal texts {equal['texts']}, equal image tokens {equal['tokens']} of {tokens}")  # fmt: skip
+    split, all_equal = one.config.data.validation, ", ".join(f"equal {name} {found}" for name, found in equal.items())
+    print(f"{folder.name}, {options.precision}: {count} strips of {split}: {all_equal} of {tokens}")
     references = [pair.target for pair in pairs]
     for name, said in texts.items():
         found = (bleu(said, references), chrf(said, references))
