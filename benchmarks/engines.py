@@ -22,31 +22,34 @@ FASTER = 1.3  # times, at batch 1
 PAGE = "pages/small.jpg"
 
 
+CASES = ("cold start", "strips", "pages")
+
+
 def cases(settings: Settings) -> list[str]:
-    """One: both engines belong to one run."""
-    return ["side by side"]
+    """Each a few minutes; both engines belong to one run."""
+    return list(CASES)
 
 
 def run(case: str, settings: Settings) -> list[Measure]:
-    """Cold starts, then strips of `tiny` and pages of `small`."""
-    examples = ROOT / "examples"
-    repeats = 1 if settings.quick else 3
-    strips = sorted(str(path) for path in (examples / "source").glob("*.png"))[: 2 if settings.quick else 16]
-    pages = sorted(str(path) for path in (examples / "pages").glob("*.jpg"))[: 2 if settings.quick else 16]
-    measures = _cold_starts(1 if settings.quick else 5)
-    for name, weights, pictures in (("strip", "tiny", strips), ("page", "small", pages)):
-        for batch in (1, 16):
-            say(f"{len(pictures)} {name}s of {weights} at batch {batch}")
-            found = {engine: _measured(engine, weights, batch, repeats, pictures) for engine in ENGINES}
-            what = f"a {name} of {weights}, batch {batch}"
-            measures += [Measure(f"{engine}: {what}", found[engine]["seconds"], "CPU-s") for engine in ENGINES]
-            ratio = found["torch"]["seconds"] / found["onnx"]["seconds"]
-            target = FASTER if batch == 1 else None
-            measures.append(Measure(f"torch to onnx: {what}", ratio, "times", target, at_least=True))
-            measures += [
-                Measure(f"{engine}: peak memory, {name}s, batch {batch}", found[engine]["peak"] / GIGABYTE, "GB")
-                for engine in ENGINES
-            ]
+    """Cold starts; strips, which are the model alone (`tiny`); pages, which are all that stands around it (`small`)."""
+    if case == "cold start":
+        return _cold_starts(1 if settings.quick else 3)
+    name, weights, folder = ("strip", "tiny", "source") if case == "strips" else ("page", "small", "pages")
+    found = sorted(str(path) for path in (ROOT / "examples" / folder).iterdir() if path.suffix in (".png", ".jpg"))
+    pictures = found[: 2 if settings.quick else 16]
+    measures = []
+    for batch in (1, 16):
+        say(f"{len(pictures)} {name}s of {weights} at batch {batch}")
+        made = {engine: _measured(engine, weights, batch, 1, pictures) for engine in ENGINES}
+        what = f"a {name} of {weights}, batch {batch}"
+        measures += [Measure(f"{engine}: {what}", made[engine]["seconds"], "CPU-s") for engine in ENGINES]
+        ratio = made["torch"]["seconds"] / made["onnx"]["seconds"]
+        target = FASTER if batch == 1 else None
+        measures.append(Measure(f"torch to onnx: {what}", ratio, "times", target, at_least=True))
+        measures += [
+            Measure(f"{engine}: peak memory, {name}s, batch {batch}", made[engine]["peak"] / GIGABYTE, "GB")
+            for engine in ENGINES
+        ]
     return measures
 
 
