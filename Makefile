@@ -87,7 +87,7 @@ gallery: $(READY)  ## translate the example pages, and twelve layouts with known
 
 small: $(READY)  ## train the model of whole pages on the corpora in DATA (docs/data.md); the same command resumes
 	@$(BIN)/python train.py small --data $(DATA)
-	@$(BIN)/translatotron-v export runs/small/translator -o runs/small/export --matting runs/small/separator --force
+	@$(BIN)/translatotron-v export runs/small/translator -o runs/small/export --matting runs/small/separator --onnx --force
 
 experiment-ssr: $(READY)  ## does self-review keep the reading that fine-tuning forgets? report in docs/experiments
 	@$(BIN)/python -m experiments.ssr --data $(DATA)

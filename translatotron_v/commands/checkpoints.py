@@ -128,14 +128,20 @@ def _info(options: argparse.Namespace) -> int:
 
 def _print_installation() -> None:
     import platform
+    from importlib.metadata import version
 
-    import torch
-
-    from translatotron_v.inference.pipeline import choose_device
+    from translatotron_v.arguments import TORCH
+    from translatotron_v.inference.pipeline import choose_device, choose_engine
     from translatotron_v.shipped import shipped_weights
 
-    print(f"translatotron-v {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
-    print(f"device: {choose_device()}, {torch.get_num_threads()} CPU threads")
+    library = TORCH if choose_engine() == TORCH else "onnxruntime"
+    print(f"translatotron-v {__version__}, Python {platform.python_version()}, {library} {version(library)}")
+    if library == TORCH:
+        import torch
+
+        print(f"device: {choose_device()}, {torch.get_num_threads()} CPU threads")
+    else:
+        print("device: cpu, without PyTorch")
     for name, folder in shipped_weights().items():
         size = sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 1e6
         print(f"weights: {name} ({size:.1f} MB, {folder})")

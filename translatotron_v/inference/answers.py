@@ -20,7 +20,7 @@ from translatotron_v.decoding.text_mode import Prepared
 from translatotron_v.generation_config import AS_TRAINED, GenerationConfig, check_batch_size
 from translatotron_v.inference.glossary import Term, asked_terms
 from translatotron_v.inference.loaded import LoadedTranslator, known_language, require_terms, require_text_mode
-from translatotron_v.models.translator import SourceStates
+from translatotron_v.models.states import SourceStates
 from translatotron_v.terminal import progress
 
 Page = np.ndarray  # (H, W, C) uint8
