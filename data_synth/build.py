@@ -6,8 +6,8 @@ finds the shards it has and goes on with the rest.
 """
 
 import hashlib
+import io
 import json
-import os
 import random
 import signal
 from collections import Counter
@@ -27,6 +27,8 @@ from data_synth.backgrounds import to_png
 from data_synth.card import METADATA_KEY, shard_metadata, write_card
 from data_synth.corpora import TextPair
 from data_synth.errors import UserError
+from data_synth.on_ray import make_on_ray
+from data_synth.places import place, put
 from data_synth.render import PagePair, RenderedPage, lacking, render_sample
 from data_synth.style import PageLayout, StyleOptions
 
@@ -90,22 +92,24 @@ def build(
     workers: int = 1,
     force: bool = False,
     quiet: bool = False,
+    ray: str | None = None,
 ) -> Summary:
     """Render texts into `folder/data/<split>-*.parquet` and write the data card.
 
     Args:
         texts: aligned pairs.
         options: what to draw and how.
-        folder: made if need be; other splits in it are left alone.
+        folder: made if need be, a path or a place of fsspec's (``s3://...``); other splits in it are left alone.
         pages: how many pages at most; None for as many as the texts fill.
         workers: processes to render with.
         force: throw away shards of the same split that were made with other settings.
         quiet: no progress bar (there is none either where standard error is no terminal).
+        ray: render on the Ray cluster at this address instead (`on_ray.cluster`); all its hosts write to `folder`.
 
     Raises:
         UserError: shards made with other settings are in the way, nothing to render, or the disk is full.
     """
-    folder = Path(folder)
+    folder = place(folder)
     starts = _page_starts(len(texts), options, pages)
     tasks = _tasks(texts, options, folder, starts)
     try:
@@ -115,7 +119,7 @@ def build(
         counts = sum(found.values(), Counter())
         total = len(starts) - 1
         with tqdm(total=total, initial=counts["asked"], unit="page", disable=quiet or None, desc=options.split) as bar:
-            for shard in _make_all(missing, workers, bar.update):
+            for shard in _make_all(missing, workers, bar.update, ray):
                 counts += shard
         write_card(folder)
     except OSError as error:
@@ -181,8 +185,15 @@ def _shards_found(tasks: Sequence[_Task], options: BuildOptions, folder: Path, f
     return found
 
 
-def _make_all(tasks: Sequence[_Task], workers: int, progress: Callable[[int], object]) -> Iterator[Counter[str]]:
-    """Make shards, in this process or in several."""
+def _make_all(
+    tasks: Sequence[_Task], workers: int, progress: Callable[[int], object], ray: str | None
+) -> Iterator[Counter[str]]:
+    """Make shards, in this process, in several, or on a cluster."""
+    if ray is not None and tasks:
+        for counts in make_on_ray(tasks, _make_shard, ray, workers):
+            progress(counts["asked"])
+            yield counts
+        return
     if workers <= 1 or len(tasks) <= 1:
         for task in tasks:
             yield _make_shard(task, progress)
@@ -265,13 +276,10 @@ def _write(task: _Task, rows: list[dict[str, Any]], counts: Counter[str]) -> Non
         METADATA_KEY: json.dumps(record, sort_keys=True).encode(),
     }
     table = pa.Table.from_pylist(rows, schema=_schema().with_metadata(metadata))
-    aside = task.path.with_name(f".tmp-{task.path.name}-{os.getpid()}")
-    try:
-        # Small row groups, so that readers can fetch a few pages without reading a whole shard.
-        pq.write_table(table, aside, row_group_size=100)
-        os.replace(aside, task.path)
-    finally:
-        aside.unlink(missing_ok=True)
+    content = io.BytesIO()
+    # Small row groups, so that readers can fetch a few pages without reading a whole shard.
+    pq.write_table(table, content, row_group_size=100)
+    put(task.path, content.getvalue())
 
 
 def _public(options: BuildOptions) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """The data card: a README.md that Hugging Face `datasets` takes its splits from."""
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+from data_synth.places import put
 
 METADATA_KEY = b"data_synth"  # under which a shard says what it is
 _COLUMNS = """
@@ -32,7 +33,8 @@ def shard_metadata(path: Path) -> dict[str, Any] | None:
     import pyarrow.parquet as pq
 
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        with path.open("rb") as file:
+            metadata = pq.read_schema(file).metadata or {}
     except (OSError, pa.ArrowException):
         return None
     record = metadata.get(METADATA_KEY)
@@ -79,9 +81,7 @@ def write_card(folder: Path) -> None:
     tables = [_flat(options) for options, _ in splits.values()]
     lines += [f"| {key} | " + " | ".join(str(table[key]) for table in tables) + " |" for key in tables[0]]
     lines += ["", "## Licences", _LICENCES.strip(), ""]
-    aside = folder / f".tmp-README-{os.getpid()}.md"
-    aside.write_text("\n".join(lines), encoding="utf-8")
-    os.replace(aside, folder / "README.md")
+    put(folder / "README.md", "\n".join(lines).encode())
 
 
 def _splits(folder: Path) -> dict[str, tuple[dict[str, Any], Counter[str]]]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_synth.build import BuildOptions, Summary, build
-from data_synth.corpora import TextPair, read_pairs
+from data_synth.corpora import TextPair, missing_parts, read_pairs
 from data_synth.errors import UserError
 from data_synth.fonts import bundled_names, default_fonts, find_font
 from data_synth.style import BACKGROUNDS, KINDS, PageLayout, StyleOptions
@@ -24,8 +24,9 @@ where the text comes from
   --text corpus/       a folder with train.de and train.en (or .gz); --split picks train, validation, test, ...
   --text corpus/train  the same by prefix
   --text pairs.tsv     source TAB target (.gz too); a name such as en-de.tsv tells the order of the columns
-  --text de-en.tgz     an IWSLT release as downloaded, or its folder: tags stripped, every 23rd training pair to
-                       validation, test = dev2010 + dev2012 + tst2010 to tst2012
+  --text de-en.tgz     an IWSLT release as downloaded (tgz or zip, of the pair or of the whole year), or its folder:
+                       tags stripped, every 23rd training pair to validation, test = dev2010 + dev2012 + tst2010 to
+                       tst2012, of which those that are missing are named; it serves both directions
 
 examples
   # 1,000 pages of 512x512 in assorted fonts, nothing but this program needed
@@ -54,7 +55,9 @@ def parser(prog: str) -> argparse.ArgumentParser:
         epilog=_EPILOG.replace("{prog}", prog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    top.add_argument("out", nargs="?", type=Path, help="folder to write to: OUT/data/*.parquet and OUT/README.md")
+    top.add_argument(
+        "out", nargs="?", help="folder to write to, or s3://BUCKET/FOLDER: OUT/data/*.parquet and OUT/README.md"
+    )
     top.add_argument("--list-fonts", action="store_true", help="print the names of bundled fonts and stop")
     text = top.add_argument_group("text")
     text.add_argument("--text", metavar="PATH", type=Path, help="corpus (see below); default: the built-in grammar")
@@ -90,6 +93,11 @@ def parser(prog: str) -> argparse.ArgumentParser:
     out.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     out.add_argument("--shard-size", type=_positive, default=500, metavar="N", help="pages per file (default: 500)")
     out.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one per core)")
+    out.add_argument(
+        "--ray", nargs="?", const="", metavar="ADDRESS",
+        help="render on a Ray cluster, a shard a task (auto, HOST:6379, ray://HOST:10001; without ADDRESS what "
+        "RAY_ADDRESS says, or a Ray of --workers processes that is started here)",
+    )  # fmt: skip
     out.add_argument("--force", action="store_true", help="replace shards of this split made with other settings")
     out.add_argument("--quiet", action="store_true", help="no progress bar")
     return top
@@ -115,6 +123,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m data_synth") 
             workers=arguments.workers or _cores(),
             force=arguments.force,
             quiet=arguments.quiet,
+            ray=arguments.ray,
         )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -163,7 +172,7 @@ def _options(arguments: argparse.Namespace) -> BuildOptions:
         source_language=arguments.source,
         target_language=arguments.target,
         split=arguments.split,
-        origin="built-in grammar" if arguments.text is None else arguments.text.name,
+        origin=_origin(arguments),
         layout=PageLayout(height, width, 1 if arguments.grey else 3, "blocks" if arguments.blocks else arguments.kind),
         style=style,
         blocks=arguments.blocks or (1, 1),
@@ -172,6 +181,18 @@ def _options(arguments: argparse.Namespace) -> BuildOptions:
         seed=arguments.seed,
         shard_size=arguments.shard_size,
     )
+
+
+def _origin(arguments: argparse.Namespace) -> str:
+    """What the card says of the text; parts of a test set that are missing are named there and on the screen."""
+    if arguments.text is None:
+        return "built-in grammar"
+    name: str = arguments.text.name
+    if missing := missing_parts(arguments.text, arguments.source, arguments.target, arguments.split):
+        name += f" (without {', '.join(missing)}, which are not in it)"
+        if not arguments.quiet:
+            print(f"note: the test set of {name}", file=sys.stderr)
+    return name
 
 
 def _texts(arguments: argparse.Namespace, options: BuildOptions) -> Sequence[TextPair]:

@@ -83,7 +83,7 @@ class DataConfig:
     """Where text comes from and how it becomes training samples."""
 
     # corpus: folder, Moses prefix, TSV or IWSLT release, or pages rendered by data_synth; "grammar" needs no file; of a
-    # mixture, the folder that its paths start from
+    # mixture, the folder that its paths start from. Pages of s3://, gs://, hf://, file://, ... are streamed
     folder: str = "data/multi30k"
     train: str = "train"  # split names, as the corpus calls them
     validation: str = "val"
@@ -96,6 +96,7 @@ class DataConfig:
     extra: list[str] = field(default_factory=list)  # more corpora (folders, TSV files) whose training pairs are added
     mixture: str = ""  # YAML file of many corpora with weights (data/mixture.py), in place of folder, repeat and extra
     cache: str = "runs/cache"  # folder that keeps the mixture's corpora, read and cleaned
+    cache_gb: Positive = 20.0  # how much of it copies of shards may take, where data.folder is s3://, gs://, hf://, ...
     allow_missing: bool = False  # go on without corpora of the mixture that are not there
     window: AtLeastOne = 32  # batches that are drawn from the mixture at once and sorted by length
     terms: Share = 0.1  # share of the mixture's sentences that are given the translation of some of their words
@@ -170,7 +171,7 @@ class TrainerConfig:
 
     steps: AtLeastOne = 1000  # optimizer steps
     minutes: Positive | None = None  # stop after this much wall-clock time over all resumes, if steps do not end first
-    batch_size: AtLeastOne = 32  # pages or sentences of a micro-batch
+    batch_size: AtLeastOne = 32  # pages or sentences of a micro-batch, of all ranks together
     accumulate: AtLeastOne = 1  # micro-batches of one optimizer step
     learning_rate: Weight = 1e-3
     # or "muon", for the matrices of the layers, with AdamW for all else

@@ -54,6 +54,25 @@ def test_there_is_no_region_on_texture() -> None:
     assert RegionMap(noise).region((100, 80, 300, 110), EM) is None
 
 
+def test_a_line_that_reaches_beyond_plain_ground_stands_on_none() -> None:
+    """Half of a photograph's sky is no box around a caption that begins in its trees."""
+    noise = np.random.default_rng(0).integers(0, 256, (300, 640, 3), dtype=np.uint8)
+    noise[:, 200:] = (90, 120, 200)
+    picture = Image.fromarray(noise)
+    pen = ImageDraw.Draw(picture)
+    lines = [write(pen, (240, 80), "Am Himmel"), write(pen, (100, 180), "Über den Bäumen am Himmel")]
+    within, beyond = find_blocks(lines, 640, np.asarray(picture))
+    assert within.region is not None and beyond.region is None
+
+
+def test_nothing_is_told_of_letters_on_busy_ground() -> None:
+    """Stripes are no paper: their height would be taken for that of the letters."""
+    picture, pen = canvas()
+    for left in range(0, 640, 60):
+        pen.rectangle((left, 0, left + 25, 299), fill=(20, 20, 20))
+    assert look_at(write(pen, (240, 80), "Am Himmel"), np.asarray(picture)) is None
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (3, 3)])
 def test_pictures_of_any_size_have_regions(size: tuple[int, int]) -> None:
     regions = RegionMap(np.zeros((*size, 3), dtype=np.uint8))
@@ -106,6 +125,31 @@ def test_a_line_is_cut_between_label_and_value_and_at_leaders() -> None:
     assert [len(block.rows) for block in blocks] == [1, 1, 1, 1]
     starts = [block.quad[0][0] for block in blocks]
     assert starts == pytest.approx([40, 200, 40, 500], abs=6)
+
+
+def test_a_row_without_high_letters_goes_on_in_its_paragraph() -> None:
+    picture, pen = canvas()
+    texts = "Am Morgen waren Rosen im Garten", "aus rosa Samt, nur wenn was war"
+    lines = [write(pen, (60, 60), texts[0]), write(pen, (60, 95), texts[1])]
+    traits = [one for one in (look_at(line, np.asarray(picture)) for line in lines) if one is not None]
+    assert traits[0].rise > 1.2 * traits[1].rise  # the second row might be one of small print
+    assert len(find_blocks(lines, 640, np.asarray(picture))) == 1
+    lines[0] = write(pen, (60, 225), texts[0])
+    lines[1] = write(pen, (60, 255), texts[1], 16)
+    assert len(find_blocks(lines, 640, np.asarray(picture))) == 2
+
+
+def test_a_short_word_of_a_typewriter_face_is_no_marker() -> None:
+    picture, pen = canvas()
+    lines = [
+        write(pen, (60, y), text, font="DejaVuSansMono")
+        for y, text in ((60, "Wir sitzen an einem Tisch und"), (92, "lesen zu viert aus dem selben"), (124, "im Bett."))
+    ]
+    (block,) = find_blocks(lines, 640, np.asarray(picture))
+    assert len(block.rows) == 3 and not block.marker
+    numbered = [write(pen, (60, 200), "12  Sonne"), write(pen, (60, 240), "und ein Rest")]
+    (first,) = find_blocks(numbered, 640, np.asarray(picture))
+    assert first.marker
 
 
 def in_box(shape: str, box: tuple[int, int, int, int], text: str) -> tuple[np.ndarray, Block, Crop, Layers]:
@@ -166,6 +210,24 @@ def test_ground_ends_at_rules() -> None:
         return ground.holds((left + shift[0], 60 + shift[1], right + shift[0], 84 + shift[1]))
 
     assert holds(150, 295) and not holds(150, 310) and not holds(290, 302)
+
+
+def test_small_letters_that_fill_a_tight_picture_stand_on_its_ground() -> None:
+    """No ground is seen between them, and none before those at the edge; a rule there still is none."""
+    picture = Image.new("RGB", (200, 30), (255, 255, 255))
+    pen = ImageDraw.Draw(picture)
+    face = ImageFont.truetype(str(find_font("DejaVuSans")), 9)
+    pen.text((0, 12), "wenn wir zwei am Strand", fill=(0, 0, 0), font=face, anchor="ls")
+    line = Line(((0.0, 3.0), (126.0, 3.0), (126.0, 15.0), (0.0, 15.0)), 0.0, 10.4)
+    for ruled in (False, True):
+        if ruled:
+            pen.line((150, 0, 150, 29), fill=(0, 0, 0))
+        pixels = np.asarray(picture)
+        (block,) = find_blocks([line], 200, pixels)
+        assert block.region is not None
+        ground = Ground(block.region, straighten(pixels, block), 9)
+        assert ground.holds((1, 4, 8, 12)) and ground.holds((20, 4, 60, 14))
+        assert ground.holds((140, 4, 156, 14)) != ruled
 
 
 def test_equals_are_those_in_equal_boxes_or_in_one_column() -> None:

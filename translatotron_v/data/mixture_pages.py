@@ -7,7 +7,7 @@ import numpy as np
 from translatotron_v.config import Config
 from translatotron_v.data.mixture import Draws
 from translatotron_v.data.page_dataset import PageDataset
-from translatotron_v.data.pages import Batch, Collator, fitting
+from translatotron_v.data.pages import Collator, fitting
 from translatotron_v.data.pairs import TextPair, fold
 from translatotron_v.data.text_batches import MixtureSource
 from translatotron_v.errors import UserError
@@ -34,13 +34,11 @@ class MixturePages(PageDataset):
         self.longest = config.model.text_decoder.max_length  # words; a page holds fewer
         self._window: tuple[int, list[TextPair]] = (-1, [])
 
-    def __getitem__(self, index: int) -> Batch:
+    def _chosen(self, index: int) -> Sequence[TextPair]:
         number, place = divmod(index, self.data.window)
         if self._window[0] != number:
             self._window = (number, self._pairs(number))
-        rng = np.random.default_rng((self.seed, 1, index))
-        chosen = self._window[1][place * self.batch_size : (place + 1) * self.batch_size]
-        return self.collator([self._sample(pair, rng, index) for pair in chosen])
+        return self._window[1][place * self.batch_size : (place + 1) * self.batch_size]
 
     def _pairs(self, number: int) -> list[TextPair]:
         """The pairs of a window, as many as its batches show."""

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from translatotron_v.config import Config
 from translatotron_v.data.misread import misread
 from translatotron_v.data.pages import Batch, Collator, Sample, cut, fits, page_style
 from translatotron_v.data.pairs import ReviewedPair, TaggedPair, TextPair, pictures_of
+from translatotron_v.data.parts import SharedBatches
 from translatotron_v.errors import UserError
 
 
-class PageDataset(Dataset[Batch]):
+class PageDataset(SharedBatches[Batch]):
     """Micro-batches by number, without end: ``dataset[i]`` is a pure function of the seed and ``i``.
 
     An epoch is a permutation of the pairs; with ``sort_window`` batches hold texts of like length. Spans and shuffled
@@ -56,11 +56,18 @@ class PageDataset(Dataset[Batch]):
         """Micro-batches that show every pair once; the last, incomplete one is dropped."""
         return max(1, len(self.pairs) // self.batch_size)
 
-    def __getitem__(self, index: int) -> Batch:
-        epoch, place = divmod(index, self.batches_per_epoch)
+    def part(self, index: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """Every R-th page of a micro-batch, from number ``rank`` on; the others are drawn by lot and not rendered."""
+        return self.collator(self.samples(index)[rank::ranks])
+
+    def samples(self, index: int) -> list[Sample]:
+        """What a micro-batch shows."""
         rng = np.random.default_rng((self.seed, 1, index))
-        chosen = self._order(epoch)[place]
-        return self.collator([self._sample(self.pairs[int(number)], rng, index) for number in chosen])
+        return [self._sample(pair, rng, index) for pair in self._chosen(index)]
+
+    def _chosen(self, index: int) -> Sequence[TextPair]:
+        epoch, place = divmod(index, self.batches_per_epoch)
+        return [self.pairs[int(number)] for number in self._order(epoch)[place]]
 
     def _order(self, epoch: int) -> np.ndarray:
         """Pair numbers of each batch of an epoch: (batches, B)."""
@@ -113,7 +120,7 @@ class PageDataset(Dataset[Batch]):
         )
 
 
-class MixedDataset(Dataset[Batch]):
+class MixedDataset(SharedBatches[Batch]):
     """Batches of one data set with a share of batches of another: ``dataset[i]`` is a function of the seed and ``i``.
 
     Args:
@@ -123,12 +130,13 @@ class MixedDataset(Dataset[Batch]):
         seed: of the draw.
     """
 
-    def __init__(self, main: Dataset[Batch], other: Dataset[Batch], share: float, seed: int):
+    def __init__(self, main: SharedBatches[Batch], other: SharedBatches[Batch], share: float, seed: int):
         self.main, self.other, self.share, self.seed = main, other, share, seed
 
-    def __getitem__(self, index: int) -> Batch:
+    def part(self, index: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """Every R-th page of a micro-batch, from number ``rank`` on; all ranks have the same kind of batch."""
         other = np.random.default_rng((self.seed, 2, index)).random() < self.share
-        return (self.other if other else self.main)[index]
+        return (self.other if other else self.main).part(index, rank, ranks)
 
 
 def span(text: str, most: int, rng: np.random.Generator) -> str:

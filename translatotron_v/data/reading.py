@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from translatotron_v.config import Config
 from translatotron_v.data.mixture import Draws
@@ -28,6 +27,7 @@ from translatotron_v.data.pages import (
     to_pixels,
 )
 from translatotron_v.data.pairs import TextPair, one_family_of_errors
+from translatotron_v.data.parts import SharedBatches
 from translatotron_v.data.text_batches import MixtureSource
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
@@ -156,7 +156,7 @@ def collate_strips(strips: Sequence[Strip], vocabulary: Vocabulary, families: bo
     )
 
 
-class ReadingDataset(Dataset[Batch]):
+class ReadingDataset(SharedBatches[Batch]):
     """Batches of strips without end: ``dataset[i]`` is a pure function of the seed and ``i``.
 
     The share of degraded strips and their strength grow over ``page.degraded_steps``.
@@ -181,24 +181,28 @@ class ReadingDataset(Dataset[Batch]):
         else:
             self.pairs = train
 
-    def __getitem__(self, index: int) -> Batch:
-        return collate_strips(self.strips(index), self.vocabulary, bool(self.config.model.fonts))
+    def part(self, index: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """Every R-th strip of a micro-batch, from number ``rank`` on; the others are not drawn."""
+        return collate_strips(self.strips(index, rank, ranks), self.vocabulary, bool(self.config.model.fonts))
 
-    def strips(self, index: int) -> list[Strip]:
-        """The strips of a micro-batch."""
-        rng = np.random.default_rng((self.seed, 4, index))
-        pairs = self._pairs(index, rng)
+    def strips(self, index: int, rank: int = 0, ranks: int = 1) -> list[Strip]:
+        """The strips of a micro-batch, or every R-th of them; each is a function of the seed and its place."""
+        pairs = self._pairs(index, np.random.default_rng((self.seed, 4, index)))
+        share, strength = self.degradation(index // self.config.trainer.accumulate)
+        return [
+            self._strip(pairs, np.random.default_rng((self.seed, 4, index, place)), share, strength)
+            for place in range(rank, self.batch_size, ranks)
+        ]
 
+    def _strip(
+        self, pairs: Sequence[tuple[str, str]], rng: np.random.Generator, share: float, strength: float
+    ) -> Strip:
         def sentence() -> str:
             pair = pairs[int(rng.integers(len(pairs)))]
             return pair[0] if self.source_share == 1 or rng.random() < self.source_share else pair[1]
 
-        share, strength = self.degradation(index // self.config.trainer.accumulate)
-        strips = []
-        for _ in range(self.batch_size):
-            degraded = float(rng.uniform(_WEAKEST, strength)) if rng.random() < share else 0.0
-            strips.append(self.drawer(sentence, rng, degraded))
-        return strips
+        degraded = float(rng.uniform(_WEAKEST, strength)) if rng.random() < share else 0.0
+        return self.drawer(sentence, rng, degraded)
 
     def degradation(self, step: int) -> tuple[float, float]:
         """The share of degraded strips at a step, and how strongly the worst of them are."""

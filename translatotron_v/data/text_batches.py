@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from translatotron_v.config import Config
 from translatotron_v.data import literals, terms
@@ -16,7 +15,9 @@ from translatotron_v.data.misread import misread
 from translatotron_v.data.mixture import Corpus, Draws, Mixture, Store
 from translatotron_v.data.pages import Batch, pad
 from translatotron_v.data.pairs import TextPair
+from translatotron_v.data.parts import SharedBatches
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
+from translatotron_v.errors import UserError
 
 MOST_TERMS = 100_000  # entries of a dictionary that annotate terms: the commonest come first
 
@@ -111,7 +112,7 @@ def collate(encoded: Sequence[Encoded]) -> Batch:
     return batch
 
 
-class MixtureText(Dataset[Batch]):
+class MixtureText(SharedBatches[Batch]):
     """Text-mode batches without end: ``dataset[i]`` is a pure function of the seed and ``i``.
 
     A window of ``data.window * trainer.batch_size`` pairs is drawn at once, sorted by length and cut into
@@ -140,11 +141,22 @@ class MixtureText(Dataset[Batch]):
                 own += [store[index] for index in range(min(len(store), MOST_TERMS))]
         return {language: terms.TermDictionary(pairs) for language, pairs in entries.items()}
 
-    def __getitem__(self, index: int) -> Batch:
+    def part(self, index: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """Every R-th pair of a micro-batch, from number ``rank`` on.
+
+        Raises:
+            UserError: it holds fewer pairs than there are ranks, its sentences being long.
+        """
         number, place = divmod(index, self.config.data.window)
         if self._window[0] != number:
             self._window = (number, self._batches(number))
-        return collate(self._window[1][place])
+        pairs = self._window[1][place]
+        if len(pairs) < ranks:
+            raise UserError(
+                f"trainer.batch_size={self.config.trainer.batch_size}: micro-batch {index} holds {len(pairs)} long "
+                f"sentences, too few for {ranks} ranks: raise trainer.batch_size, or use fewer ranks"
+            )
+        return collate(pairs[rank::ranks])
 
     def _batches(self, number: int) -> list[list[Encoded]]:
         rng = np.random.default_rng((self.config.trainer.seed, 4, number))

@@ -242,7 +242,7 @@ def graphs_of(model: TranslatotronV, matting: TextMatting | None = None) -> Iter
         yield Graph(graphs.TEXT_ENCODER, _TextMode(**reader), pieces,
                     {"pieces": ragged, "mask": ragged}, ["memory"])  # fmt: skip
     yield from _text_decoder(graphs.TEXT, model.text_decoder, memory)
-    if model.ctc_head is None:
+    if model.ctc_head is None and model.ocr_head is not None:
         yield from _text_decoder(graphs.OCR, model.ocr_head, seen.reading)
     text = model.text_decoder.states(ids, memory, None)
     if model.character_encoder is not None:

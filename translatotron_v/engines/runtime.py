@@ -231,7 +231,9 @@ class OnnxTranslator:
         self.ctc_head = True if config.ctc_frames else None
         self.font_head = True if config.fonts else None
         self.text_decoder = OnnxTextDecoder(sessions, graphs.TEXT, config.text_decoder.max_length)
-        self.ocr_head = OnnxTextDecoder(sessions, graphs.OCR, config.ocr_head.max_length)
+        self.ocr_head = (
+            OnnxTextDecoder(sessions, graphs.OCR, config.ocr_head.max_length) if config.ocr_head.layers else None
+        )
         self.image_decoder = OnnxImageDecoder(sessions, config)
         self.image_tokenizer = OnnxTokenizer(sessions[graphs.TOKENIZER])
         self._encoder, self._reader = sessions[graphs.ENCODER], sessions[graphs.READER]

@@ -4,7 +4,6 @@ Files of a part share batches, and numbers that come of a batch differ in their 
 the cuts depend on the plan alone: not on how many processes there are, nor on what an earlier run has done.
 """
 
-import os
 from collections.abc import Sequence
 
 from translatotron_v.inference.jobs import Job
@@ -33,6 +32,6 @@ def cut(jobs: Sequence[Job], files: int = FILES) -> list[list[int]]:
 
 def _size(job: Job) -> int:
     try:
-        return os.path.getsize(job.source)
+        return job.source.stat().st_size
     except OSError:
         return 0  # whoever reads it says why

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from translatotron_v.errors import UserError
 from translatotron_v.inference.containers import without_picture
@@ -90,60 +90,170 @@ def in_workers(
     Raises:
         UserError: the weights cannot be loaded, or the settings serve no picture.
     """
+    return share_out(Processes(load, settings), parts, progress, workers)
+
+
+def share_out(
+    crew: "Crew", parts: Sequence[Sequence[Job]], progress: Progress, workers: int
+) -> Iterator[tuple[int, Outcome]]:
+    """Translate parts by the workers of a crew, wherever they are; see `in_workers`.
+
+    Args:
+        workers: how many, where there are so many parts.
+    """
     starts = [sum(len(part) for part in parts[:place]) for place in range(len(parts))]
-    waiting = deque(_Part(start, list(part)) for start, part in zip(starts, parts, strict=True))
-    crew = [_Worker(load, settings) for _ in range(min(workers, len(parts)))]
+    waiting = deque(Part(start, list(part)) for start, part in zip(starts, parts, strict=True))
+    team = [crew.start() for _ in range(min(workers, len(parts)))]
     try:
-        for worker in crew:
-            worker.take(waiting)
-        while busy := [worker for worker in crew if worker.part is not None]:
-            for ready in wait([worker.pipe for worker in busy]):
-                worker = next(worker for worker in crew if worker.pipe is ready)
+        while waiting or any(worker.part is not None for worker in team):
+            for worker in team:
+                if waiting and worker.ready and worker.part is None:
+                    worker.part = waiting.popleft()
+                    worker.send(worker.part.work)
+            for worker in crew.wait([worker for worker in team if worker.part is not None or not worker.ready]):
                 part = worker.part
-                assert part is not None
                 try:
-                    kind, *what = worker.pipe.recv()
-                except (EOFError, OSError):
-                    yield from worker.died(waiting)
-                    crew[crew.index(worker)] = worker = _Worker(load, settings)
-                    kind = "end"
-                if kind == "page":
+                    kind, *what = worker.receive()
+                except Died as death:
+                    if part is not None:
+                        yield from part.lost(waiting, str(death), crew.again)
+                    team[team.index(worker)] = crew.start()
+                    continue
+                if kind == "refused":
+                    raise UserError(what[0])
+                if kind == "page" and part is not None:
                     number, done, count = what
                     progress(part.jobs[number], done, count)
-                elif kind == "done":
+                elif kind == "done" and part is not None:
                     number, outcome = what
-                    yield part.done(number, outcome)
-                elif kind == "refused":
-                    raise UserError(what[0])
+                    yield from part.done(number, outcome)
                 else:
-                    worker.take(waiting)
+                    worker.part = None
     finally:
-        for worker in crew:
+        for worker in team:
             worker.end()
+            for path in (path for job in (worker.part.jobs if worker.part else ()) for path in job.outputs):
+                with contextlib.suppress(OSError):
+                    leftover(path).unlink(missing_ok=True)
 
 
 @dataclass
-class _Part:
-    """Jobs that are translated together, the first of them with its number among all."""
+class Part:
+    """Jobs that are translated together, the first of them with its number among all.
+
+    Attributes:
+        deaths: of workers that were at it.
+        open: places of those that have no outcome yet.
+    """
 
     start: int
     jobs: list[Job]
-    open: set[int] = field(default_factory=set)  # places of those that have no outcome yet
+    deaths: int = 0
+    open: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.open = set(range(len(self.jobs)))
+        self.open = self.open or set(range(len(self.jobs)))
 
-    def done(self, number: int, outcome: Outcome) -> tuple[int, Outcome]:
-        """What became of one of them, with its number among all."""
-        self.open.discard(number)
-        return self.start + number, replace(outcome, job=self.jobs[number])
+    @property
+    def work(self) -> list[Job]:
+        """What a worker is given: one that died may have written what it did not tell of."""
+        return [replace(job, force=True) for job in self.jobs] if self.deaths else self.jobs
+
+    def done(self, number: int, outcome: Outcome) -> Iterator[tuple[int, Outcome]]:
+        """What became of one of them, with its number among all; only once."""
+        if number in self.open:
+            self.open.discard(number)
+            yield self.start + number, replace(outcome, job=self.jobs[number])
+
+    def lost(self, waiting: "deque[Part]", why: str, again: int) -> Iterator[tuple[int, Outcome]]:
+        """What becomes of it when its worker has died: it waits again, whole, then file by file, or is given up.
+
+        Args:
+            again: how many times it is tried whole.
+        """
+        deaths = self.deaths + 1
+        if self.open and deaths <= again:
+            waiting.appendleft(replace(self, deaths=deaths))
+        elif len(self.jobs) > 1:
+            waiting.extendleft(
+                Part(self.start + place, [self.jobs[place]], max(deaths, again + 1))
+                for place in sorted(self.open, reverse=True)
+            )
+        elif self.open:
+            job = self.jobs[0]
+            yield self.start, Outcome(job, error=f"{job.source}: the process that translated it died ({why}); memory?")
+
+
+class Died(Exception):
+    """A worker has ended by itself; says how."""
+
+
+class Worker(Protocol):
+    """One process, and what it is at.
+
+    Attributes:
+        part: None while it has nothing to do.
+        ready: whether it can be given something; one that is not says "end" when it is.
+    """
+
+    part: Part | None
+    ready: bool
+
+    def send(self, jobs: Sequence[Job]) -> None:
+        """Let it translate these."""
+
+    def receive(self) -> tuple[Any, ...]:
+        """What it says next: "page" or "done" of its part, "end" of that, or why all is "refused".
+
+        Raises:
+            Died: it is gone.
+        """
+
+    def end(self) -> None:
+        """End it, whatever it is at."""
+
+
+class Crew(Protocol):
+    """Where workers come from.
+
+    Attributes:
+        again: how many times a part whose worker died is tried whole, before it is tried file by file.
+    """
+
+    again: int
+
+    def start(self) -> Worker:
+        """A new one."""
+
+    def wait(self, workers: Sequence[Any]) -> Sequence[Worker]:
+        """Those that have something to say; waits until one has."""
+
+
+class Processes:
+    """Workers that are processes of this machine."""
+
+    again = 0  # nothing but a file ends a process here, as a rule
+
+    def __init__(self, load: Load, settings: Settings) -> None:
+        self.load, self.settings = load, settings
+
+    def start(self) -> "_Worker":
+        """A new one."""
+        return _Worker(self.load, self.settings)
+
+    def wait(self, workers: "Sequence[_Worker]") -> "Sequence[_Worker]":
+        """Those that have something to say."""
+        pipes = wait([worker.pipe for worker in workers])
+        return [worker for worker in workers if worker.pipe in pipes]
 
 
 class _Worker:
     """One process, and what it is at."""
 
+    ready = True
+
     def __init__(self, load: Load, settings: Settings) -> None:
-        self.part: _Part | None = None
+        self.part: Part | None = None
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_serve, args=(theirs, load, settings), daemon=True)
@@ -151,28 +261,22 @@ class _Worker:
             self.process.start()
         theirs.close()
 
-    def take(self, waiting: "deque[_Part]") -> None:
-        """Give it the next part, if there is one."""
-        self.part = waiting.popleft() if waiting else None
-        if self.part is not None:
-            with contextlib.suppress(OSError):  # it died: the next message says so
-                self.pipe.send(self.part.jobs)
+    def send(self, jobs: Sequence[Job]) -> None:
+        """See `Worker`."""
+        with contextlib.suppress(OSError):  # it died: the next message says so
+            self.pipe.send(jobs)
 
-    def died(self, waiting: "deque[_Part]") -> Iterator[tuple[int, Outcome]]:
-        """What becomes of the part of a process that ended by itself."""
-        assert self.part is not None
-        self.process.join()
-        lost = [(self.part.start + place, self.part.jobs[place]) for place in sorted(self.part.open)]
-        if len(self.part.jobs) > 1:
-            waiting.extendleft(_Part(start, [job]) for start, job in reversed(lost))
-            return
-        for number, job in lost:
+    def receive(self) -> tuple[Any, ...]:
+        """See `Worker`."""
+        try:
+            return self.pipe.recv()
+        except (EOFError, OSError):
+            self.process.join()
             code = self.process.exitcode
-            why = f"signal {-code}" if code is not None and code < 0 else f"status {code}"
-            yield number, Outcome(job, error=f"{job.source}: the process that translated it died ({why}); memory?")
+            raise Died(f"signal {-code}" if code is not None and code < 0 else f"status {code}") from None
 
     def end(self) -> None:
-        """End the process, and take away what it had not finished."""
+        """See `Worker`."""
         self.pipe.close()
         if self.part is not None:
             self.process.kill()
@@ -180,9 +284,6 @@ class _Worker:
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
-        for path in (path for job in (self.part.jobs if self.part else ()) for path in job.outputs):
-            with contextlib.suppress(OSError):
-                leftover(path).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -204,27 +305,53 @@ def _serve(pipe: Connection, load: Load, settings: Settings) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent ends us
     _end_with_parent()
     try:
-        translator = None
-        generation = None
+        worker = Translating(load, settings)
         while True:
             jobs: list[Job] = pipe.recv()
-            try:
-                if translator is None:
-                    translator = load()
-                    generation = translator.generation.updated(**settings.generation)
-                numbers = {id(job): number for number, job in enumerate(jobs)}
-
-                def told(job: Job, done: int, count: int, numbers: dict[int, int] = numbers) -> None:
-                    pipe.send(("page", numbers[id(job)], done, count))
-
-                for outcome in translate_jobs(translator, jobs, generation, progress=told, **settings.others):
-                    pipe.send(("done", numbers[id(outcome.job)], light(outcome)))
-            except UserError as error:
-                pipe.send(("refused", str(error)))
-                return
-            pipe.send(("end",))
+            for message in worker.messages(jobs, pipe.send):
+                pipe.send(message)
+                if message[0] == "refused":
+                    return
     except (EOFError, OSError):  # the parent is gone
         os._exit(1)
+
+
+class Translating:
+    """What a worker does wherever it is: it loads once, then translates part after part.
+
+    Args:
+        translate: instead of `translate_jobs`.
+    """
+
+    def __init__(self, load: Load, settings: Settings, translate: Callable[..., Iterator[Outcome]] = translate_jobs):
+        self.make, self.settings, self.translate = load, settings, translate
+        self.translator: Translator | None = None
+
+    def load(self) -> None:
+        """Load the weights, unless they are.
+
+        Raises:
+            UserError: they cannot be.
+        """
+        if self.translator is None:
+            self.translator = self.make()
+            self.generation = self.translator.generation.updated(**self.settings.generation)
+
+    def messages(self, jobs: Sequence[Job], tell: Callable[[tuple[Any, ...]], object]) -> Iterator[tuple[Any, ...]]:
+        """See `Worker.receive`; "page" goes to `tell` as it comes."""
+        numbers = {id(job): number for number, job in enumerate(jobs)}
+        try:
+            self.load()
+            outcomes = self.translate(
+                self.translator, jobs, self.generation, **self.settings.others,
+                progress=lambda job, done, count: tell(("page", numbers[id(job)], done, count)),
+            )  # fmt: skip
+            for outcome in outcomes:
+                yield "done", numbers[id(outcome.job)], light(outcome)
+        except UserError as error:
+            yield "refused", str(error)
+            return
+        yield ("end",)
 
 
 def light(outcome: Outcome) -> Outcome:

@@ -10,6 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translatotron_v import ranks
 from translatotron_v.config import CanvasConfig, TokenizerConfig
 from translatotron_v.models.layers import EncoderLayer, FeedForward, initialise
 
@@ -128,7 +129,10 @@ class ImageTokenizer(nn.Module):
             kmeans_init=config.kmeans,
             commitment_weight=1.0,
             rotation_trick=False,
+            sync_kmeans=False,  # see _start_codebook
         )
+        # Whether there are ranks is known when it is trained, not when it is built.
+        self.quantizer._codebook.all_reduce_fn = ranks.add_up
         self.register_buffer("idle_steps", torch.zeros(config.codes))
         self.from_code = nn.Linear(config.code_width, width)
         self.decoder_positions = nn.Parameter(torch.randn(tokens, width) * 0.02)
@@ -171,6 +175,10 @@ class ImageTokenizer(nn.Module):
         ids = (latents @ self.quantizer.codebook.T).argmax(-1)
         return self.quantizer.get_codes_from_indices(ids), ids
 
+    def used(self, ids: Tensor) -> Tensor:
+        """Which codes (K,) stand among the ids (B, N) of a micro-batch, over all ranks."""
+        return ranks.add_up(torch.bincount(ids.flatten(), minlength=self.codes)) > 0
+
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (B, N, W) -> pixels (B, C, H, W), not clamped."""
         x = self.from_code(codes) + self.decoder_positions  # (B, N, D)
@@ -198,25 +206,40 @@ class ImageTokenizer(nn.Module):
         latents = self._latents(pixels)
         if not quantise:
             return TokenizerOutput(self.decode(latents), pixels.new_zeros(()), None)
+        if self.training:
+            self._start_codebook(latents.detach())
         codes, ids, commitment = self.quantizer(latents)
         if self.training and self.restart_after:
             self._restart_dead_codes(latents.detach(), ids)
         return TokenizerOutput(self.decode(codes), commitment.sum(), ids)
 
     @torch.no_grad()
+    def _start_codebook(self, latents: Tensor) -> None:
+        """K-means on what all ranks have, by the first of them; in a process of its own the library does it."""
+        book = self.quantizer._codebook
+        if ranks.count() == 1 or book.initted:
+            return
+        vectors = ranks.whole(latents)
+        if ranks.number() == 0:
+            book.init_embed_(vectors.flatten(0, 1)[None])
+        ranks.from_first([book.embed, book.embed_avg, book.cluster_size])
+        book.initted.fill_(True)
+
+    @torch.no_grad()
     def _restart_dead_codes(self, latents: Tensor, ids: Tensor) -> None:
         """Move codes that nothing has used for a while onto the vectors that are quantised worst.
 
-        Random vectors of the batch, the library's own choice, are mostly blank paper on a page of text.
+        Random vectors of the batch, the library's own choice, are mostly blank paper on a page of text. Ranks count
+        their use and choose their vectors together, so that all restart alike.
         """
-        used = torch.bincount(ids.flatten(), minlength=self.codes) > 0
+        used = self.used(ids)
         self.idle_steps.add_(1).masked_fill_(used, 0)
         dead = (self.idle_steps > self.restart_after).nonzero().flatten()
         if not len(dead):
             return
-        vectors = latents.flatten(0, 1)
+        vectors = ranks.whole(latents).flatten(0, 1)
         codebook = self.quantizer.codebook
-        similarity = (vectors * codebook[ids.flatten()]).sum(-1)
+        similarity = (vectors * codebook[ranks.whole(ids).flatten()]).sum(-1)
         worst = similarity.argsort()[: 8 * len(dead)]
         distinct = torch.unique((vectors[worst] * 1e3).round(), dim=0, return_inverse=True)[1]
         first = torch.full((int(distinct.max()) + 1,), len(worst), device=worst.device)

@@ -11,6 +11,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translatotron_v import ranks
 from translatotron_v.config import TextMattingConfig
 
 _FINE = 8  # features of each pixel before the last layers, which see the pixels themselves again
@@ -74,6 +75,27 @@ class TextMatting(nn.Module):
         return rearrange(padded * 2 - 1, "b k (h r) (w c) -> b (k r c) h w", r=_FOLD, c=_FOLD)
 
 
+class _BatchNorm(nn.BatchNorm2d):
+    """Of the whole batch where ranks hold parts of it (PyTorch's own SyncBatchNorm does without CPUs)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, D, h, w) -> the same shape."""
+        if not self.training or ranks.count() == 1:
+            return super().forward(input)
+        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        size = input.numel() // input.shape[1] * ranks.count()
+        mean = ranks.summed(input.sum((0, 2, 3))) / size
+        centred = input - mean[:, None, None]
+        variance = ranks.summed(centred.square().sum((0, 2, 3))) / size
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * size / (size - 1), self.momentum)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(1)
+        scale = self.weight / (variance + self.eps).sqrt()
+        return centred * scale[:, None, None] + self.bias[:, None, None]
+
+
 def _convolution(given: int, width: int) -> tuple[nn.Module, ...]:
     # Statistics of batches: constants at inference, where those of a picture would change with what is cropped from it.
-    return nn.Conv2d(given, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+    return nn.Conv2d(given, width, 3, padding=1, bias=False), _BatchNorm(width), nn.ReLU(inplace=True)

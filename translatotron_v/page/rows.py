@@ -41,7 +41,9 @@ _TELLING = 5.0  # ems: shorter lines do not tell their size
 _UNCLEAR = (0.82, 0.92)  # height of most letters as a share of the highest: below small ones, above capitals
 _OTHER_COLOUR = 50.0  # largest difference of a channel from which ink is of another colour
 _FULL = 0.62  # share of a column's width that the lines of its text fill, all but the last
-_GUTTERS = 4.0  # ems between columns of text, at most
+_GUTTERS = 4.0  # ems between columns of text, at most,
+_FAR_GUTTERS = 8.0  # and of tight rows where what stands at either side is wrapped
+_USUAL = 0.7  # share of the space after a number that words of the rows around are apart where that is no list's
 _NARROW = 7.0  # ems: a column that is narrower holds no text beside another
 
 
@@ -264,6 +266,8 @@ def _larger(row: Row, other: Row, first: Traits, second: Traits) -> int:
     if long and kinds[0] is not None and kinds[0] == kinds[1]:
         small, large = sorted((first.band, second.band))
         return sum(large > share * small and large - small > noise for share, noise in _LARGER)
+    if abs(first.band - second.band) <= (_LARGER[0][0] - 1) * max(first.band, second.band) + _LARGER[0][1]:
+        return 0  # the lower one may have no high letters
     small, large = sorted((first.rise, second.rise))
     if long and small > 0 and min(len(first.words), len(second.words)) > 1:  # one word may have no high letter
         return 2 * (large > _HIGHER * small + 0.3)
@@ -398,19 +402,40 @@ def _is_text(chain: Sequence[Row], page: Rows, numbers: dict[int, int], em: floa
     edge, left = max(row.bounds[2] for row in chain), min(row.bounds[0] for row in chain)
     width = edge - left
     beside = [page.rows[found] for row in chain for found in page.beside(numbers[id(row)])]
-    full = float(np.mean([row.width for row in chain[:-1]])) > _FULL * width
-    wrapped = all(_spare(chain, above, below, edge, False) <= _WRAPPED * em for above, below in pairwise(chain))
     wide = float(np.median([row.width for row in beside])) if beside else width
     gutter = min(max(row.bounds[0] - edge, left - row.bounds[2]) for row in beside)
-    words = float(np.mean([row.words for row in chain]))
     return (
-        width > _NARROW * em and full and wrapped and wide > max(0.8 * _NARROW * em, 0.3 * width)
-        and words >= 2 and gutter < max(_GUTTERS * em, 0.35 * width)
+        _fills_column(chain, em) and wide > max(0.8 * _NARROW * em, 0.3 * width)
+        and gutter < max(_gutters(chain, page, numbers, em), 0.35 * width)
     )  # fmt: skip
 
 
+def _fills_column(rows: Sequence[Row], em: float) -> bool:
+    """Whether rows below one another are wide, fill their column, and broke where the next word had no room."""
+    edge, left = max(row.bounds[2] for row in rows), min(row.bounds[0] for row in rows)
+    full = float(np.mean([row.width for row in rows[:-1]])) > _FULL * (edge - left)
+    wrapped = all(_spare(rows, above, below, edge, False) <= _WRAPPED * em for above, below in pairwise(rows))
+    words = float(np.mean([row.words for row in rows]))
+    return edge - left > _NARROW * em and full and wrapped and words >= 2
+
+
+def _gutters(chain: Sequence[Row], page: Rows, numbers: dict[int, int], em: float) -> float:
+    """Pixels between columns of text, at most: more where rows are tight and their neighbours are wrapped text too."""
+    tight = all(below.middle - above.middle < _TIGHT * em for above, below in pairwise(chain))
+    sides = [
+        [page.rows[of[numbers[id(row)]]] for row in chain if numbers[id(row)] in of]
+        for of in (page.left_of, page.right_of)
+    ]
+    text = all(_fills_column(side, em) for side in sides if len(side) > 1) and max(map(len, sides)) > 1
+    return (_FAR_GUTTERS if tight and text else _GUTTERS) * em
+
+
 def mark_lists(rows: list[Row]) -> list[Row]:
-    """Rows, with those marked whose first words are as wide as the one of a neighbour, and the second in line."""
+    """Rows, with those marked whose first words are as wide as the one of a neighbour, and the second in line.
+
+    A mark is taken back where nothing but space told it and other rows of the text have such spaces between words, as
+    typewriter faces and justified lines do.
+    """
 
     def number_of(row: Row) -> tuple[float, float] | None:
         traits = row.traits[0] if row.traits else None
@@ -421,12 +446,25 @@ def mark_lists(rows: list[Row]) -> list[Row]:
     answer = []
     for row in rows:
         own, em = number_of(row), row.em
-        alike = [
+        near = [
             other for other in rows
-            if own is not None and other is not row and abs(other.bounds[0] - row.bounds[0]) < 0.25 * em
+            if other is not row and abs(other.bounds[0] - row.bounds[0]) < 0.25 * em
             and 0.8 * em < abs(other.middle - row.middle) < 2.5 * em
-            and (theirs := number_of(other)) is not None
+        ]  # fmt: skip
+        alike = [
+            other for other in near
+            if own is not None and (theirs := number_of(other)) is not None
             and abs(theirs[0] - own[0]) < 0.2 * em and abs(theirs[1] - own[1]) < 0.18 * em
         ]  # fmt: skip
-        answer.append(replace(row, marker=True) if alike and own is not None and own[0] < 1.2 * em else row)
+        if row.marker and _is_word(row, near):
+            answer.append(replace(row, marker=False))
+        else:
+            answer.append(replace(row, marker=True) if alike and own is not None and own[0] < 1.2 * em else row)
     return answer
+
+
+def _is_word(row: Row, near: Sequence[Row]) -> bool:
+    """Whether what was taken for a row's number is a word: rows around have no marker and are as widely spaced."""
+    gap = row.traits[0].marker_gap if row.traits and row.traits[0] else 0.0
+    spaces = [other.space for other in near if other.words > 1]
+    return gap > 0 and bool(spaces) and not any(other.marker for other in near) and max(spaces) > _USUAL * gap

@@ -16,6 +16,7 @@ Span = tuple[float, float]  # from and to, pixels along a line from the left edg
 
 _INK = 0.4  # of the strongest contrast with the paper: what differs more is ink
 _FAINT = 14.0  # grey levels: where no contrast is stronger, nothing can be told
+_BUSY = 0.9  # share of a box's height that letters do not fill: what stands out is no paper then, and tells nothing
 _RULE = 0.85  # share of a line's width that only a rule fills in one row of pixels
 _LOOK_LEFT = 2.4  # ems before a line's box in which a marker is looked for
 _LETTER_GAP = 0.18  # ems: narrower gaps are between letters
@@ -45,6 +46,7 @@ class Traits:
         marker: a bullet or a number stands before the words, in the line's box or at its left.
         spacing: middle distance of its letters, ems; of those that touch none is known.
         marker_like: the first word might be a number of a list: short, and followed by a space.
+        marker_gap: the space after a marker that is told by that space alone, pixels; 0 of other markers.
     """
 
     words: tuple[Span, ...]
@@ -57,6 +59,7 @@ class Traits:
     marker: bool = False
     marker_like: bool = False
     spacing: float = 0.0
+    marker_gap: float = 0.0
 
     @property
     def gaps(self) -> list[float]:
@@ -88,13 +91,16 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     crossings = int((letters[:, 1:] & ~letters[:, :-1]).sum()) + 1
     weight = float((np.clip(own / strong, 0, 1) * letters).sum()) / crossings / em
     colour = np.median(inside[own > 0.8 * strong], axis=0)
-    marker, words = _take_marker(_words(_without_leaders(runs, em), em), letters, em)
+    marker, marker_gap, words = _take_marker(_words(_without_leaders(runs, em), em), letters, em)
     marker = marker or _marker_before(ink[:, :offset], em)
     like = len(words) > 1 and words[0][1] - words[0][0] < 1.4 * em
     band, rise, base = _heights(np.clip(own / strong, 0, 1) * letters.any(axis=1, keepdims=True))
+    if band > _BUSY * len(window):
+        return None
     apart = [after[0] - before[1] for before, after in pairwise(runs)]
     spacing = float(np.median(apart)) / em if apart else 0.0
-    return Traits(tuple(words), as_colour(colour), as_colour(paper), weight, band, rise, base, marker, like, spacing)
+    colours = as_colour(colour), as_colour(paper)
+    return Traits(tuple(words), *colours, weight, band, rise, base, marker, like, spacing, marker_gap)
 
 
 def part_of(line: Line, span: Span) -> Line:
@@ -271,19 +277,19 @@ def _words(runs: Sequence[tuple[int, int, int, int]], em: float) -> list[Span]:
     return words
 
 
-def _take_marker(words: list[Span], ink: np.ndarray, em: float) -> tuple[bool, list[Span]]:
-    """Whether the first word is a bullet, or a number that stands apart, and the words without it."""
+def _take_marker(words: list[Span], ink: np.ndarray, em: float) -> tuple[bool, float, list[Span]]:
+    """Whether the first word is a bullet, or a number that stands apart, and how far; and the words without it."""
     if len(words) < 2:
-        return False, words
+        return False, 0.0, words
     (start, end), after = words[0], words[1][0] - words[0][1]
     wide = end - start
     if wide <= _BULLET * em and _is_bullet(ink[:, int(start) : math.ceil(end)], em):
-        return True, words[1:]
+        return True, 0.0, words[1:]
     others = [after[0] - before[1] for before, after in pairwise(words[1:])]
     usual = float(np.median(others)) if others else 0.3 * em
     if wide <= _NUMBER * em and after >= max(_AFTER_MARKER * em, 1.7 * usual):
-        return True, words[1:]
-    return False, words
+        return True, after, words[1:]
+    return False, 0.0, words
 
 
 def _is_bullet(ink: np.ndarray, em: float) -> bool:

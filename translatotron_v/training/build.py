@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from translatotron_v import ranks
 from translatotron_v.checkpoint import latest_checkpoint, resolve
 from translatotron_v.config import Config
 from translatotron_v.data.cleaning import clean_text
@@ -19,15 +20,19 @@ from translatotron_v.data.pairs import (
     ReviewedPair,
     TaggedPair,
     TextPair,
+    fold,
     pictures_of,
     read_corpus,
     read_split,
     read_text_pairs,
     read_training_pairs,
 )
+from translatotron_v.data.remote import is_remote
+from translatotron_v.data.streamed_pages import ShardSource, first_pages
 from translatotron_v.data.text_batches import DomainPair, MixtureSource
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError, building_a_model
+from translatotron_v.training.launch import join_ranks
 from translatotron_v.training.stages import STAGES, check_stage, stage_class
 from translatotron_v.training.stages.base import Stage
 from translatotron_v.training.stages.codebook import fit_run
@@ -37,7 +42,9 @@ from translatotron_v.training.trainer import Trainer
 
 def train(config: Config) -> dict[str, float]:
     """Train a stage from its settings; returns the last metrics."""
-    stage = build_stage(config)
+    processes = join_ranks(config.trainer)
+    with ranks.one_line_for_a_lost_rank("what it said is the reason"), processes.main_process_first():
+        stage = build_stage(config)  # the first rank fills caches that the others read
     if isinstance(stage, TokenizerStage) and config.model.tokenizer.encoder == "patch_codebook":
         return fit_run(stage, config)
     return Trainer(stage, config.trainer, Path(config.run)).fit()
@@ -57,7 +64,7 @@ def build_stage(config: Config) -> Stage:
         others = corpus.text if config.data.text_languages else []  # else they are the same pairs once more
         texts = [text for pair in [*corpus.whole, *others] for text in (pair.source, pair.target)]
         if isinstance(corpus.train, MixtureSource):
-            print(f"{config.stage}: building the vocabulary", file=sys.stderr, flush=True)
+            _say(f"{config.stage}: building the vocabulary")
             most = sum(map(len, corpus.train.stores.values()))
             drawn = corpus.train.pairs(min(VOCABULARY_PAIRS, most), config.trainer.seed)
             texts = [text for pair in drawn for text in (pair.source, pair.target)]
@@ -70,10 +77,7 @@ def build_stage(config: Config) -> Stage:
             marks=settings.marks,
             languages=settings.languages,
         )
-    print(
-        f"{config.stage}: {corpus.summary}; {len(vocabulary)} pieces, {vocabulary.character_count} characters",
-        file=sys.stderr,
-    )
+    _say(f"{config.stage}: {corpus.summary}; {len(vocabulary)} pieces, {vocabulary.character_count} characters")
     with building_a_model():
         stage = stage_class(config.stage)(config, vocabulary, corpus.train, corpus.validation)
     if corpus.untranslated:
@@ -84,8 +88,14 @@ def build_stage(config: Config) -> Stage:
         new = stage.load_start()
         if new:  # one name for all layers, and for weight and bias
             parts = dict.fromkeys(re.sub(r"\.\d+\.", ".*.", name.rpartition(".")[0]) for name in new)
-            print(f"{config.stage}: newly initialised: {', '.join(parts)}", file=sys.stderr)
+            _say(f"{config.stage}: newly initialised: {', '.join(parts)}")
     return stage
+
+
+def _say(line: str) -> None:
+    """A line on standard error, of the first rank."""
+    if ranks.number() == 0:
+        print(line, file=sys.stderr, flush=True)
 
 
 VOCABULARY_PAIRS = 400_000  # of a mixture, drawn by weight, that a vocabulary is built from
@@ -123,11 +133,23 @@ class _Corpus:
     """What a stage trains and is scored on."""
 
     whole: list[TextPair]  # all training pairs, fitting or not: the vocabulary is built from them
-    train: list[TextPair] | MixtureSource
+    train: list[TextPair] | MixtureSource | ShardSource
     validation: list[TextPair]
     untranslated: list[TextPair]  # in SSR, pages with a transcript alone
     text: list[TextPair]  # of text-only batches
     summary: str
+
+
+def _read_streamed(config: Config) -> _Corpus:
+    """Pages that are streamed; a vocabulary is built from the texts of some of them."""
+    source = ShardSource.of(config)
+    texts = list(source.texts(VOCABULARY_PAIRS)) if find_vocabulary(config) is None else []
+    whole = [TextPair(fold(pair.source, config.page), fold(pair.target, config.page)) for pair in texts]
+    validation: list[TextPair] = list(first_pages(config, config.data.validation, config.data.validation_limit))
+    summary = f"{sum(source.lengths):,} pages in {len(source.shards):,} shards of {config.data.folder}"
+    if config.stage == "separator":  # it renders its own
+        return _Corpus(whole, list(source.texts(GRAMMAR_PAIRS)), validation, [], [], summary)
+    return _Corpus(whole, source, validation, [], [], summary)
 
 
 def _read_corpus(config: Config) -> _Corpus:
@@ -135,6 +157,8 @@ def _read_corpus(config: Config) -> _Corpus:
     data = config.data
     if data.mixture:
         return _read_mixture(config)
+    if is_remote(data.folder):
+        return _read_streamed(config)
     mixes_text = config.stage == "text" or bool(data.text_share)
     text: list[TextPair] = list(read_text_pairs(config, data.train)) if mixes_text and data.text_languages else []
     if config.stage == "text" and data.text_languages:

@@ -3,6 +3,8 @@
 Shapes: B batch, T positions, F CTC frames, V vocabulary, K codes.
 """
 
+from collections.abc import Callable
+
 import torch
 from einops import rearrange
 from torch import Tensor
@@ -66,11 +68,16 @@ def ctc(logits: Tensor, characters: Tensor) -> Tensor:
     )
 
 
+def ink_weight(pixels: Tensor, ink: float) -> Tensor:
+    """What each pixel in [0, 1], 1 white, counts: ``1 + ink * darkness``."""
+    return 1 + ink * (1 - pixels)
+
+
 def weighted_reconstruction(
     reconstruction: Tensor, pixels: Tensor, l1: float = 1.0, l2: float = 2.0, ink: float = 0.0
 ) -> Tensor:
     """``l1 |e| + l2 e^2`` of the pixels, those of ink weighted by ``1 + ink * darkness``; weights average to one."""
-    weight = 1 + ink * (1 - pixels)
+    weight = ink_weight(pixels, ink)
     error = (reconstruction - pixels).abs()
     return (weight * (l1 * error + l2 * error.square())).mean() / weight.mean()
 
@@ -85,19 +92,29 @@ def hinge_generator(fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
-def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last_layer: Tensor, limit: float = 1e4) -> Tensor:
-    """Ratio of the two losses' gradients at the last layer (Esser et al. 2021, equation 7), no gradient of its own."""
-    pull = torch.autograd.grad(reconstruction, last_layer, retain_graph=True)[0].norm()
-    push = torch.autograd.grad(adversarial, last_layer, retain_graph=True)[0].norm()
+def adaptive_weight(
+    reconstruction: Tensor,
+    adversarial: Tensor,
+    last_layer: Tensor,
+    limit: float = 1e4,
+    mean: Callable[[Tensor], Tensor] = lambda gradient: gradient,
+) -> Tensor:
+    """Ratio of the two losses' gradients at the last layer (Esser et al. 2021, equation 7), no gradient of its own.
+
+    ``mean`` makes the gradient of a part of the batch that of all of it.
+    """
+    pull = mean(torch.autograd.grad(reconstruction, last_layer, retain_graph=True)[0]).norm()
+    push = mean(torch.autograd.grad(adversarial, last_layer, retain_graph=True)[0]).norm()
     return (pull / (push + 1e-4)).clamp(0, limit).detach()
 
 
-def ink_loss(logits: Tensor, coverage: Tensor) -> Tensor:
+def ink_loss(logits: Tensor, coverage: Tensor, total: Callable[[Tensor], Tensor] = lambda sums: sums) -> Tensor:
     """Cross-entropy (nats) of a pixel's coverage, plus one minus soft Dice: logits and coverage (B, 1, H, W).
 
     Ink is a small part of most pictures and none of some: the overlap counts over the whole batch (Milletari et al.
-    2016), and no batch is all background to it.
+    2016), and no batch is all background to it. ``total`` makes sums over this part those over all of the batch.
     """
     ink = logits.sigmoid()
-    overlap = (2 * (ink * coverage).sum() + 1) / (ink.square().sum() + coverage.square().sum() + 1)
+    both, either = total(torch.stack([(ink * coverage).sum(), ink.square().sum() + coverage.square().sum()]))
+    overlap = (2 * both + 1) / (either + 1)
     return F.binary_cross_entropy_with_logits(logits, coverage) + 1 - overlap

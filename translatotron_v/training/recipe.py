@@ -57,15 +57,20 @@ def run_recipe(name: str, settings: Sequence[str] = ()) -> None:
     export = [setting.partition("=")[2] for setting in settings if setting.startswith("export=")]
     recipe, steps = load_recipe(folder, [setting for setting in settings if not setting.startswith("export=")])
     target = export[-1] if export else recipe.export
-    from translatotron_v.training import build  # torch and timm take seconds to import
+    from translatotron_v import ranks  # torch and timm take seconds to import
+    from translatotron_v.training import build
+    from translatotron_v.training.launch import join_ranks
 
     for number, step in enumerate(steps, start=1):
         heading = f"== {number} of {len(steps)}: {step.name} ({step.path}) -> {step.run}"
-        if is_finished(step):
-            print(f"{heading}: finished earlier", file=sys.stderr)
-            continue
-        print(heading, file=sys.stderr)
-        build.train(step.config)
+        leads = join_ranks(step.config.trainer).is_main_process
+        finished = ranks.told_by_first(is_finished(step))
+        if leads:
+            print(f"{heading}: finished earlier" if finished else heading, file=sys.stderr)
+        if not finished:
+            build.train(step.config)
+    if not leads:
+        return
     exported = ""
     if target:
         from translatotron_v.training.export import export_run

@@ -13,28 +13,26 @@ from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, GradientState, PartialState
+from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import DistributedDataParallelKwargs
 from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from translatotron_v import checkpoint
+from translatotron_v import checkpoint, ranks
 from translatotron_v.config import TrainerConfig
-from translatotron_v.errors import UserError
 from translatotron_v.training import state
 from translatotron_v.training.averaging import MovingAverage, mean_of_checkpoints
+from translatotron_v.training.launch import TrainingError as TrainingError
+from translatotron_v.training.launch import join_ranks
 from translatotron_v.training.muon import make_optimizer
 from translatotron_v.training.reporting import Clock, Interval, Reporter, read_entries
 from translatotron_v.training.schedule import learning_rate_factor, progress
 from translatotron_v.training.signals import Interruption, StopSignals, leave_signals_to_parent
 
+_RESUME = "the same command goes on from the last checkpoint"
 _EVALUATION, _AFTER_STEP = 1_000_000, 1_000_001  # take the place of the optimizer where those are seeded
-
-
-class TrainingError(UserError):
-    """A run that cannot go on."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,9 @@ class TrainableStage(Protocol):
     """What the trainer needs of a stage, which is an ``nn.Module`` besides."""
 
     modules_to_save: Mapping[str, nn.Module]  # one safetensors file each, frozen ones included
-    dataset: Any  # dataset[i] is micro-batch i, a pure function of (seed, i), and has ``.to(device)``
+    # dataset[i] is micro-batch i, a pure function of (seed, i), and has ``.to(device)``; where there are several ranks,
+    # dataset.part(i, r, R) is every R-th of its pages from number r on
+    dataset: Any
 
     def optimized(self) -> Mapping[str, list[nn.Parameter]]:
         """Optimizer name -> its parameters; within a step they take turns in this order."""
@@ -58,8 +58,9 @@ class TrainableStage(Protocol):
     def counts(self, batch: Any) -> Mapping[str, float]:
         """How much of what its losses average over a micro-batch holds, under the same names for every batch.
 
-        Where a step has several, each is told its ``shares`` before ``forward``: what it holds of each name, in even
-        parts of the step. A stage that multiplies its means by them gets the mean over all of the step.
+        Where a step has several, of one rank or of all, each is told its ``shares`` before ``forward``: what it holds
+        of each name, in even parts of the step. A stage that multiplies its means by them gets the mean over all of the
+        step.
         """
 
     def forward(self, batch: Any, optimizer: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
@@ -69,7 +70,7 @@ class TrainableStage(Protocol):
         """Called when all turns of a step are done."""
 
     def evaluate(self, step: int) -> Evaluation:
-        """Score the model."""
+        """Score the model; ranks share the work, and what the first returns counts."""
 
     def extra_files(self) -> Mapping[str, str]:
         """Text files that make a checkpoint complete, by name."""
@@ -104,6 +105,7 @@ class Trainer:
 
         Raises:
             TrainingError: the loss is not finite, or the run folder cannot be written.
+            LostRank: another process of the run has ended.
             CheckpointError: a checkpoint cannot be written, or the one to resume from belongs to another model.
             SystemExit: 130 or 143, after SIGINT or SIGTERM, when everything is saved.
         """
@@ -114,7 +116,7 @@ class Trainer:
             return done
         self._set_up()
         try:
-            with self.signals.active():
+            with self.signals.active(), ranks.one_line_for_a_lost_rank(f"{self.folder}: {_RESUME}"):
                 try:
                     self._train()
                     return self._finish()
@@ -153,7 +155,8 @@ class Trainer:
         self.parameters = list(unique.values())
         self.averaged = MovingAverage(self.parameters, config.ema) if config.ema else None
         elapsed, cpu = self._resume()
-        self.clock = Clock(elapsed, cpu)
+        self.accelerator.wait_for_everyone()  # all have read what the first is going to write
+        self.clock = Clock(elapsed, cpu if self.accelerator.is_main_process else 0.0)
         self.reporter = Reporter(self.folder, config.steps, self.step, quiet=not self.accelerator.is_main_process)
         if self.step:
             self.reporter.note(f"{self.folder}: resuming from step {self.step}")
@@ -204,7 +207,8 @@ class Trainer:
         config = self.config
         self._train_mode()
         saved = self.step
-        if self.step and self.step % config.evaluate_every == 0 and not self.reporter.evaluated_at(self.step):
+        scored = ranks.told_by_first(self.reporter.evaluated_at(self.step))
+        if self.step and self.step % config.evaluate_every == 0 and not scored:
             self._evaluate()  # the run was cut off between saving and scoring
         interval = Interval(started=self.clock.elapsed())
         begun_at = self.clock.elapsed()
@@ -231,19 +235,22 @@ class Trainer:
                     saved = self.step
                 if self.step % config.evaluate_every == 0 and done < 1.0:
                     before = self.clock.elapsed()
+                    if saved != self.step and self._ranks > 1:  # a signal cannot break off what several do together
+                        self._save()
+                        saved = self.step
                     self._evaluate()
                     interval.started += self.clock.elapsed() - before
         if saved != self.step:
             self._save()
 
     def _batches(self) -> Generator[list[Any], None, None]:
-        """The micro-batches of each step from here on; in parallel runs process r of R takes every R-th."""
-        config, ranks, rank = self.config, self.accelerator.num_processes, self.accelerator.process_index
-        first, last = self.step * config.accumulate, config.steps * config.accumulate
+        """The micro-batches of each step from here on; of several ranks each takes its part of every one."""
+        config = self.config
+        dataset = self.stage.dataset
         loader = DataLoader(
-            self.stage.dataset,
+            dataset if self._ranks == 1 else _Part(dataset, self.accelerator.process_index, self._ranks),
             batch_size=None,
-            sampler=range(first * ranks + rank, last * ranks, ranks),
+            sampler=range(self.step * config.accumulate, config.steps * config.accumulate),
             num_workers=config.workers,
             collate_fn=_as_is,
             worker_init_fn=leave_signals_to_parent,
@@ -255,12 +262,13 @@ class Trainer:
 
     def _balanced(self, batches: list[Any]) -> list[Any]:
         """Tell the micro-batches of a step, over all processes, their shares of what the step's losses average over."""
-        parts = len(batches) * self.accelerator.num_processes
+        parts = len(batches) * self._ranks
         if parts == 1:
             return batches
         counts = [self.stage.counts(batch) for batch in batches]
-        for name in counts[0]:
-            total = self._summed(sum(count[name] for count in counts))
+        own = [sum(count[name] for count in counts) for name in counts[0]]
+        totals = ranks.add_up(torch.tensor(own, dtype=torch.float64, device=self.device)).tolist()
+        for name, total in zip(counts[0], totals, strict=True):
             if total:
                 for batch, count in zip(batches, counts, strict=True):
                     batch.shares = (batch.shares or {}) | {name: count[name] * parts / total}
@@ -268,7 +276,7 @@ class Trainer:
 
     def _one_step(self, batches: Sequence[Any], factor: float) -> dict[str, Tensor | float]:
         """All turns of one optimizer step; returns the means over its micro-batches."""
-        config, rank = self.config, self.accelerator.process_index
+        config, rank = self.config, self.accelerator.process_index  # the first draws as a single process would
         report = Interval()
         for index, (name, optimizer) in enumerate(self.optimizers.items()):
             for group in optimizer.param_groups:
@@ -329,11 +337,28 @@ class Trainer:
         pace = {
             "learning_rate": rate,
             "steps_per_second": round(interval.steps / max(now - interval.started, 1e-9), 4),
-            "cpu_seconds": round(self.clock.cpu(), 2),
+            "cpu_seconds": round(self._cpu_seconds(), 2),
             "elapsed_seconds": round(now, 2),
         }
-        means = {name: float(value) for name, value in interval.means().items()}
+        means = self._means(interval)
         self.reporter.training(self.step, means, pace, eta)
+
+    def _means(self, interval: Interval) -> dict[str, float]:
+        """The mean of each value over the times that any rank has reported it."""
+        own = [(name, float(total), interval.counts[name]) for name, total in interval.sums.items()]
+        sums: dict[str, tuple[float, int]] = {}
+        for name, total, count in ranks.joined([own]):
+            before = sums.get(name, (0.0, 0))
+            sums[name] = (before[0] + total, before[1] + count)
+        return {name: total / count for name, (total, count) in sums.items()}
+
+    def _cpu_seconds(self) -> float:
+        """What all ranks have spent."""
+        return float(ranks.add_up(torch.tensor([self.clock.cpu()], dtype=torch.float64, device=self.device)))
+
+    @property
+    def _ranks(self) -> int:
+        return self.accelerator.num_processes
 
     def _progress(self) -> float:
         done = progress(self.step, self.config.steps, self.clock.elapsed(), self.config.minutes)
@@ -344,15 +369,7 @@ class Trainer:
 
     def _agreed(self, value: float) -> float:
         """The largest of the processes' values: all must stop at the same step."""
-        if self.accelerator.num_processes == 1:
-            return value
-        return float(self.accelerator.gather(torch.tensor([value], device=self.device)).max())
-
-    def _summed(self, value: float) -> float:
-        """The sum of the processes' values."""
-        if self.accelerator.num_processes == 1:
-            return value
-        return float(self.accelerator.gather(torch.tensor([value], device=self.device)).sum())
+        return max(ranks.joined([[value]]))
 
     # --- evaluation, saving, the end ----------------------------------------------------------------------------
 
@@ -370,15 +387,17 @@ class Trainer:
         self.stage.eval()
         state.seed_everything(self.config.seed, self.step, _EVALUATION)
         try:
-            with self._shipped_weights(), torch.no_grad(), self.accelerator.autocast(), self.signals.breakable():
+            breakable = self.signals.breakable() if self._ranks == 1 else contextlib.nullcontext()
+            with self._shipped_weights(), torch.no_grad(), self.accelerator.autocast(), breakable:
                 evaluation = self.stage.evaluate(self.step)
         except Exception:
-            if checkpoint.latest_checkpoint(self.folder) != checkpoint.checkpoint_folder(self.folder, self.step):
+            here = checkpoint.checkpoint_folder(self.folder, self.step)
+            if self._ranks == 1 and checkpoint.latest_checkpoint(self.folder) != here:
                 self._save()  # a fault in the scoring must not cost the training
             raise
         self._train_mode()
-        self._metrics = {name: float(value) for name, value in evaluation.metrics.items()}
-        self.reporter.evaluation(self.step, self._metrics, evaluation.sheet, self.clock.cpu())
+        self._metrics = ranks.told_by_first({name: float(value) for name, value in evaluation.metrics.items()})
+        self.reporter.evaluation(self.step, self._metrics, evaluation.sheet, self._cpu_seconds())
 
     def _shipped_weights(self) -> contextlib.AbstractContextManager[None]:
         """Averaged weights in place of the trained ones."""
@@ -386,22 +405,23 @@ class Trainer:
 
     def _save(self) -> None:
         """Write ``checkpoints/step-N``, then delete what is no longer kept."""
+        info = self._info()
+        if self.accelerator.is_main_process:
+            resume = state.collect(self.stage, self.stage.modules_to_save, self._plain_optimizers(), self.averaged)
+            path = checkpoint.checkpoint_folder(self.folder, self.step)
+            checkpoint.save_checkpoint(path, self.stage.modules_to_save, self.stage.extra_files(), info, resume)
+            checkpoint.prune(self.folder, max(self.config.keep, self.config.average))
         self.accelerator.wait_for_everyone()
-        if not self.accelerator.is_main_process:
-            return
-        resume = state.collect(self.stage, self.stage.modules_to_save, self._plain_optimizers(), self.averaged)
-        path = checkpoint.checkpoint_folder(self.folder, self.step)
-        checkpoint.save_checkpoint(path, self.stage.modules_to_save, self.stage.extra_files(), self._info(), resume)
-        checkpoint.prune(self.folder, max(self.config.keep, self.config.average))
 
     def _info(self) -> dict[str, Any]:
         return {
             "step": self.step,
             "steps": self.config.steps,
             "metrics": self._metrics,
-            "cpu_seconds": round(self.clock.cpu(), 2),
+            "cpu_seconds": round(self._cpu_seconds(), 2),
             "elapsed_seconds": round(self.clock.elapsed(), 2),
             "device": str(self.device),
+            "ranks": self._ranks,
             "precision": self.config.precision,
             "threads": self.config.threads,
             "seed": self.config.seed,
@@ -414,14 +434,14 @@ class Trainer:
         if self.config.average:
             averaged = self._load_mean_of_checkpoints()
         self._evaluate()
+        info = self._info() | {"ema": self.config.ema, "averaged_steps": averaged}
         if self.accelerator.is_main_process:
-            info = self._info() | {"ema": self.config.ema, "averaged_steps": averaged}
             with self._shipped_weights():
                 checkpoint.save_checkpoint(
                     self.folder / "final", self.stage.modules_to_save, self.stage.extra_files(), info
                 )
         self.accelerator.wait_for_everyone()
-        cost = f"{self.clock.cpu():.0f} CPU-seconds, {self.clock.elapsed() / 60:.1f} minutes"
+        cost = f"{info['cpu_seconds']:.0f} CPU-seconds, {self.clock.elapsed() / 60:.1f} minutes"
         self.reporter.note(
             f"{self.folder}: finished at step {self.step} after {cost}; weights: {self.folder / 'final'}"
         )
@@ -442,9 +462,9 @@ class Trainer:
 
     def _stop(self) -> NoReturn:
         """Save after a signal, say how to go on, and leave."""
-        number = self.signals.received or signal.SIGTERM
+        number = self.signals.received or signal.SIGTERM  # of another rank
         path = checkpoint.checkpoint_folder(self.folder, self.step)
-        if self.step and not (path / checkpoint.INFO_FILE).is_file():
+        if self.step and not ranks.told_by_first((path / checkpoint.INFO_FILE).is_file()):
             self._save()
         name = signal.Signals(number).name
         self.reporter.note(f"{self.folder}: {name} at step {self.step}; saved, run the same command again to resume")
@@ -453,18 +473,27 @@ class Trainer:
 
 def _make_accelerator(config: TrainerConfig) -> Accelerator:
     """accelerate keeps its settings in globals; a second run in the same process starts from fresh ones."""
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("trainer.device=cuda, but there is no CUDA device: use trainer.device=cpu")
-    if AcceleratorState._shared_state and PartialState().num_processes == 1:
+    if AcceleratorState._shared_state:
         GradientState._reset_state()
-        AcceleratorState._reset_state(True)
+        AcceleratorState._reset_state(ranks.count() == 1)  # the ranks stay together
+    processes = join_ranks(config)
     return Accelerator(
-        cpu=config.device == "cpu" or not torch.cuda.is_available(),
+        cpu=processes.device.type == "cpu",
         mixed_precision="bf16" if config.precision == "bf16" else "no",
         gradient_accumulation_steps=config.accumulate,
-        # In parallel runs: a name, or an early part of a curriculum, leaves parameters without gradient.
+        # Of several ranks: a name, or an early part of a curriculum, leaves parameters without gradient.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
+
+
+class _Part(Dataset[Any]):
+    """What one rank of several sees of a stage's micro-batches."""
+
+    def __init__(self, dataset: Any, rank: int, count: int) -> None:
+        self.dataset, self.rank, self.count = dataset, rank, count
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dataset.part(index, self.rank, self.count)
 
 
 def _as_is(batch: Any) -> Any:

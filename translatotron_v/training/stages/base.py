@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
+from translatotron_v import ranks
 from translatotron_v.checkpoint import load_module, load_tensors, read_info, resolve
 from translatotron_v.config import Config, to_yaml
 from translatotron_v.data import pages
@@ -17,6 +17,8 @@ from translatotron_v.data.mixture_pages import MixturePages
 from translatotron_v.data.page_dataset import MixedDataset, PageDataset
 from translatotron_v.data.pages import Batch, Collator
 from translatotron_v.data.pairs import TextPair
+from translatotron_v.data.parts import SharedBatches
+from translatotron_v.data.streamed_pages import ShardSource, StreamedPages
 from translatotron_v.data.text_batches import MixtureSource
 from translatotron_v.data.vocabulary import PAD, Vocabulary
 from translatotron_v.errors import UserError
@@ -25,7 +27,7 @@ from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training.trainer import Evaluation
 
-Training = Sequence[TextPair] | MixtureSource  # what a stage is trained on
+Training = Sequence[TextPair] | MixtureSource | ShardSource  # what a stage is trained on
 TEXT_ONLY = frozenset({pages.SOURCE_PIECES, pages.TARGET_PIECES})  # what a text-only batch holds
 
 
@@ -47,7 +49,7 @@ class Stage(nn.Module):
         self.config = config
         self.vocabulary = vocabulary
         self.collator = Collator(config, vocabulary, self.wanted)
-        self.dataset: Dataset[Batch] = self.make_dataset(train)
+        self.dataset: SharedBatches[Batch] = self.make_dataset(train)
         self.validation = pages.plain_samples(validation[: config.data.validation_limit], config)
 
     def make_translator(self, *parts: str, frozen: Sequence[str] = ()) -> TranslatotronV:
@@ -58,10 +60,12 @@ class Stage(nn.Module):
         self.freeze(*frozen, *self.config.freeze)
         return translator
 
-    def make_dataset(self, train: Training) -> Dataset[Batch]:
+    def make_dataset(self, train: Training) -> SharedBatches[Batch]:
         """What is trained on: pages of pairs, or of those drawn from a mixture."""
         if isinstance(train, MixtureSource):
             return MixturePages(train, self.config, self.collator)
+        if isinstance(train, ShardSource):
+            return StreamedPages(train, self.config, self.collator)
         return PageDataset(train, self.config, self.collator)
 
     def mix_in_text(self, pairs: Sequence[TextPair]) -> None:
@@ -86,9 +90,14 @@ class Stage(nn.Module):
         return {"main": trainable(self.parameters())}
 
     def counts(self, batch: Any) -> Mapping[str, float]:
-        """Pieces of source and target, which the losses of text average over; pages are as many in every batch."""
+        """Pieces of source and target, which the losses of text average over, and pages whose font is known.
+
+        Pages are as many in every batch.
+        """
         sides = {"source": getattr(batch, "source_output", None), "target": getattr(batch, "target_output", None)}
-        return {name: 0.0 if wanted is None else float((wanted != PAD).sum()) for name, wanted in sides.items()}
+        found = {name: 0.0 if wanted is None else float((wanted != PAD).sum()) for name, wanted in sides.items()}
+        fonts = getattr(batch, "fonts", None)
+        return found | {"fonts": 0.0 if fonts is None else float((fonts >= 0).sum())}
 
     def after_step(self, step: int) -> None:
         """Nothing to do between steps."""
@@ -109,6 +118,13 @@ class Stage(nn.Module):
         samples = self.validation[:most] if samples is None else samples
         chunks = [samples[start : start + size] for start in range(0, len(samples), size)]
         return [self.collator(chunk).to(device) for chunk in chunks]
+
+    def own_batches(self, most: int | None = None) -> list[tuple[int, Batch]]:
+        """This rank's part of the validation batches, each with the number of its first pair; see ``joined``."""
+        samples = self.validation[:most]
+        size = max(1, min(32, -(-len(samples) // ranks.count())))
+        starts = range(ranks.number() * size, len(samples), ranks.count() * size)
+        return [(start, self.validation_batches(size, samples=samples[start : start + size])[0]) for start in starts]
 
     def freeze(self, *names: str) -> None:
         """Take modules out of training for good: no gradient, and evaluation mode always.

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from tqdm import tqdm
 
+from translatotron_v import ranks
 from translatotron_v.checkpoint import INFO_FILE, read_info, save_checkpoint
 from translatotron_v.config import Config
 from translatotron_v.models.image_tokenizer import PatchTokenizer
@@ -31,16 +33,24 @@ def fit_run(stage: TokenizerStage, config: Config) -> dict[str, float]:
     assert isinstance(tokenizer, PatchTokenizer)
     torch.set_num_threads(config.trainer.threads)
     clocks = time.perf_counter(), time.process_time()
-    counts: Counter[bytes] = Counter()
-    for index in tqdm(range(config.trainer.steps), desc="counting patches", unit="batch", file=sys.stderr):
+    leads = ranks.number() == 0
+    own: list[list[Counter[bytes]]] = []
+    indices = range(ranks.number(), config.trainer.steps, ranks.count())
+    for index in tqdm(indices, desc="counting patches", unit="batch", file=sys.stderr, disable=not leads):
         pixels = stage.dataset[index].target_pixels
         assert pixels is not None
-        counts.update(ink.tobytes() for ink in inked_patches(tokenizer, pixels))
+        own.append([Counter(ink.tobytes() for ink in inked_patches(tokenizer, pixels))])
+        if ranks.count() == 1 and len(own) > 1:
+            own[0][0].update(own.pop()[0])
+    counts: Counter[bytes] = Counter()
+    for found in ranks.joined(own):  # in the order of the batches, which decides between patches of one count
+        counts.update(found)
     patches, weights = most_common(counts)
-    print(f"{len(patches)} distinct patches for {tokenizer.codes} codes", file=sys.stderr)
+    if leads:
+        print(f"{len(patches)} distinct patches for {tokenizer.codes} codes", file=sys.stderr)
     tokenizer.codebook.copy_(fit_codebook(patches, weights, tokenizer.codes))
     stage.eval()
-    metrics = dict(stage.evaluate(config.trainer.steps).metrics)
+    metrics = ranks.told_by_first(dict(stage.evaluate(config.trainer.steps).metrics))
     metrics["distinct_patches"] = float(len(patches))
     info = {
         "step": config.trainer.steps,
@@ -51,7 +61,12 @@ def fit_run(stage: TokenizerStage, config: Config) -> dict[str, float]:
         "seed": config.trainer.seed,
         "torch": torch.__version__,
     }
-    save_checkpoint(final, stage.modules_to_save, stage.extra_files(), info)
+    if leads:
+        save_checkpoint(final, stage.modules_to_save, stage.extra_files(), info)
+    if ranks.count() > 1:
+        dist.barrier()
+    if not leads:
+        return metrics
     shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
     print(f"{config.run}: {shown}; weights: {final}")
     return metrics

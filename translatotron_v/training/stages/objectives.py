@@ -56,13 +56,15 @@ def reading_loss(
         loss = loss + ctc * part
         report["ctc"] = part.detach()
     if ocr:
-        assert batch.source_input is not None and batch.source_output is not None
+        assert batch.source_input is not None and batch.source_output is not None and translator.ocr_head is not None
         logits, _ = translator.ocr_head(batch.source_input, states)
         part = losses.text_cross_entropy(logits, batch.source_output, label_smoothing)
-        loss = loss + ocr * batch.share("source") * part
+        part = batch.share("source") * part
+        loss = loss + ocr * part
         report["ocr"] = part.detach()
     if translator.font_head is not None and batch.fonts is not None and bool((batch.fonts >= 0).any()):
         part = F.cross_entropy(translator.font_head(states), batch.fonts, ignore_index=-1)
+        part = batch.share("fonts") * part
         loss = loss + FONT_WEIGHT * part
         report["font"] = part.detach()
     return loss, report

@@ -3,12 +3,14 @@
 Shapes: B batch, N segments, P pixels of a segment and its channels.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from translatotron_v import ranks
 from translatotron_v.config import Config
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
@@ -16,6 +18,7 @@ from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.metrics.text import bleu, cer
 from translatotron_v.models.baselines import PixelBaseline
 from translatotron_v.ocr import boxes_to_text, make_ocr_engine
+from translatotron_v.training.losses import ink_weight
 from translatotron_v.training.sheets import PICTURES, SHEET_PAGES, as_picture, contact_sheet
 from translatotron_v.training.stages.base import Stage
 from translatotron_v.training.trainer import Evaluation
@@ -38,7 +41,11 @@ class PixelBaselineStage(Stage):
         logits = self.pixel_baseline(batch.source_pixels, batch.target_pixels)
         darkness = self.pixel_baseline.cut(batch.target_pixels)
         error = (logits.detach().sigmoid() - darkness).abs().mean()
-        return darkness_cross_entropy(logits, darkness, self.config.loss.ink), {"error": error}
+        return batch.share("ink") * darkness_cross_entropy(logits, darkness, self.config.loss.ink), {"error": error}
+
+    def counts(self, batch: Any) -> Mapping[str, float]:
+        """How much the pixels weigh, which the cross-entropy averages over."""
+        return {"ink": float(ink_weight(batch.target_pixels, self.config.loss.ink).double().mean())}
 
     @torch.no_grad()
     def evaluate(self, step: int) -> Evaluation:
@@ -46,21 +53,22 @@ class PixelBaselineStage(Stage):
 
         The sheet shows sources, targets and what was drawn.
         """
-        error = 0.0
-        texts: list[str] = []
+        errors: list[list[float]] = []
+        read: list[list[str]] = []
         sheet = None
         reader = make_ocr_engine()
-        for batch in self.validation_batches(most=PICTURES):
+        for _, batch in self.own_batches(PICTURES):
             assert batch.source_pixels is not None and batch.target_pixels is not None
             drawn = self.pixel_baseline.generate(batch.source_pixels).float()
-            error += float((drawn - batch.target_pixels).abs().mean()) * len(drawn)
-            texts += [boxes_to_text(reader.read(as_picture(page))) for page in drawn]
+            errors.append((drawn - batch.target_pixels).abs().mean((1, 2, 3)).tolist())
+            read.append([boxes_to_text(reader.read(as_picture(page))) for page in drawn])
             if sheet is None:
                 columns = (batch.source_pixels, batch.target_pixels, drawn)
                 sheet = contact_sheet([column[:SHEET_PAGES] for column in columns])
+        texts, every_error = ranks.joined(read), ranks.joined(errors)
         wanted = [sample.target for sample in self.validation[: len(texts)]]
         scores = {"cer": cer(texts, wanted).value, "bleu": bleu(texts, wanted).value}
-        return Evaluation(scores | {"mean_absolute_error": error / len(texts)}, sheet)
+        return Evaluation(scores | {"mean_absolute_error": sum(every_error) / len(texts)}, sheet)
 
 
 def darkness_cross_entropy(logits: Tensor, darkness: Tensor, ink: float = 0.0) -> Tensor:

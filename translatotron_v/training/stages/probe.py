@@ -19,6 +19,7 @@ from translatotron_v.errors import UserError
 from translatotron_v.metrics.image import psnr, ssim
 from translatotron_v.models.image_encoder import ImageEncoder
 from translatotron_v.models.probe import ReconstructionProbe
+from translatotron_v.ranks import joined
 from translatotron_v.training.sheets import SHEET_PAGES, as_picture, contact_sheet
 from translatotron_v.training.stages.base import Stage
 from translatotron_v.training.trainer import Evaluation
@@ -85,12 +86,11 @@ class ProbeStage(Stage):
     @torch.no_grad()
     def evaluate(self, step: int) -> Evaluation:
         """MSE (pixels in [0, 1]), PSNR (dB) and SSIM of the validation pages, and a sheet of originals and answers."""
-        originals: list[Tensor] = []
-        answers: list[Tensor] = []
-        for batch in self.validation_batches():
+        own: list[list[tuple[Tensor, Tensor]]] = []
+        for _, batch in self.own_batches():
             assert batch.source_pixels is not None
-            originals += batch.source_pixels.cpu()
-            answers += self.reconstruct(batch.source_pixels).cpu()
+            own.append(list(zip(batch.source_pixels.cpu(), self.reconstruct(batch.source_pixels).cpu(), strict=True)))
+        originals, answers = (list(side) for side in zip(*joined(own), strict=True))
         sheet = contact_sheet([torch.stack(side[:SHEET_PAGES]) for side in (originals, answers)])
         return Evaluation(pixel_scores(originals, answers), sheet)
 

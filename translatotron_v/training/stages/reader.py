@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
+from translatotron_v import ranks
 from translatotron_v.config import Config
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
 from translatotron_v.data.pairs import TextPair
+from translatotron_v.data.parts import SharedBatches
 from translatotron_v.data.reading import ReadingDataset, Strip, collate_strips, validation_strips
+from translatotron_v.data.streamed_pages import ShardSource
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.decoding.source import read_ctc
 from translatotron_v.metrics.text import cer
@@ -46,9 +48,10 @@ class ReaderStage(Stage):
                         texts, config, vocabulary, part, degraded, config.data.validation_limit
                     )
 
-    def make_dataset(self, train: Training) -> Dataset[Batch]:
+    def make_dataset(self, train: Training) -> SharedBatches[Batch]:
         """Strips of any text in any face, where the faces are named; pages of the pairs otherwise."""
         if self.config.page.faces:
+            assert not isinstance(train, ShardSource)  # it refuses faces
             return ReadingDataset(train, self.config, self.vocabulary)
         return super().make_dataset(train)
 
@@ -82,14 +85,15 @@ class ReaderStage(Stage):
         """CER of the CTC head's reading, and how often the font is told; by faces and state where faces are named."""
         if self.watched:
             return self._evaluate_strips()
-        read: list[str] = []
-        known: list[bool] = []
-        for batch in self.validation_batches():
+        own: list[list[str]] = []
+        told: list[list[bool]] = []
+        for _, batch in self.own_batches():
             assert batch.source_pixels is not None
             source = self.translator.encode_image(batch.source_pixels)
-            read += read_ctc(self.translator.ctc_logits(source), self.vocabulary)
+            own.append(read_ctc(self.translator.ctc_logits(source), self.vocabulary))
             if batch.fonts is not None:
-                known += (self.translator.font_logits(source).argmax(1) == batch.fonts).tolist()
+                told.append((self.translator.font_logits(source).argmax(1) == batch.fonts).tolist())
+        read, known = ranks.joined(own), ranks.joined(told)
         metrics = {"cer": cer(read, [sample.source for sample in self.validation]).value}
         if known:
             metrics["font_accuracy"] = sum(known) / len(known)
@@ -98,19 +102,20 @@ class ReaderStage(Stage):
     def _evaluate_strips(self) -> Evaluation:
         """CER, true case, of the strips that are watched, and how often the nearest family is told."""
         metrics: dict[str, float] = {}
-        known: list[bool] = []
+        told: list[list[bool]] = []
         device = next(self.parameters()).device
         for name, strips in self.watched.items():
-            read: list[str] = []
-            for start in range(0, len(strips), 32):
+            own: list[list[str]] = []
+            for start in range(32 * ranks.number(), len(strips), 32 * ranks.count()):
                 batch = collate_strips(strips[start : start + 32], self.vocabulary, True).to(device)
                 assert batch.source_pixels is not None and batch.fonts is not None
                 source = self.translator.encode_image(batch.source_pixels)
-                read += read_ctc(self.translator.ctc_logits(source), self.vocabulary)
+                own.append(read_ctc(self.translator.ctc_logits(source), self.vocabulary))
                 if self.translator.font_head is not None:
                     right = self.translator.font_logits(source).argmax(1) == batch.fonts
-                    known += right[batch.fonts >= 0].tolist()
-            metrics[name] = cer(read, [strip.text for strip in strips], lower_case=False).value
+                    told.append(right[batch.fonts >= 0].tolist())
+            metrics[name] = cer(ranks.joined(own), [strip.text for strip in strips], lower_case=False).value
+        known = ranks.joined(told)
         if known:
             metrics["font_accuracy"] = sum(known) / len(known)
         return Evaluation(metrics)

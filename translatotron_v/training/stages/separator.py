@@ -12,14 +12,16 @@ import torch
 from einops import repeat
 from PIL import Image, ImageFilter
 from torch import Tensor
-from torch.utils.data import Dataset
 
+from translatotron_v import ranks as own_ranks
 from translatotron_v.config import Config
 from translatotron_v.data.pages import PageLayout, PageStyle, cut, default_fonts, is_bundled, render_page
 from translatotron_v.data.pairs import TextPair, one_family_of_errors
+from translatotron_v.data.parts import SharedBatches
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.models.matting import TextMatting
+from translatotron_v.ranks import joined
 from translatotron_v.training import losses
 from translatotron_v.training.sheets import SHEET_PAGES, contact_sheet
 from translatotron_v.training.stages.base import Stage
@@ -65,7 +67,7 @@ def faces() -> tuple[str, ...]:
     return tuple(name for names in both for name in names if is_bundled(name))
 
 
-class InkCrops(Dataset[InkBatch]):
+class InkCrops(SharedBatches[InkBatch]):
     """Batches of crops of pages in every look, by number, without end: ``crops[i]`` is a function of the seed and i.
 
     Args:
@@ -82,22 +84,26 @@ class InkCrops(Dataset[InkBatch]):
         self.seed, self.batch_size = config.trainer.seed, config.trainer.batch_size
         self.photographs, self.stream = photographs, stream
 
-    def __getitem__(self, index: int) -> InkBatch:
-        rng = np.random.default_rng((self.seed, self.stream, index))
-        crops = []
-        for _ in range(self.batch_size):
-            kind = KINDS[rng.integers(len(KINDS))]
-            crops.append(self.crop(rng, kind, empty=rng.random() < _EMPTY))
-        crops = [
-            _paste(crop, other, rng) if rng.random() < _PANELS else crop
-            for crop, other in zip(crops, [*crops[1:], crops[0]], strict=True)
-        ]
-        return as_batch([_rule(crop, rng) if rng.random() < _RULES else crop for crop in crops])
+    def part(self, index: int, rank: int = 0, ranks: int = 1) -> InkBatch:
+        """Every R-th crop of a micro-batch, from number ``rank`` on; the others are not drawn."""
+        return as_batch([self._panel(index, place) for place in range(rank, self.batch_size, ranks)])
 
-    def samples(self, kind: str, count: int, empty: bool = False) -> list[Crop]:
-        """So many crops on one kind of background; crop i is the same however many there are."""
-        numbers = [(self.seed, self.stream, KINDS.index(kind), int(empty), number) for number in range(count)]
-        return [self.crop(np.random.default_rng(key), kind, empty) for key in numbers]
+    def _panel(self, index: int, place: int) -> Crop:
+        """A crop of a micro-batch, perhaps with a piece of the next one and a ruled line."""
+        rng, crop = self._drawn(index, place)
+        if rng.random() < _PANELS:
+            crop = _paste(crop, self._drawn(index, (place + 1) % self.batch_size)[1], rng)
+        return _rule(crop, rng) if rng.random() < _RULES else crop
+
+    def _drawn(self, index: int, place: int) -> tuple[np.random.Generator, Crop]:
+        rng = np.random.default_rng((self.seed, self.stream, index, place))
+        kind = KINDS[rng.integers(len(KINDS))]
+        return rng, self.crop(rng, kind, empty=rng.random() < _EMPTY)
+
+    def samples(self, kind: str, count: int, empty: bool = False, rank: int = 0, ranks: int = 1) -> list[Crop]:
+        """So many crops on one kind of background, or every R-th; crop i is the same however many there are."""
+        key = (self.seed, self.stream, KINDS.index(kind), int(empty))
+        return [self.crop(np.random.default_rng((*key, i)), kind, empty) for i in range(rank, count, ranks)]
 
     @one_family_of_errors()
     def crop(self, rng: np.random.Generator, kind: str, empty: bool = False) -> Crop:
@@ -237,7 +243,7 @@ class SeparatorStage(Stage):
         """The loss of the coverage, and its mean absolute error."""
         logits = self.matting(batch.pixels)
         error = (logits.detach().sigmoid() - batch.coverage).abs().mean()
-        return losses.ink_loss(logits, batch.coverage), {"error": error}
+        return losses.ink_loss(logits, batch.coverage, own_ranks.summed), {"error": error}
 
     @torch.no_grad()
     def evaluate(self, step: int) -> Evaluation:
@@ -249,17 +255,19 @@ class SeparatorStage(Stage):
         count = max(1, self.config.data.validation_limit // len(KINDS))
         metrics: dict[str, float] = {}
         rows: list[tuple[Tensor, Tensor, Tensor]] = []
+        rank, ranks = own_ranks.number(), own_ranks.count()
+        shown = -(-SHEET_PAGES // len(KINDS))
         for kind in KINDS:
-            found = list(self._separate(self.held_out.samples(kind, count)))
-            scores = [iou(ink, wanted) for _, ink, wanted in found]
-            metrics[f"{kind}_iou"] = float(np.mean([score for score in scores if score is not None] or [0.0]))
-            metrics[f"{kind}_error"] = float(np.mean([float((ink - wanted).abs().mean()) for _, ink, wanted in found]))
-            rows += found[: -(-SHEET_PAGES // len(KINDS))]
+            found = list(self._separate(self.held_out.samples(kind, count, rank=rank, ranks=ranks)))
+            scores = joined([[(iou(ink, wanted), float((ink - wanted).abs().mean()))] for _, ink, wanted in found])
+            metrics[f"{kind}_iou"] = float(np.mean([score for score, _ in scores if score is not None] or [0.0]))
+            metrics[f"{kind}_error"] = float(np.mean([error for _, error in scores]))
+            rows += joined([[row] for row in found[:shown]])[:shown]
         for name in ("iou", "error"):
             metrics[name] = float(np.mean([metrics[f"{kind}_{name}"] for kind in KINDS]))
-        blank = list(self._separate(self.held_out.samples("photo", count, empty=True)))
-        metrics["blank_ink"] = float(np.mean([float((ink > 0.5).float().mean()) for _, ink, _ in blank]))
-        rows.append(blank[0])
+        blank = list(self._separate(self.held_out.samples("photo", count, empty=True, rank=rank, ranks=ranks)))
+        metrics["blank_ink"] = float(np.mean(joined([[float((ink > 0.5).float().mean())] for _, ink, _ in blank])))
+        rows += joined([[row] for row in blank[:1]])[:1]
         columns = [torch.stack(column) for column in zip(*rows, strict=True)]
         columns[1:] = [repeat(ink, "b 1 h w -> b c h w", c=3) for ink in columns[1:]]
         return Evaluation(metrics, contact_sheet(columns))

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
+from translatotron_v import ranks
 from translatotron_v.config import Config
 from translatotron_v.data import literals, pages
 from translatotron_v.data.pages import Batch
 from translatotron_v.data.pairs import TextPair
+from translatotron_v.data.parts import SharedBatches
 from translatotron_v.data.text_batches import DomainPair, MixtureSource, MixtureText, PairEncoder, collate
 from translatotron_v.data.vocabulary import PAD, Vocabulary
 from translatotron_v.decoding.text import answer_texts
@@ -36,7 +37,7 @@ class TextStage(Stage):
             self.validation = pages.plain_samples(validation, config)
         self.groups = [pair.domain if isinstance(pair, DomainPair) else "" for pair in validation]
 
-    def make_dataset(self, train: Training) -> Dataset[Batch]:
+    def make_dataset(self, train: Training) -> SharedBatches[Batch]:
         """Pairs, or a mixture."""
         if isinstance(train, MixtureSource):
             return MixtureText(train.mixture, train.stores, self.config, self.vocabulary)
@@ -52,11 +53,11 @@ class TextStage(Stage):
         source = self.translator.encode_text(batch.source_pieces, batch.source_pieces != PAD)
         weights = self.config.loss
         text = translation_loss(self.translator, source, batch, weights.label_smoothing)
-        loss = batch.share("target") * text
+        loss = text = batch.share("target") * text
         if not weights.transcription:
             return loss, {}
-        copy = transcription_loss(self.translator, source, batch, weights.label_smoothing)
-        loss = loss + weights.transcription * batch.share("source") * copy
+        copy = batch.share("source") * transcription_loss(self.translator, source, batch, weights.label_smoothing)
+        loss = loss + weights.transcription * copy
         return loss, {"text": text.detach(), "transcription": copy.detach()}
 
     @torch.no_grad()
@@ -69,9 +70,9 @@ class TextStage(Stage):
             chosen = [sample for sample, own in zip(self.validation, names, strict=True) if own == name]
             target = chosen[0].language or self.config.data.target_language
             generation = GenerationConfig(self.config.data.source_language, target)
-            sources = [sample.source for sample in chosen]
-            answers = answer_texts(self.translator, self.vocabulary, sources, generation)
-            hypotheses = [answer.text for answer in answers]
+            sources = [sample.source for sample in chosen][ranks.number() :: ranks.count()]
+            answers = answer_texts(self.translator, self.vocabulary, sources, generation) if sources else []
+            hypotheses = ranks.joined([[answer.text] for answer in answers])
             references = [sample.target for sample in chosen]
             ending = f"_{name}" if len(set(names)) > 1 else ""
             metrics[f"bleu{ending}"] = bleu(hypotheses, references).value
@@ -87,11 +88,12 @@ class TextStage(Stage):
         encoded = sorted(PairEncoder(self.config, self.vocabulary)(matched), key=lambda pair: pair.order)
         device = next(self.parameters()).device
         total = count = 0.0
-        for start in range(0, len(encoded), 64):
+        for start in range(64 * ranks.number(), len(encoded), 64 * ranks.count()):
             batch = collate(encoded[start : start + 64]).to(device)
             assert batch.source_pieces is not None and batch.target_output is not None
             source = self.translator.encode_text(batch.source_pieces, batch.source_pieces != PAD)
             pieces = float((batch.target_output != PAD).sum())
             total += pieces * float(translation_loss(self.translator, source, batch, 0.0))
             count += pieces
+        total, count = ranks.add_up(torch.tensor([total, count], dtype=torch.float64, device=device)).tolist()
         return total / count

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from translatotron_v import ranks
 from translatotron_v.config import Config
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
@@ -45,6 +46,10 @@ class TokenizerStage(Stage):
             return {"main": generator}
         return {"generator": generator, "discriminator": trainable(self.discriminator.parameters())}
 
+    def counts(self, batch: Any) -> Mapping[str, float]:
+        """How much the pixels weigh, which the error of the reconstruction averages over."""
+        return {"ink": float(losses.ink_weight(batch.target_pixels, self.config.loss.ink).double().mean())}
+
     def _quantises(self, step: int) -> bool:
         return step >= self.config.loss.quantise_from * self.config.trainer.steps
 
@@ -57,10 +62,13 @@ class TokenizerStage(Stage):
         assert real is not None
         if optimizer == "discriminator":
             return self._discriminate(real, step)
+        share = batch.share("ink")
         assert isinstance(self.image_tokenizer, ImageTokenizer)
         weights = self.config.loss
         output = self.image_tokenizer(real, quantise=self._quantises(step))
-        reconstruction = losses.weighted_reconstruction(output.pixels, real, weights.l1, weights.l2, weights.ink)
+        reconstruction = share * losses.weighted_reconstruction(
+            output.pixels, real, weights.l1, weights.l2, weights.ink
+        )
         loss = reconstruction + weights.commitment * output.commitment
         report: dict[str, Tensor | float] = {"reconstruction": reconstruction.detach()}
         if self.perceptual is not None:
@@ -71,11 +79,11 @@ class TokenizerStage(Stage):
         if self.training and self._has_adversary(step):
             assert self.discriminator is not None
             fooled = losses.hinge_generator(self.discriminator(output.pixels))
-            balance = losses.adaptive_weight(reconstruction, fooled, self.image_tokenizer.last_layer)
+            balance = losses.adaptive_weight(reconstruction, fooled, self.image_tokenizer.last_layer, mean=ranks.mean)
             loss = loss + weights.adversarial * balance * fooled
             report["adversarial"] = fooled.detach()
         if output.ids is not None:
-            report["codes"] = float(output.ids.unique().numel())
+            report["codes"] = self.image_tokenizer.used(output.ids).sum().float()
         return loss, report
 
     def _discriminate(self, real: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
@@ -92,19 +100,26 @@ class TokenizerStage(Stage):
     @torch.no_grad()
     def evaluate(self, step: int) -> Evaluation:
         """Error of the pixels, codes in use, and CER of OCR on the reconstructions."""
-        error, count, sheet = 0.0, 0, None
+        errors: list[list[float]] = []
+        sheet = None
         used: set[int] = set()
-        pictures: list[Tensor] = []
-        for batch in self.validation_batches():
+        pictures: list[list[Tensor]] = []
+        for start, batch in self.own_batches():
             assert batch.target_pixels is not None
             ids = self.image_tokenizer.encode_to_ids(batch.target_pixels)
             again = self.image_tokenizer.decode_from_ids(ids)
-            error += float((again - batch.target_pixels).abs().mean()) * len(ids)
-            count += len(ids)
+            errors.append((again - batch.target_pixels).abs().mean((1, 2, 3)).tolist())
             used.update(ids.unique().tolist())
-            pictures += again
+            if start < PICTURES:
+                pictures.append(list(again.cpu()))
             if sheet is None:
                 sheet = contact_sheet([batch.target_pixels[:SHEET_PAGES], again[:SHEET_PAGES]])
-        metrics = {"mean_absolute_error": error / count, "codes_used": float(len(used))}
-        metrics["cer"] = picture_error_rate(pictures[:PICTURES], [sample.target for sample in self.validation])
+        every_error, every_code, again_all = ranks.joined(errors), ranks.joined([sorted(used)]), ranks.joined(pictures)
+        if ranks.number():
+            return Evaluation({})
+        metrics = {
+            "mean_absolute_error": sum(every_error) / len(every_error),
+            "codes_used": float(len(set(every_code))),
+            "cer": picture_error_rate(again_all[:PICTURES], [sample.target for sample in self.validation]),
+        }
         return Evaluation(metrics, sheet)

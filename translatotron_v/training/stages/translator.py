@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from translatotron_v import ranks
 from translatotron_v.config import Config
 from translatotron_v.data import pages
 from translatotron_v.data.pages import Batch
@@ -125,7 +126,8 @@ class TranslatorStage(Stage):
         if self.draws and batch.target_pixels is not None:  # a page without translation has nothing to draw
             with torch.no_grad():
                 ids = self.translator.image_tokenizer.encode_to_ids(batch.target_pixels)
-            if pages_to_mask := round(weights.masked * len(ids)):
+            masked = round(weights.masked * len(ids) * ranks.count())  # the last pages of the micro-batch of all ranks
+            if pages_to_mask := ranks.own_part_of_last(len(ids), masked):
                 known = losses.random_masks(pages_to_mask, ids.shape[1], ids.device)
         parts: list[tuple[str, float, Tensor]] = []
         output = None
@@ -143,10 +145,10 @@ class TranslatorStage(Stage):
             )
             if weights.text:
                 text = losses.text_cross_entropy(output.text, batch.target_output, weights.label_smoothing)
-                parts.append(("text", weights.text * batch.share("target"), text))
+                parts.append(("text", weights.text, batch.share("target") * text))
         if weights.transcription:
             copied = transcription_loss(self.translator, source, batch, weights.label_smoothing)
-            parts.append(("transcription", weights.transcription * batch.share("source"), copied))
+            parts.append(("transcription", weights.transcription, batch.share("source") * copied))
         parts += self._text_mode_parts(batch, None if output is None else output.text)
         if weights.self_distillation or weights.self_distillation_kl:
             parts += self._self_distillation_parts(batch, source)
@@ -167,7 +169,13 @@ class TranslatorStage(Stage):
         source, sentences = encode_and_read(self.translator, self.vocabulary, batch.source_pixels, language)
         model = self.config.model
         longest = min(model.text_encoder.max_length, model.text_decoder.max_length)
-        return source, masked_answers(batch, sentences, self.vocabulary, longest, drawing_length(self.translator))
+        answered = masked_answers(batch, sentences, self.vocabulary, longest, drawing_length(self.translator))
+        assert answered.target_output is not None
+        if ranks.count() > 1:  # answers have another length than was counted: the micro-batch's share is dealt out anew
+            share = ranks.mean(torch.tensor(batch.share("target"), device=answered.target_output.device))
+            share = share * ranks.share((answered.target_output != PAD).sum())
+            answered.shares = (answered.shares or {}) | {"target": float(share)}
+        return source, answered
 
     def _image_parts(
         self, batch: Batch, ids: Tensor, known: Tensor | None, output: TranslatorOutput
@@ -214,11 +222,11 @@ class TranslatorStage(Stage):
         assert expected is not None
         if weights.text_mode:
             own = losses.text_cross_entropy(expected, batch.target_output, weights.label_smoothing)
-            parts.append(("text_mode", weights.text_mode * batch.share("target"), own))
+            parts.append(("text_mode", weights.text_mode, batch.share("target") * own))
         if weights.text_distillation:
             assert logits is not None
             kl = losses.distillation(logits, expected.detach(), mask=batch.target_output != PAD)
-            parts.append(("text_distillation", weights.text_distillation * batch.share("target"), kl))
+            parts.append(("text_distillation", weights.text_distillation, batch.share("target") * kl))
         return parts
 
     def _self_distillation_parts(self, batch: Batch, source: SourceStates) -> list[tuple[str, float, Tensor]]:
@@ -232,13 +240,14 @@ class TranslatorStage(Stage):
         weights = self.config.loss
         given, wanted, expected = self._text_mode_answers(batch)
         logits, _ = self.translator.text_decoder(given, source.memory, source.mask)
+        share = ranks.share((wanted != PAD).sum())
         parts = []
         if weights.self_distillation:
             sequence = losses.text_cross_entropy(logits, wanted, weights.label_smoothing)
-            parts.append(("self_distillation", weights.self_distillation, sequence))
+            parts.append(("self_distillation", weights.self_distillation, share * sequence))
         if weights.self_distillation_kl:
             kl = losses.distillation(logits, expected, mask=wanted != PAD)
-            parts.append(("self_distillation_kl", weights.self_distillation_kl, kl))
+            parts.append(("self_distillation_kl", weights.self_distillation_kl, share * kl))
         return parts
 
     @torch.no_grad()
@@ -266,12 +275,11 @@ class TranslatorStage(Stage):
         """BLEU of the text, CER of the reading, of transcripts and, where pictures are drawn, of OCR on them."""
         data = self.config.data
         transcribes = bool(self.config.ssr.reader)
-        hypotheses: list[str] = []
-        read: list[str] = []
-        transcribed: list[str] = []
-        pictures: list[Tensor] = []
+        answers: list[list[tuple[str, str]]] = []  # answer and reading of each page
+        transcripts: list[list[str]] = []
+        drawn_pages: list[list[Tensor]] = []
         sheet = None
-        for batch in self.validation_batches():
+        for start, batch in self.own_batches():
             assert batch.source_pixels is not None
             masks = masks_readings(self.translator, self.vocabulary)
             source, sentences = encode_and_read(
@@ -286,9 +294,8 @@ class TranslatorStage(Stage):
             )
             longest = self.config.model.text_decoder.max_length
             spellings = finish_answers(self.vocabulary, decoded, sentences, longest=longest) if masks else None
-            hypotheses += decoded.texts
             if self.config.loss.transcription:
-                transcribed += generate_text(
+                written = generate_text(
                     self.translator.text_decoder,
                     self.vocabulary,
                     source.memory,
@@ -297,21 +304,27 @@ class TranslatorStage(Stage):
                     data.source_language,
                 ).texts
             else:
-                transcribed += decoded.transcripts
-            read += read_source(self.translator, self.vocabulary, source, data.source_language)
-            if self.draws and len(pictures) < PICTURES:
+                written = decoded.transcripts
+            transcripts.append(written)
+            read = read_source(self.translator, self.vocabulary, source, data.source_language)
+            answers.append(list(zip(decoded.texts, read, strict=True)))
+            if self.draws and start < PICTURES:
                 drawn, mask = drawing_states(self.translator, self.vocabulary, source, decoded, spellings=spellings)
                 ids, _ = generate_image(self.translator.image_decoder, drawn, mask, source.image_memory)
                 pixels = self.translator.image_tokenizer.decode_from_ids(ids)
-                pictures += pixels
+                drawn_pages.append(list(pixels.cpu()))
                 if sheet is None:
                     assert batch.target_pixels is not None
                     columns = [batch.source_pixels, pixels, batch.target_pixels]
                     sheet = contact_sheet([column[:SHEET_PAGES] for column in columns])
+        answered, transcribed, pictures = ranks.joined(answers), ranks.joined(transcripts), ranks.joined(drawn_pages)
+        if ranks.number():
+            return Evaluation({})
+        hypotheses = [answer for answer, _ in answered]
         sources = [sample.source for sample in self.validation]
         metrics = {
             "bleu": bleu(hypotheses, [sample.target for sample in self.validation]).value,
-            "reading_cer": cer(read, sources).value,
+            "reading_cer": cer([reading for _, reading in answered], sources).value,
         }
         if transcribed:
             metrics["transcript_cer"] = cer(transcribed, sources).value

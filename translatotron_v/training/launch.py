@@ -1,0 +1,45 @@
+"""The processes of a run: one, or the ranks that ``torchrun`` or ``accelerate launch`` has started."""
+
+from datetime import timedelta
+
+import torch
+from accelerate.state import PartialState
+
+from translatotron_v.config import TrainerConfig
+from translatotron_v.errors import UserError
+
+# How long a rank waits for the others. The first reads corpora and fills caches before the others go on.
+PATIENCE = timedelta(hours=4)
+
+
+class TrainingError(UserError):
+    """A run that cannot go on."""
+
+
+def join_ranks(config: TrainerConfig) -> PartialState:
+    """Meet the other ranks, where there are some; accelerate keeps the answer for the life of the process.
+
+    Raises:
+        TrainingError: a device that is not there, or ranks that cannot share the micro-batch; the first says so, and
+            the others end without a word.
+    """
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("trainer.device=cuda, but there is no CUDA device: use trainer.device=cpu")
+    found = PartialState(cpu=config.device == "cpu" or not torch.cuda.is_available(), timeout=PATIENCE)
+    problem = split_problem(config.batch_size, found.num_processes)
+    if problem:
+        if not found.is_main_process:
+            raise SystemExit(2)
+        raise TrainingError(problem)
+    return found
+
+
+def split_problem(batch_size: int, ranks: int) -> str:
+    """Why a micro-batch cannot be dealt out evenly; empty where it can."""
+    if batch_size % ranks == 0:
+        return ""
+    fitting = [size for size in (batch_size - batch_size % ranks, batch_size + ranks - batch_size % ranks) if size]
+    return (
+        f"trainer.batch_size={batch_size} is that of all ranks together, and {ranks} cannot share it evenly: set it to "
+        f"{' or '.join(map(str, fitting))}, or start another number of ranks"
+    )
