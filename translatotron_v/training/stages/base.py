@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from translatotron_v import ranks
@@ -27,6 +26,7 @@ from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.layers import EncoderLayer
 from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead
 from translatotron_v.models.translator import TranslatotronV
+from translatotron_v.models.vit import Block
 from translatotron_v.training.trainer import Evaluation
 
 Training = Sequence[TextPair] | MixtureSource | ShardSource  # what a stage is trained on
