@@ -91,7 +91,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 @loading()
 def _info(options: argparse.Namespace) -> int:
-    from translatotron_v.shipped import find_config, find_weights, shipped_weights
+    from translatotron_v.hub import is_hub_name
+    from translatotron_v.shipped import find_config, find_weights, shipped_folder, shipped_weights
 
     if options.what is None:
         _print_installation()
@@ -100,7 +101,9 @@ def _info(options: argparse.Namespace) -> int:
 
     sizes: dict[str, int] = {}
     path = Path(options.what)
-    if path.is_dir() or options.what in shipped_weights():
+    own = shipped_folder("configs") / path.parts[0] if path.parts else path  # paper/translator is a configuration
+    on_hub = is_hub_name(options.what) and not own.exists()
+    if path.is_dir() or options.what in shipped_weights() or on_hub:
         from translatotron_v.checkpoint import read_info, resolve
         from translatotron_v.data.vocabulary import Vocabulary
 

@@ -26,7 +26,7 @@ def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> N
 def add_text_options(group: "argparse._ArgumentGroup") -> None:
     """Which weights write the text, in which language, and how."""
     group.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME|DIR",
-                       help=f"shipped weights or a checkpoint ({DEFAULT_WEIGHTS})")  # fmt: skip
+                       help=f"shipped weights, a checkpoint, or one of the Hub ({DEFAULT_WEIGHTS})")  # fmt: skip
     group.add_argument("--to", dest="target_language", metavar="LANG", help="target language (as trained)")
     group.add_argument(
         "--beams", type=option("beams", int), metavar="N", help="beam width, 1: greedy (as the weights say)"

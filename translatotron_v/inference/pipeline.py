@@ -71,9 +71,10 @@ class Translator:
         painter: str | Path | None = None,
         engine: str = "auto",
     ) -> "Translator":
-        """Load shipped weights by name, or a checkpoint or run folder by path.
+        """Load shipped weights by name, a checkpoint or run folder by path, or a model of the Hugging Face Hub by name.
 
         Args:
+            name_or_path: one of the Hub's is `user/model` or `user/model@revision` (see `hub.fetch`).
             device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", ...
             threads: threads of the CPU; None leaves torch's choice.
             precision: "fp32", "bf16" (for GPUs, and CPUs with bfloat16 arithmetic) or "int8" (CPU: about half the time
@@ -123,6 +124,51 @@ class Translator:
             None if painter is None else OnnxPainter(painter),
         )
         return cls(loaded, pages=pages, baseline=BASELINES[0] if baseline is None else baseline.name)
+
+    def save_pretrained(
+        self, folder: str | Path, name: str = "", *, license: str = "", overwrite: bool = False
+    ) -> None:
+        """Write the weights that were loaded, as they were, with a model card where they have none.
+
+        Args:
+            name: what the card calls them, by default as the folder.
+            license: an identifier such as "apache-2.0" for the card; "": none is stated.
+            overwrite: replace a model that stands there.
+
+        Raises:
+            UserError: see `publishing.save_folder`.
+        """
+        from translatotron_v.inference.publishing import save_folder
+
+        save_folder(self.loaded, Path(folder), name or Path(folder).name, license, overwrite)
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        license: str = "",
+        private: bool | None = None,
+        token: str | None = None,
+        message: str = "Weights of translatotron-v",
+    ) -> str:
+        """Upload the weights that were loaded to the Hugging Face Hub, with a model card where there is none.
+
+        Args:
+            repository: `user/model`, made where it is not there yet.
+            license: an identifier such as "apache-2.0" for the card; "": none is stated.
+            private: whether a new repository is; None: as is usual for the user.
+            token: None: the one of `hf auth login` or HF_TOKEN.
+            message: of the commit.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            UserError: see `publishing.push`.
+        """
+        from translatotron_v.inference.publishing import push
+
+        return push(self.loaded, repository, license, private, token, message)
 
     @property
     def baseline_folder(self) -> Path | None:
