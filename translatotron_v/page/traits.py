@@ -21,6 +21,8 @@ _RULE = 0.85  # share of a line's width that only a rule fills in one row of pix
 _LOOK_LEFT = 2.4  # ems before a line's box in which a marker is looked for
 _LETTER_GAP, _PIXEL = 0.18, 0.7  # ems, and pixels on top: narrower gaps are between letters
 _DOT = 0.24  # ems: leaders consist of dots that are no larger
+_LEADER = 0.13  # ems: dots before a line that are no larger are the end of leaders
+_FULL_STOP = 0.24  # ems: the largest full stop
 _BULLET, _BULLET_HIGH = 0.75, 0.62  # ems: the widest and the highest bullet
 _NUMBER = 1.8  # ems: the widest number of a list
 _WIDE, _WIDER, _WIDEST = 1.35, 1.9, 2.6  # ems of space that part two labels; before a short word; where all are wide
@@ -47,7 +49,7 @@ class Traits:
         base: row of the line's box on which its letters stand, pixels from its top edge.
         marker: a bullet or a number stands before the words, in the line's box or at its left.
         spacing: middle distance of its letters, ems; of those that touch none is known.
-        marker_like: the first word might be a number of a list: short, and followed by a space.
+        marker_like: the first word might be a number of a list: short, with a full stop or a bracket at its end.
         marker_gap: the space after a marker that is told by that space alone, pixels; 0 of other markers.
         hyphen: a hyphen stands at the end.
     """
@@ -97,13 +99,13 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     colour = np.median(inside[own > 0.8 * strong], axis=0)
     marker, marker_gap, words = _take_marker(_words(_without_leaders(runs, em), em), letters, em)
     marker = marker or _marker_before(ink[:, :offset], em)
-    like = len(words) > 1 and words[0][1] - words[0][0] < 1.4 * em
     band, rise, base = _heights(np.clip(own / strong, 0, 1) * letters.any(axis=1, keepdims=True))
     if band > _BUSY * len(window):
         return None
     apart = [after[0] - before[1] for before, after in pairwise(runs)]
     spacing = float(np.median(apart)) / em if apart else 0.0
     colours = as_colour(colour), as_colour(paper)
+    like = len(words) > 1 and words[0][1] - words[0][0] < 1.4 * em and _ends_number(words[0][1], runs, base, em)
     hyphen = _is_hyphen(runs[-1], base, em)
     return Traits(tuple(words), *colours, weight, band, rise, base, marker, like, spacing, marker_gap, hyphen)
 
@@ -298,15 +300,20 @@ def _take_marker(words: list[Span], ink: np.ndarray, em: float) -> tuple[bool, f
     return False, 0.0, words
 
 
+def _ends_number(end: float, runs: Sequence[tuple[int, int, int, int]], base: float, em: float) -> bool:
+    """Whether a full stop or a bracket stands where a first word ends, as after numbers of lists."""
+    start, _, top, low = max((run for run in runs if run[0] < end), key=lambda run: run[1])
+    wide, high = end - start, low - top
+    stop = max(wide, high) <= _FULL_STOP * em + 1 and abs(low - base) <= 0.15 * em + 1
+    bracket = wide <= 0.4 * em and low > base + 0.08 * em and high > 0.8 * em
+    return stop or bracket
+
+
 def _is_hyphen(run: tuple[int, int, int, int], base: float, em: float) -> bool:
     start, end, top, low = run
     flat = low - top <= _HYPHEN_HIGH * em + 1 and low - top < end - start
     at = base - (top + low) / 2
-    return (
-        flat
-        and _HYPHEN[0] * em <= end - start <= _HYPHEN[1] * em
-        and _HYPHEN_AT[0] * em <= at <= _HYPHEN_AT[1] * em
-    )
+    return flat and _HYPHEN[0] * em <= end - start <= _HYPHEN[1] * em and _HYPHEN_AT[0] * em <= at <= _HYPHEN_AT[1] * em
 
 
 def _is_bullet(ink: np.ndarray, em: float) -> bool:
@@ -323,7 +330,7 @@ def _marker_before(ink: np.ndarray, em: float) -> bool:
     """Whether one small thing, and nothing else, stands shortly before a line."""
     if ink.shape[1] < 0.5 * em:
         return False
-    runs = [run for run in _runs(ink, em) if run[1] - run[0] > 0.05 * em]
+    runs = [run for run in _runs(ink, em) if max(run[1] - run[0], run[3] - run[2]) > _LEADER * em]
     if not runs:
         return False
     start, end = runs[0][0], runs[-1][1]
