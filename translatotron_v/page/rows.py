@@ -28,6 +28,7 @@ EDGE = 0.5  # ems within which edges are in line
 _LEVEL = 0.35  # ems by which the middles of what stands on one row differ
 _TIGHT = 1.45  # ems from row to row up to which a break by hand is taken for one inside a text
 _UNIT = 1.6  # ems: a piece of a row that is no wider may be a currency or a number, whose height tells little
+_LABEL = 3.2  # ems before a row within which what stands is the end of a label, where there is one
 _CELL = 3.0  # ems that the lines of a cell may be shorter than the cell
 _WORD = 4.0  # ems that a word may be wide where none can be measured
 _SPACE = 0.28  # ems between words where none can be measured
@@ -204,7 +205,7 @@ def join_pieces(rows: list[Row]) -> list[Row]:
 def _is_marked(row: Row, rows: Sequence[Row]) -> bool:
     before = [
         other for other in rows
-        if other is not row and on_one_row(row, other) and 0 <= row.bounds[0] - other.bounds[2] < 2.4 * row.em
+        if other is not row and on_one_row(row, other) and 0 <= row.bounds[0] - other.bounds[2] < _LABEL * row.em
         and other.width > _UNIT * row.em
     ]  # fmt: skip
     return row.marker and not before
