@@ -71,6 +71,16 @@ class Ground:
         crossed = taken.mean(axis=0).max() > _ACROSS or taken.mean(axis=1).max() > _ACROSS
         return not crossed and float(taken.mean()) <= _ALL
 
+    def clears(self, bounds: Bounds, apart: float) -> bool:
+        """Whether the columns at both sides of a word's box are ground as well, so many pixels of them."""
+        left, top, right, bottom = bounds
+        sides = (left - apart, top, left, bottom), (right, top, right + apart, bottom)
+        for columns, rows in map(self._window, sides):
+            taken = ~self._free[rows, columns]
+            if taken.size and taken.mean(axis=0).max() > _ACROSS:
+                return False
+        return True
+
     def room(self, upper: float, lower: float, middle: float) -> float | None:
         """How wide a text around a column may be between two rows; None where the region does not reach so far."""
         if upper < self.box[1] or lower > self.box[3]:

@@ -304,6 +304,8 @@ def _ends_number(end: float, runs: Sequence[tuple[int, int, int, int]], base: fl
     """Whether a full stop or a bracket stands where a first word ends, as after numbers of lists."""
     start, _, top, low = max((run for run in runs if run[0] < end), key=lambda run: run[1])
     wide, high = end - start, low - top
+    if float(np.median([run[3] for run in runs])) > base + 0.08 * em:  # a rule is left below the letters
+        return False
     stop = max(wide, high) <= _FULL_STOP * em + 1 and abs(low - base) <= 0.15 * em + 1
     bracket = wide <= 0.4 * em and low > base + 0.08 * em and high > 0.8 * em
     return stop or bracket
