@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 from data_synth.fonts import find_font
 from translatotron_v.page.blocks import Block, find_blocks
 from translatotron_v.page.compose import arrange, compose
-from translatotron_v.page.free_ground import Ground
+from translatotron_v.page.free_ground import Ground, panel
 from translatotron_v.page.groups import size_groups
 from translatotron_v.page.lines import Line
 from translatotron_v.page.profile import EM_PER_HEIGHT, Setting
@@ -283,3 +283,14 @@ def test_new_words_keep_away_from_what_stands_beside_the_old_ones() -> None:
     assert ground.holds((200 + x, 60 + y, 296 + x, 84 + y))
     assert not ground.clears((200 + x, 60 + y, 296 + x, 84 + y), 0.25 * EM)
     assert ground.clears((200 + x, 60 + y, 290 + x, 84 + y), 0.25 * EM)
+
+
+def test_the_panel_of_a_block_is_its_box_without_its_edge() -> None:
+    _, block, crop, _ = in_box("rectangle", (220, 100, 340, 160), "Hallo")
+    mask = panel(block.region, crop, EM)
+    assert mask is not None and mask.shape == crop.pixels.shape[:2]
+    x, y = (round(float(shift)) for shift in crop.matrix[:, 2])
+    rows, columns = np.flatnonzero(mask.any(axis=1)) - y, np.flatnonzero(mask.any(axis=0)) - x
+    assert (columns[0], columns[-1], rows[0], rows[-1]) == pytest.approx((223, 337, 103, 157), abs=1)
+    assert mask[rows[0] + y : rows[-1] + y, columns[0] + x : columns[-1] + x].all()  # letters are within it
+    assert panel(None, crop, EM) is None

@@ -98,6 +98,19 @@ class Ground:
         return 2.0 * min(left, right)
 
 
+def panel(region: Region | None, crop: Crop, em: float) -> np.ndarray | None:
+    """Which pixels of a level crop (h, w) lie within a block's own box or bubble; None where it has none."""
+    if region is None or not region.encloses or not crop.level:
+        return None
+    height, width = crop.pixels.shape[:2]
+    x, y = (float(shift) for shift in crop.matrix[:, 2])
+    free = region.free((-x, -y, width - x, height - y), em)
+    if free.shape != (height, width):
+        return None
+    inside = np.logical_or.accumulate(free, axis=1) & np.logical_or.accumulate(free[:, ::-1], axis=1)[:, ::-1]
+    return cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # its edge is blurred
+
+
 def _mostly_within(taken: np.ndarray, own: np.ndarray) -> np.ndarray:
     """The connected parts of what is no ground (h, w) that lie in a block's rows; a rule or a border goes on outside.
 
