@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from data_synth.grounds import LOOKS, GroundPage, draw_on_ground
+from translatotron_v.page.ground import fit_smooth
 from translatotron_v.page.residue import STRONG, foreign, straight_lines
 from translatotron_v.page.separate import Layers, separate
 
@@ -103,3 +104,18 @@ def test_a_line_is_told_from_letters_that_touch_it():
     away = np.full(far.shape, 5.0)
     found = foreign(far, ink, away, straight_lines((far > STRONG).astype(np.uint8), 24), 24)
     assert found[40:42, :45].all() and found[40:42, 100:].all() and not found[18:38].any()
+
+
+def test_a_button_hardly_larger_than_its_text_is_its_ground() -> None:
+    """Most of what surrounds the letters is what the button stands on, and says nothing of what is under them."""
+    pixels = np.full((60, 200, 3), 0.95, dtype=np.float32)
+    pixels[20:40, 30:170] = (0.1, 0.3, 0.6)
+    ink = np.zeros((60, 200), dtype=bool)
+    ink[22:38, 34:166:4] = ink[22:38, 35:166:4] = True
+    within = np.zeros((60, 200), dtype=bool)
+    within[21:39, 31:169] = True
+    ground = fit_smooth(pixels, ink, 18.0, within)
+    assert np.abs(ground.colours[ink] - (0.1, 0.3, 0.6)).max() < 2 / 255
+    assert np.array_equal(
+        fit_smooth(pixels, ink, 18.0, np.zeros_like(ink)).colours, fit_smooth(pixels, ink, 18.0).colours
+    )

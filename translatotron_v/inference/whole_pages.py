@@ -23,6 +23,7 @@ from translatotron_v.ocr import LineDetector
 from translatotron_v.page.arrange import arrange
 from translatotron_v.page.blocks import Block, find_blocks
 from translatotron_v.page.compose import compose, erase
+from translatotron_v.page.free_ground import panel
 from translatotron_v.page.groups import size_groups
 from translatotron_v.page.inpaint import Painter
 from translatotron_v.page.lines import Line, Point
@@ -214,7 +215,8 @@ class PageTranslator:
         """A block of a page (H, W, 3), separated and brought to the model's size."""
         crop = straighten(page, block)
         pixels = crop.pixels.astype(np.float32) / 255
-        layers = separate(pixels, self.matting, crop.where(), block.em, self.painter)
+        within = panel(block.region, crop, block.em)
+        layers = separate(pixels, self.matting, crop.where(), block.em, self.painter, within)
         layers, setting, style = measure_style(crop, layers)
         crop = crop.fitted(layers.text_alpha)
         ink = BlockAlpha(layers.text_alpha, crop.rows, setting)

@@ -66,6 +66,7 @@ def separate(
     where: np.ndarray | None = None,
     em: float | None = None,
     painter: Painter | None = None,
+    within: np.ndarray | None = None,
 ) -> Layers:
     """Take a crop around one block of text, in one colour, apart.
 
@@ -81,6 +82,7 @@ def separate(
         where: (H, W) bool, true where ink may be (inside the lines of text); None: everywhere.
         em: pixels per em, roughly; None: as the strokes suggest. The network looks at large text made smaller.
         painter: fills what is no smooth ground; None: what is around it does.
+        within: (H, W) bool, true in the box or bubble that the text stands in; None: it has none.
 
     Raises:
         ValueError: an array of another shape or type.
@@ -98,7 +100,7 @@ def separate(
     if np.count_nonzero(coverage > 0.5) < _LEAST:
         return nothing
     em = em or min(max(_PER_STROKE * _stroke(coverage > 0.5), 8.0), 400.0)
-    ground = fit_smooth(pixels, coverage > _FAINT, em)
+    ground = fit_smooth(pixels, coverage > _FAINT, em, within)
     if where is not None:
         coverage = np.where(_not_text(pixels, ground, coverage > _FAINT, where, em), np.float32(0), coverage)
         if np.count_nonzero(coverage > 0.5) < _LEAST:
@@ -106,7 +108,7 @@ def separate(
     ink = coverage > _FAINT
     lines = straight_lines((distance(pixels, ground.colours) > STRONG).astype(np.uint8), em)
     if lines.any():  # a rule beside text says nothing of the ground
-        ground = fit_smooth(pixels, ink | lines, em)
+        ground = fit_smooth(pixels, ink | lines, em, within)
     found = touched(pixels, ground, ink, em, where)
     ground, hole = replace(ground, holds=found.plain), found.hole
     background = repaint(pixels, hole, found.away, ground, em, painter)
