@@ -225,7 +225,8 @@ class Config:
     map_vocabulary: bool = False
     # let ``start`` come from an image decoder of another tokenizer: its tables of codes are begun anew
     new_codes: bool = False
-    freeze: list[str] = field(default_factory=list)  # modules that this run does not change
+    # modules that this run does not change; "text_mode" is all that text mode passes through
+    freeze: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for problem in problems(self):

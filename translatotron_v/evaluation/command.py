@@ -12,8 +12,10 @@ from translatotron_v.arguments import BASELINES, PRECISIONS, not_negative, posit
 from translatotron_v.evaluation import (
     calibration,
     layout,
+    link_gradients,
     literals,
     modality_gap,
+    natural_pages,
     r_probe,
     reader,
     removal,
@@ -90,7 +92,8 @@ def build_parser() -> argparse.ArgumentParser:
             "--languages", default="en,de", metavar="LIST", help="of the pictures, for tesserocr only (en,de)"
         )
         command.add_argument("--worst", type=positive, default=12, metavar="N", help="samples on the sheet (12)")
-    for module in (texts, reader, layout, literals, terms, style, removal, calibration, modality_gap, r_probe):
+    scored = (texts, reader, layout, literals, terms, style, removal, calibration)
+    for module in (*scored, modality_gap, natural_pages, r_probe, link_gradients):
         module.add_command(commands)
     return parser
 

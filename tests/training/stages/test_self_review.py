@@ -10,8 +10,8 @@ from torch import nn
 from tests.small import PAIRS, save_small, small, small_vocabulary
 from translatotron_v.config import ConfigError, TrainerConfig
 from translatotron_v.data import pages
-from translatotron_v.data.pages import Batch, Collator, pad
 from translatotron_v.data.page_dataset import PageDataset
+from translatotron_v.data.pages import Batch, Collator, pad
 from translatotron_v.data.pairs import ReviewedPair
 from translatotron_v.data.vocabulary import PAD
 from translatotron_v.models.translator import TranslatotronV
