@@ -69,7 +69,7 @@ class NaturalGap:
 
     def screen(self) -> str:
         """A row for each way."""
-        rows = [
+        rows: list[list[str | float | None]] = [
             ["text", self.text_bleu, 0.0, None],
             ["rendered strips", self.rendered_bleu, self.text_bleu - self.rendered_bleu, self.rendered_cer],
             ["natural pages", self.natural_bleu, self.text_bleu - self.natural_bleu, self.natural_cer],

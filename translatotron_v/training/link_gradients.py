@@ -7,6 +7,7 @@ detached link's is zero. (Detached skip-links, arXiv 2603.20020, say why the sha
 Shapes: B batch, S states, D width.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,10 +17,20 @@ import torch
 from torch import Tensor
 
 from translatotron_v.data.pages import Batch
+from translatotron_v.errors import UserError
 from translatotron_v.models.image_encoder import ImageEncoder
 from translatotron_v.training.stages.translator import TranslatorStage
 
-READING = ("ctc", "ocr", "transcription")  # losses that ask what stands there; all others ask what it means
+READING = ("ctc", "ocr", "transcription")  # losses that ask what stands there
+MEANING = (  # and those that ask what it means
+    "text",
+    "text_mode",
+    "text_distillation",
+    "self_distillation",
+    "self_distillation_kl",
+    "image",
+    "distillation",
+)
 
 
 @dataclass
@@ -81,6 +92,9 @@ def measure(stage: TranslatorStage, batches: Sequence[Batch]) -> dict[str, float
         stage: put into evaluation mode; its image encoder is not frozen. Its parameters' gradients are dropped.
         batches: of pages.
 
+    Raises:
+        UserError: no loss reaches the image encoder.
+
     Returns:
         For each block N ``block_N``, the norm of the gradient of its states (of the mean loss of the batches), and
         ``conflict_N``, the cosine between what the translation's losses and what the reading's losses send there, where
@@ -96,7 +110,9 @@ def measure(stage: TranslatorStage, batches: Sequence[Batch]) -> dict[str, float
 
     for batch in batches:
         whole = _back(stage, encoder, batch)
-        meaning, reading = (_back(stage, encoder, batch, part) for part in ("meaning", "reading"))
+        if whole is None:
+            raise UserError("no loss reaches the image encoder: its weights under loss are 0")
+        meaning, reading = (_back(stage, encoder, batch, left_out) for left_out in (READING, MEANING))
         for number in whole.states:
             gradient = whole.gradient(number)
             add(f"energy_{number}", gradient.square().sum())
@@ -121,17 +137,14 @@ def measure(stage: TranslatorStage, batches: Sequence[Batch]) -> dict[str, float
     return found
 
 
-def _back(stage: TranslatorStage, encoder: ImageEncoder, batch: Batch, part: str = "") -> BackwardPass | None:
-    """One pass forward and back, of all losses or of a part of them; None where that part is empty."""
-    config, weights = stage.config, stage.config.loss
-    if part == "reading":
-        asked = [name for name in READING if getattr(weights, name)]
-        others = ("image", "distillation", "text", "text_mode", "text_distillation")
-        weights = replace(weights, **dict.fromkeys((*others, "self_distillation", "self_distillation_kl"), 0.0))
-        if not asked:
-            return None
-    elif part:
-        weights = replace(weights, **dict.fromkeys(READING, 0.0))
+def _back(
+    stage: TranslatorStage, encoder: ImageEncoder, batch: Batch, left_out: Sequence[str] = ()
+) -> BackwardPass | None:
+    """One pass forward and back without some of the losses; None where nothing else reaches the encoder."""
+    config = stage.config
+    weights = copy.copy(config.loss)
+    for name in left_out:
+        setattr(weights, name, 0.0)
     stage.config = replace(config, loss=weights)
     try:
         with watched(encoder) as seen:

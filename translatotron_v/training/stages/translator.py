@@ -305,7 +305,7 @@ class TranslatorStage(Stage):
         sheet = None
         for start, batch in self.own_batches():
             assert batch.source_pixels is not None
-            masks = masks_readings(self.translator, self.vocabulary)
+            masks = masks_readings(self.translator, self.vocabulary) and not transcribes
             source, sentences = encode_and_read(
                 self.translator, self.vocabulary, batch.source_pixels, data.source_language if masks else ""
             )
