@@ -127,7 +127,7 @@ examples:
             "--cpu-seconds",
             type=positive,
             metavar="N",
-            help="of each variant that is bounded by them (as its file says)",
+            help="of variants that are compared at equal cost (as their files say)",
         )
         for kind, run_folder in (starts or {}).items():
             parser.add_argument(f"--{kind}", metavar="RUN", help=f"trained weights to start from ({run_folder})")
@@ -184,7 +184,8 @@ class Experiment:
         self.seeds = list(range(1, (min(chosen.seeds, QUICK_SEEDS) if quick else chosen.seeds) + 1))
         settings = [f"data.folder={self.data}", "trainer.threads=1", *(QUICK_SETTINGS if quick else ())]
         _, steps = load_recipe(find_recipe(self.name), [*settings, *chosen.settings])
-        steps = [self._started(step, starts) for step in steps]
+        shared = {origin for step in steps for origin in variants.origins(step.config)}
+        steps = [self._started(step, starts, bounded=step.run not in shared) for step in steps]
         if quick:
             moved = {step.run: self.folder / step.run.name for step in steps}
             steps = [variants.redirected(step, moved) for step in steps]
@@ -194,16 +195,17 @@ class Experiment:
         self.variants = {step.name: step for step in steps}
         self._corpus = _corpus(steps[0].config)
 
-    def _started(self, step: Step, starts: Mapping[str, str]) -> Step:
-        """The step from the weights that were asked for, at the cost that was asked for.
+    def _started(self, step: Step, starts: Mapping[str, str], bounded: bool) -> Step:
+        """The step from the weights that were asked for and, unless others start from it, at the cost.
 
-        With ``--quick``, weights that are not there are left to chance.
+        With ``--quick``, weights that are not named are left to chance.
         """
         chosen = {kind: getattr(self.options, kind) for kind in starts}
         moved = {Path(starts[kind]): Path(run) for kind, run in chosen.items() if run}
         step = variants.redirected(step, moved)
-        if self.options.cpu_seconds and step.config.trainer.cpu_seconds is not None:
-            step.config.trainer.cpu_seconds = float(self.options.cpu_seconds)
+        trainer = step.config.trainer
+        if self.options.cpu_seconds and bounded and trainer.cpu_seconds is not None and not trainer.patience:
+            trainer.cpu_seconds = float(self.options.cpu_seconds)
         if self.quick:
             step = variants.unstarted(step, [Path(starts[kind]) for kind, run in chosen.items() if not run])
         for kind, run in starts.items():

@@ -193,7 +193,7 @@ detaching it takes away. The cosine is that between what the losses that read (C
 what the translation's sends: below zero, they pull it apart. Before training: the weights that the run began with."""
 SET_UP = """\
 - The image encoder (convolutional stem, four or eight blocks) and the connector begin from nothing, the text model is
-  the shipped `tiny`'s. CTC, transcription by the text decoder and translation are learnt together for 800 steps of 24
+  the shipped `tiny`'s. CTC, transcription by the text decoder and translation are learnt together for 600 steps of 24
   pages, all modules live; the rate falls to zero.
 - Fusion: z = norm(MLP([h4; h1; h3])) in place of the final states, for both decoders and the CTC head; of eight
   blocks, [h8; h1; h2; h6]. Detached: no gradient through the links of block 1 (of eight: 1 and 2). No parameter more

@@ -149,7 +149,7 @@ def verdict(ocr: Mapping[str, Sequence[float]], bleu: Mapping[str, Sequence[floa
     if all(main):
         return f"Reproduced: plain fine-tuning forgets to read, self-review does not and translates as well. {figures}"
     if all(converged):
-        return f"Reproduced once both have converged: what plain fine-tuning forgets, self-review keeps. {figures}"
+        return f"Reproduced: once both have converged, what plain fine-tuning forgets self-review keeps. {figures}"
     forgets, keeps, translates = main
     if forgets and fmean(ocr["ssr"]) > fmean(ocr["sft"]):
         kept = "keeps the reading" if keeps else "keeps more of the reading"

@@ -142,7 +142,7 @@ def verdict(image: dict[str, dict[str, dict[str, float]]], languages: Sequence[s
 
 SET_UP = """\
 - Text mode: broad text mode of `small`, which knows German to English, goes on with German into all four languages,
-  for 1,200 CPU-seconds. The corpus: strings that programs have in all five languages, joined by their English side
+  for 1,000 CPU-seconds. The corpus: strings that programs have in all five languages, joined by their English side
   (`python -m experiments.pivot DATA OUT`), 4 to 16 words.
 - Visual tuning: 300 steps of 32, German pages into English. What reads is the broad reader, frozen; the text encoder
   gets what it reads (`model.connector=read`). A text-only batch takes the place of a batch of pages, so that all
