@@ -77,7 +77,7 @@ class TranslatotronV(nn.Module):
         table = None if tied is None else tied.embedding
         self.text_encoder = TextEncoder(config.text_encoder, pieces, image_width, length, reads, table)
         self.text_decoder = tied or TextDecoder(config.text_decoder, pieces, memory_width)
-        self.ocr_head = TextDecoder(config.ocr_head, pieces, image_width)
+        self.ocr_head = TextDecoder(config.ocr_head, pieces, image_width) if config.ocr_head.layers else None
         self.ctc_head = CtcHead(image_width, characters, config.ctc_frames) if config.ctc_frames else None
         self.font_head = FontHead(image_width, len(config.fonts)) if config.fonts else None
         self.character_encoder: CharacterEncoder | None = None
@@ -198,7 +198,7 @@ class TranslatotronV(nn.Module):
                 if known is not None:
                     cross_caches = self.image_decoder.project_kv(drawn[first:], mask[first:], memory[first:])
                     output.masked_image = self.image_decoder.predict_masked(image_ids[first:], known, cross_caches)
-        if ocr_input is not None and source.reading is not None:
+        if ocr_input is not None and source.reading is not None and self.ocr_head is not None:
             output.ocr, _ = self.ocr_head(ocr_input, source.reading)
         if ctc:
             output.ctc = self.ctc_logits(source)
