@@ -172,6 +172,7 @@ class Collator:
         if config.loss.transcription:  # the text decoder writes the same
             self.longest_ocr = min(self.longest_ocr, config.model.text_decoder.max_length)
         self.longest_drawing = config.model.character_encoder.max_length
+        self.reviews = bool(config.ssr.reader)  # answers may begin with a transcript of what was read as it was read
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """Render, or take the stored pages, and encode; every sample must fit its page."""
@@ -197,7 +198,7 @@ class Collator:
             place = torch.arange(batch.target_input.shape[1])
             first = torch.tensor([answer.first for answer in answers])
             batch.translation_mask = (place >= first[:, None]) & (batch.target_output != PAD)
-            reviewed = any(sample.transcript is not None for sample in samples)
+            reviewed = self.reviews or any(sample.transcript is not None for sample in samples)
             if SOURCE_PIXELS in self.wanted and not reviewed and self.vocabulary.knows(LITERALS[0]):
                 batch.texts = [(sample.answer or sample.target, sample.target) for sample in samples]
             if TARGET_CHARACTERS in self.wanted and translated:

@@ -79,9 +79,11 @@ def image_answers(
         lengths=[0] * len(pages),
         certainties=[float("-inf")] * len(pages) if loaded.model.ctc_head is not None else [],
     )
-    masked = masks_readings(loaded.model, loaded.vocabulary)
+    # what is transcribed is taken as it was read, as in training
+    masked = masks_readings(loaded.model, loaded.vocabulary) and not loaded.transcribes
+    language = "" if loaded.transcribes else generation.source_language
     with _inference(loaded):
-        for places, source, sentences in _seen(loaded, pages, batch_size, title, quiet, generation.source_language):
+        for places, source, sentences in _seen(loaded, pages, batch_size, title, quiet, language):
             decoded = decoding.generate_answer(
                 loaded.model,
                 loaded.vocabulary,

@@ -89,33 +89,35 @@ class ConvolutionalStem(nn.Module):
 
 
 class SkipFusion(nn.Module):
-    """``z = h_final + MLP([h_final; h_k; ...; stop_gradient(h_j); ...])`` (arXiv 2603.20020, detached skip-links).
+    """``z = MLP([h_final; h_k; ...; stop_gradient(h_j); ...])`` (arXiv 2603.20020, detached skip-links).
 
-    Blocks in ``detach`` lend their states and get no gradient back through the link. Detaching adds no parameter. The
-    paper writes ``z = MLP([...])``; the sum with ``h_final``, and an MLP that starts at zero, are ours: a trained model
-    that is given skip links starts as the model it was.
+    Blocks in ``detach`` lend their states and get no gradient back through the link. Detaching adds no parameter.
 
     Args:
         width: D.
         layers: numbers of the fused blocks.
         detach: those whose link carries no gradient.
+        adds: ``z = h_final + MLP([...])`` with an MLP that starts at zero, which is ours: a trained model that is given
+            skip links starts as the model it was. Otherwise ``z`` is normed as ``h_final`` is.
     """
 
-    def __init__(self, width: int, layers: list[int], detach: list[int]):
+    def __init__(self, width: int, layers: list[int], detach: list[int], adds: bool = True):
         super().__init__()
         self.layers = tuple(sorted(layers))
         self.detached = frozenset(detach)
+        self.adds = adds
         joined = width * (1 + len(layers))
         self.norm = nn.LayerNorm(joined)
-        last = nn.Linear(width, width)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.mlp = nn.Sequential(nn.Linear(joined, width), nn.GELU(), last)
+        self.mlp = nn.Sequential(nn.Linear(joined, width), nn.GELU(), nn.Linear(width, width))
+        self.out_norm = nn.Identity() if adds else nn.LayerNorm(width, eps=1e-6)
+        for parameter in self.mlp[-1].parameters() if adds else ():
+            nn.init.zeros_(parameter)
 
     def forward(self, final: Tensor, states: Mapping[int, Tensor]) -> Tensor:
         """Join the final states (B, S, D) and those after each fused block, by its number: (B, S, D)."""
         links = [states[layer].detach() if layer in self.detached else states[layer] for layer in self.layers]
-        return final + self.mlp(self.norm(torch.cat([final, *links], dim=-1)))
+        fused = self.mlp(self.norm(torch.cat([final, *links], dim=-1)))
+        return final + fused if self.adds else self.out_norm(fused)
 
 
 class ImageEncoder(nn.Module):
@@ -150,7 +152,8 @@ class ImageEncoder(nn.Module):
         )
         if config.ocr_layer < config.layers:
             self.reading_norm = nn.LayerNorm(config.width, eps=1e-6)
-        self.fusion = SkipFusion(config.width, config.fuse, config.detach) if config.fuse else None
+        adds = config.fuse_by == "add"
+        self.fusion = SkipFusion(config.width, config.fuse, config.detach, adds) if config.fuse else None
 
     def forward(self, pixels: Tensor, inner: int = 0) -> ImageStates:
         """(B, C, H, W) in [0, 1] -> states (B, S, D); ``inner`` names a block whose states are wanted too (0: none)."""
