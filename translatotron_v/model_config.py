@@ -65,6 +65,9 @@ class ImageEncoderConfig:
     dropout: BelowOne = 0.0
     fuse: list[int] = field(default_factory=list)  # blocks (from 1) whose states join the final ones by skip links
     detach: list[int] = field(default_factory=list)  # those of them through whose link no gradient flows back
+    # how they join: "add", a correction that starts at zero, for an encoder that is trained already; or "concat", an
+    # MLP over all of them in place of the final states (paper), for one that begins with it
+    fuse_by: Annotated[str, OneOf(("add", "concat"))] = "add"
 
     def check(self, key: str) -> None:
         """What the ranges of single fields do not say."""

@@ -100,7 +100,11 @@ def load_systems(options: argparse.Namespace) -> "dict[str, Translator]":
     from translatotron_v.inference.whole_pages import PageTranslator
 
     first = Translator.from_pretrained(
-        options.weights, device=options.device, threads=options.threads, precision=options.precision
+        options.weights,
+        device=options.device,
+        threads=options.threads,
+        precision=options.precision,
+        engine=options.engine,
     )
     systems = {first.baseline: first}
     for name in dict.fromkeys(options.baseline):

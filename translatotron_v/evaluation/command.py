@@ -12,8 +12,10 @@ from translatotron_v.errors import UserError
 from translatotron_v.evaluation import (
     calibration,
     layout,
+    link_gradients,
     literals,
     modality_gap,
+    natural_pages,
     pairs,
     r_probe,
     reader,
@@ -85,7 +87,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     for command in (pictures, checkpoint):
         add_results(command, cased=True, ocr=True, sheet=True)
-    for module in (pairs, texts, reader, layout, literals, terms, style, removal, calibration, modality_gap, r_probe):
+    scored = (pairs, texts, reader, layout, literals, terms, style, removal, calibration)
+    for module in (*scored, modality_gap, natural_pages, r_probe, link_gradients):
         module.add_command(commands)
     return parser
 

@@ -19,7 +19,8 @@ from data_synth.fonts import default_fonts
 from data_synth.grounds import GROUNDS as GROUNDS
 from data_synth.grounds import LOOKS, draw_on_ground
 from data_synth.grounds import GroundPage as GroundPage
-from data_synth.layouts import HELD_OUT, LAYOUTS, TUNING, Texts, draw_layout
+from data_synth.layouts import HELD_OUT, TUNING, Texts, draw_layout
+from data_synth.layouts import LAYOUTS as LAYOUTS
 from data_synth.layouts import LayoutPage as LayoutPage
 from data_synth.photographs import bundled_photographs
 from data_synth.render import PageLayout, PagePair, PageStyle, StyleOptions, render_page, render_sample
@@ -331,10 +332,13 @@ def draw_paragraph(text: str, size: tuple[int, int], font: str, largest: int, sm
     return None
 
 
-def layout_pages(layouts: Sequence[str], faces: str, held_out: bool, limit: int, seed: int) -> Iterator[LayoutPage]:
+def layout_pages(
+    layouts: Sequence[str], faces: str, held_out: bool, limit: int, seed: int, pairs: Sequence[TextPair] = ()
+) -> Iterator[LayoutPage]:
     """Pages of known layout, so many of each, in the texts that come with the program.
 
     Args:
+        pairs: sentences that stand there instead of those; labels and titles, of four words at most, remain.
         layouts: names of them; none: all.
         faces: file of faces; those of its part "unseen" are on held-out pages, those of "training" on the others.
         held_out: in measures and faces on which no threshold was chosen.
@@ -346,7 +350,9 @@ def layout_pages(layouts: Sequence[str], faces: str, held_out: bool, limit: int,
         families, missing = installed(read_faces(faces, "unseen" if held_out else "training"))
         if not families:
             raise UserError(f"{faces}: none of its faces is installed; they come with {', '.join(missing)}")
-        texts = Texts(read_pairs(PUBLIC_TEXTS, "de", "en"))
+        own = read_pairs(PUBLIC_TEXTS, "de", "en")
+        short = [pair for pair in own if len(pair.source.split()) < 5]
+        texts = Texts([*short, *pairs] if pairs else own)
         for layout in layouts or LAYOUTS:
             for index in range(limit):
                 yield draw_layout(layout, texts, families, HELD_OUT if held_out else TUNING, seed, index)
