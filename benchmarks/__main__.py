@@ -28,6 +28,7 @@ NAMES = {
         "workers",
         "overhead",
         "plan",
+        "engines",
     ),
     "cuda": ("machine", "device"),
 }  # fmt: skip

@@ -11,7 +11,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -50,6 +50,7 @@ def run(
     body: Callable[["Experiment"], None],
     argv: Sequence[str] | None = None,
     more: Callable[[argparse.ArgumentParser], None] | None = None,
+    starts: Mapping[str, str] | None = None,
 ) -> int:
     """Everything around an experiment: its options, one line for an error, and stopping in good order.
 
@@ -59,19 +60,21 @@ def run(
         body: trains, measures and writes the report.
         argv: arguments in place of those of the command line.
         more: adds options of its own: those of an experiment without variants, which measures what `make` has trained.
+        starts: where its recipe starts from what `make` has trained: kind ("text", "reader") -> run. An option of each
+            name puts another run in its place; with ``--quick`` random weights do.
 
     Returns:
         The exit status: 0 done, 2 bad input or a failed variant, 130 or 143 stopped by a signal.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    chosen = options(description or "", name, arguments, more)
+    chosen = options(description or "", name, arguments, more, starts)
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, here and in every child
     keep_freed_memory()
     previous = {number: signal.signal(number, _stop) for number in _signals()}
     try:
         if Path.cwd() != ROOT:
             raise UserError(f"run the experiments from the root of the repository: cd {ROOT}")
-        body(Experiment(name, chosen, arguments, trains=more is None))
+        body(Experiment(name, chosen, arguments, trains=more is None, starts=starts))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -89,8 +92,9 @@ def options(
     name: str,
     arguments: Sequence[str] | None = None,
     more: Callable[[argparse.ArgumentParser], None] | None = None,
+    starts: Mapping[str, str] | None = None,
 ) -> argparse.Namespace:
-    """The options of an experiment: data, jobs, report and quick; seeds and settings, or those that `more` adds."""
+    """The options of an experiment: data, jobs, report and quick; seeds, starts and settings, or what `more` adds."""
     page = Path("docs") / "experiments" / f"{_dashed(name)}.md"
     variants_explained = f"""\
 The variants are the steps of configs/{name}/recipe.yaml; each writes runs/{_dashed(name)}/VARIANT and logs/VARIANT.log
@@ -120,6 +124,14 @@ examples:
     if more is None:
         parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="of the variants that need them (3)")
         parser.add_argument(
+            "--cpu-seconds",
+            type=positive,
+            metavar="N",
+            help="of variants that are compared at equal cost (as their files say)",
+        )
+        for kind, run_folder in (starts or {}).items():
+            parser.add_argument(f"--{kind}", metavar="RUN", help=f"trained weights to start from ({run_folder})")
+        parser.add_argument(
             "settings", nargs="*", metavar="key=value", help="settings laid over those of every variant"
         )
     else:
@@ -148,7 +160,12 @@ class Experiment:
     """
 
     def __init__(
-        self, name: str, chosen: argparse.Namespace, arguments: Sequence[str] = (), trains: bool = True
+        self,
+        name: str,
+        chosen: argparse.Namespace,
+        arguments: Sequence[str] = (),
+        trains: bool = True,
+        starts: Mapping[str, str] | None = None,
     ) -> None:
         self.name, self.options, self.page = name, chosen, Path(chosen.report)
         self.data, self.jobs, self.quick = str(chosen.data), int(chosen.jobs), bool(chosen.quick)
@@ -160,13 +177,15 @@ class Experiment:
         self._trained: dict[Path, Step] = {}
         self._measured: set[str] = set()
         if trains:
-            self._load_variants()
+            self._load_variants(starts or {})
 
-    def _load_variants(self) -> None:
+    def _load_variants(self, starts: Mapping[str, str]) -> None:
         chosen, quick = self.options, self.quick
         self.seeds = list(range(1, (min(chosen.seeds, QUICK_SEEDS) if quick else chosen.seeds) + 1))
         settings = [f"data.folder={self.data}", "trainer.threads=1", *(QUICK_SETTINGS if quick else ())]
         _, steps = load_recipe(find_recipe(self.name), [*settings, *chosen.settings])
+        shared = {origin for step in steps for origin in variants.origins(step.config)}
+        steps = [self._started(step, starts, bounded=step.run not in shared) for step in steps]
         if quick:
             moved = {step.run: self.folder / step.run.name for step in steps}
             steps = [variants.redirected(step, moved) for step in steps]
@@ -175,6 +194,24 @@ class Experiment:
         self.folder = steps[0].run.parent
         self.variants = {step.name: step for step in steps}
         self._corpus = _corpus(steps[0].config)
+
+    def _started(self, step: Step, starts: Mapping[str, str], bounded: bool) -> Step:
+        """The step from the weights that were asked for and, unless others start from it, at the cost.
+
+        With ``--quick``, weights that are not named are left to chance.
+        """
+        chosen = {kind: getattr(self.options, kind) for kind in starts}
+        moved = {Path(starts[kind]): Path(run) for kind, run in chosen.items() if run}
+        step = variants.redirected(step, moved)
+        trainer = step.config.trainer
+        if self.options.cpu_seconds and bounded and trainer.cpu_seconds is not None and not trainer.patience:
+            trainer.cpu_seconds = float(self.options.cpu_seconds)
+        if self.quick:
+            step = variants.unstarted(step, [Path(starts[kind]) for kind, run in chosen.items() if not run])
+        for kind, run in starts.items():
+            if Path(run) in variants.origins(step.config) and not variants.is_there(Path(run)):
+                raise UserError(f"{run}: is not there: train it (docs/experiments), or name a run with --{kind} RUN")
+        return step
 
     def limited(self, count: int) -> int:
         """How many pages or sentences to measure: `count`, or a handful with ``--quick``."""

@@ -7,15 +7,21 @@ from typing import Any
 BATCH = 16  # pages
 
 
-def texts(folder: Path, data: str, mode: str, target: str = "", limit: int = 0) -> dict[str, float]:
+def texts(
+    folder: Path, data: str, mode: str, target: str = "", limit: int = 0, split: str = "", direct: bool = False
+) -> dict[str, float]:
     """BLEU, LF and so on of text answers, or in mode "ocr" the accuracy of the text decoder under the OCR tag.
 
-    On the validation split; the arguments are those of `evaluation.texts.score_texts`.
+    The arguments are those of `evaluation.texts.score_texts`, on the validation split where none is named. ``direct``
+    asks a model that was trained by self-review for the translation alone.
     """
     from translatotron_v.evaluation.texts import score_texts
     from translatotron_v.inference.loaded import load_translator
 
-    return score_texts(load_translator(folder), data=data, mode=mode, target=target, limit=limit, quiet=True)
+    loaded = load_translator(folder)
+    if direct:
+        loaded.config.ssr.reader = ""
+    return score_texts(loaded, data=data, split=split, mode=mode, target=target, limit=limit, quiet=True)
 
 
 def reader(folder: Path, data: str, limit: int) -> dict[str, float]:

@@ -62,6 +62,31 @@ def origins(config: Config) -> list[Path]:
     return list(dict.fromkeys(Path(name.partition("#")[0]) for name in names if name))
 
 
+def is_there(origin: Path) -> bool:
+    """Whether a checkpoint, or a run that is finished, can be started from."""
+    return any((folder / "checkpoint.json").is_file() for folder in (origin, origin / "final"))
+
+
+def unstarted(step: Step, left_out: Sequence[Path]) -> Step:
+    """The step with random weights, and a vocabulary of its own, in place of what it takes from some runs."""
+
+    def kept(name: str) -> bool:
+        return not any(Path(name.partition("#")[0]).is_relative_to(run) for run in left_out)
+
+    config = copy.deepcopy(step.config)
+    config.start = {module: origin for module, origin in config.start.items() if kept(origin)}
+    config.vocabulary = config.vocabulary if config.vocabulary and kept(config.vocabulary) else ""
+    return Step(step.name, step.path, config)
+
+
+def taken(step: Step) -> tuple[int, float]:
+    """Steps of a finished variant, and the CPU seconds of its loop."""
+    from translatotron_v.checkpoint import read_info, resolve
+
+    info = read_info(resolve(step.run))
+    return int(info["step"]), float(info["loop_cpu_seconds"])
+
+
 def cpu_seconds(steps: Sequence[Step]) -> float:
     """CPU seconds that the variants' trainings took, over all their resumes."""
     from translatotron_v.checkpoint import read_info, resolve
@@ -181,7 +206,7 @@ def _owners(steps: Sequence[Step]) -> dict[Path, set[Path]]:
             among = next((one for one in runs if origin.is_relative_to(one)), None)
             if among is not None:
                 owners[step.run].add(among)
-            elif not any((folder / "checkpoint.json").is_file() for folder in (origin, origin / "final")):
+            elif not is_there(origin):
                 raise UserError(f"{step.path}: {step.name!r} starts from {origin}, which is not there or not finished")
     reached: set[Path] = set()
     while more := {one for one in runs if one not in reached and owners[one] <= reached}:

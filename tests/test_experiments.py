@@ -9,10 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from experiments import comparison, harness, measurements, skip_links, ssr, variants
+from experiments import (
+    comparison,
+    harness,
+    measurements,
+    modality_gap,
+    skip_links,
+    ssr,
+    textual_regularization,
+    variants,
+)
 from translatotron_v.checkpoint import resolve, save_checkpoint
 from translatotron_v.config import load_config, to_yaml
 from translatotron_v.errors import UserError
+from translatotron_v.evaluation.gap_report import Cell, GapReport
 from translatotron_v.training.recipe import Step
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -337,7 +347,7 @@ def test_every_script_has_a_target():
     assert [target for target, _ in targets] == [module.replace("_", "-") for module in harness.EXPERIMENTS]
     modules = (ROOT / "experiments").glob("*.py")
     scripts = {path.stem for path in modules if '__name__ == "__main__"' in path.read_text(encoding="utf-8")}
-    assert scripts == {*harness.EXPERIMENTS, "comparison"}  # the last one trains no variants
+    assert scripts == {*harness.EXPERIMENTS, "comparison", "pivot"}  # the last ones train no variants
 
 
 # --- verdicts ---------------------------------------------------------------------------------------------------------
@@ -346,15 +356,28 @@ def test_every_script_has_a_target():
 @pytest.mark.parametrize(
     ("ocr", "bleu", "begin"),
     [
-        ({"sft": 20.0, "ssr": 95.0}, {"sft": 10.0, "ssr": 9.5}, "Reproduced: plain fine-tuning forgets"),
-        ({"sft": 20.0, "ssr": 95.0}, {"sft": 10.0, "ssr": 8.5}, "Partly: .* keeps the reading, at a cost in BLEU"),
-        ({"sft": 20.0, "ssr": 50.0}, {"sft": 10.0, "ssr": 9.5}, r"Partly: .* keeps more of the reading\."),
-        ({"sft": 60.0, "ssr": 95.0}, {"sft": 10.0, "ssr": 9.5}, "Not reproduced: "),
+        ((97.0, 60.0, 96.0), (20.0, 20.5), "Reproduced: plain fine-tuning forgets"),
+        ((97.0, 60.0, 96.0), (20.0, 19.6), "Reproduced: plain fine-tuning forgets"),  # inside the spread of seeds
+        ((97.0, 60.0, 96.0), (20.0, 18.0), r"Partly: .* keeps the reading, at a cost in BLEU\."),
+        ((97.0, 60.0, 90.0), (20.0, 20.0), r"Partly: .* keeps more of the reading\."),
+        ((97.0, 80.0, 96.0), (20.0, 20.0), "Not reproduced: "),  # plain fine-tuning has lost less than 20 points
+        ((94.0, 60.0, 94.0), (20.0, 20.0), "Not tested: the start reads less than 95 %"),
     ],
 )
-def test_the_verdict_on_self_review(ocr: dict[str, float], bleu: dict[str, float], begin: str):
-    rest = dict.fromkeys(("start", "sft_tenth", "ssr_tenth", "ssr_long"), 100.0)
-    assert re.match(begin, ssr.verdict(rest | ocr, rest | bleu))
+def test_the_verdict_on_self_review(ocr: tuple[float, ...], bleu: tuple[float, ...], begin: str):
+    accuracies = dict(zip(("start", "sft", "ssr"), ([value, value] for value in ocr), strict=True))
+    answers = dict(zip(("sft", "ssr"), ([value - 0.25, value + 0.25] for value in bleu), strict=True))
+    rest = {"sft_converged": [90.0], "ssr_converged": [96.0], "sft_tenth": [50.0], "ssr_tenth": [96.0]}
+    assert re.match(begin, ssr.verdict(accuracies | rest, answers | rest))
+    forgotten = {"sft_converged": [30.0], "ssr_converged": [96.0]}
+    told = ssr.verdict(
+        accuracies | rest | forgotten, answers | rest | {"sft_converged": [22.0], "ssr_converged": [22.0]}
+    )
+    assert told.startswith("Reproduced: " if ocr[0] >= 95 else "Not tested: ")
+    worse = ssr.verdict(
+        accuracies | rest | forgotten, answers | rest | {"sft_converged": [22.0], "ssr_converged": [9.0]}
+    )
+    assert re.match(begin, worse)
 
 
 @pytest.mark.parametrize(
@@ -366,9 +389,61 @@ def test_the_verdict_on_self_review(ocr: dict[str, float], bleu: dict[str, float
     ],
 )
 def test_the_verdict_on_skip_links(bleu: tuple[float, ...], begin: str):
-    same = {"reading accuracy (CTC), %": 90.0, "probe MSE": 0.01}
+    same = {"reading accuracy (CTC), %": 90.0, "reading accuracy (text decoder), %": 80.0, "probe MSE": 0.01}
     values = {
         variant: [{"BLEU": value + jitter, **same} for jitter in (0.0, 0.1)]
         for variant, value in zip(skip_links.VARIANTS, bleu, strict=True)
     }
     assert skip_links.verdict(values).startswith(begin)
+
+
+def grid(text: float, tuned: float, held_out: float, cer: float = 0.01) -> GapReport:
+    """Two faces, one of them never tuned on, and a cell of each that nobody can read."""
+    cells = [
+        Cell("A", "20 px", 20, out, bleu, text - bleu, 1.0, 1.0, error)
+        for out, bleu, error in ((False, tuned, cer), (True, held_out, cer), (False, 0.0, 0.9), (True, 0.0, 0.9))
+    ]
+    return GapReport({}, text, 1.0, 10, cells, [])
+
+
+@pytest.mark.parametrize(
+    ("token", "begin"),
+    [
+        (grid(30.0, 26.0, 24.0), "Reproduced: self-distillation halves the gap, in faces never tuned on too"),
+        (grid(29.0, 26.0, 24.0), "Partly: .* but text mode loses"),
+        (grid(30.0, 26.0, 19.0), "Partly: .* in faces never tuned on by less than half"),
+        (grid(30.0, 22.0, 24.0), "Partly: .* by less than half"),
+        (grid(30.0, 20.0, 18.0), "Not reproduced: "),
+        (grid(18.0, 18.0, 17.0), "Not reproduced: "),  # a gap to a text mode that has fallen
+    ],
+)
+def test_the_verdict_on_the_modality_gap(token: GapReport, begin: str):
+    start, gold = grid(30.0, 20.0, 18.0), grid(30.0, 21.0, 18.0)
+    worse = grid(30.0, 10.0, 10.0)
+    gaps = {"start": [start], "gold": [gold], "sequence": [worse], "token": [token, token], "token_beside": [worse]}
+    assert re.match(begin, modality_gap.verdict(gaps))
+    assert modality_gap.readable_mean(token, start) == pytest.approx((token.cells[0].bleu + token.cells[1].bleu) / 2)
+
+
+def test_a_gap_of_cells_that_nobody_reads_is_not_tested():
+    blind = grid(30.0, 1.0, 1.0, cer=0.3)
+    assert modality_gap.verdict({name: [blind] for name in ("start", "gold", *modality_gap.SELF)}).startswith(
+        "Not tested"
+    )
+
+
+@pytest.mark.parametrize(
+    ("without", "with_text", "begin"),
+    [
+        ((30.0, 20.0), (95.0, 20.0), "Reproduced: "),
+        ((30.0, 20.0), (95.0, 18.0), "Partly: .* at a cost"),
+        ((30.0, 20.0), (35.0, 20.0), "Not reproduced: text-only batches do not"),
+        ((95.0, 20.0), (97.0, 20.0), "Not reproduced: image tuning in one language hardly"),
+    ],
+)
+def test_the_verdict_on_text_only_batches(without: tuple[float, float], with_text: tuple[float, float], begin: str):
+    def of(fidelity: float, bleu: float) -> dict[str, dict[str, float]]:
+        return {"en": {"lf": 100.0, "bleu": bleu}} | {name: {"lf": fidelity, "bleu": 5.0} for name in ("fr", "ro")}
+
+    image = {name: of(*with_text) for name in textual_regularization.SHARES} | {"none": of(*without)}
+    assert re.match(begin, textual_regularization.verdict(image, ["en", "fr", "ro"]))

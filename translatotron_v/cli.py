@@ -1,4 +1,4 @@
-"""The command line: `translatotron-v {translate, demo, redraw, text, render, info, export, merge, convert}`.
+"""The command line: `translatotron-v {translate, demo, redraw, text, serve, render, info, export, merge, convert}`.
 
 What each command does is in `commands/`. Everything heavy is imported inside the command that needs it, so that
 `--help` and `--version` answer at once.
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from translatotron_v import __version__
-from translatotron_v.commands import checkpoints, redraw, text, translate
+from translatotron_v.commands import checkpoints, redraw, serve, text, translate
 from translatotron_v.terminal import guarded
 
 
@@ -41,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     translate.add_commands(commands)
     redraw.add_commands(commands)
     text.add_commands(commands)
+    serve.add_commands(commands)
     commands.add_parser("render", help="render text pairs to pictures (the same as python -m data_synth)")
     checkpoints.add_commands(commands)
     return parser

@@ -163,6 +163,10 @@ class SsrConfig:
     cache: str = "runs/transcripts"  # folder that keeps the transcripts; a file for each reader and set of pages
     # share of the batches of pages that those without a translation take, where data.translated leaves some
     untranslated: Share = 0.25
+    # what a piece of a transcript counts in the loss, one of a translation being 1; 0: transcripts are not learnt
+    weight: Weight = 1.0
+    # share of the pages whose answer is the translation alone, so that both kinds of answers are learnt
+    dropped: Share = 0.0
 
 
 @dataclass
@@ -171,6 +175,11 @@ class TrainerConfig:
 
     steps: AtLeastOne = 1000  # optimizer steps
     minutes: Positive | None = None  # stop after this much wall-clock time over all resumes, if steps do not end first
+    # stop after so many CPU-seconds of the loop, evaluations included, over all ranks and resumes, if nothing else does
+    cpu_seconds: Positive | None = None
+    # end after so many evaluations without a better score, with the weights of the best one; 0: go on to the end
+    patience: Count = 0
+    watch: str = ""  # which score of the evaluations that is, such as "bleu"; of errors ("..._cer") less is better
     batch_size: AtLeastOne = 32  # pages or sentences of a micro-batch, of all ranks together
     accumulate: AtLeastOne = 1  # micro-batches of one optimizer step
     learning_rate: Weight = 1e-3
@@ -218,7 +227,8 @@ class Config:
     map_vocabulary: bool = False
     # let ``start`` come from an image decoder of another tokenizer: its tables of codes are begun anew
     new_codes: bool = False
-    freeze: list[str] = field(default_factory=list)  # modules that this run does not change
+    # modules that this run does not change; "text_mode" is all that text mode passes through
+    freeze: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for problem in problems(self):
@@ -239,6 +249,10 @@ class Config:
             self.model.text_encoder.layers > 0 or not (self.data.text_share or own),
             "data.text_share and loss.self_distillation need a text mode: model.text_encoder.layers is 0",
         )
+        require(
+            not self.trainer.patience or bool(self.trainer.watch),
+            "trainer.patience: name the score to wait for, such as trainer.watch=bleu",
+        )
         self._check_ssr(own)
         require(
             not self.loss.ctc_inner or 1 <= self.loss.ctc_inner_layer <= self.model.image_encoder.layers,
@@ -250,6 +264,10 @@ class Config:
         if not self.ssr.reader:
             return
         require(not self.data.both_languages, "ssr.reader: set data.both_languages=false, transcripts are of one side")
+        require(
+            self.ssr.weight > 0 or self.data.translated == 1 or self.ssr.untranslated == 0,
+            "ssr.weight=0 learns nothing of pages without a translation: set ssr.untranslated=0",
+        )
         require(
             not self_distillation,
             "ssr.reader: set loss.self_distillation=0 loss.self_distillation_kl=0, whose answers have no transcript",

@@ -65,6 +65,9 @@ class ImageEncoderConfig:
     dropout: BelowOne = 0.0
     fuse: list[int] = field(default_factory=list)  # blocks (from 1) whose states join the final ones by skip links
     detach: list[int] = field(default_factory=list)  # those of them through whose link no gradient flows back
+    # how they join: "add", a correction that starts at zero, for an encoder that is trained already; or "concat", an
+    # MLP over all of them in place of the final states (paper), for one that begins with it
+    fuse_by: Annotated[str, OneOf(("add", "concat"))] = "add"
 
     def check(self, key: str) -> None:
         """What the ranges of single fields do not say."""
@@ -217,7 +220,7 @@ class ModelConfig:
     image_encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
     text_encoder: TransformerConfig = field(default_factory=lambda: TransformerConfig(layers=3))
     text_decoder: TransformerConfig = field(default_factory=TransformerConfig)
-    ocr_head: TransformerConfig = field(
+    ocr_head: TransformerConfig = field(  # no layers: none, where a CTC head reads
         default_factory=lambda: TransformerConfig(width=128, layers=1, feed_forward=512)
     )
     # frames that the CTC head reads from one image state; 0 leaves the head out
@@ -243,6 +246,10 @@ class ModelConfig:
         require(
             self.connector == "states" or (self.ctc_frames > 0 and self.text_encoder.layers > 0),
             "model.connector=read needs a CTC head (model.ctc_frames) and a text encoder (model.text_encoder.layers)",
+        )
+        require(
+            self.ocr_head.layers > 0 or self.ctc_frames > 0,
+            "model.ocr_head.layers=0 leaves out the OCR head: a CTC head must read then (model.ctc_frames)",
         )
         require(
             not self.tie_embeddings or self.text_encoder.width == self.text_decoder.width,

@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -32,7 +33,9 @@ from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.text_decoder import TextDecoder
 from translatotron_v.models.translator import TranslatotronV
+from translatotron_v.ranges import ConfigError
 from translatotron_v.training import losses
+from translatotron_v.training.stages import check_stage
 
 VOCABULARY = small_vocabulary()
 ASKED = GenerationConfig("de", "en")
@@ -131,7 +134,7 @@ def test_greedy_takes_the_best_piece_at_each_step(model: TranslatotronV, pixels:
 @torch.no_grad()
 def test_one_beam_of_the_search_is_greedy(model: TranslatotronV, pixels: torch.Tensor):
     source = model.encode_image(pixels)
-    prompts = torch.tensor([[VOCABULARY.tag("translate"), VOCABULARY.tag("en")]] * 5)
+    prompts = np.array([[VOCABULARY.tag("translate"), VOCABULARY.tag("en")]] * 5)
     scorer = PieceScorer(model.text_decoder, VOCABULARY, source.memory, source.mask, 1, True)
     ids, scores = beam_search(scorer, prompts, model.text_decoder.max_length - 2, 1)
     greedy = text_of(model, pixels)
@@ -692,6 +695,18 @@ def test_the_ocr_head_reads_where_there_is_no_ctc_head(pixels: torch.Tensor):
     with torch.no_grad():
         expected = generate_text(model.ocr_head, VOCABULARY, source.reading, None, "ocr", "de")
     assert made.sources == expected.texts
+
+
+def test_a_model_without_an_ocr_head_reads_by_its_ctc_head(pixels: torch.Tensor):
+    model = enliven(TranslatotronV(small("model.ocr_head.layers=0").model, len(VOCABULARY), VOCABULARY.character_count))
+    assert "ocr_head" not in dict(model.named_children())
+    made = generate(model, VOCABULARY, pixels[:2], ASKED)
+    with torch.no_grad():
+        assert made.sources == read_ctc(model.ctc_logits(model.encode_image(pixels[:2])), VOCABULARY)
+    with pytest.raises(ConfigError, match=r"ocr_head\.layers=0 leaves out the OCR head"):
+        small("model.ocr_head.layers=0", "model.ctc_frames=0")
+    with pytest.raises(ConfigError, match=r"loss\.ocr: the model has no OCR head"):
+        check_stage(small("model.ocr_head.layers=0", "stage=translator", "loss.ocr=1"))
 
 
 def test_ctc_is_read_along_the_best_path():

@@ -14,10 +14,11 @@ from PIL import Image
 from torch import nn
 
 from tests.inference.test_whole_pages import write
-from tests.page.pages import render, tilt
+from tests.page.pages import FACE, render, tilt
 from translatotron_v import cli
 from translatotron_v.commands import redraw as command
 from translatotron_v.commands import translate as translating
+from translatotron_v.commands.serve import redrawing
 from translatotron_v.config import Config
 from translatotron_v.errors import UserError
 from translatotron_v.inference import corrections, whole_pages
@@ -337,3 +338,32 @@ def test_files_that_are_no_records_are_named(page: Path, capsys: pytest.CaptureF
     assert cli.main(["redraw", str(page)]) == 2
     assert "but a picture made of it 30 x 30" in capsys.readouterr().err
     assert record["blocks"][0]["text"] == "A dog runs."
+
+
+def test_a_service_draws_what_is_bounded_and_looks_for_no_file(page: Path, translator: Translator, writer: Writer):
+    record = json.loads(page.read_text())
+    source, answer = (Image.open(page.parent / name).convert("RGB") for name in ("page.png", "out.png"))
+    redraw = redrawing(translator)
+    assert redraw(source, answer, record) == (answer, record, [])
+    told = copy.deepcopy(record)
+    told["blocks"][1]["text"] = "The cat sleeps."
+    drawn, told, notes = redraw(source, answer, told)
+    rows = differing(np.asarray(answer), np.asarray(drawn))
+    window = rows_of(record, 1)
+    assert len(rows) and window.start <= rows.min() and rows.max() < window.stop and notes == []
+    assert writer.drawn == [("The cat sleeps.", "DejaVuSans")]
+    assert redraw(source, drawn, told) == (drawn, told, [])
+    block = record["blocks"][1]
+    huge = [[-9e5, -9e5], [9e5, -9e5], [9e5, 9e5], [-9e5, 9e5]]
+    for blocks, message in (
+        ([block | {"font": str(FACE)}], "no face '.*': the model draws DejaVuSans, DejaVuSerif"),
+        ([block | {"rows": [[huge]], "text": "A"}], "block 1: rows: they lie outside the picture of 384 x"),
+        ([block | {"text": f"Number {number}."} for number in range(51)], "51 changed blocks are more than 50"),
+        ([block | {"size": 400.0}], "letters of 400 pixels are larger than the picture"),
+        ([block | {"rows": block["rows"] * 201, "text": "A"}], "changed lines are more than 200"),
+        ([block | {"text": "a " * 1300}] * 3, "7800 changed characters are more than 5000"),
+    ):
+        with pytest.raises(UserError, match=message):
+            redraw(source, answer, record | {"blocks": blocks})
+    with pytest.raises(UserError, match="turns: a number of quarters"):
+        redraw(source, answer, record | {"turns": 4})

@@ -167,6 +167,32 @@ def test_the_links_come_from_their_blocks():
     torch.testing.assert_close(final, main + model.fusion.mlp(joined))
 
 
+@torch.no_grad()
+def test_a_fusion_by_concatenation_takes_the_place_of_the_final_states():
+    """z = norm(MLP(norm([h_final; h_1; h_2]))): no sum with the final states, nothing at zero, D wide as before."""
+    adds, concat = (encoder(fuse=[1, 2], detach=[1], fuse_by=kind).fusion for kind in ("add", "concat"))
+    final, states = torch.randn(2, 5, 16), {number: torch.randn(2, 5, 16) for number in (1, 2)}
+    assert concat(final, states).shape == (2, 5, 16)
+    expected = nn.functional.layer_norm(
+        concat.mlp(concat.norm(torch.cat([final, states[1], states[2]], dim=-1))), (16,), eps=1e-6
+    )
+    torch.testing.assert_close(concat(final, states), expected)
+    assert torch.equal(adds(final, states), final) and not torch.allclose(concat(final, states), final, atol=0.5)
+    wide, narrow = 3 * 16, 16
+    parameters = {2 * wide, wide * narrow + narrow, narrow * narrow + narrow}  # norm, and the two layers of the MLP
+    assert sum(p.numel() for p in adds.parameters()) == sum(parameters)
+    assert sum(p.numel() for p in concat.parameters()) == sum(parameters) + 2 * narrow  # its output is normed
+
+
+def test_a_concatenating_fusion_lets_gradients_through_from_the_first_step():
+    """What the one that adds does not, whose last layer is zero; and detached, none comes by the shallow link."""
+    for kind, detach, reached in (("add", [], [False] * 2), ("concat", [], [True] * 2), ("concat", [1], [False, True])):
+        fusion = encoder(fuse=[1, 2], detach=detach, fuse_by=kind).fusion
+        states = {number: torch.randn(2, 5, 16, requires_grad=True) for number in (1, 2)}
+        (fusion(torch.randn(2, 5, 16), states) * torch.randn(2, 5, 16)).sum().backward()
+        assert [states[number].grad is not None and bool(states[number].grad.any()) for number in (1, 2)] == reached
+
+
 # --- stage 1's adversary and perceptual loss --------------------------------------------------------------------------
 
 

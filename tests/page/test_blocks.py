@@ -81,6 +81,37 @@ def test_rows_of_nearly_one_length_are_centred_in_the_middle_of_the_picture(widt
     assert block.alignment == alignment
 
 
+def test_rows_about_the_middle_of_the_picture_are_centred_however_equal_they_are() -> None:
+    """Their left ends differ by an eighth of an em, their middles by a 25th: letters have no more room beside them."""
+    (block,) = find_blocks([line(20, 2, 12), line(19.88, 3.3, 12.16)], round(52 * EM))
+    assert block.alignment == "centre"
+
+
+def test_a_row_that_ends_with_the_rows_of_another_block_is_set_to_the_right() -> None:
+    paragraph = [line(12, 8, 16, 0.7 * EM), line(9, 9, 19, 0.7 * EM), line(15, 10, 13, 0.7 * EM)]
+    heading, *_ = find_blocks([line(2.5, 2, 25.5), *paragraph], round(32 * EM))
+    assert len(heading.rows) == 1 and heading.alignment == "right"
+
+
+@pytest.mark.parametrize(("right", "alignment"), [(28.0, "right"), (26.5, "left")])
+def test_a_row_at_the_other_margin_is_set_to_the_right(right: float, alignment: str) -> None:
+    date, *_ = find_blocks([line(right - 9, 2, 9), line(2, 5, 14), line(2, 8, 11)], round(30 * EM))
+    assert date.alignment == alignment
+
+
+@pytest.mark.parametrize(("pitch", "blocks"), [(1.3, [[0, 2], [1, 3]]), (1.8, [[0], [1], [2], [3]])])
+def test_tight_wrapped_rows_are_columns_even_far_apart(pitch: float, blocks: list[list[int]]) -> None:
+    rows = [line(2, 2, 8), line(15, 2, 9), line(2, 2 + pitch, 6.5), line(15, 2 + pitch, 9.2)]
+    assert found(*rows, width=26) == blocks
+
+
+def test_tight_rows_of_a_table_are_no_columns() -> None:
+    """The second row of either side would have had room for the first word of the third."""
+    widths = ((11.5, 8), (12, 12), (7, 7.5), (12, 8), (7, 12))
+    rows = [line(x, 2 + 1.3 * n, width[x > 2]) for n, width in enumerate(widths) for x in (2, 19)]
+    assert all(len(block) == 1 for block in found(*rows, width=34))
+
+
 def test_amounts_are_set_to_the_right() -> None:
     lines = []
     for number, (name, amount) in enumerate(((8, 3.5), (5, 2.9), (11, 4.1))):

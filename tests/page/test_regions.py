@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 from data_synth.fonts import find_font
 from translatotron_v.page.blocks import Block, find_blocks
 from translatotron_v.page.compose import arrange, compose
-from translatotron_v.page.free_ground import Ground
+from translatotron_v.page.free_ground import Ground, panel
 from translatotron_v.page.groups import size_groups
 from translatotron_v.page.lines import Line
 from translatotron_v.page.profile import EM_PER_HEIGHT, Setting
@@ -52,6 +52,25 @@ def test_a_line_knows_its_box(shape: str, outlined: bool) -> None:
 def test_there_is_no_region_on_texture() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (200, 400, 3), dtype=np.uint8)
     assert RegionMap(noise).region((100, 80, 300, 110), EM) is None
+
+
+def test_a_line_that_reaches_beyond_plain_ground_stands_on_none() -> None:
+    """Half of a photograph's sky is no box around a caption that begins in its trees."""
+    noise = np.random.default_rng(0).integers(0, 256, (300, 640, 3), dtype=np.uint8)
+    noise[:, 200:] = (90, 120, 200)
+    picture = Image.fromarray(noise)
+    pen = ImageDraw.Draw(picture)
+    lines = [write(pen, (240, 80), "Am Himmel"), write(pen, (100, 180), "Über den Bäumen am Himmel")]
+    within, beyond = find_blocks(lines, 640, np.asarray(picture))
+    assert within.region is not None and beyond.region is None
+
+
+def test_nothing_is_told_of_letters_on_busy_ground() -> None:
+    """Stripes are no paper: their height would be taken for that of the letters."""
+    picture, pen = canvas()
+    for left in range(0, 640, 60):
+        pen.rectangle((left, 0, left + 25, 299), fill=(20, 20, 20))
+    assert look_at(write(pen, (240, 80), "Am Himmel"), np.asarray(picture)) is None
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (3, 3)])
@@ -106,6 +125,31 @@ def test_a_line_is_cut_between_label_and_value_and_at_leaders() -> None:
     assert [len(block.rows) for block in blocks] == [1, 1, 1, 1]
     starts = [block.quad[0][0] for block in blocks]
     assert starts == pytest.approx([40, 200, 40, 500], abs=6)
+
+
+def test_a_row_without_high_letters_goes_on_in_its_paragraph() -> None:
+    picture, pen = canvas()
+    texts = "Am Morgen waren Rosen im Garten", "aus rosa Samt, nur wenn was war"
+    lines = [write(pen, (60, 60), texts[0]), write(pen, (60, 95), texts[1])]
+    traits = [one for one in (look_at(line, np.asarray(picture)) for line in lines) if one is not None]
+    assert traits[0].rise > 1.2 * traits[1].rise  # the second row might be one of small print
+    assert len(find_blocks(lines, 640, np.asarray(picture))) == 1
+    lines[0] = write(pen, (60, 225), texts[0])
+    lines[1] = write(pen, (60, 255), texts[1], 16)
+    assert len(find_blocks(lines, 640, np.asarray(picture))) == 2
+
+
+def test_a_short_word_of_a_typewriter_face_is_no_marker() -> None:
+    picture, pen = canvas()
+    lines = [
+        write(pen, (60, y), text, font="DejaVuSansMono")
+        for y, text in ((60, "Wir sitzen an einem Tisch und"), (92, "lesen zu viert aus dem selben"), (124, "im Bett."))
+    ]
+    (block,) = find_blocks(lines, 640, np.asarray(picture))
+    assert len(block.rows) == 3 and not block.marker
+    numbered = [write(pen, (60, 200), "12  Sonne"), write(pen, (60, 240), "und ein Rest")]
+    (first,) = find_blocks(numbered, 640, np.asarray(picture))
+    assert first.marker
 
 
 def in_box(shape: str, box: tuple[int, int, int, int], text: str) -> tuple[np.ndarray, Block, Crop, Layers]:
@@ -168,6 +212,24 @@ def test_ground_ends_at_rules() -> None:
     assert holds(150, 295) and not holds(150, 310) and not holds(290, 302)
 
 
+def test_small_letters_that_fill_a_tight_picture_stand_on_its_ground() -> None:
+    """No ground is seen between them, and none before those at the edge; a rule there still is none."""
+    picture = Image.new("RGB", (200, 30), (255, 255, 255))
+    pen = ImageDraw.Draw(picture)
+    face = ImageFont.truetype(str(find_font("DejaVuSans")), 9)
+    pen.text((0, 12), "wenn wir zwei am Strand", fill=(0, 0, 0), font=face, anchor="ls")
+    line = Line(((0.0, 3.0), (126.0, 3.0), (126.0, 15.0), (0.0, 15.0)), 0.0, 10.4)
+    for ruled in (False, True):
+        if ruled:
+            pen.line((150, 0, 150, 29), fill=(0, 0, 0))
+        pixels = np.asarray(picture)
+        (block,) = find_blocks([line], 200, pixels)
+        assert block.region is not None
+        ground = Ground(block.region, straighten(pixels, block), 9)
+        assert ground.holds((1, 4, 8, 12)) and ground.holds((20, 4, 60, 14))
+        assert ground.holds((140, 4, 156, 14)) != ruled
+
+
 def test_equals_are_those_in_equal_boxes_or_in_one_column() -> None:
     picture, pen = canvas(700)
     lines = []
@@ -180,3 +242,55 @@ def test_equals_are_those_in_equal_boxes_or_in_one_column() -> None:
     assert len(blocks) == 6
     assert sorted(map(sorted, size_groups(blocks, [24.0] * 6))) == [[0, 1, 2], [3, 4], [5]]
     assert [0, 1, 2] not in size_groups(blocks, [24.0, 24.0, 30.0, 24.0, 24.0, 24.0])
+
+
+def test_a_hyphen_joins_what_it_parts_even_where_there_was_room() -> None:
+    picture, pen = canvas()
+    lines = [write(pen, (60, y), text) for y, text in ((60, "Zelt-"), (92, "platz am Rande der Stadt"))]
+    traits = [look_at(line, np.asarray(picture)) for line in lines]
+    assert [one is not None and one.hyphen for one in traits] == [True, False]
+    assert len(find_blocks(lines, 640, np.asarray(picture))) == 1
+    lines += [write(pen, (60, y), text) for y, text in ((180, "Zelt"), (212, "am Rande der alten Stadt"))]
+    assert len(find_blocks(lines, 640, np.asarray(picture))) == 3  # the first word had room beside the tent
+
+
+def test_an_icon_beside_two_rows_is_no_marker() -> None:
+    picture, pen = canvas()
+    lines = [write(pen, (100, y), text) for y, text in ((60, "Mehr"), (92, "Einstellungen"))]
+    pen.rectangle((62, 50, 84, 76), fill=(0, 0, 0))
+    (block,) = find_blocks(lines, 640, np.asarray(picture))
+    assert len(block.rows) == 2 and not block.marker
+
+
+def test_a_paler_and_lighter_row_is_what_a_label_stands_for() -> None:
+    picture, pen = canvas()
+    label = write(pen, (60, 60), "Warnung ab", font="DejaVuSans-Bold")
+    face = ImageFont.truetype(str(find_font("DejaVuSans")), EM)
+    pen.text((60, 92), "zwei Tagen", fill=(45, 45, 45), font=face, anchor="ls")
+    value = Line(tuple((x, y + 32) for x, y in label.quad), 0.0, label.height)
+    assert len(find_blocks([label, value], 640, np.asarray(picture))) == 2
+
+
+def test_new_words_keep_away_from_what_stands_beside_the_old_ones() -> None:
+    picture, pen = canvas()
+    line = write(pen, (60, 80), "Wort")
+    pen.line((300, 20, 300, 280), fill=(0, 0, 0), width=2)
+    pixels = np.asarray(picture)
+    (block,) = find_blocks([line], 640, pixels)
+    crop = straighten(pixels, block)
+    assert block.region is not None
+    ground, (x, y) = Ground(block.region, crop, EM), crop.matrix[:, 2]
+    assert ground.holds((200 + x, 60 + y, 296 + x, 84 + y))
+    assert not ground.clears((200 + x, 60 + y, 296 + x, 84 + y), 0.25 * EM)
+    assert ground.clears((200 + x, 60 + y, 290 + x, 84 + y), 0.25 * EM)
+
+
+def test_the_panel_of_a_block_is_its_box_without_its_edge() -> None:
+    _, block, crop, _ = in_box("rectangle", (220, 100, 340, 160), "Hallo")
+    mask = panel(block.region, crop, EM)
+    assert mask is not None and mask.shape == crop.pixels.shape[:2]
+    x, y = (round(float(shift)) for shift in crop.matrix[:, 2])
+    rows, columns = np.flatnonzero(mask.any(axis=1)) - y, np.flatnonzero(mask.any(axis=0)) - x
+    assert (columns[0], columns[-1], rows[0], rows[-1]) == pytest.approx((223, 337, 103, 157), abs=1)
+    assert mask[rows[0] + y : rows[-1] + y, columns[0] + x : columns[-1] + x].all()  # letters are within it
+    assert panel(None, crop, EM) is None

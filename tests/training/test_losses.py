@@ -192,3 +192,22 @@ def test_adaptive_weight_is_limited():
     balance = losses.adaptive_weight(1e6 * weight.sum(), 0.0 * weight.sum(), weight)
     assert balance.item() == pytest.approx(1e4)
     assert losses.adaptive_weight(1e6 * weight.sum(), 0.0 * weight.sum(), weight, limit=7.0).item() == 7.0
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_weighted_text_cross_entropy_by_hand(smoothing: float):
+    """Equal weights are the plain mean; of two kinds, each kind's mean by its weight; padding weighs nothing."""
+    logits, targets = torch.randn(2, 4, 7), torch.tensor([[3, 5, 2, 0], [6, 1, 0, 0]])
+    ones = torch.ones(2, 4)
+    plain = losses.text_cross_entropy(logits, targets, smoothing)
+    torch.testing.assert_close(losses.weighted_text_cross_entropy(logits, targets, ones, smoothing), plain)
+    torch.testing.assert_close(losses.weighted_text_cross_entropy(logits, targets, 0.3 * ones, smoothing), plain)
+    first = torch.tensor([[True, True, False, False], [True, False, False, False]])  # three pieces, and two others
+    mean, others = (
+        losses.text_cross_entropy(logits, targets.masked_fill(hidden, 0), smoothing) for hidden in (~first, first)
+    )
+    weighted = losses.weighted_text_cross_entropy(logits, targets, torch.where(first, 0.25, 1.0), smoothing)
+    torch.testing.assert_close(weighted, (3 * 0.25 * mean + 2 * others) / (3 * 0.25 + 2))
+    alone = losses.weighted_text_cross_entropy(logits, targets, first.float(), smoothing)
+    torch.testing.assert_close(alone, mean)
+    assert losses.weighted_text_cross_entropy(logits, targets, 0 * ones, smoothing) == 0

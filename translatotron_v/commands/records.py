@@ -72,13 +72,13 @@ def as_dict(outcome: "Outcome") -> dict[str, Any]:
     warnings = {"warnings": list(outcome.warnings)}
     if outcome.translation is not None:
         size = outcome.sizes[0] if outcome.sizes else outcome.translation.image.size
-        return record | _page(outcome.translation, size) | warnings
+        return record | page_record(outcome.translation, size) | warnings
     pages = zip(outcome.pages, outcome.sizes, strict=True)
-    return record | {"pages": [_page(page, size) for page, size in pages]} | warnings
+    return record | {"pages": [page_record(page, size) for page, size in pages]} | warnings
 
 
-def _page(translation: "Translation", size: tuple[int, int]) -> dict[str, Any]:
-    """What was read and written on one picture as JSON values."""
+def page_record(translation: "Translation", size: tuple[int, int]) -> dict[str, Any]:
+    """What was read and written on one picture of that size, as JSON values; `--json` and the service say the same."""
     return {
         "source_text": translation.source_text,
         "text": translation.text,

@@ -16,9 +16,10 @@ from translatotron_v.terminal import readable_values
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL import Image
 
-    from translatotron_v.inference.containers import Frame, Source
-    from translatotron_v.inference.corrections import Redrawn, Wanted
+    from translatotron_v.inference.containers import Source
+    from translatotron_v.inference.corrections import Redrawn, SetWord, Wanted
     from translatotron_v.inference.pipeline import Translator
 
 EPILOG = """\
@@ -46,7 +47,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     redraw.add_argument("-o", "--output", metavar="OUT", type=Path, help="where to write instead")
     redraw.add_argument("--force", action="store_true", help="overwrite OUT")
     redraw.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME|DIR",
-                        help=f"shipped weights or a checkpoint ({DEFAULT_WEIGHTS})")  # fmt: skip
+                        help=f"shipped weights, a checkpoint, or one of the Hub ({DEFAULT_WEIGHTS})")  # fmt: skip
     redraw.add_argument(
         "--redraws", type=option("redraws", int), metavar="N",
         help="read what was drawn and draw words that say something else up to N times again (as the weights say)",
@@ -64,7 +65,7 @@ def _redraw(options: argparse.Namespace) -> int:
     todo = []
     for number, record in enumerate(records, start=1):
         where = str(options.page) if len(records) == 1 else f"{options.page}: record {number}"
-        pages = _pages(record, where)
+        pages = pages_of(record, where)
         wanted = [read_blocks(page, where if len(pages) == 1 else f"{where}: page {place}")
                   for place, page in enumerate(pages, start=1)]  # fmt: skip
         if any(block.changed for page in wanted for block in page):
@@ -96,7 +97,9 @@ def load(options: argparse.Namespace) -> "Translator":
     """The translator whose model draws; raises UserError for weights without whole pages."""
     from translatotron_v.inference.pipeline import Translator
 
-    translator = Translator.from_pretrained(options.weights, device=options.device, threads=options.threads)
+    translator = Translator.from_pretrained(
+        options.weights, device=options.device, threads=options.threads, engine=options.engine
+    )
     if not translator.takes_pages:
         raise UserError(f"{options.weights}: these weights translate no whole pages, so nothing can be drawn again")
     return translator
@@ -149,7 +152,7 @@ def write_records(path: Path, document: Any) -> None:
         file.write(text.encode())
 
 
-def _pages(record: dict[str, Any], where: str) -> list[dict[str, Any]]:
+def pages_of(record: dict[str, Any], where: str) -> list[dict[str, Any]]:
     pages = record.get("pages", [record])
     if not isinstance(pages, list) or not all(isinstance(page, dict) for page in pages):
         raise UserError(f"{where}: pages: a list of objects is wanted")
@@ -200,7 +203,7 @@ def redraw_file(
 
     names = [Path(record["input"]), Path(record["outputs"][0])]
     names += [Path(record["clean"])] if record.get("clean") and Path(record["clean"]).is_file() else []
-    pages = _pages(record, where)
+    pages = pages_of(record, where)
     notes: list[str] = []
     with _opened(names) as sources:
         for path, source in zip(names, sources, strict=True):
@@ -213,7 +216,8 @@ def redraw_file(
             frames = zip(*(source.frames() for source in sources), strict=True)
             for number, (page, blocks, of) in enumerate(zip(pages, wanted, frames, strict=True), start=1):
                 if any(block.changed for block in blocks):
-                    redrawn = _redraw_frame(translator, page, blocks, of, redraws, where)
+                    pictures = [frame.plain for frame in of]
+                    redrawn = draw_changes(translator, page, blocks, pictures, where, redraws, _set_word)
                     prefix = f"{number}." if len(pages) > 1 else ""
                     notes += [f"{prefix}{note}" for note in redrawn.notes]
                     made.append((page, blocks, redrawn))
@@ -222,7 +226,7 @@ def redraw_file(
                     writer.add(of[0], of[1].plain)
             notes += [f"of {target.name}: {line}" for line in writer.finish()]
     for page, blocks, redrawn in made:
-        _update(page, blocks, redrawn)
+        update(page, blocks, redrawn)
     return notes
 
 
@@ -238,26 +242,37 @@ def _opened(names: Sequence[Path]) -> "Iterator[list[Source]]":
         yield sources
 
 
-def _redraw_frame(
+def draw_changes(
     translator: "Translator",
     page: dict[str, Any],
     blocks: "Sequence[Wanted]",
-    frames: "Sequence[Frame]",
-    redraws: int | None,
+    pictures: "Sequence[Image.Image]",
     where: str,
+    redraws: int | None = None,
+    set_word: "SetWord | None" = None,
 ) -> "Redrawn":
+    """Draw the changed blocks of a page again.
+
+    Args:
+        page: what is told of it, and `blocks` what `read_blocks` makes of that.
+        pictures: the source, its translation and, where there is one, the cleaned source.
+        set_word: sets words in faces that the model does not know; None: there are no others.
+
+    Raises:
+        UserError: see `redraw_page`; or blocks that no page has.
+    """
     import numpy as np
 
     from translatotron_v.inference.corrections import redraw_page
 
-    arrays = [np.asarray(frame.plain.convert("RGB")) for frame in frames]
+    arrays = [np.asarray(picture.convert("RGB")) for picture in pictures]
     assert translator.pages is not None
     try:
         with translator.loaded.arithmetic():
             return redraw_page(
                 translator.loaded, translator.pages, arrays[0], arrays[1], blocks,
                 translator.generation.updated(redraws=redraws), clean=arrays[2] if len(arrays) > 2 else None,
-                turns=page.get("turns", 0), set_word=_set_word,
+                turns=page.get("turns", 0), set_word=set_word,
             )  # fmt: skip
     except UserError:
         raise
@@ -275,7 +290,7 @@ def _set_word(word: str, font: str, scale: float) -> "np.ndarray":
         return set_word(word, font, scale)
 
 
-def _update(page: dict[str, Any], blocks: "Sequence[Wanted]", redrawn: "Redrawn") -> None:
+def update(page: dict[str, Any], blocks: "Sequence[Wanted]", redrawn: "Redrawn") -> None:
     """Let the record of a page say what was drawn."""
     from translatotron_v.inference.corrections import LEFT, stamp
 

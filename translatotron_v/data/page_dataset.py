@@ -44,6 +44,7 @@ class PageDataset(SharedBatches[Batch]):
 
     def _set_up(self, config: Config, collator: Collator) -> None:
         self.data = config.data
+        self.dropped = config.ssr.dropped
         self.seed = config.trainer.seed
         self.batch_size = config.trainer.batch_size
         self.accumulate = config.trainer.accumulate
@@ -112,7 +113,9 @@ class PageDataset(SharedBatches[Batch]):
             if all(fits(text, self.collator.layout, style) for text in shouted):  # capitals are wider
                 answer, (source, target) = target, shouted
         if isinstance(pair, ReviewedPair):
-            return Sample(source, target, style, pictures, transcript=pair.transcript, translated=pair.translated)
+            dropped = pair.translated and self.dropped and rng.random() < self.dropped
+            transcript = None if dropped else pair.transcript
+            return Sample(source, target, style, pictures, transcript=transcript, translated=pair.translated)
         seed = int(rng.integers(2**31)) if self.seeded else 0
         reading = misread(source, self.data.misread, rng) if self.data.misread else ""
         return Sample(

@@ -1,11 +1,13 @@
 """A checkpoint as the evaluation needs it: pages of bytes in, pages of bytes out."""
 
+import argparse
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from translatotron_v.baselines import baseline
 from translatotron_v.checkpoint import weights_digest
 from translatotron_v.config import Config
 from translatotron_v.data.pages import to_pixels
@@ -22,17 +24,23 @@ class TranslatorModel:
         name: of the checkpoint in reports.
         beams: of the text; as the checkpoint's config says where not given.
         image_steps: passes of parallel decoding, 0: token by token; as the checkpoint's config says where not given.
+        languages: of source and target; as the checkpoint's config says where one is empty.
     """
 
     def __init__(
-        self, translator: Translator, name: str, beams: int | None = None, image_steps: int | None = None
+        self,
+        translator: Translator,
+        name: str,
+        beams: int | None = None,
+        image_steps: int | None = None,
+        languages: tuple[str, str] = ("", ""),
     ) -> None:
         loaded = translator.loaded
         if beams is None:
             beams = loaded.config.model.text_decoder.beams
         if image_steps is None:
             image_steps = loaded.config.model.image_decoder.passes
-        self._translator, self._beams, self._image_steps = translator, beams, image_steps
+        self._translator, self._beams, self._image_steps, self._languages = translator, beams, image_steps, languages
         self.config: Config = loaded.config
         self.identity: dict[str, Any] = {
             "checkpoint": name,
@@ -44,13 +52,20 @@ class TranslatorModel:
             "image_steps": image_steps,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
+            **({"languages": " to ".join(languages)} if any(languages) else {}),
         }
 
     def translate(self, pages: Sequence[Page]) -> list[GeneratedPage]:
         """See `PageModel.translate`."""
         pictures = [to_image(page) for page in pages]
+        source, target = self._languages
         answers = self._translator.translate(
-            pictures, batch_size=len(pictures), beams=self._beams, image_steps=self._image_steps
+            pictures,
+            batch_size=len(pictures),
+            beams=self._beams,
+            image_steps=self._image_steps,
+            source_language=source or None,
+            target_language=target or None,
         )
         return [
             GeneratedPage(
@@ -69,8 +84,20 @@ class TranslatorModel:
         return list(values.permute(0, 2, 3, 1).cpu().numpy())
 
 
+def load_model(options: argparse.Namespace, languages: tuple[str, str] = ("", "")) -> TranslatorModel:
+    """The model that the options of `options.add_model` describe."""
+    translator = Translator.from_pretrained(
+        options.checkpoint,
+        device=options.device,
+        threads=options.threads,
+        precision=options.precision,
+        baseline=baseline(options.baseline, options.baseline_weights),
+    )
+    return TranslatorModel(translator, options.checkpoint, options.beams, options.image_steps, languages)
+
+
 def generated_block(block: BlockTranslation) -> GeneratedBlock:
     """A block as scores need it; one that was left as it was says nothing."""
     columns, rows = ([float(value) for value in side] for side in zip(*block.quad, strict=True))
     bounds = (min(columns), min(rows), max(columns), max(rows))
-    return GeneratedBlock(bounds, "" if block.skip_reason else block.text, block.source_text)
+    return GeneratedBlock(bounds, "" if block.skip_reason else block.text, block.source_text, block.skip_reason)

@@ -34,7 +34,7 @@ Cell = str | int | float | None
 Row = Mapping[str, Cell]  # of a CSV
 Pictures = Callable[[str], Sequence[Image.Image | None]]  # those of a sample, by its name
 
-VERDICTS = ("Reproduced: ", "Not reproduced: ", "Partly: ")
+VERDICTS = ("Reproduced: ", "Not reproduced: ", "Partly: ", "Not tested: ")
 _DECIMALS = {
     "CER": 4,
     "MSE": 4,

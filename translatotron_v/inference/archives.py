@@ -16,7 +16,7 @@ from translatotron_v.inference.containers import Frame, Writer
 from translatotron_v.inference.formats import FORMATS
 from translatotron_v.inference.frames import PictureSource
 from translatotron_v.inference.modes import changed
-from translatotron_v.inference.pictures import PictureError
+from translatotron_v.inference.pictures import MAX_PIXELS, PictureError, TooLargeError
 
 KINDS = (".zip", ".cbz")
 MAX_UNPACKED = 2_000_000_000  # bytes of all files in an archive
@@ -28,18 +28,26 @@ class ZipSource:
     """The pictures of an archive, in its own order.
 
     Args:
-        path: of the archive.
+        path: of the archive, or its name, where `file` is its content.
+        max_pixels: of each picture; those of one file may be four times as many in all.
+        max_unpacked: bytes of all files.
 
     Raises:
-        PictureError: no archive, a broken or encrypted one; one that unpacks to more than `MAX_UNPACKED` bytes or
+        PictureError: no archive, a broken or encrypted one; one that unpacks to more than `max_unpacked` bytes or
             `MAX_FILES` files, names places outside itself, or holds no picture.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(
+        self,
+        path: Path,
+        file: BinaryIO | None = None,
+        max_pixels: int = MAX_PIXELS,
+        max_unpacked: int = MAX_UNPACKED,
+    ) -> None:
+        self.path, self.max_pixels, self.max_unpacked = path, max_pixels, min(max_unpacked, MAX_UNPACKED)
         self.suffix = ".cbz" if path.suffix.lower() == ".cbz" else ".zip"
         try:
-            self.archive = zipfile.ZipFile(path)
+            self.archive = zipfile.ZipFile(path if file is None else file)
         except FileNotFoundError:
             raise PictureError(f"{path}: no such file") from None
         except _DAMAGE as error:
@@ -59,10 +67,10 @@ class ZipSource:
 
     def _check(self) -> None:
         size = sum(entry.file_size for entry in self.entries)  # no more than that is read of any of them
-        if size > MAX_UNPACKED or len(self.entries) > MAX_FILES:
-            raise PictureError(
+        if size > self.max_unpacked or len(self.entries) > MAX_FILES:
+            raise TooLargeError(
                 f"{self.path}: unpacks to {size:,} bytes in {len(self.entries):,} files, more than "
-                f"{MAX_UNPACKED:,} or {MAX_FILES:,}; split it"
+                f"{self.max_unpacked:,} or {MAX_FILES:,}; split it"
             )
         for entry in self.entries:
             name = entry.filename.replace("\\", "/")
@@ -77,7 +85,7 @@ class ZipSource:
             name = f"{self.path}/{entry.filename}"
             try:
                 content = io.BytesIO(self.archive.read(entry))
-                source = PictureSource(Path(name), content)
+                source = PictureSource(Path(name), content, self.max_pixels)
             except PictureError as error:
                 self.broken.append(str(error).removeprefix(f"{self.path}/"))
                 continue

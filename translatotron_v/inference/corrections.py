@@ -192,7 +192,7 @@ def _size(quad: Quad) -> float:
 def _lies_on(quad: Quad, width: int, height: int) -> bool:
     """Whether a line lies on a picture, as one that was found there, but for what its box is too large."""
     points = np.array(quad)
-    slack = 2 * _size(quad) + _AROUND
+    slack = min(2 * _size(quad), max(width, height)) + _AROUND
     inside = (points > -slack).all() and (points[:, 0] < width + slack).all() and (points[:, 1] < height + slack).all()
     x, y = points.mean(axis=0)
     return bool(inside and 0 <= x <= width and 0 <= y <= height)

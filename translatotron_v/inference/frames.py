@@ -17,6 +17,7 @@ from translatotron_v.inference.modes import changed, give_back, pack_colours
 from translatotron_v.inference.pictures import (
     MAX_PIXELS,
     PictureError,
+    TooLargeError,
     count_frames,
     has_alpha,
     opened,
@@ -24,7 +25,8 @@ from translatotron_v.inference.pictures import (
     upright,
 )
 
-MAX_MOVING = 400_000_000  # pixels of all frames of an animation together, which are held at once
+MAX_MOVING = 400_000_000  # pixels of all frames of an animation together, which are held at once,
+_FRAMES_HELD = 4  # and as many of the largest frames
 _TIMED = ("GIF", "PNG", "WEBP", "AVIF", "HEIF")  # whose frames follow one another in time
 _DETAILS = ("duration", "disposal", "blend")
 _PACKED = {"group3", "group4", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "packbits", "raw"}  # lossless
@@ -36,12 +38,13 @@ class PictureSource:
 
     Args:
         path: of the file, or its name, where `file` is its content.
+        max_pixels: of each frame; an animation may have four times as many in all.
     """
 
-    def __init__(self, path: Path, file: BinaryIO | None = None) -> None:
-        self.path = path
+    def __init__(self, path: Path, file: BinaryIO | None = None, max_pixels: int = MAX_PIXELS) -> None:
+        self.path, self.max_pixels = path, max_pixels
         self._stack = ExitStack()
-        self.image = self._stack.enter_context(opened(path, file))
+        self.image = self._stack.enter_context(opened(path, file, max_pixels))
         try:
             self.count = count_frames(self.image)
         except Exception as error:  # what decoders raise on broken files has no common type
@@ -49,11 +52,12 @@ class PictureSource:
             raise reason_of(error, path) from None
         self.format = str(self.image.format)
         self.moving = self.count > 1 and self.format in _TIMED
-        if self.moving and self.count * self.image.width * self.image.height > MAX_MOVING:
+        most = min(MAX_MOVING, _FRAMES_HELD * max_pixels)
+        if self.moving and self.count * self.image.width * self.image.height > most:
             self._stack.close()
-            raise PictureError(
+            raise TooLargeError(
                 f"{path}: {self.count} frames of {self.image.width} x {self.image.height} pixels are more than "
-                f"{MAX_MOVING:,} together; shrink it first"
+                f"{most:,} together; shrink it first"
             )
         self.deep = is_deep(self.image)  # before metadata, for which a PNG is read whole
         self.metadata = read_metadata(self.image)
@@ -75,8 +79,8 @@ class PictureSource:
             try:
                 if number:
                     self.image.seek(number)
-                if self.image.width * self.image.height > MAX_PIXELS:
-                    raise PictureError(f"{self.path}: page {number + 1} has more than {MAX_PIXELS:,} pixels")
+                if self.image.width * self.image.height > self.max_pixels:
+                    raise TooLargeError(f"{self.path}: page {number + 1} has more than {self.max_pixels:,} pixels")
                 self.image.load()
                 image = upright(self.image)
             except EOFError:

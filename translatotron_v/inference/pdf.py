@@ -14,7 +14,7 @@ from PIL import Image
 
 from translatotron_v.inference.containers import DPI, Frame, Writer
 from translatotron_v.inference.modes import changed, changes
-from translatotron_v.inference.pictures import MAX_PIXELS, PictureError
+from translatotron_v.inference.pictures import MAX_PIXELS, PictureError, TooLargeError
 
 if TYPE_CHECKING:
     import pikepdf
@@ -27,13 +27,14 @@ class PdfSource:
     """The pages of a PDF as pictures.
 
     Args:
-        path: of the file.
+        path: of the file, or its name, where `file` is its content.
         dpi: pixels per inch of the pages.
+        max_pixels: of each page.
     """
 
     suffix = ".pdf"
 
-    def __init__(self, path: Path, dpi: int = DPI) -> None:
+    def __init__(self, path: Path, dpi: int = DPI, file: BinaryIO | None = None, max_pixels: int = MAX_PIXELS) -> None:
         try:
             import pikepdf
             import pypdfium2
@@ -41,13 +42,13 @@ class PdfSource:
             raise PictureError(
                 f"{path}: PDF takes pypdfium2 and pikepdf: pip install 'translatotron-v[files]'"
             ) from None
-        self.path, self.dpi = path, dpi
+        self.path, self.dpi, self.max_pixels = path, dpi, min(max_pixels, MAX_PIXELS)
         try:
-            self.document = pikepdf.open(path)
+            self.document = pikepdf.open(path if file is None else file)
             if not len(self.document.pages):
                 self.close()
                 raise PictureError(f"{path}: broken PDF (it has no pages)")
-            self.pages: Any = pypdfium2.PdfDocument(path)
+            self.pages: Any = pypdfium2.PdfDocument(path if file is None else _content(file))
         except FileNotFoundError:
             raise PictureError(f"{path}: no such file") from None
         except pikepdf.PasswordError:
@@ -67,10 +68,10 @@ class PdfSource:
             try:
                 page = self.pages[number]
                 width, height = (round(points * self.dpi / 72) for points in page.get_size())
-                if width * height > MAX_PIXELS:
-                    raise PictureError(
+                if width * height > self.max_pixels:
+                    raise TooLargeError(
                         f"{self.path}: page {number + 1} has {width} x {height} pixels at {self.dpi} dpi, more than "
-                        f"{MAX_PIXELS:,}; take a smaller --dpi"
+                        f"{self.max_pixels:,}; take a smaller --dpi"
                     )
                 picture = page.render(scale=self.dpi / 72).to_pil().convert("RGB")
                 page.close()
@@ -99,6 +100,11 @@ class PdfSource:
         for part in (getattr(self, "pages", None), getattr(self, "document", None)):
             if part is not None:
                 part.close()
+
+
+def _content(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 class _Patches:

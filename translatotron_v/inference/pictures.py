@@ -48,6 +48,10 @@ class PictureError(UserError):
     """One picture that cannot be read or written; the message names the file."""
 
 
+class TooLargeError(PictureError):
+    """One that has more pixels, or unpacks to more, than is taken."""
+
+
 @dataclass(frozen=True)
 class Tone:
     """The two colours of a page: a canvas of one channel shows the ink as black and the paper as white."""
@@ -97,14 +101,15 @@ def count_frames(image: Image.Image) -> int:
 
 
 @contextmanager
-def opened(path: str | Path, file: BinaryIO | None = None) -> Iterator[Image.Image]:
+def opened(path: str | Path, file: BinaryIO | None = None, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """A file as Pillow opens it; whatever is wrong with it, within the context too, is a `PictureError`.
 
     Args:
         path: its name, in messages too.
         file: its content, where it does not lie there.
+        max_pixels: how many it may have.
     """
-    path = Path(path)
+    path, max_pixels = Path(path), min(max_pixels, MAX_PIXELS)
     head = b""
     try:
         if file is None and path.is_dir():
@@ -114,9 +119,9 @@ def opened(path: str | Path, file: BinaryIO | None = None) -> Iterator[Image.Ima
             warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; the size is checked below
             with Image.open(file or path, formats=_readable(path, head)) as image:
                 width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise PictureError(
-                        f"{path}: {width} x {height} pixels are more than {MAX_PIXELS:,}; shrink it first"
+                if width * height > max_pixels:
+                    raise TooLargeError(
+                        f"{path}: {width} x {height} pixels are more than {max_pixels:,}; shrink it first"
                     )
                 yield image
     except PictureError:
@@ -129,7 +134,7 @@ def opened(path: str | Path, file: BinaryIO | None = None) -> Iterator[Image.Ima
             raise PictureError(f"{path}: an SVG drawing, which is not read; export it as PNG or PDF first") from None
         raise PictureError(f"{path}: not a PNG, JPEG, WebP, BMP, TIFF, GIF, AVIF or HEIC picture") from None
     except Image.DecompressionBombError:
-        raise PictureError(f"{path}: more than {MAX_PIXELS:,} pixels; shrink it first") from None
+        raise TooLargeError(f"{path}: more than {max_pixels:,} pixels; shrink it first") from None
     except Exception as error:  # what decoders raise on broken files has no common type
         reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
         raise PictureError(f"{path}: broken picture ({reason})") from None

@@ -1,21 +1,20 @@
-"""The image encoder: a timm ViT behind one face.
+"""The image encoder: a ViT with stems and skip links.
 
 Shapes: B batch, C channels, S states (class token first, where there is one), D width.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import timm
 import torch
 from einops import rearrange
-from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from translatotron_v.config import CanvasConfig, ImageEncoderConfig
-from translatotron_v.models.layers import Dropout
+from translatotron_v.models.vit import LayerNorm2d, PatchEmbedding, VisionTransformer
 
 
 @dataclass
@@ -35,19 +34,7 @@ class ImageStates:
     inner: Tensor | None = None
 
 
-class _Stem(nn.Module):
-    """What timm asks of a patch embedding: the grid of its states.
-
-    timm calls it with ``img_size``, ``patch_size``, ``in_chans`` and ``embed_dim``; what else there is is bound before.
-    """
-
-    def __init__(self, img_size: tuple[int, int], patch_size: tuple[int, int]):
-        super().__init__()
-        self.grid_size = (img_size[0] // patch_size[0], img_size[1] // patch_size[1])
-        self.num_patches = self.grid_size[0] * self.grid_size[1]
-
-
-class OverlappingPatchEmbedding(_Stem):
+class OverlappingPatchEmbedding(nn.Module):
     """Patch embedding whose kernel is larger than its stride, so that no glyph is cut blindly."""
 
     def __init__(
@@ -59,7 +46,7 @@ class OverlappingPatchEmbedding(_Stem):
         embed_dim: int,
         **_: object,
     ):
-        super().__init__(img_size, patch_size)
+        super().__init__()
         rows, columns = kernel
         padding = ((rows - patch_size[0]) // 2, (columns - patch_size[1]) // 2)
         self.proj = nn.Conv2d(in_chans, embed_dim, (rows, columns), stride=patch_size, padding=padding)
@@ -69,7 +56,7 @@ class OverlappingPatchEmbedding(_Stem):
         return rearrange(self.proj(pixels), "b d rows columns -> b (rows columns) d")
 
 
-class ConvolutionalStem(_Stem):
+class ConvolutionalStem(nn.Module):
     """3x3 convolutions of stride 2, then patches of what they give (Xiao et al. 2021): a small ViT reads sooner by it.
 
     Each convolution's output is layer-normed at every place for itself, so that a strip's empty lines do not matter to
@@ -85,7 +72,7 @@ class ConvolutionalStem(_Stem):
         embed_dim: int,
         **_: object,
     ):
-        super().__init__(img_size, patch_size)
+        super().__init__()
         before = [in_chans, *channels]
         self.convolutions = nn.Sequential(
             *(
@@ -102,33 +89,35 @@ class ConvolutionalStem(_Stem):
 
 
 class SkipFusion(nn.Module):
-    """``z = h_final + MLP([h_final; h_k; ...; stop_gradient(h_j); ...])`` (arXiv 2603.20020, detached skip-links).
+    """``z = MLP([h_final; h_k; ...; stop_gradient(h_j); ...])`` (arXiv 2603.20020, detached skip-links).
 
-    Blocks in ``detach`` lend their states and get no gradient back through the link. Detaching adds no parameter. The
-    paper writes ``z = MLP([...])``; the sum with ``h_final``, and an MLP that starts at zero, are ours: a trained model
-    that is given skip links starts as the model it was.
+    Blocks in ``detach`` lend their states and get no gradient back through the link. Detaching adds no parameter.
 
     Args:
         width: D.
         layers: numbers of the fused blocks.
         detach: those whose link carries no gradient.
+        adds: ``z = h_final + MLP([...])`` with an MLP that starts at zero, which is ours: a trained model that is given
+            skip links starts as the model it was. Otherwise ``z`` is normed as ``h_final`` is.
     """
 
-    def __init__(self, width: int, layers: list[int], detach: list[int]):
+    def __init__(self, width: int, layers: list[int], detach: list[int], adds: bool = True):
         super().__init__()
         self.layers = tuple(sorted(layers))
         self.detached = frozenset(detach)
+        self.adds = adds
         joined = width * (1 + len(layers))
         self.norm = nn.LayerNorm(joined)
-        last = nn.Linear(width, width)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.mlp = nn.Sequential(nn.Linear(joined, width), nn.GELU(), last)
+        self.mlp = nn.Sequential(nn.Linear(joined, width), nn.GELU(), nn.Linear(width, width))
+        self.out_norm = nn.Identity() if adds else nn.LayerNorm(width, eps=1e-6)
+        for parameter in self.mlp[-1].parameters() if adds else ():
+            nn.init.zeros_(parameter)
 
     def forward(self, final: Tensor, states: Mapping[int, Tensor]) -> Tensor:
         """Join the final states (B, S, D) and those after each fused block, by its number: (B, S, D)."""
         links = [states[layer].detach() if layer in self.detached else states[layer] for layer in self.layers]
-        return final + self.mlp(self.norm(torch.cat([final, *links], dim=-1)))
+        fused = self.mlp(self.norm(torch.cat([final, *links], dim=-1)))
+        return final + fused if self.adds else self.out_norm(fused)
 
 
 class ImageEncoder(nn.Module):
@@ -145,34 +134,30 @@ class ImageEncoder(nn.Module):
         self.layers = config.layers
         self.recompute = False  # activations of the blocks, going back: less memory, a third more time
         self.has_class_token = config.class_token
-        options: dict[str, Any] = {}
+        embed: Any = PatchEmbedding
         if config.stem_channels:
-            options["embed_layer"] = lambda **given: ConvolutionalStem(config.stem_channels, **given)
+            embed = partial(ConvolutionalStem, config.stem_channels)
         if config.stem:
-            options["embed_layer"] = lambda **given: OverlappingPatchEmbedding(config.stem, **given)
-        self.vit = timm.models.VisionTransformer(
-            img_size=(canvas.height, canvas.width),
-            patch_size=(config.patch[0], config.patch[1]),
-            in_chans=canvas.channels,
-            num_classes=0,
-            global_pool="",
-            embed_dim=config.width,
-            depth=config.layers,
-            num_heads=config.heads,
+            embed = partial(OverlappingPatchEmbedding, config.stem)
+        self.vit = VisionTransformer(
+            embed,
+            size=(canvas.height, canvas.width),
+            patch=(config.patch[0], config.patch[1]),
+            channels=canvas.channels,
+            width=config.width,
+            heads=config.heads,
+            layers=config.layers,
+            dropout=config.dropout,
             class_token=config.class_token,
-            pos_drop_rate=config.dropout,
-            proj_drop_rate=config.dropout,
-            **options,
         )
-        Dropout.replace_in(self.vit)
         if config.ocr_layer < config.layers:
             self.reading_norm = nn.LayerNorm(config.width, eps=1e-6)
-        self.fusion = SkipFusion(config.width, config.fuse, config.detach) if config.fuse else None
+        adds = config.fuse_by == "add"
+        self.fusion = SkipFusion(config.width, config.fuse, config.detach, adds) if config.fuse else None
 
     def forward(self, pixels: Tensor, inner: int = 0) -> ImageStates:
         """(B, C, H, W) in [0, 1] -> states (B, S, D); ``inner`` names a block whose states are wanted too (0: none)."""
-        x = self.vit.patch_embed(pixels * 2 - 1)  # (B, S, D)
-        x = self.vit.norm_pre(self.vit._pos_embed(x))
+        x = self.vit.embed(pixels * 2 - 1)  # (B, S, D)
         recompute = self.recompute and torch.is_grad_enabled()
         after: dict[int, Tensor] = {}  # block number -> its states
         for number, block in enumerate(self.vit.blocks, start=1):

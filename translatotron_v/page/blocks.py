@@ -19,7 +19,12 @@ Alignment = Literal["left", "centre", "right", "justified"]
 _SAME_ANGLE = 1.0  # degrees
 _RIGHT_EDGE = 0.3  # ems within which the right ends of amounts are in line
 _WITHIN = 0.75  # share of a line's box that lies in another's where it is a part of that
+_OTHERS = 0.4  # as closely as the picture's middle do other rows' middles have to be in line
+_AT_EDGE = 2.5  # ems from the edge of a box to a row that is set at that edge
+_NEAR = 8.0  # ems from a row to those that show how it is set
+_BEYOND = 0.5  # ems by which rows reach beyond their region at most: some of a photograph is plain by chance
 _OFF_LEFT = 0.07  # ems by which left ends that are in line differ for the shape of their letters
+_MIDDLE = 0.12  # ems by which middles that are in line differ for the same reason
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def find_blocks(lines: Sequence[Line], width: int, pixels: np.ndarray | None = N
         chains = find_chains(mark_lists(join_pieces(rows)))
         for chain in chains:
             others = [row for other in chains if other is not chain for row in other]
-            region = _region_of(chain)
+            region = _region_of(chain, angle == 0)
             alignment = _alignment(chain, others, width if angle == 0 else None, region if angle == 0 else None)
             blocks.append(Block(tuple(row.pieces for row in chain), angle, alignment, region, chain[0].marker))
     return _in_reading_order(blocks, () if regions is None or len(blocks) < 3 else regions.cards())
@@ -138,8 +143,14 @@ def _row(matrix: np.ndarray, line: Line, traits: Traits | None, regions: RegionM
     return Row(bounds, (line,), (traits,), region, traits is not None and traits.marker)
 
 
-def _region_of(chain: Sequence[Row]) -> Region | None:
-    return next((row.region for row in chain if row.region is not None), None)
+def _region_of(chain: Sequence[Row], level: bool) -> Region | None:
+    """What rows stand on; None where they reach beyond it: they have no ground of their own then."""
+    region = next((row.region for row in chain if row.region is not None), None)
+    if region is None or not level:
+        return region
+    slack = _BEYOND * float(np.median([row.em for row in chain]))
+    left, right = min(row.bounds[0] for row in chain), max(row.bounds[2] for row in chain)
+    return region if region.box[0] - slack <= left and right <= region.box[2] + slack else None
 
 
 def _level_bounds(matrix: np.ndarray, line: Line) -> Bounds:
@@ -162,18 +173,13 @@ def _alignment(
         if inside:
             return inside
     if len(chain) == 1:
-        left, centre, _ = edges[0]
-        middles = [sum(other.bounds[::2]) / 2 for other in others if share_columns(other, chain[0])]
-        middles += [] if width is None else [width / 2]
-        off_left = min((abs(other.bounds[0] - left) for other in others), default=math.inf)
-        off_centre = min((abs(middle - centre) for middle in middles), default=math.inf)
-        if _ends_a_row(chain[0], others):
-            return "right"
-        return "centre" if off_centre < min(EDGE * em, off_left) else "left"
+        return _alignment_of_one(chain[0], others, width)
     left, centre, right = np.ptp(edges, axis=0)
     # Rows of nearly one length in the middle of the picture: their middles agree better than their left ends do.
+    off_middle = math.inf if width is None else float(np.abs(edges[:, 1] - width / 2).max())
     middling = width is not None and abs(float(edges[:, 1].mean()) - width / 2) < 0.5 * EDGE * em
-    if middling and _OFF_LEFT * em < left < EDGE * em and centre < 0.3 * min(left, right):
+    agree = off_middle < _MIDDLE * em or (middling and centre < 0.3 * min(left, right))
+    if agree and _OFF_LEFT * em < left < EDGE * em:
         return "centre"
     if left < EDGE * em:
         full = np.ptp(edges[:-1, 2])
@@ -182,6 +188,28 @@ def _alignment(
     if centre < min(EDGE * em, right):
         return "centre"
     return "right" if right < EDGE * em else "left"
+
+
+def _alignment_of_one(row: Row, others: Sequence[Row], width: int | None) -> Alignment:
+    """How a row is set that is a block of its own, by what its ends and its middle are in line with."""
+    em, (left, _, right, _) = row.em, row.bounds
+    centre = (left + right) / 2
+    columns = [other for other in others if share_columns(other, row)]
+    # Of another row the middle agrees closely, or by chance.
+    middles = [abs(sum(other.bounds[::2]) / 2 - centre) / _OTHERS for other in columns]
+    off_left = min((abs(other.bounds[0] - left) for other in others), default=math.inf)
+    off_centre = min([*middles, math.inf if width is None else abs(width / 2 - centre)])
+    # One end that is in line may be by chance, and any far away.
+    near = [other for other in columns if 0.5 * em < abs(other.middle - row.middle) < _NEAR * em]
+    off_right = sorted(abs(other.bounds[2] - right) for other in near)[1:2]
+    ends = bool(off_right) and off_right[0] < min(_MIDDLE * em, off_centre) and off_left > EDGE * em
+    if ends or _ends_a_row(row, others):
+        return "right"
+    if off_centre < min(EDGE * em, off_left):
+        return "centre"
+    margin = min((other.bounds[0] for other in others), default=math.inf)
+    mirrored = width is not None and left > width / 2 and abs(width - right - margin) < _RIGHT_EDGE * em
+    return "right" if mirrored and off_left > EDGE * em else "left"
 
 
 def _ends_a_row(row: Row, others: Sequence[Row]) -> bool:
@@ -200,9 +228,12 @@ def _in_box(chain: Sequence[Row], box: Bounds, em: float) -> Alignment | None:
     left = min(row.bounds[0] for row in chain) - box[0]
     right = box[2] - max(row.bounds[2] for row in chain)
     middles = [(row.bounds[0] + row.bounds[2]) / 2 for row in chain]
+    lefts = float(np.ptp([row.bounds[0] for row in chain]))
+    if chain[0].marker or (len(chain) > 1 and lefts < min(_OFF_LEFT * em + 1, 0.5 * float(np.ptp(middles)))):
+        return "left"
     if abs(left - right) < max(0.4 * em, 0.08 * (left + right)) and float(np.ptp(middles)) < EDGE * em:
         return "centre"
-    if len(chain) == 1 and left + right > em:
+    if len(chain) == 1 and left + right > em and min(left, right) < _AT_EDGE * em:
         return "left" if left < right else "right"
     return None
 

@@ -2,6 +2,7 @@
 
 import math
 
+import cv2
 import numpy as np
 
 from translatotron_v.page.profile import Bounds
@@ -9,6 +10,7 @@ from translatotron_v.page.regions import Region
 from translatotron_v.page.straighten import Crop
 
 _REACH = 16.0  # ems around a block in which the ground is known
+_OWN = 0.95  # share of what stands on the ground that lies in a block's rows where it is its text
 _ACROSS, _ALL = 0.5, 0.08  # shares of a row or column of a word's box, and of all of it, that may be no ground
 
 
@@ -36,11 +38,14 @@ class Ground:
         )  # fmt: skip
         self._free = region.free(window, em)
         self._left, self._top = window[0] + x, window[1] + y
-        self._inside = self._enclosed()
-        for row in crop.rows:  # the block's own text goes
+        own = np.zeros_like(self._free)
+        for row in crop.rows:
             slack = 0.2 * (row[3] - row[1])
             columns, rows = self._window((row[0] - slack, row[1] - slack, row[2] + slack, row[3] + slack))
-            self._free[rows, columns] |= self._inside[rows, columns]
+            own[rows, columns] = True
+        self._free |= _mostly_within(~self._free, own)
+        self._inside = self._enclosed()
+        self._free |= self._inside & own  # the block's own text goes
 
     def _window(self, bounds: Bounds) -> tuple[slice, slice]:
         left, top, right, bottom = bounds
@@ -66,6 +71,16 @@ class Ground:
         crossed = taken.mean(axis=0).max() > _ACROSS or taken.mean(axis=1).max() > _ACROSS
         return not crossed and float(taken.mean()) <= _ALL
 
+    def clears(self, bounds: Bounds, apart: float) -> bool:
+        """Whether the columns at both sides of a word's box are ground as well, so many pixels of them."""
+        left, top, right, bottom = bounds
+        sides = (left - apart, top, left, bottom), (right, top, right + apart, bottom)
+        for columns, rows in map(self._window, sides):
+            taken = ~self._free[rows, columns]
+            if taken.size and taken.mean(axis=0).max() > _ACROSS:
+                return False
+        return True
+
     def room(self, upper: float, lower: float, middle: float) -> float | None:
         """How wide a text around a column may be between two rows; None where the region does not reach so far."""
         if upper < self.box[1] or lower > self.box[3]:
@@ -81,3 +96,30 @@ class Ground:
         left = int(np.argmin(before)) if not before.all() else len(before)
         right = int(np.argmin(after)) if not after.all() else len(after)
         return 2.0 * min(left, right)
+
+
+def panel(region: Region | None, crop: Crop, em: float) -> np.ndarray | None:
+    """Which pixels of a level crop (h, w) lie within a block's own box or bubble; None where it has none."""
+    if region is None or not region.encloses or not crop.level:
+        return None
+    height, width = crop.pixels.shape[:2]
+    x, y = (float(shift) for shift in crop.matrix[:, 2])
+    free = region.free((-x, -y, width - x, height - y), em)
+    if free.shape != (height, width):
+        return None
+    inside = np.logical_or.accumulate(free, axis=1) & np.logical_or.accumulate(free[:, ::-1], axis=1)[:, ::-1]
+    return cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # its edge is blurred
+
+
+def _mostly_within(taken: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """The connected parts of what is no ground (h, w) that lie in a block's rows; a rule or a border goes on outside.
+
+    Small letters hide the ground between them, and those at the picture's edge what is before them.
+    """
+    if not taken.any():
+        return taken
+    _, parts = cv2.connectedComponents(taken.astype(np.uint8), connectivity=8)
+    sizes, inside = np.bincount(parts.ravel()), np.bincount(parts[own], minlength=int(parts.max(initial=0)) + 1)
+    within = inside >= _OWN * np.maximum(sizes, 1)
+    within[0] = False
+    return np.asarray(within[parts])

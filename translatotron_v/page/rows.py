@@ -28,6 +28,7 @@ EDGE = 0.5  # ems within which edges are in line
 _LEVEL = 0.35  # ems by which the middles of what stands on one row differ
 _TIGHT = 1.45  # ems from row to row up to which a break by hand is taken for one inside a text
 _UNIT = 1.6  # ems: a piece of a row that is no wider may be a currency or a number, whose height tells little
+_LABEL = 3.2  # ems before a row within which what stands is the end of a label, where there is one
 _CELL = 3.0  # ems that the lines of a cell may be shorter than the cell
 _WORD = 4.0  # ems that a word may be wide where none can be measured
 _SPACE = 0.28  # ems between words where none can be measured
@@ -40,8 +41,12 @@ _SPACED = 0.15  # ems by which letters stand farther apart where that is meant
 _TELLING = 5.0  # ems: shorter lines do not tell their size
 _UNCLEAR = (0.82, 0.92)  # height of most letters as a share of the highest: below small ones, above capitals
 _OTHER_COLOUR = 50.0  # largest difference of a channel from which ink is of another colour
+_PALER = (1.14, 28.0)  # times thicker and levels of colour that are another setting where both are seen at once
+_CLEAR = 16.0  # pixels per em: smaller letters differ so much by themselves
 _FULL = 0.62  # share of a column's width that the lines of its text fill, all but the last
-_GUTTERS = 4.0  # ems between columns of text, at most
+_GUTTERS = 4.0  # ems between columns of text, at most,
+_FAR_GUTTERS = 8.0  # and of tight rows where what stands at either side is wrapped
+_USUAL = 0.7  # share of the space after a number that words of the rows around are apart where that is no list's
 _NARROW = 7.0  # ems: a column that is narrower holds no text beside another
 
 
@@ -93,6 +98,11 @@ class Row:
         return self.traits[max(known)[1]] if known else None
 
     @property
+    def hyphen(self) -> bool:
+        """Whether it ends in the middle of a word."""
+        return bool(self.traits and self.traits[-1] is not None and self.traits[-1].hyphen)
+
+    @property
     def words(self) -> int:
         """How many words it has, or may have."""
         known = self.traits or (None,) * len(self.pieces)
@@ -113,6 +123,7 @@ class Rows:
     """All rows of one tilt, and what stands beside each."""
 
     rows: list[Row]
+    inner: set[int] = field(default_factory=set)  # numbers of the rows that go on in an entry of a list: no cells
     right_of: dict[int, int] = field(default_factory=dict)  # number of a row -> of the next one at its right
     left_of: dict[int, int] = field(default_factory=dict)
 
@@ -134,8 +145,8 @@ class Rows:
                 self.left_of[right] = number
 
     def is_beside(self, number: int) -> bool:
-        """Whether anything stands at a side of a row."""
-        return number in self.left_of or number in self.right_of
+        """Whether anything that may be a cell of its table stands at a side of a row."""
+        return any(found not in self.inner for found in self.beside(number))
 
     def beside(self, number: int) -> list[int]:
         """Numbers of the rows at the two sides of a row."""
@@ -194,7 +205,7 @@ def join_pieces(rows: list[Row]) -> list[Row]:
 def _is_marked(row: Row, rows: Sequence[Row]) -> bool:
     before = [
         other for other in rows
-        if other is not row and on_one_row(row, other) and 0 <= row.bounds[0] - other.bounds[2] < 2.4 * row.em
+        if other is not row and on_one_row(row, other) and 0 <= row.bounds[0] - other.bounds[2] < _LABEL * row.em
         and other.width > _UNIT * row.em
     ]  # fmt: skip
     return row.marker and not before
@@ -244,12 +255,15 @@ def _differences(row: Row, other: Row) -> int:
         return 0
     weights = sorted((first.weight, second.weight))
     heavier = weights[1] > _HEAVIER * weights[0]
-    coloured = max(abs(a - b) for a, b in zip(first.colour, second.colour, strict=True)) > _OTHER_COLOUR
+    off = max(abs(a - b) for a, b in zip(first.colour, second.colour, strict=True))
+    coloured = off > _OTHER_COLOUR
     larger = _larger(row, other, first, second)
     spaced = (
         abs(first.spacing - second.spacing) > _SPACED and min(row.width / row.em, other.width / other.em) > _TELLING
     )
-    return heavier + coloured + larger + 2 * spaced
+    clear = min(row.em, other.em) > _CLEAR
+    paler = clear and weights[1] > _PALER[0] * weights[0] and off > _PALER[1]
+    return max(heavier + coloured + larger, 2 * paler) + 2 * spaced
 
 
 def _another_size(row: Row, other: Row) -> bool:
@@ -264,6 +278,8 @@ def _larger(row: Row, other: Row, first: Traits, second: Traits) -> int:
     if long and kinds[0] is not None and kinds[0] == kinds[1]:
         small, large = sorted((first.band, second.band))
         return sum(large > share * small and large - small > noise for share, noise in _LARGER)
+    if abs(first.band - second.band) <= (_LARGER[0][0] - 1) * max(first.band, second.band) + _LARGER[0][1]:
+        return 0  # the lower one may have no high letters
     small, large = sorted((first.rise, second.rise))
     if long and small > 0 and min(len(first.words), len(second.words)) > 1:  # one word may have no high letter
         return 2 * (large > _HIGHER * small + 0.3)
@@ -313,8 +329,9 @@ def find_chains(rows: list[Row]) -> list[list[Row]]:
             index = after[index]
             chain.append(rows[index])
         chains.append(chain)
-    page = Rows(rows)
     numbers = {id(row): number for number, row in enumerate(rows)}
+    inner = {numbers[id(row)] for chain in chains if chain[0].marker for row in chain[1:]}
+    page = Rows(rows, inner)
     parts = [part for chain in chains for part in _split_irregular(chain)]
     return [part for chain in parts for part in _split_unwrapped(chain, page, numbers)]
 
@@ -360,7 +377,7 @@ def _split_unwrapped(chain: list[Row], page: Rows, numbers: dict[int, int]) -> l
         by_hand = _HAND * em if centred else (_HAND / 2 * em if distance < _TIGHT * em else 0.0)
         apart = page.is_beside(numbers[id(above)]) != page.is_beside(numbers[id(below)])  # perhaps a cell's second line
         by_hand = 0.0 if _differences(above, below) else (_CELL * em if apart and not centred else by_hand)
-        if spare > max(_WRAPPED * em, by_hand):
+        if spare > max(_WRAPPED * em, by_hand) and not above.hyphen:
             parts.append([])
         parts[-1].append(below)
     return [row for part in parts for row in _split_table(part, page, numbers, em)]
@@ -375,7 +392,10 @@ def _split_table(chain: list[Row], page: Rows, numbers: dict[int, int], em: floa
     for number, (above, below) in enumerate(pairwise(chain)):
         right = page.right_of.get(numbers[id(above)])
         spare = 0.0 if right is None else page.rows[right].bounds[0] - em - above.bounds[2] - below.first_word
-        if beside[number + 1] or below.middle - above.middle > _TIGHT * em or spare > _CELL * em:
+        if above.hyphen:
+            parts[-1].append(below)
+            continue
+        if beside[number + 1] or below.middle - above.middle > _TIGHT * em + 1 or spare > _CELL * em:
             parts.append([])
         parts[-1].append(below)
     return parts
@@ -398,19 +418,40 @@ def _is_text(chain: Sequence[Row], page: Rows, numbers: dict[int, int], em: floa
     edge, left = max(row.bounds[2] for row in chain), min(row.bounds[0] for row in chain)
     width = edge - left
     beside = [page.rows[found] for row in chain for found in page.beside(numbers[id(row)])]
-    full = float(np.mean([row.width for row in chain[:-1]])) > _FULL * width
-    wrapped = all(_spare(chain, above, below, edge, False) <= _WRAPPED * em for above, below in pairwise(chain))
     wide = float(np.median([row.width for row in beside])) if beside else width
     gutter = min(max(row.bounds[0] - edge, left - row.bounds[2]) for row in beside)
-    words = float(np.mean([row.words for row in chain]))
     return (
-        width > _NARROW * em and full and wrapped and wide > max(0.8 * _NARROW * em, 0.3 * width)
-        and words >= 2 and gutter < max(_GUTTERS * em, 0.35 * width)
+        _fills_column(chain, em) and wide > max(0.8 * _NARROW * em, 0.3 * width)
+        and gutter < max(_gutters(chain, page, numbers, em), 0.35 * width)
     )  # fmt: skip
 
 
+def _fills_column(rows: Sequence[Row], em: float) -> bool:
+    """Whether rows below one another are wide, fill their column, and broke where the next word had no room."""
+    edge, left = max(row.bounds[2] for row in rows), min(row.bounds[0] for row in rows)
+    full = float(np.mean([row.width for row in rows[:-1]])) > _FULL * (edge - left)
+    wrapped = all(_spare(rows, above, below, edge, False) <= _WRAPPED * em for above, below in pairwise(rows))
+    words = float(np.mean([row.words for row in rows]))
+    return edge - left > _NARROW * em and full and wrapped and words >= 2
+
+
+def _gutters(chain: Sequence[Row], page: Rows, numbers: dict[int, int], em: float) -> float:
+    """Pixels between columns of text, at most: more where rows are tight and their neighbours are wrapped text too."""
+    tight = all(below.middle - above.middle < _TIGHT * em for above, below in pairwise(chain))
+    sides = [
+        [page.rows[of[numbers[id(row)]]] for row in chain if numbers[id(row)] in of]
+        for of in (page.left_of, page.right_of)
+    ]
+    text = all(_fills_column(side, em) for side in sides if len(side) > 1) and max(map(len, sides)) > 1
+    return (_FAR_GUTTERS if tight and text else _GUTTERS) * em
+
+
 def mark_lists(rows: list[Row]) -> list[Row]:
-    """Rows, with those marked whose first words are as wide as the one of a neighbour, and the second in line."""
+    """Rows, with those marked whose first words are as wide as the one of a neighbour, and the second in line.
+
+    A mark is taken back where nothing but space told it and other rows of the text have such spaces between words, as
+    typewriter faces and justified lines do.
+    """
 
     def number_of(row: Row) -> tuple[float, float] | None:
         traits = row.traits[0] if row.traits else None
@@ -421,12 +462,25 @@ def mark_lists(rows: list[Row]) -> list[Row]:
     answer = []
     for row in rows:
         own, em = number_of(row), row.em
-        alike = [
+        near = [
             other for other in rows
-            if own is not None and other is not row and abs(other.bounds[0] - row.bounds[0]) < 0.25 * em
+            if other is not row and abs(other.bounds[0] - row.bounds[0]) < 0.25 * em
             and 0.8 * em < abs(other.middle - row.middle) < 2.5 * em
-            and (theirs := number_of(other)) is not None
+        ]  # fmt: skip
+        alike = [
+            other for other in near
+            if own is not None and (theirs := number_of(other)) is not None
             and abs(theirs[0] - own[0]) < 0.2 * em and abs(theirs[1] - own[1]) < 0.18 * em
         ]  # fmt: skip
-        answer.append(replace(row, marker=True) if alike and own is not None and own[0] < 1.2 * em else row)
+        if row.marker and _is_word(row, near):
+            answer.append(replace(row, marker=False))
+        else:
+            answer.append(replace(row, marker=True) if alike and own is not None and own[0] < 1.2 * em else row)
     return answer
+
+
+def _is_word(row: Row, near: Sequence[Row]) -> bool:
+    """Whether what was taken for a row's number is a word: rows around have no marker and are as widely spaced."""
+    gap = row.traits[0].marker_gap if row.traits and row.traits[0] else 0.0
+    spaces = [other.space for other in near if other.words > 1]
+    return gap > 0 and bool(spaces) and not any(other.marker for other in near) and max(spaces) > _USUAL * gap

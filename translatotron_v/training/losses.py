@@ -20,6 +20,21 @@ def text_cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float =
     )
 
 
+def weighted_text_cross_entropy(
+    logits: Tensor, targets: Tensor, weights: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
+    """As ``text_cross_entropy``, a mean in which each piece has a weight of its own (B, T); 0 where nothing weighs."""
+    nats = F.cross_entropy(
+        rearrange(logits, "b t v -> b v t"),
+        targets,
+        ignore_index=PAD,
+        label_smoothing=label_smoothing,
+        reduction="none",
+    )
+    weights = weights * (targets != PAD)
+    return (weights * nats).sum() / weights.sum().clamp(min=torch.finfo(nats.dtype).tiny)
+
+
 def image_cross_entropy(logits: Tensor, ids: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Mean cross-entropy (nats) of image tokens: logits (B, N, K), ids (B, N)."""
     return F.cross_entropy(rearrange(logits, "b n k -> (b n) k"), ids.flatten(), label_smoothing=label_smoothing)

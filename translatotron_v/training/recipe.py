@@ -145,14 +145,12 @@ def _settings_of_steps(names: Sequence[str], settings: Sequence[str]) -> dict[st
 def is_finished(step: Step) -> bool:
     """Whether the step's run has come to its end under its present settings."""
     from translatotron_v.checkpoint import INFO_FILE, read_info
-    from translatotron_v.training.schedule import progress
+    from translatotron_v.training.stopping import finished
 
     final = step.run / "final"
     if not (final / INFO_FILE).is_file():
         return False
-    info = read_info(final)
-    trainer = step.config.trainer
-    return progress(info["step"], trainer.steps, info["elapsed_seconds"], trainer.minutes) >= 1.0
+    return finished(read_info(final), step.config.trainer)
 
 
 def summary(steps: Sequence[Step], budget: float = 0.0) -> str:

@@ -48,9 +48,9 @@ class Clock:
 
     _accounted = 0.0  # CPU seconds of this process that earlier runs have reported
 
-    def __init__(self, elapsed: float = 0.0, cpu: float = 0.0) -> None:
-        self._elapsed, self._cpu = elapsed, cpu
-        self._started = time.monotonic()
+    def __init__(self, elapsed: float = 0.0, cpu: float = 0.0, loop_cpu: float = 0.0) -> None:
+        self._elapsed, self._cpu, self._loop_cpu = elapsed, cpu, loop_cpu
+        self._started, self._begun_at = time.monotonic(), _cpu_seconds()
 
     def elapsed(self) -> float:
         """Seconds of wall-clock time inside the loop."""
@@ -59,6 +59,10 @@ class Clock:
     def cpu(self) -> float:
         """CPU seconds."""
         return self._cpu + _cpu_seconds() - Clock._accounted
+
+    def loop_cpu(self) -> float:
+        """CPU seconds inside the loop: what runs of equal cost are compared by, whoever prepared their common data."""
+        return self._loop_cpu + _cpu_seconds() - self._begun_at
 
     def stop(self) -> None:
         """The next run in this process counts from here."""

@@ -43,7 +43,8 @@ class Reader:
         self.config = load_config(self.folder / "config.yaml")
         self.vocabulary = Vocabulary.from_file(self.folder / "vocabulary.json")
         model = TranslatotronV(self.config.model, len(self.vocabulary), self.vocabulary.character_count)
-        for name in self.NEEDED:
+        reads = ("ctc_head",) if self.config.model.connector == "read" else ()  # what is understood was read before
+        for name in (*self.NEEDED, *reads):
             load_module(getattr(model, name), self.folder, name)
         self.model = model.eval().requires_grad_(False)
 

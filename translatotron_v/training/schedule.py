@@ -3,7 +3,14 @@
 import math
 
 
-def progress(step: int, steps: int, elapsed: float = 0.0, minutes: float | None = None) -> float:
+def progress(
+    step: int,
+    steps: int,
+    elapsed: float = 0.0,
+    minutes: float | None = None,
+    cpu: float = 0.0,
+    cpu_seconds: float | None = None,
+) -> float:
     """The share of a run that is done, 0 to 1.
 
     Args:
@@ -11,10 +18,14 @@ def progress(step: int, steps: int, elapsed: float = 0.0, minutes: float | None 
         steps: at which the run ends at the latest.
         elapsed: seconds of wall-clock time.
         minutes: after which the run ends, if its steps do not end first.
+        cpu: CPU seconds of the loop.
+        cpu_seconds: after so many of which the run ends, if nothing else ends it first.
     """
     done = step / steps
     if minutes is not None:
         done = max(done, elapsed / (60.0 * minutes))
+    if cpu_seconds is not None:
+        done = max(done, cpu / cpu_seconds)
     return min(1.0, done)
 
 

@@ -30,6 +30,7 @@ from translatotron_v.training.muon import make_optimizer
 from translatotron_v.training.reporting import Clock, Interval, Reporter, read_entries
 from translatotron_v.training.schedule import learning_rate_factor, progress
 from translatotron_v.training.signals import Interruption, StopSignals, leave_signals_to_parent
+from translatotron_v.training.stopping import BEST, Watch, finished
 
 _RESUME = "the same command goes on from the last checkpoint"
 _EVALUATION, _AFTER_STEP = 1_000_000, 1_000_001  # take the place of the optimizer where those are seeded
@@ -91,6 +92,8 @@ class Trainer:
     def __init__(self, stage: TrainableStage, config: TrainerConfig, folder: Path) -> None:
         if config.ema and config.average:
             raise TrainingError("trainer.ema and trainer.average both average the weights: set one of them to 0")
+        if config.patience and config.average:
+            raise TrainingError("trainer.patience ends with the best weights, not their mean: set trainer.average=0")
         torch.set_num_threads(config.threads)
         self.stage: Any = stage
         self.config, self.folder = config, Path(folder)
@@ -98,6 +101,8 @@ class Trainer:
         self.device = self.accelerator.device
         self.step = 0
         self.signals = StopSignals()
+        self.watch = Watch(config, self.folder)
+        self.over = False  # the watch has waited long enough
         self._metrics: dict[str, float] = {}
 
     def fit(self) -> dict[str, float]:
@@ -161,11 +166,12 @@ class Trainer:
         unique = {id(p): p for parameters in self.trained.values() for p in parameters}
         self.parameters = list(unique.values())
         self.averaged = MovingAverage(self.parameters, config.ema) if config.ema else None
-        elapsed, cpu = self._resume(latest) if latest else (0.0, 0.0)
+        spent = self._resume(latest) if latest else (0.0, 0.0, 0.0)
         self.accelerator.wait_for_everyone()  # all have read what the first is going to write
-        self.clock = Clock(elapsed, cpu if self.accelerator.is_main_process else 0.0)
+        self.clock = Clock(*(spent if self.accelerator.is_main_process else (spent[0], 0.0, 0.0)))
         self.reporter = Reporter(self.folder, config.steps, self.step, quiet=not self.accelerator.is_main_process)
         if self.step:
+            self.over = ranks.told_by_first(self.watch.is_over())
             self.reporter.note(f"{self.folder}: resuming from step {self.step}")
             for name in self._changed_files():
                 self.reporter.note(f"{self.folder}: {name} has changed since the checkpoint; the new one counts")
@@ -182,12 +188,14 @@ class Trainer:
             raise TrainingError(f"{self.folder}: trainer.shard does not go with {what}; set trainer.shard=false")
         if not torch.distributed.is_initialized():
             raise TrainingError(f"{self.folder}: trainer.shard is for several ranks: start them with torchrun")
+        if self.config.patience:
+            raise TrainingError(f"{self.folder}: trainer.shard does not go with trainer.patience; set one of them")
         stage: nn.Module = self.stage.to(self.device)
         sharding.shard(stage, self.stage.blocks())
         return stage
 
-    def _resume(self, latest: Path) -> tuple[float, float]:
-        """Load what a checkpoint holds beside the modules; returns seconds of wall-clock and of CPU time so far."""
+    def _resume(self, latest: Path) -> tuple[float, float, float]:
+        """Load what a checkpoint holds beside the modules; returns what the run has taken so far: see ``Clock``."""
         info = checkpoint.read_info(latest)
         state.restore(
             latest / "resume", self.stage, self.stage.modules_to_save, self._plain_optimizers(), self.averaged
@@ -198,6 +206,7 @@ class Trainer:
         return (
             max([info["elapsed_seconds"], *(entry.get("elapsed_seconds", 0.0) for entry in spent)]),
             max([info["cpu_seconds"], *(entry.get("cpu_seconds", 0.0) for entry in spent)]),
+            info.get("loop_cpu_seconds", 0.0),
         )
 
     def _changed_files(self) -> list[str]:
@@ -215,9 +224,7 @@ class Trainer:
         if not (final / checkpoint.INFO_FILE).is_file():
             return None
         info = checkpoint.read_info(final)
-        if progress(info["step"], self.config.steps, info["elapsed_seconds"], self.config.minutes) < 1.0:
-            return None
-        return dict(info["metrics"])
+        return dict(info["metrics"]) if finished(info, self.config) else None
 
     # --- the loop -----------------------------------------------------------------------------------------------
 
@@ -258,6 +265,7 @@ class Trainer:
                         saved = self.step
                     self._evaluate()
                     interval.started += self.clock.elapsed() - before
+                    done = self._progress()
         if saved != self.step:
             self._save()
 
@@ -378,13 +386,20 @@ class Trainer:
         """What all ranks have spent."""
         return float(ranks.add_up(torch.tensor([self.clock.cpu()], dtype=torch.float64, device=self.device)))
 
+    def _loop_cpu_seconds(self) -> float:
+        """What all ranks have spent inside the loop."""
+        return float(ranks.add_up(torch.tensor([self.clock.loop_cpu()], dtype=torch.float64, device=self.device)))
+
     @property
     def _ranks(self) -> int:
         return self.accelerator.num_processes
 
     def _progress(self) -> float:
-        done = progress(self.step, self.config.steps, self.clock.elapsed(), self.config.minutes)
-        return self._agreed(done) if self.config.minutes is not None else done
+        config = self.config
+        cpu = self._loop_cpu_seconds() if config.cpu_seconds is not None else 0.0
+        done = progress(self.step, config.steps, self.clock.elapsed(), config.minutes, cpu, config.cpu_seconds)
+        done = 1.0 if self.over else done
+        return self._agreed(done) if config.minutes is not None else done
 
     def _stop_requested(self) -> bool:
         return self._agreed(float(self.signals.received is not None)) > 0
@@ -420,7 +435,11 @@ class Trainer:
             raise
         self._train_mode()
         self._metrics = ranks.told_by_first({name: float(value) for name, value in evaluation.metrics.items()})
+        watches = bool(self.config.patience)
+        if watches and ranks.told_by_first(self.watch.gains(self._metrics)):
+            self._keep_best()  # before it is logged: a run that is cut off in between scores again
         self.reporter.evaluation(self.step, self._metrics, evaluation.sheet, self._cpu_seconds())
+        self.over = watches and ranks.told_by_first(self.watch.is_over())
 
     def _shipped_weights(self) -> contextlib.AbstractContextManager[None]:
         """Averaged weights in place of the trained ones."""
@@ -451,6 +470,7 @@ class Trainer:
             "steps": self.config.steps,
             "metrics": self._metrics,
             "cpu_seconds": round(self._cpu_seconds(), 2),
+            "loop_cpu_seconds": round(self._loop_cpu_seconds(), 2),
             "elapsed_seconds": round(self.clock.elapsed(), 2),
             "device": str(self.device),
             "ranks": self._ranks,
@@ -465,8 +485,10 @@ class Trainer:
         averaged: list[int] = []
         if self.config.average:
             averaged = self._load_mean_of_checkpoints()
-        self._evaluate()
-        info = self._info() | {"ema": self.config.ema, "averaged_steps": averaged}
+        best = self._load_best() if self.config.patience else {}
+        if not best:
+            self._evaluate()
+        info = self._info() | {"ema": self.config.ema, "averaged_steps": averaged, **best}
         with self._shipped_weights():
             modules = self._modules()
             if self.accelerator.is_main_process:
@@ -477,6 +499,26 @@ class Trainer:
             f"{self.folder}: finished at step {self.step} after {cost}; weights: {self.folder / 'final'}"
         )
         return dict(self._metrics)
+
+    def _keep_best(self) -> None:
+        """Write ``best``: the weights as they were scored."""
+        info = self._info()
+        if self.accelerator.is_main_process:
+            with self._shipped_weights():
+                texts = self.stage.extra_files()
+                checkpoint.save_checkpoint(self.folder / BEST, self.stage.modules_to_save, texts, info)
+        self.accelerator.wait_for_everyone()
+
+    def _load_best(self) -> dict[str, Any]:
+        """Put the weights and scores of the best evaluation in place of the last; returns what ``final`` says of it."""
+        if not ranks.told_by_first(self.reporter.evaluated_at(self.step)):
+            self._evaluate()  # the last may be the best
+        for name, module in self.stage.modules_to_save.items():
+            checkpoint.load_module(module, self.folder / BEST, name)
+        self.averaged = None  # they hold the average already
+        best = checkpoint.read_info(self.folder / BEST)
+        self._metrics = dict(best["metrics"])
+        return {"best_step": best["step"], "without_gain": self.watch.without_gain()}
 
     def _load_mean_of_checkpoints(self) -> list[int]:
         """Put the mean of the last checkpoints into the trained parameters; returns the steps it was taken over."""

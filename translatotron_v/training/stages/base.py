@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from translatotron_v import ranks
@@ -25,11 +24,13 @@ from translatotron_v.data.vocabulary import PAD, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.layers import EncoderLayer
-from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead
+from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead, TextEncoder
 from translatotron_v.models.translator import TranslatotronV
+from translatotron_v.models.vit import Block
 from translatotron_v.training.trainer import Evaluation
 
 Training = Sequence[TextPair] | MixtureSource | ShardSource  # what a stage is trained on
+TEXT_MODE = "text_mode"  # in ``freeze``: no module, but what text mode passes through
 TEXT_ONLY = frozenset({pages.SOURCE_PIECES, pages.TARGET_PIECES})  # what a text-only batch holds
 
 
@@ -135,9 +136,15 @@ class Stage(nn.Module):
     def freeze(self, *names: str) -> None:
         """Take modules out of training for good: no gradient, and evaluation mode always.
 
+        "text_mode" is the text decoder and what text mode passes through of the text encoder: what remains of that is
+        what image mode has to itself.
+
         Raises:
             UserError: this stage has no such module.
         """
+        if TEXT_MODE in names:
+            names = tuple(name for name in names if name != TEXT_MODE)
+            self.freeze_text_mode()
         for name in names:
             if name not in self.modules_to_save:
                 known = ", ".join(self.modules_to_save)
@@ -145,6 +152,17 @@ class Stage(nn.Module):
         self._frozen = getattr(self, "_frozen", ()) + names
         for name in names:
             self.modules_to_save[name].requires_grad_(False)
+
+    def freeze_text_mode(self) -> None:
+        """Leave text mode as it is, to the last bit."""
+        encoder, decoder = (self.modules_to_save.get(name) for name in ("text_encoder", "text_decoder"))
+        if not isinstance(encoder, TextEncoder) or decoder is None or not encoder.layers:
+            raise UserError(f"freeze: this stage has no text mode to freeze; it has {', '.join(self.modules_to_save)}")
+        decoder.requires_grad_(False)
+        for name, parameter in encoder.named_parameters():
+            if not name.startswith(TextEncoder.IMAGE_MODE_ONLY):
+                parameter.requires_grad_(False)
+        self._frozen = (*getattr(self, "_frozen", ()), "text_decoder", "text_encoder")  # no dropout in either
 
     def train(self, mode: bool = True) -> "Stage":
         """Training mode for all but the frozen modules."""

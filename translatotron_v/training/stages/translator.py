@@ -144,8 +144,8 @@ class TranslatorStage(Stage):
                 fonts=batch.fonts,
             )
             if weights.text:
-                text = losses.text_cross_entropy(output.text, batch.target_output, weights.label_smoothing)
-                parts.append(("text", weights.text, batch.share("target") * text))
+                assert output.text is not None
+                parts.append(("text", weights.text, self._text_loss(output.text, batch)))
         if weights.transcription:
             copied = transcription_loss(self.translator, source, batch, weights.label_smoothing)
             parts.append(("transcription", weights.transcription, batch.share("source") * copied))
@@ -159,6 +159,30 @@ class TranslatorStage(Stage):
             loss = loss + weight * part
             report[name] = part.detach()
         return loss, report
+
+    def counts(self, batch: Batch) -> Mapping[str, float]:
+        """As of every stage, and the pieces of answers by what they weigh."""
+        answer = 0.0 if batch.target_output is None else float(self._answer_weights(batch).sum())
+        return {**super().counts(batch), "answer": answer}
+
+    def _answer_weights(self, batch: Batch) -> Tensor:
+        """(B, T): 1 for what is written of a translation, ``ssr.weight`` for a transcript, 0 elsewhere."""
+        assert batch.target_output is not None
+        written = (batch.target_output != PAD).float()
+        if not self.config.ssr.reader or batch.translation_mask is None:
+            return written
+        return torch.where(batch.translation_mask, written, self.config.ssr.weight * written)
+
+    def _text_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Cross-entropy of the answers; in SSR transcripts count as ``ssr.weight`` says."""
+        assert batch.target_output is not None
+        smoothing = self.config.loss.label_smoothing
+        if not self.config.ssr.reader or self.config.ssr.weight == 1:
+            return batch.share("target") * losses.text_cross_entropy(logits, batch.target_output, smoothing)
+        weights = self._answer_weights(batch)
+        return batch.share("answer") * losses.weighted_text_cross_entropy(
+            logits, batch.target_output, weights, smoothing
+        )
 
     def _look(self, batch: Batch) -> tuple[SourceStates, Batch]:
         """What is seen of a batch's pages, and the batch with answers that fit what was read on them."""
@@ -281,7 +305,7 @@ class TranslatorStage(Stage):
         sheet = None
         for start, batch in self.own_batches():
             assert batch.source_pixels is not None
-            masks = masks_readings(self.translator, self.vocabulary)
+            masks = masks_readings(self.translator, self.vocabulary) and not transcribes
             source, sentences = encode_and_read(
                 self.translator, self.vocabulary, batch.source_pixels, data.source_language if masks else ""
             )
