@@ -11,12 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.models import ROOT
 from benchmarks.process import GIGABYTE, say
 from benchmarks.results import Measure, Settings
-from benchmarks.steps import one_step, trainer_of
+from benchmarks.steps import flop_counter, one_step, trainer_of
 from benchmarks.training import random_stage
 from translatotron_v.config import Config, load_config
 from translatotron_v.training.memory import keep_freed_memory
@@ -86,7 +85,7 @@ def _stage(name: str, settings: Settings) -> list[Measure]:
             say(f"{name}: a step that fits the codebook")
             one_step(trainer, [batch])
         say(f"{name}: counted step")
-        with FlopCounterMode(display=False) as counter, kept_for_the_way_back(stage) as kept:
+        with flop_counter() as counter, kept_for_the_way_back(stage) as kept:
             one_step(trainer, [batch])
         trained = sum(p.numel() for p in trainer.parameters)
     everything = sum(p.numel() for p in stage.parameters())

@@ -10,6 +10,7 @@ from benchmarks import machine
 from benchmarks.models import random_translator
 from benchmarks.plan import Sizes, kept_for_the_way_back
 from benchmarks.results import Measure, Settings, as_json, read_measures, table
+from benchmarks.steps import flop_counter
 from translatotron_v.data.vocabulary import EOS
 from translatotron_v.decoding.text import generate_text
 
@@ -77,3 +78,11 @@ def test_what_autograd_keeps_is_counted_once():
         stage(page).square().sum().backward()
     # First block: its input and what ReLU gives, which is the next one's input. Second: what its ReLU gives.
     assert kept == {"inner": 3 * 48, "outer": 48, "inputs": 2 * 48, "deepest": 2 * 48}
+
+
+def test_fused_attention_is_counted():
+    """Two products of matrices forward, five back."""
+    heads = [torch.rand(1, 2, 8, 4, requires_grad=True) for _ in range(3)]
+    with flop_counter() as counter:
+        nn.functional.scaled_dot_product_attention(*heads).sum().backward()
+    assert counter.get_total_flops() == (2 + 5) * 2 * (2 * 8 * 8 * 4)
