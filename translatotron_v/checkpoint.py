@@ -147,6 +147,8 @@ def load_module(
                 f"{path}: {prefix + key!r} has shape {tuple(stored[key].shape)}, this model wants "
                 f"{tuple(tensor.shape)}: use the config.yaml that lies beside the weights"
             )
+        elif stored[key].element_size() == 1 and tensor.is_floating_point():  # values in [0, 1], in bytes
+            stored[key] = stored[key].to(tensor.dtype) / 255
     unknown = [key for key in stored if key not in wanted]
     if strict and unknown:
         raise CheckpointError(f"{path}: {prefix + unknown[0]!r} has no place in this model: it belongs to another one")

@@ -391,7 +391,7 @@ def _point_into_files(graph: Any, places: dict[str, Place]) -> None:
     casts = []
     for tensor in graph.initializer:
         place = places.get(tensor.name)
-        if place is None or place.dtype not in ("F16", "F32"):  # what the trace has computed, or a buffer
+        if place is None or place.dtype not in ("F16", "F32", "U8"):  # what the trace has computed, or a buffer
             continue
         if list(tensor.dims) != place.shape:
             raise UserError(f"{place.file}: {tensor.name} has another shape than the model's; export it anew")
@@ -399,12 +399,19 @@ def _point_into_files(graph: Any, places: dict[str, Place]) -> None:
             name, tensor.name = tensor.name, f"{tensor.name}:half"
             casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
             tensor.data_type = TensorProto.FLOAT16
+        if place.dtype == "U8":  # values in [0, 1], in bytes: see `checkpoint.load_module`
+            name, tensor.name = tensor.name, f"{tensor.name}:bytes"
+            casts.append(helper.make_node("Cast", [tensor.name], [f"{name}:levels"], to=TensorProto.FLOAT))
+            casts.append(helper.make_node("Div", [f"{name}:levels", "most"], [name]))
+            tensor.data_type = TensorProto.UINT8
         tensor.ClearField("raw_data")
         tensor.ClearField("float_data")
         tensor.data_location = TensorProto.EXTERNAL
         del tensor.external_data[:]
         for key, value in (("location", place.file), ("offset", place.start), ("length", place.length)):
             tensor.external_data.add(key=key, value=str(value))
+    if any(node.op_type == "Div" for node in casts):
+        graph.initializer.append(helper.make_tensor("most", TensorProto.FLOAT, [], [255.0]))
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)

@@ -1,6 +1,7 @@
 """From a finished translator run to a folder that can be shipped: half precision, no traces of where it was trained."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,9 @@ def export_run(
     difference = compare(model, halved)
     if not difference <= TOLERANCE:
         raise CheckpointError(f"{origin}: half precision changes the logits by {difference:.1%}; nothing was written")
-    modules: dict[str, nn.Module] = dict(halved.named_children())
+    modules: dict[str, nn.Module | dict[str, Tensor]] = dict(halved.named_children())
+    if isinstance(halved.image_tokenizer, PatchTokenizer):  # grey levels: a byte says them
+        modules["image_tokenizer"] = {"codebook": halved.image_tokenizer.levels()}
     separator = None
     if matting is not None:
         separator, config.model.matting = _halved_matting(matting)
@@ -165,6 +168,8 @@ def halve(model: TranslatotronV, origin: Path) -> TranslatotronV:
         if not bool((tensor.abs() <= LARGEST_HALF).all()):
             raise CheckpointError(f"{origin}: {name} holds values that half precision cannot; nothing was written")
         tensor.copy_(tensor.half())
+    if isinstance(model.image_tokenizer, PatchTokenizer) and isinstance(halved.image_tokenizer, PatchTokenizer):
+        halved.image_tokenizer.codebook.copy_(model.image_tokenizer.levels() / 255)
     return halved
 
 
@@ -229,10 +234,10 @@ def _texts_that_stay(folder: Path, overwrite: bool) -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8") for path in texts}
 
 
-def _check_written(folder: Path, modules: dict[str, nn.Module]) -> None:
+def _check_written(folder: Path, modules: Mapping[str, nn.Module | Mapping[str, Tensor]]) -> None:
     """What the folder gives back must be what was written."""
     for name, module in modules.items():
         stored: dict[str, Any] = load_tensors(folder / f"{name}.safetensors")
-        for key, tensor in module.state_dict().items():
+        for key, tensor in (module.state_dict() if isinstance(module, nn.Module) else module).items():
             if not torch.equal(stored[key].to(tensor), tensor):
                 raise CheckpointError(f"{folder}: {name}.{key} does not read back as it was written; check the disk")
