@@ -130,7 +130,7 @@ class VisionTransformer(nn.Module):
         """(B, C, H, W) -> the states before the first block (B, S, D)."""
         x: Tensor = self.patch_embed(pixels)
         if self.cls_token is not None:
-            x = torch.cat((self.cls_token.expand(len(x), -1, -1), x), dim=1)
+            x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1), x), dim=1)
         placed: Tensor = self.pos_drop(x + self.pos_embed)
         return placed
 
