@@ -58,7 +58,7 @@ class Cascade:
     def read(self, pages: Sequence[np.ndarray], states: Sequence[Sequence[BlockState]], batch_size: int) -> None:
         """See `BlockTranslator.read`."""
         if self.reader is None:
-            read_paragraphs(self.loaded, [state.paragraph for page in states for state in page], batch_size)
+            read_paragraphs(self.loaded, [[state.paragraph for state in page] for page in states], batch_size)
             return
         for page, blocks in zip(pages, states, strict=True):
             if blocks:

@@ -28,6 +28,7 @@ from translatotron_v.inference.strip_reading import Item, assign, batches, pixel
 from translatotron_v.page.shaping import Word
 from translatotron_v.page.strips import Run, Strip, pack
 
+_TELLING = 20  # letters
 _END = re.compile(r"[.!?…][\"'”“’»)\]]*$")  # how the last word of a sentence ends
 _BEGIN = re.compile(r"[\"'„“‚‘«(\[]*[A-ZÄÖÜÀ-ÝČĎĚŇŘŠŤŮŽ0-9]")  # how the first word of the next one begins
 
@@ -48,13 +49,14 @@ class _Seen:
 
 
 @inference
-def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], batch_size: int) -> None:
-    """Read paragraphs, tell their fonts, and cut them into sentences, in place.
+def read_paragraphs(loaded: LoadedTranslator, pages: Sequence[Sequence[Paragraph]], batch_size: int) -> None:
+    """Read the paragraphs of pages, tell their fonts, and cut them into sentences, in place.
 
     Args:
         batch_size: strips at a time.
     """
     model, vocabulary = loaded.model, loaded.vocabulary
+    paragraphs = [paragraph for page in pages for paragraph in page]
     seen = [_Seen([""] * len(paragraph.runs)) for paragraph in paragraphs]
     strips = [(of, strip) for of, paragraph in zip(seen, paragraphs, strict=True) for strip in pack(paragraph.runs)]
     for batch in batches(strips, batch_size):
@@ -73,7 +75,7 @@ def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], b
         paragraph.reading, paragraph.readings = _mean(of.certainties), of.texts
         paragraph.text = " ".join(text.strip() for text in of.texts if text.strip())
         if of.fonts:
-            paragraph.font = model.config.fonts[int(np.stack(of.fonts).mean(0).argmax())]
+            paragraph.font_scores = np.stack(of.fonts).mean(0)
         if masks_readings(model, vocabulary):
             language = loaded.config.data.source_language
             paragraph.pieces = pieces_of(paragraph.runs, of.texts, language)
@@ -81,6 +83,25 @@ def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], b
             paragraph.wordless = not paragraph.sentences
         else:
             paragraph.sentences = [strip for runs in sentences(paragraph.runs, of.texts) for strip in fitting(runs)]
+    for page in pages:
+        agree_on_fonts(page, model.config.fonts)
+
+
+def agree_on_fonts(paragraphs: Sequence[Paragraph], fonts: Sequence[str]) -> None:
+    """Choose the fonts of a page's paragraphs together, in place: a word or two tell little of theirs.
+
+    To the log-probabilities of each paragraph those of the whole page are added, in which every letter counts alike;
+    for a text of `_TELLING` letters they count half, for longer ones less.
+    """
+    known = [(one, one.font_scores) for one in paragraphs if one.font_scores is not None]
+    if not known:
+        return
+    logits = np.stack([scores for _, scores in known]).astype(np.float64)  # (N, F)
+    own = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    letters = np.array([max(sum(map(str.isalpha, one.text)), 1) for one, _ in known])[:, None]
+    page = np.log((np.exp(own) * letters).sum(0) / letters.sum() + 1e-3)  # (F,)
+    for (one, _), best in zip(known, (own + page * _TELLING / (_TELLING + letters)).argmax(1), strict=True):
+        one.font = fonts[int(best)]
 
 
 @inference
