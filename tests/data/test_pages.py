@@ -14,6 +14,7 @@ from translatotron_v.data import pages
 from translatotron_v.data.page_dataset import MixedDataset, PageDataset
 from translatotron_v.data.pages import Batch, Collator
 from translatotron_v.data.pairs import ReviewedPair, TaggedPair
+from translatotron_v.data.parts import SharedBatches
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.errors import UserError
 
@@ -365,13 +366,13 @@ def test_words_of_pages_with_a_transcript_stay_in_place(change: str):
 # --- batches of two kinds ---------------------------------------------------------------------------------------------
 
 
-class Named:
+class Named(SharedBatches[tuple[str, int]]):
     """A data set whose batches say where they come from."""
 
     def __init__(self, name: str):
         self.name = name
 
-    def __getitem__(self, index: int) -> tuple[str, int]:
+    def part(self, index: int, rank: int = 0, ranks: int = 1) -> tuple[str, int]:
         return self.name, index
 
 

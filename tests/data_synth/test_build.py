@@ -73,13 +73,12 @@ def test_other_settings_do_not_mix(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_one_line_and_no_half_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import pyarrow.parquet as pq
-
-    def full(table, path, **keywords):
-        Path(path).write_bytes(b"half")
+    def full(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pq, "write_table", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(UserError, match="No space left"):
         build(TEXTS, OPTIONS, tmp_path, quiet=True)
     assert _bytes(tmp_path) == {}

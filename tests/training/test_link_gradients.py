@@ -33,7 +33,7 @@ def make(*overrides: str) -> tuple[TranslatorStage, Batch]:
 def by_hand(stage: TranslatorStage, batch: Batch, ctc: float, text: float) -> dict[str, Tensor]:
     """Gradients of the states of blocks 1 and 2, whole and by their links, without hooks."""
     model, encoder = stage.translator.eval(), stage.translator.image_encoder
-    x = encoder.vit.norm_pre(encoder.vit._pos_embed(encoder.vit.patch_embed(batch.source_pixels * 2 - 1)))
+    x = encoder.vit.embed(batch.source_pixels * 2 - 1)
     states, links = {}, {}
     for number, block in enumerate(encoder.vit.blocks, start=1):
         x = states[number] = block(x)
