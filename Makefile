@@ -4,6 +4,7 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
 	$$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
+LIGHT ?= .venv-light
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.ready-docs
@@ -18,7 +19,7 @@ SITE ?= out/site
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs hooks bench gallery tiny small small-en-de clean experiment-ssr experiment-modality-gap experiment-skip-links \
+.PHONY: help demo demo-light test lint format docs hooks bench gallery tiny small small-en-de clean experiment-ssr experiment-modality-gap experiment-skip-links \
 	experiment-textual-regularization experiment-combined experiment-decoding experiment-ablations text-to-image paper-tiny pixels table
 
 help:  ## list the targets and the settings
@@ -36,6 +37,17 @@ $(READY): pyproject.toml
 	@echo "Installing into $(VENV) (several GB the first time: torch from PyPI brings its GPU libraries along) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --editable '.[test,lint]'
 	@touch $@
+
+# An environment without PyTorch: a twelfth of the disk, and ONNX graphs in its place (docs/onnx.md).
+$(LIGHT)/.ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.10 or later with the venv module was found; name one: make PYTHON=..." >&2; exit 2; }
+	@test -x $(LIGHT)/bin/python || $(PYTHON) -m venv $(LIGHT)
+	@echo "Installing into $(LIGHT) (half a gigabyte) ..."
+	@$(LIGHT)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --editable .
+	@touch $@
+
+demo-light: $(LIGHT)/.ready  ## the same pictures without PyTorch, into out/demo-light: half a gigabyte instead of seven
+	@$(LIGHT)/bin/translatotron-v demo --output $(OUT)/demo-light --force
 
 demo: $(READY)  ## translate the bundled pictures with the shipped weights into out/demo
 	@$(BIN)/translatotron-v demo --output $(OUT)/demo --force
@@ -75,11 +87,11 @@ gallery: $(READY)  ## translate the example pages, and twelve layouts with known
 
 small: $(READY)  ## train the model of whole pages on the corpora in DATA (docs/data.md); the same command resumes
 	@$(BIN)/python train.py small --data $(DATA)
-	@$(BIN)/translatotron-v export runs/small/translator -o runs/small/export --matting runs/small/separator --force
+	@$(BIN)/translatotron-v export runs/small/translator -o runs/small/export --matting runs/small/separator --onnx --force
 
 small-en-de: $(READY)  ## the same recipe in the other direction, English to German, as long; the same command resumes
 	@$(BIN)/python train.py small_en_de --data $(DATA)
-	@$(BIN)/translatotron-v export runs/small_en_de/translator -o runs/small_en_de/export --matting runs/small_en_de/separator --force
+	@$(BIN)/translatotron-v export runs/small_en_de/translator -o runs/small_en_de/export --matting runs/small_en_de/separator --onnx --force
 
 experiment-ssr: $(READY)  ## does self-review keep the reading that fine-tuning forgets? report in docs/experiments
 	@$(BIN)/python -m experiments.ssr --data $(DATA)

@@ -17,9 +17,21 @@ from translatotron_v.evaluation.report import as_json, write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = {
-    "cpu": ("machine", "generation", "training", "tiny", "rendering", "finding", "pages", "workers"),
+    "cpu": (
+        "machine",
+        "generation",
+        "training",
+        "tiny",
+        "rendering",
+        "finding",
+        "pages",
+        "workers",
+        "overhead",
+        "plan",
+        "engines",
+    ),
     "cuda": ("machine", "device"),
-}
+}  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,7 +2,8 @@
 
 Clients send mixed pictures, each its next when the last has come back, to a service in a process of its own on the
 loopback interface. What counts: no answer but 200 and 429, memory that does not grow once it is warm, and at least as
-many pictures a second as the same pictures take as a folder, on the same cores, in the same run.
+many pictures a second as the same pictures take as a folder, on the same cores, in the same run. CPU-seconds a picture
+say the same where other work shares the cores.
 """
 
 import argparse
@@ -42,10 +43,10 @@ from translatotron_v.inference.pipeline import Translator
 translator = Translator.from_pretrained("small", device="cpu", threads=1)
 source, target = sys.argv[1:]
 translator(sorted(Path(source).iterdir())[0])
-start = time.monotonic()
+start, used = time.monotonic(), time.process_time()
 done = list(translate_jobs(translator, plan_jobs([source], target)))
 assert all(outcome.error is None for outcome in done), [outcome.error for outcome in done]
-print(time.monotonic() - start, len(done))
+print(time.monotonic() - start, time.process_time() - used, len(done))
 """
 
 
@@ -54,18 +55,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__.split("\n")[0])
     parser.add_argument("--clients", type=int, default=4, metavar="N")
     parser.add_argument("--seconds", type=float, default=60.0, metavar="S")
+    parser.add_argument(
+        "--limit", action="append", default=[], metavar="NAME=VALUE", help="of the service, as of serve"
+    )
     parser.add_argument("--output", type=Path, default=Path("out/serving.json"), metavar="FILE")
     options = parser.parse_args(arguments)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         paths = write_pictures(Path(folder) / "in")
-        with serving() as (address, process):
+        with serving(options.limit) as (address, process):
             load = Load(address, process, [path.read_bytes() for path in paths])
             load.run(options.clients, options.seconds)
         command = [sys.executable, "-c", FOLDER, str(Path(folder) / "in"), str(Path(folder) / "out")]
         answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
-    seconds, count = answer.stdout.split()[-2:]
-    measures = load.measures(int(count) / float(seconds), options)
+    seconds, used, count = map(float, answer.stdout.split()[-3:])
+    measures = load.measures(count / seconds, used / count, options)
     print(table({"serving": measures}))
     values = record({"serving": measures}, Settings(), time.perf_counter() - started, {})
     write_whole(options.output, as_json(values).encode())
@@ -91,9 +95,10 @@ def write_pictures(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def serving() -> Iterator[tuple[str, psutil.Process]]:
+def serving(limits: Sequence[str] = ()) -> Iterator[tuple[str, psutil.Process]]:
     """A service on a free port of the loopback interface."""
     command = [sys.executable, "-c", START, "serve", "--port", "0", "--device", "cpu"]
+    command += [part for limit in limits for part in ("--limit", limit)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
     assert process.stderr is not None
     try:
@@ -116,8 +121,9 @@ class Load:
         self.address, self.process, self.pictures = address, process, pictures
         self.statuses: Counter[int] = Counter()
         self.waits: list[float] = []
-        self.memory: list[tuple[float, float]] = []  # seconds, bytes
-        self.seconds = 0.0
+        self.memory: list[tuple[float, float, int]] = []  # seconds, bytes, pictures so far
+        self.seconds = self.used = 0.0  # of the run, and of the service's CPU
+        self.batch = 0.0  # pictures, on average
 
     @property
     def wrong(self) -> int:
@@ -128,16 +134,27 @@ class Load:
         """Let them ask, for a while."""
         self._ask(self.pictures[0])  # loads what is loaded late
         self.statuses.clear()
-        start = time.monotonic()
+        start, used = time.monotonic(), self._used()
         threads = [threading.Thread(target=self._client, args=(seed, start + seconds)) for seed in range(clients)]
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):
-            self.memory.append((time.monotonic() - start, self.process.memory_info().rss))
+            self.memory.append((time.monotonic() - start, self.process.memory_info().rss, self.statuses[200]))
             print(f"\r{self.memory[-1][0]:.0f} s, {dict(self.statuses)}", end="", file=sys.stderr)
             time.sleep(1)
         print(file=sys.stderr)
-        self.seconds = time.monotonic() - start
+        self.seconds, self.used = time.monotonic() - start, self._used() - used
+        with urllib.request.urlopen(f"{self.address}/metrics") as answer:
+            told = answer.read().decode()
+        pictures, batches = (
+            float(re.search(rf"^translatotron_batch_pictures_{name} (\S+)$", told, re.MULTILINE)[1])  # type: ignore[index]
+            for name in ("sum", "count")
+        )
+        self.batch = pictures / batches
+
+    def _used(self) -> float:
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
 
     def _client(self, seed: int, ends: float) -> None:
         draw = random.Random(seed)
@@ -165,17 +182,37 @@ class Load:
             print(error, file=sys.stderr)
         return 0.0
 
-    def measures(self, folder: float, options: argparse.Namespace) -> list[Measure]:
-        """The figures, beside pictures a second of folder mode."""
-        warm = [(at, size) for at, size in self.memory if at > self.seconds / 3]
-        slope = float(np.polyfit([at / 60 for at, _ in warm], [size / 1e6 for _, size in warm], 1)[0])
+    def measures(self, folder: float, folder_used: float, options: argparse.Namespace) -> list[Measure]:
+        """The figures, beside pictures a second and CPU-seconds a picture of folder mode."""
+        times, sizes, counts = (np.array(column) for column in zip(*self.memory, strict=True))
+        # within a batch memory goes up and down: what is left between batches is the least of each tenth of the time
+        low = [min(part, key=lambda at: sizes[at]) for part in np.array_split(np.arange(len(times)), 10)[3:]]
+        slope = float(np.polyfit(times[low] / 60, sizes[low] / 1e6, 1)[0])
+        each = float(np.polyfit(counts[low] / 100, sizes[low] / 1e6, 1)[0]) if np.ptp(counts[low]) else None
+        told_of_memory = f"{sizes[low[0]] / 1e6:.0f} to {sizes[low[-1]] / 1e6:.0f} MB, {max(sizes) / 1e6:.0f} at most"
         served = self.statuses[200] / self.seconds
         name = f"{options.clients} clients, {options.seconds:g} s"
         told = dict(sorted(self.statuses.items()))
         return [
             Measure(f"wrong answers, {name}", self.wrong, "", 0, note=f"statuses {told}"),
-            Measure("memory, slope after a third", slope, "MB/min", 1.0, note=f"at the end {warm[-1][1] / 1e6:.0f} MB"),
+            Measure(
+                "memory between batches, slope",
+                slope,
+                "MB/min",
+                1.0,
+                note=told_of_memory,
+                details={"seconds": times.tolist(), "bytes": sizes.tolist(), "pictures": counts.tolist()},
+            ),
+            Measure("the same", each, "MB per 100 pictures"),
             Measure("pictures a second", served, "/s", folder, at_least=True, note=f"folder mode {folder:.3f} /s"),
+            Measure(
+                "CPU-seconds a picture",
+                self.used / max(1, self.statuses[200]),
+                "s",
+                folder_used,
+                note=f"folder mode {folder_used:.2f} s",
+            ),
+            Measure("pictures in a batch", self.batch, ""),
             Measure("median wait of a client", float(np.median(self.waits)) if self.waits else None, "s"),
         ]
 

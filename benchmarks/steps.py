@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import torch
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop, sdpa_flop
+
 from benchmarks.process import clock
 from data_synth.grammar import grammar_pairs
 from translatotron_v.config import Config
@@ -22,6 +25,18 @@ from translatotron_v.training.stages.base import Stage
 from translatotron_v.training.trainer import Trainer
 
 RATE = 1e-4  # learning rate; small, so that a step changes nothing about the next one's cost
+
+
+def flop_counter() -> FlopCounterMode:
+    """Counts FLOPs within; by itself torch's counter passes over the fused attention of CPUs."""
+    name = "_scaled_dot_product_flash_attention_for_cpu"
+    formulas = {
+        getattr(torch.ops.aten, name): sdpa_flop,
+        getattr(torch.ops.aten, f"{name}_backward"): sdpa_backward_flop,
+    }
+    for formula in formulas.values():
+        formula._get_raw = True  # they take tensors, and need no wrapper that makes shapes of them
+    return FlopCounterMode(display=False, custom_mapping=formulas)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from benchmarks.machine import skipped_bf16
 from benchmarks.models import ROOT
 from benchmarks.process import Memory, say
 from benchmarks.results import Measure, Settings
-from benchmarks.steps import StepTimes, build_stage, grammar_texts, one_step, trainer_of
+from benchmarks.steps import StepTimes, build_stage, flop_counter, grammar_texts, one_step, trainer_of
 from translatotron_v.config import Config, load_config
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.training.memory import keep_freed_memory
@@ -47,7 +47,7 @@ def run(case: str, settings: Settings) -> list[Measure]:
         for _ in range(2):  # the first one fits the tokenizer's codebook and makes the optimizer's state
             one_step(trainer, on_device, settings.device)
         peak = memory.above(), memory.in_all()  # counting comes after it: that takes memory of its own
-        with FlopCounterMode(display=False) as counter:
+        with flop_counter() as counter:
             one_step(trainer, on_device, settings.device)
         say(f"{case}: timed step")
         times = one_step(trainer, on_device, settings.device)

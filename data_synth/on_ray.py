@@ -14,6 +14,7 @@ from data_synth.errors import UserError
 
 DEATHS = 3  # of the workers that make one shard, before it is given up
 AHEAD = 2  # tasks that wait for each core: their texts travel while others are rendered
+STARTS = 3  # that a busy machine gets to start one
 STORE = 256 << 20  # bytes of object store of a Ray that is started here; texts and counts are all that it holds
 
 T = TypeVar("T", covariant=True)
@@ -49,12 +50,16 @@ def cluster(address: str, workers: int) -> Iterator[Any]:
     own: dict[str, Any] = (
         {} if address else {"num_cpus": workers, "object_store_memory": STORE, "include_dashboard": False}
     )
-    try:
-        _knock(address)
-        ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"--ray {address}: no cluster can be reached or started ({reason})") from error
+    for attempt in range(1, STARTS + 1):
+        try:
+            _knock(address)
+            ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+            break
+        except Exception as error:  # a node that does not come up within Ray's half minute is of no class of its own
+            ray.shutdown()
+            if address or attempt == STARTS:
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                raise UserError(f"--ray {address}: no cluster can be reached or started ({reason})") from error
     try:
         yield ray
     finally:

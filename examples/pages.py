@@ -1,7 +1,8 @@
-"""Draw the example pages again: German captions as they are met with on paper, slides and photographs.
+"""Draw the example pages again: German text as it is met with on menus, signs, screens, paper and photographs.
 
-`python examples/pages.py` writes `pages/`. Each page is a picture of its own, described below: its paper, and blocks of
-text with place, size, font and colour. The sentences were written for this project and are in no training set.
+`python examples/pages.py` writes `pages/`. Each page is a picture of its own, described below: its paper, boxes on it,
+and blocks of text with place, size, font and colour. The texts were written for this project and are in no training
+set.
 """
 
 from collections.abc import Sequence
@@ -32,6 +33,16 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Box:
+    """A filled rectangle below the text; a rule where it is thin."""
+
+    corners: tuple[int, int, int, int]  # left, top, right, bottom
+    colour: Colour
+    radius: int = 0
+    outline: Colour | None = None
+
+
+@dataclass(frozen=True)
 class Sheet:
     """A page: its paper is one colour, a run from one colour to another from top to bottom, or a bundled photograph."""
 
@@ -40,9 +51,129 @@ class Sheet:
     size: tuple[int, int] = (480, 320)  # of plain paper; photographs are fitted to it
     turned: float = 0.0  # degrees clockwise
     dimmed: float = 1.0  # what a photograph's values are multiplied with
+    boxes: Sequence[Box] = ()
 
 
+_INK, _GREY, _RED = (38, 34, 30), (110, 110, 116), (176, 32, 36)
+_DISHES = (
+    ("Tomatensuppe mit Brot", "5,50 €"),
+    ("Gemischter Salat", "6,90 €"),
+    ("Gebratener Fisch mit Reis", "14,50 €"),
+    ("Nudeln mit Pilzen", "11,20 €"),
+    ("Apfelkuchen mit Sahne", "4,80 €"),
+)
+_SETTINGS = (
+    ("Sprache", "Deutsch"),
+    ("Benachrichtigungen", "Ein"),
+    ("Automatische Updates", "Aus"),
+    ("Freier Speicherplatz", "12,4 GB"),
+)
+_HOURS = (("Montag bis Freitag", "9.00 - 18.30 Uhr"), ("Samstag", "10.00 - 14.00 Uhr"), ("Sonntag", "geschlossen"))
 PAGES = {
+    "menu": Sheet(
+        [
+            Block("Speisekarte", (260, 28), 34, "DejaVuSerif", _RED, "m"),
+            *(Block(dish, (48, 100 + 40 * row), 20, "DejaVuSerif", _INK) for row, (dish, _) in enumerate(_DISHES)),
+            *(
+                Block(price, (472, 100 + 40 * row), 20, "DejaVuSerif", _INK, "r")
+                for row, (_, price) in enumerate(_DISHES)
+            ),
+            Block("Alle Preise inklusive Mehrwertsteuer", (260, 316), 15, "DejaVuSerif", _GREY, "m"),
+        ],
+        (250, 244, 230),
+        (520, 350),
+        boxes=[Box((48, 78, 472, 79), _RED), Box((48, 302, 472, 303), _RED)],
+    ),
+    "hours": Sheet(
+        [
+            Block("Öffnungszeiten", (250, 26), 32, "FiraGO-Regular", WHITE, "m"),
+            *(Block(day, (40, 100 + 38 * row), 21, "FiraGO-Regular", _INK) for row, (day, _) in enumerate(_HOURS)),
+            *(
+                Block(time, (460, 100 + 38 * row), 21, "FiraGO-Regular", _INK, "r")
+                for row, (_, time) in enumerate(_HOURS)
+            ),
+            Block("Bitte klingeln Sie am Seiteneingang.", (250, 232), 18, "FiraGO-Regular", _GREY, "m"),
+        ],
+        (246, 248, 250),
+        (500, 274),
+        boxes=[Box((0, 0, 500, 78), (24, 92, 84))],
+    ),
+    "warning": Sheet(
+        [
+            Block("Vorsicht, Rutschgefahr!", (290, 40), 38, "DejaVuSans", BLACK, "m"),
+            Block(
+                "Bei Nässe ist der Boden glatt.\nBitte benutzen Sie den Handlauf.",
+                (290, 112),
+                24,
+                "DejaVuSans",
+                BLACK,
+                "m",
+            ),
+        ],
+        (250, 204, 20),
+        (580, 200),
+        boxes=[Box((10, 10, 569, 189), (250, 204, 20), 14, BLACK)],
+    ),
+    "app": Sheet(
+        [
+            Block("Einstellungen", (24, 24), 24, "Ubuntu-Regular", WHITE),
+            *(Block(name, (24, 98 + 52 * row), 18, "Ubuntu-Regular", _INK) for row, (name, _) in enumerate(_SETTINGS)),
+            *(
+                Block(value, (336, 98 + 52 * row), 18, "Ubuntu-Regular", _GREY, "r")
+                for row, (_, value) in enumerate(_SETTINGS)
+            ),
+            Block("Abbrechen", (100, 321), 18, "Ubuntu-Regular", (30, 90, 180), "m"),
+            Block("Speichern", (262, 321), 18, "Ubuntu-Regular", WHITE, "m"),
+        ],
+        WHITE,
+        (360, 372),
+        boxes=[
+            Box((0, 0, 360, 72), (30, 90, 180)),
+            *(Box((24, 134 + 52 * row, 336, 134 + 52 * row), (222, 224, 228)) for row in range(3)),
+            Box((26, 308, 174, 348), WHITE, 8, (30, 90, 180)),
+            Box((188, 308, 336, 348), (30, 90, 180), 8),
+        ],
+    ),
+    "letter": Sheet(
+        [
+            Block("Berlin, den 3. März 2025", (592, 40), 17, "NotoSans-Regular", _INK, "r"),
+            Block("Sehr geehrte Frau Schneider,", (48, 96), 17, "NotoSans-Regular", _INK),
+            Block(
+                "vielen Dank für Ihre Anfrage. Wir haben Ihre Bestellung erhalten und\n"
+                "senden Ihnen die Ware in der nächsten Woche. Die Rechnung liegt bei.",
+                (48, 136),
+                17,
+                "NotoSans-Regular",
+                _INK,
+            ),
+            Block(
+                "Bei Fragen rufen Sie uns bitte an: 030 1234567 oder schreiben Sie\nan info@example.com.",
+                (48, 206),
+                17,
+                "NotoSans-Regular",
+                _INK,
+            ),
+            Block("Mit freundlichen Grüßen", (48, 276), 17, "NotoSans-Regular", _INK),
+        ],
+        WHITE,
+        (640, 330),
+    ),
+    "train": Sheet(
+        [
+            Block("Fahrkarte", (28, 18), 26, "DejaVuSansCondensed", WHITE),
+            Block("Von", (28, 82), 16, "DejaVuSansCondensed", _GREY),
+            Block("Hamburg Hauptbahnhof", (28, 104), 22, "DejaVuSansCondensed", _INK),
+            Block("Nach", (28, 144), 16, "DejaVuSansCondensed", _GREY),
+            Block("München Hauptbahnhof", (28, 166), 22, "DejaVuSansCondensed", _INK),
+            Block("Abfahrt 08:15 Uhr", (330, 82), 18, "DejaVuSansCondensed", _INK),
+            Block("Gleis 14", (330, 112), 18, "DejaVuSansCondensed", _INK),
+            Block("Wagen 7, Platz 52", (330, 142), 18, "DejaVuSansCondensed", _INK),
+            Block("Gültig nur am Tag der Reise.", (28, 216), 16, "DejaVuSansCondensed", _GREY),
+        ],
+        (240, 244, 240),
+        (520, 252),
+        boxes=[Box((0, 0, 520, 60), (150, 20, 40)), Box((308, 76, 309, 200), (180, 184, 180))],
+    ),
     "book": Sheet(
         [
             Block("Ein alter Mann sitzt auf einer Bank\nim Park und füttert die Vögel.", (48, 60), 22, "DejaVuSerif"),
@@ -216,6 +347,9 @@ PAGES = {
 def draw(sheet: Sheet) -> Image.Image:
     """The page of a sheet, RGB."""
     page = _paper(sheet)
+    brush = ImageDraw.Draw(page)
+    for box in sheet.boxes:
+        brush.rounded_rectangle(box.corners, box.radius, box.colour, box.outline, width=3)
     for block in sheet.blocks:
         font = ImageFont.truetype(str(find_font(block.font)), block.size)
         layer = Image.new("L", page.size)

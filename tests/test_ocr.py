@@ -3,12 +3,14 @@
 import logging
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from data_synth.render import render_page
 from data_synth.style import PageLayout, PageStyle
+from translatotron_v import ocr
 from translatotron_v.errors import UserError
 from translatotron_v.metrics import cer
 from translatotron_v.ocr import OcrEngine, box_from_bounds, boxes_to_text, make_ocr_engine
@@ -93,3 +95,19 @@ def test_reading_order() -> None:
     ]
     assert boxes_to_text(boxes) == "one two three four"
     assert boxes_to_text([]) == ""
+
+
+def test_boxes_are_those_of_rapidocr():
+    from rapidocr.ch_ppocr_det.utils import DBPostProcess
+
+    probabilities = np.zeros((900, 1200), np.uint8)
+    random = np.random.default_rng(1)
+    for _ in range(40):  # middles of lines, tilted and level, some too faint and some too thin
+        start, angle, length = random.integers((20, 20), (1100, 880)), random.normal(0, 0.3), random.integers(4, 120)
+        end = start + np.array((np.cos(angle), np.sin(angle))) * length
+        level, width = int(random.integers(120, 256)), int(random.integers(1, 14))
+        cv2.line(probabilities, start.tolist(), end.astype(int).tolist(), level, width)
+    theirs = DBPostProcess(0.3 * 255, 0.5 * 255, 1000, 1.6, "fast", True)
+    wanted, _ = theirs(probabilities[None, None], (900 * 8, 1200 * 8))
+    found = ocr._spread_boxes(probabilities, 1000)
+    assert len(found) > 10 and np.array_equal(np.array(found) * 8, wanted)

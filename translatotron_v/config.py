@@ -197,6 +197,8 @@ class TrainerConfig:
     ema: BelowOne = 0.0  # decay of the moving average of the weights; 0: off
     average: Count = 0  # final weights are the mean of the last checkpoints, this many; 0: off
     precision: Annotated[str, OneOf(("fp32", "bf16"))] = "fp32"  # or "bf16" autocast
+    shard: bool = False  # let the ranks share out parameters, gradients and optimizer state (docs/scale.md)
+    recompute: bool = False  # keep no activations of the image encoder's blocks: they are computed again going back
     evaluate_every: AtLeastOne = 500
     checkpoint_every: AtLeastOne = 200
     keep: AtLeastOne = 1  # checkpoints kept beside those still to be averaged

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from translatotron_v.errors import UserError
+from translatotron_v.hub import fetch, is_hub_name
 
 DEFAULT_WEIGHTS = "small"  # what is used where no weights are named
 
@@ -31,9 +32,10 @@ def shipped_weights() -> dict[str, Path]:
 
 
 def find_weights(name_or_path: str | Path) -> Path:
-    """The folder behind the name of shipped weights, or behind a path.
+    """The folder behind the name of shipped weights, behind a path, or behind the name of a model on the Hub.
 
-    A path wins where both exist. Raises UserError that lists the shipped names where there is neither.
+    A path wins where several exist. Raises UserError that lists the shipped names where there is none (see also
+    `hub.fetch`).
     """
     path = Path(name_or_path).expanduser()
     shipped = shipped_weights()
@@ -43,6 +45,8 @@ def find_weights(name_or_path: str | Path) -> Path:
         return shipped[str(name_or_path)]
     if path.is_file():
         raise UserError(f"{path}: a checkpoint is a folder; give the folder that holds this file")
+    if is_hub_name(str(name_or_path)):
+        return fetch(str(name_or_path))
     known = ", ".join(shipped) or "none"
     raise UserError(f"{name_or_path}: no such folder, nor weights of that name (shipped with this version: {known})")
 

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 
+TORCH_EXTRA = (  # what an installation without PyTorch lacks (pyproject.toml)
+    "accelerate", "einops", "fontTools", "matplotlib", "pyarrow", "pymupdf_fonts", "sacrebleu", "safetensors", "scipy",
+    "skimage", "tensorboard", "timm", "torch", "torchvision", "vector_quantize_pytorch",
+)  # fmt: skip
+
+
 def guarded(command: Callable[[], int], interrupted: str) -> int:
     """Run a command; what goes wrong through no fault of the code ends in one line on standard error.
 
@@ -35,6 +41,11 @@ def guarded(command: Callable[[], int], interrupted: str) -> int:
         return status
     except UserError as error:
         return _complain(f"error: {error}", 2)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in TORCH_EXTRA:
+            raise
+        return _complain(f"error: {package} is not installed: pip install 'translatotron-v[torch]'", 2)
     except KeyboardInterrupt:
         return _complain(interrupted, 130)
     except BrokenPipeError:

@@ -15,14 +15,19 @@ from data_synth.build import BuildOptions, build
 from data_synth.cli import main
 from data_synth.style import PageLayout, StyleOptions
 from tests.data.test_shards import PAIRS, VOCABULARY, settings
+from tests.inference.fakes import fake_translator
+from tests.inference.test_workers import write_pictures
 from tests.small import ALL
 from tests.training import rank_worker
+from translatotron_v.commands.journal import Journal
 from translatotron_v.config import load_config
 from translatotron_v.data import remote
 from translatotron_v.data.pages import Collator
 from translatotron_v.data.remote import ShardCache
 from translatotron_v.data.streamed_pages import ShardSource, StreamedPages, first_pages
 from translatotron_v.errors import UserError
+from translatotron_v.inference.files import plan_jobs, translate_jobs
+from translatotron_v.scale import elsewhere
 
 pytest.importorskip("moto")
 pytest.importorskip("s3fs")
@@ -98,3 +103,31 @@ def test_the_command_writes_to_s3(bucket, capsys):
     assert "3 page pairs of 3" in capsys.readouterr().out
     files, path = remote.filesystem(f"{bucket}/grammar/data")
     assert [name.rpartition("/")[2] for name in files.ls(path)] == ["train-00000-of-00001.parquet"]
+
+
+def test_pictures_are_read_from_s3_and_put_there(bucket, tmp_path):
+    """What a worker of a cluster does with its part of a plan."""
+    files, _ = remote.filesystem(bucket)
+    for path in write_pictures(tmp_path / "in", 3).iterdir():
+        files.put_file(str(path), f"pages/scans/below/{path.name}")
+    files.pipe_file("pages/scans/notes.txt", b"no picture")
+    there = (f"{bucket}/scans", f"{bucket}/english")
+    jobs = elsewhere.plan_jobs([there[0]], there[1], compare=True, recursive=True)
+    assert [str(job.target) for job in jobs] == [f"s3://pages/english/below/{n}.png" for n in range(3)]
+    [left] = elsewhere.left_out([there[0]], there[1], recursive=True)
+    assert left.skip_reason == "s3://pages/scans/notes.txt: not a picture"
+    outcomes = list(elsewhere.translate_staged(fake_translator(), jobs))
+    assert [outcome.error for outcome in outcomes] == [None] * 3
+    own = plan_jobs([str(tmp_path / "in")], tmp_path / "out", compare=True)
+    assert len(list(translate_jobs(fake_translator(), own))) == 3
+    for path in (tmp_path / "out").iterdir():
+        assert files.cat_file(f"pages/english/below/{path.name}") == path.read_bytes()
+    assert elsewhere.refused(jobs[0]).error == "s3://pages/english/below/0.png: exists already; --force overwrites it"
+    journal = Journal(elsewhere.place(there[1]), "settings", jobs, tmp_path / "journal")
+    assert journal.existed(jobs[0]) == [True, True]
+    journal.begin()
+    journal.add(jobs[0], {"outputs": [str(path) for path in jobs[0].outputs]})
+    again = Journal(elsewhere.place(there[1]), "settings", jobs, tmp_path / "journal")
+    assert again.resumed and again.record(jobs[0]) and again.record(jobs[1]) is None
+    journal.finish([{"outputs": ["one"]}], whole=True)
+    assert b'"one"' in files.cat_file("pages/english/report.json")

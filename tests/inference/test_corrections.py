@@ -37,8 +37,8 @@ class Writer:
     def __init__(self) -> None:
         self.drawn: list[tuple[str, str]] = []
 
-    def reads(self, loaded: object, paragraphs: Sequence[Paragraph], batch_size: int) -> None:
-        for paragraph in paragraphs:
+    def reads(self, loaded: object, pages: Sequence[Sequence[Paragraph]], batch_size: int) -> None:
+        for paragraph in (paragraph for page in pages for paragraph in page):
             paragraph.text, paragraph.font, paragraph.reading = "Ein Hund rennt.", "DejaVuSans", math.log(0.95)
             paragraph.pieces = [Piece(strip, paragraph.runs) for strip in pack(paragraph.runs)[:1]]
 

@@ -155,8 +155,8 @@ def test_cutting_where_letters_touch() -> None:
 @pytest.mark.parametrize(
     ("source", "answer", "inked", "drawn", "fillers"),
     [
-        ("Zug 5 um 8:15", ["at", " <1>", " train", " <0>"], [0, 1], "at 0 train 0", [{}, {0: 1}, {}, {0: 0}]),
-        ("Zug 5 um 8:15", ["at", " <1>", " train", " <0>"], [0], "at 8:15 train 0", [{}, {}, {}, {0: 0}]),
+        ("Zug 5 um 8:15", ["at", " <1>", " train", " <0>"], [0, 1], "At 0 train 0", [{}, {0: 1}, {}, {0: 0}]),
+        ("Zug 5 um 8:15", ["at", " <1>", " train", " <0>"], [0], "At 8:15 train 0", [{}, {}, {}, {0: 0}]),
         ("nur 20 °C", ["just", " <0>", "!"], [], "just 20 °C!", [{}, {}, {}]),
         ("im 3. Stock (2)", ["the", " <0>th", " (<1>)"], [0, 1], "the 0rd (0)", [{}, {0: 0}, {1: 1}]),
         ("NUR 5 KM", ["only", " <0>", " left"], [0], "ONLY 0 LEFT", [{}, {0: 0}, {}]),
@@ -271,7 +271,7 @@ def test_a_block_keeps_its_literals_and_markers(loaded: LoadedTranslator, monkey
     monkeypatch.setattr(paragraphs_module, "read_ctc_frames", frames)
     monkeypatch.setattr(source_module, "read_ctc_frames", frames)
     paragraph = Paragraph(runs, ink)
-    read_paragraphs(loaded, [paragraph], 8)
+    read_paragraphs(loaded, [[paragraph]], 8)
     assert paragraph.text == "• hund 579 rennt • baum. 8:15" and not paragraph.wordless
     assert [piece.kept for piece in paragraph.pieces] == ["•", "", "•", "", "8:15"]
     translate_paragraphs(loaded, [paragraph], 8, loaded.generation)
@@ -282,7 +282,7 @@ def test_a_block_keeps_its_literals_and_markers(loaded: LoadedTranslator, monkey
     assert len(paragraph.breaks) == 1 and same_ink(paragraph.words[paragraph.breaks[0]](1.0), "•")  # type: ignore[operator]
 
     alone = Paragraph(runs[-1:], ink)
-    read_paragraphs(loaded, [alone], 8)
+    read_paragraphs(loaded, [[alone]], 8)
     assert alone.wordless and alone.sentences == []
 
 

@@ -50,8 +50,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """What was asked for, paragraph by paragraph."""
     asked: list[list[str]] = []
 
-    def reads(loaded: object, paragraphs: Sequence[Paragraph], batch_size: int) -> None:
-        for number, paragraph in enumerate(paragraphs):
+    def reads(loaded: object, pages: Sequence[Sequence[Paragraph]], batch_size: int) -> None:
+        for number, paragraph in enumerate(paragraph for page in pages for paragraph in page):
             made = paragraph_of(READ[number % 3])
             for name in ("pieces", "text", "font", "reading"):
                 setattr(paragraph, name, getattr(made, name))

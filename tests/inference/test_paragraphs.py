@@ -9,7 +9,7 @@ import torch
 
 from tests.small import small
 from translatotron_v.data.vocabulary import Vocabulary
-from translatotron_v.inference.paragraphs import fitting, read_paragraphs, sentences
+from translatotron_v.inference.paragraphs import agree_on_fonts, fitting, read_paragraphs, sentences
 from translatotron_v.inference.pieces import Paragraph
 from translatotron_v.inference.strip_reading import assign
 from translatotron_v.page.strips import Run, pack
@@ -73,6 +73,9 @@ class Blind:
     ).model  # fmt: skip
     font_head = None
 
+    def array(self, values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(values)
+
     def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
         return pixels
 
@@ -89,9 +92,23 @@ class Blind:
 def test_a_strip_on_which_nothing_is_read_does_not_count():
     loaded: Any = SimpleNamespace(model=Blind(), vocabulary=VOCABULARY, device=torch.device("cpu"))
     both, nothing = Paragraph(runs(*(400,) * 4)), Paragraph(runs(40))  # three lines fill the first strip
-    read_paragraphs(loaded, [both, nothing], 8)
+    read_paragraphs(loaded, [[both, nothing]], 8)
     assert both.text == "ab" and both.reading == pytest.approx(-VOCABULARY.character_count * np.exp(-9), rel=0.2)
     assert nothing.text == "" and nothing.reading is None and nothing.confidence == {}
+
+
+def test_fonts_of_a_page_are_chosen_together():
+    def told(text: str, *shares: float) -> Paragraph:
+        return Paragraph([], text=text, font_scores=np.log(shares) + 3)  # logits are logarithms up to a constant
+
+    body = told("Ein langer Text von vierzig Buchstaben und mehr", 0.9, 0.05, 0.05)
+    word, headline = told("Ein", 0.3, 0.6, 0.1), told("Speisekarte", 0.02, 0.97, 0.01)
+    unread = Paragraph([], text="?")
+    agree_on_fonts([body, word, headline, unread], ["Sans", "Serif", "Mono"])
+    assert [one.font for one in (body, word, headline, unread)] == ["Sans", "Sans", "Serif", ""]
+    agree_on_fonts([word], ["Sans", "Serif", "Mono"])
+    assert word.font == "Serif"  # alone it says what it says
+    agree_on_fonts([], [])
 
 
 def test_the_confidence_is_that_of_the_worst_sentence():

@@ -45,8 +45,8 @@ class Writer:
         self.text, self.asked = ANSWER, 0
         self.read, self.sure = [READ], [0.95]  # the last of each is what all further blocks get
 
-    def reads(self, loaded: object, paragraphs: Sequence[Paragraph], batch_size: int) -> None:
-        for number, paragraph in enumerate(paragraphs):
+    def reads(self, loaded: object, pages: Sequence[Sequence[Paragraph]], batch_size: int) -> None:
+        for number, paragraph in enumerate(paragraph for page in pages for paragraph in page):
             assert paragraph.runs
             paragraph.text, paragraph.font = self.read[min(number, len(self.read) - 1)], "DejaVuSans"
             paragraph.reading = math.log(self.sure[min(number, len(self.sure) - 1)])

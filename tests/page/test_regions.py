@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 from data_synth.fonts import find_font
 from translatotron_v.page.blocks import Block, find_blocks
 from translatotron_v.page.compose import arrange, compose
-from translatotron_v.page.free_ground import Ground
+from translatotron_v.page.free_ground import Ground, panel
 from translatotron_v.page.groups import size_groups
 from translatotron_v.page.lines import Line
 from translatotron_v.page.profile import EM_PER_HEIGHT, Setting
@@ -242,3 +242,55 @@ def test_equals_are_those_in_equal_boxes_or_in_one_column() -> None:
     assert len(blocks) == 6
     assert sorted(map(sorted, size_groups(blocks, [24.0] * 6))) == [[0, 1, 2], [3, 4], [5]]
     assert [0, 1, 2] not in size_groups(blocks, [24.0, 24.0, 30.0, 24.0, 24.0, 24.0])
+
+
+def test_a_hyphen_joins_what_it_parts_even_where_there_was_room() -> None:
+    picture, pen = canvas()
+    lines = [write(pen, (60, y), text) for y, text in ((60, "Zelt-"), (92, "platz am Rande der Stadt"))]
+    traits = [look_at(line, np.asarray(picture)) for line in lines]
+    assert [one is not None and one.hyphen for one in traits] == [True, False]
+    assert len(find_blocks(lines, 640, np.asarray(picture))) == 1
+    lines += [write(pen, (60, y), text) for y, text in ((180, "Zelt"), (212, "am Rande der alten Stadt"))]
+    assert len(find_blocks(lines, 640, np.asarray(picture))) == 3  # the first word had room beside the tent
+
+
+def test_an_icon_beside_two_rows_is_no_marker() -> None:
+    picture, pen = canvas()
+    lines = [write(pen, (100, y), text) for y, text in ((60, "Mehr"), (92, "Einstellungen"))]
+    pen.rectangle((62, 50, 84, 76), fill=(0, 0, 0))
+    (block,) = find_blocks(lines, 640, np.asarray(picture))
+    assert len(block.rows) == 2 and not block.marker
+
+
+def test_a_paler_and_lighter_row_is_what_a_label_stands_for() -> None:
+    picture, pen = canvas()
+    label = write(pen, (60, 60), "Warnung ab", font="DejaVuSans-Bold")
+    face = ImageFont.truetype(str(find_font("DejaVuSans")), EM)
+    pen.text((60, 92), "zwei Tagen", fill=(45, 45, 45), font=face, anchor="ls")
+    value = Line(tuple((x, y + 32) for x, y in label.quad), 0.0, label.height)
+    assert len(find_blocks([label, value], 640, np.asarray(picture))) == 2
+
+
+def test_new_words_keep_away_from_what_stands_beside_the_old_ones() -> None:
+    picture, pen = canvas()
+    line = write(pen, (60, 80), "Wort")
+    pen.line((300, 20, 300, 280), fill=(0, 0, 0), width=2)
+    pixels = np.asarray(picture)
+    (block,) = find_blocks([line], 640, pixels)
+    crop = straighten(pixels, block)
+    assert block.region is not None
+    ground, (x, y) = Ground(block.region, crop, EM), crop.matrix[:, 2]
+    assert ground.holds((200 + x, 60 + y, 296 + x, 84 + y))
+    assert not ground.clears((200 + x, 60 + y, 296 + x, 84 + y), 0.25 * EM)
+    assert ground.clears((200 + x, 60 + y, 290 + x, 84 + y), 0.25 * EM)
+
+
+def test_the_panel_of_a_block_is_its_box_without_its_edge() -> None:
+    _, block, crop, _ = in_box("rectangle", (220, 100, 340, 160), "Hallo")
+    mask = panel(block.region, crop, EM)
+    assert mask is not None and mask.shape == crop.pixels.shape[:2]
+    x, y = (round(float(shift)) for shift in crop.matrix[:, 2])
+    rows, columns = np.flatnonzero(mask.any(axis=1)) - y, np.flatnonzero(mask.any(axis=0)) - x
+    assert (columns[0], columns[-1], rows[0], rows[-1]) == pytest.approx((223, 337, 103, 157), abs=1)
+    assert mask[rows[0] + y : rows[-1] + y, columns[0] + x : columns[-1] + x].all()  # letters are within it
+    assert panel(None, crop, EM) is None

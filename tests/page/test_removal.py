@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from data_synth.grounds import LOOKS, GroundPage, draw_on_ground
+from translatotron_v.page.ground import fit_smooth
 from translatotron_v.page.residue import STRONG, foreign, straight_lines
 from translatotron_v.page.separate import Layers, separate
 
@@ -13,18 +14,17 @@ FONT = "DejaVuSansCondensed"
 LINES = ("Zwei Männer spielen", "und lachen danach.")
 
 
-class Knowing(nn.Module):
+class Knowing:
     """In place of a trained network: it was told the letters, and brings them to the size that it is shown."""
 
     def __init__(self, page: GroundPage):
-        super().__init__()
-        self.coverage = nn.Parameter(torch.from_numpy(page.fill_alpha.astype(np.float32) / 255)[None, None])
+        self.known = torch.from_numpy(page.fill_alpha.astype(np.float32) / 255)[None, None]
         self.shown: list[tuple[int, ...]] = []
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        self.shown.append(tuple(pixels.shape[-2:]))
-        small = nn.functional.interpolate(self.coverage, size=pixels.shape[-2:], mode="area")
-        return torch.logit(small, eps=1e-4)
+    def coverage(self, pixels: np.ndarray) -> np.ndarray:
+        self.shown.append(pixels.shape[:2])
+        small = nn.functional.interpolate(self.known, size=pixels.shape[:2], mode="area")
+        return small[0, 0].clamp(1e-4, 1 - 1e-4).numpy()
 
 
 def draw(ground: str, look: str = "flat", em: int = 24, quality: int = 0, seed: int = 5) -> GroundPage:
@@ -104,3 +104,18 @@ def test_a_line_is_told_from_letters_that_touch_it():
     away = np.full(far.shape, 5.0)
     found = foreign(far, ink, away, straight_lines((far > STRONG).astype(np.uint8), 24), 24)
     assert found[40:42, :45].all() and found[40:42, 100:].all() and not found[18:38].any()
+
+
+def test_a_button_hardly_larger_than_its_text_is_its_ground() -> None:
+    """Most of what surrounds the letters is what the button stands on, and says nothing of what is under them."""
+    pixels = np.full((60, 200, 3), 0.95, dtype=np.float32)
+    pixels[20:40, 30:170] = (0.1, 0.3, 0.6)
+    ink = np.zeros((60, 200), dtype=bool)
+    ink[22:38, 34:166:4] = ink[22:38, 35:166:4] = True
+    within = np.zeros((60, 200), dtype=bool)
+    within[21:39, 31:169] = True
+    ground = fit_smooth(pixels, ink, 18.0, within)
+    assert np.abs(ground.colours[ink] - (0.1, 0.3, 0.6)).max() < 2 / 255
+    assert np.array_equal(
+        fit_smooth(pixels, ink, 18.0, np.zeros_like(ink)).colours, fit_smooth(pixels, ink, 18.0).colours
+    )

@@ -5,8 +5,9 @@ import pytest
 
 from tests.page.pages import TEXTS, draw, render, tilt
 from translatotron_v.ocr import LineDetector
-from translatotron_v.page.lines import Line
-from translatotron_v.page.search import find_lines
+from translatotron_v.page.lines import Line, rectangle
+from translatotron_v.page.search import _levelled, find_lines
+from translatotron_v.page.tiles import pyramid
 
 ROWS = ("Zwölf kleine Boote", "liegen am Ufer.")
 
@@ -100,3 +101,12 @@ def test_lines_that_ran_together_on_a_small_picture_come_apart(detector: LineDet
         )
     lines = find_lines(page, detector)
     assert len(lines) == 30 and all(line.em == pytest.approx(8, rel=0.12) for line in lines)
+
+
+def test_a_short_amount_on_a_level_page_is_level() -> None:
+    """Boxes of "2,15" lean by the comma at one end; a short word that is tilted much stays so."""
+    long = [rectangle((200.0, 40.0 * n), 300.0, 24.0, 0.0) for n in (1, 2, 3)]
+    amount, word = rectangle((500.0, 80.0), 60.0, 24.0, -2.0), rectangle((500.0, 160.0), 60.0, 24.0, 12.0)
+    levels = pyramid(np.full((240, 640, 3), 255, dtype=np.uint8))
+    assert [line.angle for line in _levelled([*long, amount, word], levels)] == [0.0, 0.0, 0.0, 0.0, 12.0]
+    assert [line.angle for line in _levelled([amount, word], levels)] == [-2.0, 12.0]

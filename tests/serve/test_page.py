@@ -191,9 +191,11 @@ def test_it_fits_a_small_screen_and_reads_in_light_and_dark(browser: Any, addres
         give(page, picture((300, 200)))
         page.get_by_text("Done").wait_for()
         page.get_by_text("Settings").click()
+        page.get_by_label("Translation of block 2").fill("More words than a line of a small screen has room for.")
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             assert page.evaluate("document.documentElement.scrollWidth") <= 360
+            assert page.evaluate(CUT_OFF) == []
             contrasts = page.evaluate(CONTRASTS)
             assert len(contrasts) > 10 and min(contrasts.values()) >= 4.5, contrasts
 
@@ -206,6 +208,9 @@ def test_a_token_is_asked_for_on_the_page(browser: Any):
         page.get_by_text("Done: 2 of 3").wait_for()
 
 
+# text fields that show a part of their text
+CUT_OFF = """[...document.querySelectorAll('#blocks textarea')]
+  .filter((one) => one.scrollHeight > one.clientHeight + 1).map((one) => one.value)"""
 # WCAG 2: contrast of each text with the ground that it stands on
 CONTRASTS = """() => {
   const level = (value) => (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;

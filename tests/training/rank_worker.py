@@ -36,7 +36,7 @@ def run(function: Callable[..., None], ranks: int, *arguments: Any) -> None:
     """Call a function on so many ranks; all must end well."""
     processes = start(function, ranks, *arguments)
     for process in processes:
-        process.join(120)
+        process.join(300)
         process.kill()
     assert [process.exitcode for process in processes] == [0] * ranks
 
@@ -71,3 +71,9 @@ def train(settings: list[str], log: str = "", die_at: int | None = None) -> None
     status = guarded(command, "interrupted")
     if status:
         sys.exit(status)
+
+
+def train_all(runs: list[list[str]]) -> None:
+    """Train small stages, one after the other."""
+    for settings in runs:
+        train(settings)

@@ -7,13 +7,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from translatotron_v.checkpoint import CALIBRATION, CheckpointError, load_tensors, read_info, save_checkpoint
+from translatotron_v.checkpoint import (
+    CALIBRATION,
+    CheckpointError,
+    load_module,
+    load_tensors,
+    read_info,
+    save_checkpoint,
+)
 from translatotron_v.config import load_config, to_yaml
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.decoding.text import generate
 from translatotron_v.inference.loaded import load_translator
+from translatotron_v.models.image_tokenizer import PatchTokenizer
 from translatotron_v.models.translator import TranslatotronV
-from translatotron_v.training.export import compare, export_run, neutral, size_table
+from translatotron_v.training.export import compare, export_run, halve, neutral, size_table
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "debug" / "translator.yaml"
 PLACE = "/somewhere/secret"
@@ -75,7 +83,7 @@ def test_paths_that_are_no_places_stay():
     assert neutralised.data.folder == "data/multi30k"
     assert neutral(replace(config, data=replace(data, folder="../other/corpus"))).data.folder == "data/corpus"
     assert neutral(config).data.folder == "grammar"
-    away = neutral(replace(config, data=replace(data, cache="/home/someone/cache", mixture="/home/someone/mine.yaml")))
+    away = neutral(replace(config, data=replace(data, cache=f"{PLACE}/cache", mixture=f"{PLACE}/mine.yaml")))
     assert (away.data.cache, away.data.mixture) == ("runs/cache", "mine.yaml")
 
 
@@ -162,3 +170,20 @@ def test_other_stages_and_weights_out_of_range_are_refused(run: Path, tmp_path: 
     assert not (tmp_path / "out").exists()
     info = json.loads((broken / "checkpoint.json").read_text())
     assert info["step"] == 1  # the origin is never written to
+
+
+def test_a_codebook_of_patches_takes_a_byte_a_pixel(tmp_path: Path):
+    config = load_config(CONFIG, ["model.tokenizer.encoder=patch_codebook"])
+    model = TranslatotronV(config.model, 60, 40)
+    assert isinstance(model.image_tokenizer, PatchTokenizer)
+    model.image_tokenizer.codebook.copy_(torch.rand_like(model.image_tokenizer.codebook))
+    halved = halve(model, tmp_path)
+    wanted = (model.image_tokenizer.codebook * 255).round() / 255
+    torch.testing.assert_close(halved.image_tokenizer.codebook, wanted, rtol=0, atol=1e-7)
+    save_checkpoint(
+        tmp_path / "out", {"image_tokenizer": {"codebook": model.image_tokenizer.levels()}}, {}, {}, half=True
+    )
+    size = (tmp_path / "out" / "image_tokenizer.safetensors").stat().st_size
+    assert size < model.image_tokenizer.codebook.numel() + 200
+    load_module(model.image_tokenizer, tmp_path / "out", "image_tokenizer")
+    torch.testing.assert_close(model.image_tokenizer.codebook, halved.image_tokenizer.codebook, rtol=0, atol=0)

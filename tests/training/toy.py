@@ -72,6 +72,9 @@ class ToyStage(nn.Module):
             return {"generator": list(self.student.parameters()), "discriminator": list(self.critic.parameters())}
         return {"main": list(self.student.parameters())}
 
+    def blocks(self) -> list[nn.Module]:
+        return []
+
     def counts(self, batch: Tensor) -> Mapping[str, float]:
         """All batches are of one size."""
         return {}

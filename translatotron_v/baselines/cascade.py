@@ -58,7 +58,7 @@ class Cascade:
     def read(self, pages: Sequence[np.ndarray], states: Sequence[Sequence[BlockState]], batch_size: int) -> None:
         """See `BlockTranslator.read`."""
         if self.reader is None:
-            read_paragraphs(self.loaded, [state.paragraph for page in states for state in page], batch_size)
+            read_paragraphs(self.loaded, [[state.paragraph for state in page] for page in states], batch_size)
             return
         for page, blocks in zip(pages, states, strict=True):
             if blocks:
@@ -109,7 +109,7 @@ class Cascade:
 
         def answer(strips: Sequence[Strip]) -> DecodedText:
             with torch.inference_mode():
-                seen = encode_source(model, vocabulary, pixels_of(strips).to(self.loaded.device))
+                seen = encode_source(model, vocabulary, model.array(pixels_of(strips)))
             return generate_answer(model, vocabulary, seen, replace(generation, transcribe=False))
 
         asked = [(number, strip) for number, state in enumerate(states) for strip in state.paragraph.sentences]

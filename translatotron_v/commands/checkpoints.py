@@ -5,6 +5,7 @@ from pathlib import Path
 
 from translatotron_v import __version__
 from translatotron_v.commands.options import loading
+from translatotron_v.errors import UserError
 
 MERGE_EPILOG = """\
 methods
@@ -45,11 +46,15 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Write a translator run as a folder that translates anywhere: half-precision weights, settings, "
         "vocabulary.",
     )
-    export.add_argument("checkpoint", metavar="RUN", help="run or checkpoint of the stage translator")
+    export.add_argument("checkpoint", metavar="RUN", help="run, checkpoint or shipped weights of the stage translator")
     export.add_argument("-o", "--output", metavar="FOLDER", required=True, help="where to write")
     export.add_argument(
         "--matting", metavar="RUN", help="a run of the stage separator to go with it: it then translates whole pages"
     )
+    export.add_argument(
+        "--onnx", action="store_true", help="write ONNX graphs beside the weights, which run without PyTorch too"
+    )
+    export.add_argument("--int8", action="store_true", help="with --onnx: graphs of eight bits as well")
     export.add_argument("--force", action="store_true", help="replace an export; its *.md and LICENSE files stay")
     export.set_defaults(run=_export)
 
@@ -86,7 +91,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 @loading()
 def _info(options: argparse.Namespace) -> int:
-    from translatotron_v.shipped import find_config, find_weights, shipped_weights
+    from translatotron_v.hub import is_hub_name
+    from translatotron_v.shipped import find_config, find_weights, shipped_folder, shipped_weights
 
     if options.what is None:
         _print_installation()
@@ -95,7 +101,9 @@ def _info(options: argparse.Namespace) -> int:
 
     sizes: dict[str, int] = {}
     path = Path(options.what)
-    if path.is_dir() or options.what in shipped_weights():
+    own = shipped_folder("configs") / path.parts[0] if path.parts else path  # paper/translator is a configuration
+    on_hub = is_hub_name(options.what) and not own.exists()
+    if path.is_dir() or options.what in shipped_weights() or on_hub:
         from translatotron_v.checkpoint import read_info, resolve
         from translatotron_v.data.vocabulary import Vocabulary
 
@@ -123,24 +131,36 @@ def _info(options: argparse.Namespace) -> int:
 
 def _print_installation() -> None:
     import platform
+    from importlib.metadata import version
 
-    import torch
-
-    from translatotron_v.inference.pipeline import choose_device
+    from translatotron_v.arguments import TORCH
+    from translatotron_v.inference.pipeline import choose_device, choose_engine
     from translatotron_v.shipped import shipped_weights
 
-    print(f"translatotron-v {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
-    print(f"device: {choose_device()}, {torch.get_num_threads()} CPU threads")
+    library = TORCH if choose_engine() == TORCH else "onnxruntime"
+    print(f"translatotron-v {__version__}, Python {platform.python_version()}, {library} {version(library)}")
+    if library == TORCH:
+        import torch
+
+        print(f"device: {choose_device()}, {torch.get_num_threads()} CPU threads")
+    else:
+        print("device: cpu, without PyTorch")
     for name, folder in shipped_weights().items():
         size = sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 1e6
         print(f"weights: {name} ({size:.1f} MB, {folder})")
 
 
 def _export(options: argparse.Namespace) -> int:
+    from translatotron_v.shipped import find_weights
     from translatotron_v.training.export import export_run, size_table
 
+    if options.int8 and not options.onnx:
+        raise UserError("--int8 is for ONNX graphs; give --onnx, too")
     matting = Path(options.matting) if options.matting else None
-    sizes = export_run(Path(options.checkpoint), Path(options.output), overwrite=options.force, matting=matting)
+    sizes = export_run(
+        Path(find_weights(options.checkpoint)), Path(options.output), overwrite=options.force, matting=matting,
+        onnx=options.onnx, quantised=options.int8,
+    )  # fmt: skip
     print(f"{size_table(sizes)}\nwritten to {options.output}")
     return 0
 

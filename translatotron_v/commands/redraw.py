@@ -47,7 +47,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     redraw.add_argument("-o", "--output", metavar="OUT", type=Path, help="where to write instead")
     redraw.add_argument("--force", action="store_true", help="overwrite OUT")
     redraw.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME|DIR",
-                        help=f"shipped weights or a checkpoint ({DEFAULT_WEIGHTS})")  # fmt: skip
+                        help=f"shipped weights, a checkpoint, or one of the Hub ({DEFAULT_WEIGHTS})")  # fmt: skip
     redraw.add_argument(
         "--redraws", type=option("redraws", int), metavar="N",
         help="read what was drawn and draw words that say something else up to N times again (as the weights say)",
@@ -97,7 +97,9 @@ def load(options: argparse.Namespace) -> "Translator":
     """The translator whose model draws; raises UserError for weights without whole pages."""
     from translatotron_v.inference.pipeline import Translator
 
-    translator = Translator.from_pretrained(options.weights, device=options.device, threads=options.threads)
+    translator = Translator.from_pretrained(
+        options.weights, device=options.device, threads=options.threads, engine=options.engine
+    )
     if not translator.takes_pages:
         raise UserError(f"{options.weights}: these weights translate no whole pages, so nothing can be drawn again")
     return translator

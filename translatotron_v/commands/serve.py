@@ -46,7 +46,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "together; may be given again",
     )  # fmt: skip
     model = serve.add_argument_group("model")
-    model.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME|DIR", help=f"({DEFAULT_WEIGHTS})")
+    model.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME|DIR",
+                       help=f"shipped weights, a checkpoint, or one of the Hub ({DEFAULT_WEIGHTS})")  # fmt: skip
     model.add_argument(
         "--baseline", action="append", default=[], choices=BASELINES[1:], metavar="NAME",
         help="a baseline that can be chosen beside the model, such as cascade-reader-render; may be given again",
@@ -60,6 +61,9 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         import uvicorn
 
+        from translatotron_v.serve.memory import keep_caches_small
+
+        keep_caches_small()
         from translatotron_v.serve.app import create_app
         from translatotron_v.serve.service import Service
     except ModuleNotFoundError as error:
@@ -96,7 +100,11 @@ def load_systems(options: argparse.Namespace) -> "dict[str, Translator]":
     from translatotron_v.inference.whole_pages import PageTranslator
 
     first = Translator.from_pretrained(
-        options.weights, device=options.device, threads=options.threads, precision=options.precision
+        options.weights,
+        device=options.device,
+        threads=options.threads,
+        precision=options.precision,
+        engine=options.engine,
     )
     systems = {first.baseline: first}
     for name in dict.fromkeys(options.baseline):

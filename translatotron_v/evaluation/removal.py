@@ -65,6 +65,7 @@ class Removed:
 def take_off(page: "GroundPage", matting: "TextMatting | None", painter: "Painter | None" = None) -> np.ndarray:
     """The page's picture (H, W, 3) with its text taken off."""
     from translatotron_v.page.blocks import find_blocks
+    from translatotron_v.page.free_ground import panel
     from translatotron_v.page.lines import Line
     from translatotron_v.page.separate import separate
     from translatotron_v.page.straighten import straighten
@@ -74,9 +75,10 @@ def take_off(page: "GroundPage", matting: "TextMatting | None", painter: "Painte
         for left, top, right, bottom in page.lines
     ]
     answer = page.pixels.copy()
-    for block in find_blocks(lines, answer.shape[1]):
+    for block in find_blocks(lines, answer.shape[1], page.pixels):
         crop = straighten(page.pixels, block)
-        layers = separate(crop.pixels.astype(np.float32) / 255, matting, crop.where(), block.em, painter)
+        within = panel(block.region, crop, block.em)
+        layers = separate(crop.pixels.astype(np.float32) / 255, matting, crop.where(), block.em, painter, within)
         left, top = (-round(float(shift)) for shift in crop.matrix[:, 2])
         window = answer[top : top + crop.pixels.shape[0], left : left + crop.pixels.shape[1]]
         window[layers.hole] = np.rint(layers.background[layers.hole] * 255).astype(np.uint8)

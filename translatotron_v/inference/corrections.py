@@ -292,7 +292,7 @@ class _Drawing:
             (number, state) for number, state in states.items()
             if self.wanted[number].text.strip() and not self._is_set(self.wanted[number])
         ]  # fmt: skip
-        read_paragraphs(self.loaded, [state.paragraph for _, state in asked], batch_size)
+        read_paragraphs(self.loaded, [[state.paragraph for _, state in asked]], batch_size)
         drawn = []
         for number, state in asked:
             paragraph, block = state.paragraph, self.wanted[number]

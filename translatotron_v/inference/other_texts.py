@@ -72,7 +72,7 @@ class OtherTexts:
 
     def read(self, pages: Sequence[np.ndarray], states: Sequence[Sequence[BlockState]], batch_size: int) -> None:
         """See `BlockTranslator.read`."""
-        read_paragraphs(self.loaded, [state.paragraph for page in states for state in page], batch_size)
+        read_paragraphs(self.loaded, [[state.paragraph for state in page] for page in states], batch_size)
 
     def translate(self, states: Sequence[BlockState], batch_size: int, generation: GenerationConfig) -> None:
         """See `BlockTranslator.translate`.

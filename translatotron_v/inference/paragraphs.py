@@ -9,11 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from translatotron_v.data.casing import align
 from translatotron_v.data.sentences import join_lines, split_parts
+from translatotron_v.decoding.arrays import inference, to_numpy
 from translatotron_v.decoding.source import masks_readings, read_ctc_frames, reading_scores
 from translatotron_v.decoding.text import generate, no_inks
 from translatotron_v.decoding.text_mode import prepare
@@ -28,6 +28,7 @@ from translatotron_v.inference.strip_reading import Item, assign, batches, pixel
 from translatotron_v.page.shaping import Word
 from translatotron_v.page.strips import Run, Strip, pack
 
+_TELLING = 20  # letters
 _END = re.compile(r"[.!?…][\"'”“’»)\]]*$")  # how the last word of a sentence ends
 _BEGIN = re.compile(r"[\"'„“‚‘«(\[]*[A-ZÄÖÜÀ-ÝČĎĚŇŘŠŤŮŽ0-9]")  # how the first word of the next one begins
 
@@ -44,24 +45,25 @@ class _Seen:
 
     texts: list[str]
     certainties: list[tuple[float, int]] = field(default_factory=list)
-    fonts: list[Tensor] = field(default_factory=list)
+    fonts: list[np.ndarray] = field(default_factory=list)
 
 
-@torch.inference_mode()
-def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], batch_size: int) -> None:
-    """Read paragraphs, tell their fonts, and cut them into sentences, in place.
+@inference
+def read_paragraphs(loaded: LoadedTranslator, pages: Sequence[Sequence[Paragraph]], batch_size: int) -> None:
+    """Read the paragraphs of pages, tell their fonts, and cut them into sentences, in place.
 
     Args:
         batch_size: strips at a time.
     """
     model, vocabulary = loaded.model, loaded.vocabulary
+    paragraphs = [paragraph for page in pages for paragraph in page]
     seen = [_Seen([""] * len(paragraph.runs)) for paragraph in paragraphs]
     strips = [(of, strip) for of, paragraph in zip(seen, paragraphs, strict=True) for strip in pack(paragraph.runs)]
     for batch in batches(strips, batch_size):
-        source = model.encode_image(pixels_of([strip for _, strip in batch]).to(loaded.device))
+        source = model.encode_image(model.array(pixels_of([strip for _, strip in batch])))
         reading = model.ctc_logits(source)
         frames, sure = read_ctc_frames(reading, vocabulary), reading_scores(reading)
-        fonts = model.font_logits(source).cpu() if model.font_head is not None else None
+        fonts = to_numpy(model.font_logits(source)) if model.font_head is not None else None
         for place, (of, strip) in enumerate(batch):
             text, where = frames[place]
             assign(of.texts, strip, text, where, model.config)
@@ -73,7 +75,7 @@ def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], b
         paragraph.reading, paragraph.readings = _mean(of.certainties), of.texts
         paragraph.text = " ".join(text.strip() for text in of.texts if text.strip())
         if of.fonts:
-            paragraph.font = model.config.fonts[int(torch.stack(of.fonts).mean(0).argmax())]
+            paragraph.font_scores = np.stack(of.fonts).mean(0)
         if masks_readings(model, vocabulary):
             language = loaded.config.data.source_language
             paragraph.pieces = pieces_of(paragraph.runs, of.texts, language)
@@ -81,9 +83,28 @@ def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], b
             paragraph.wordless = not paragraph.sentences
         else:
             paragraph.sentences = [strip for runs in sentences(paragraph.runs, of.texts) for strip in fitting(runs)]
+    for page in pages:
+        agree_on_fonts(page, model.config.fonts)
 
 
-@torch.inference_mode()
+def agree_on_fonts(paragraphs: Sequence[Paragraph], fonts: Sequence[str]) -> None:
+    """Choose the fonts of a page's paragraphs together, in place: a word or two tell little of theirs.
+
+    To the log-probabilities of each paragraph those of the whole page are added, in which every letter counts alike;
+    for a text of `_TELLING` letters they count half, for longer ones less.
+    """
+    known = [(one, one.font_scores) for one in paragraphs if one.font_scores is not None]
+    if not known:
+        return
+    logits = np.stack([scores for _, scores in known]).astype(np.float64)  # (N, F)
+    own = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    letters = np.array([max(sum(map(str.isalpha, one.text)), 1) for one, _ in known])[:, None]
+    page = np.log((np.exp(own) * letters).sum(0) / letters.sum() + 1e-3)  # (F,)
+    for (one, _), best in zip(known, (own + page * _TELLING / (_TELLING + letters)).argmax(1), strict=True):
+        one.font = fonts[int(best)]
+
+
+@inference
 def translate_paragraphs(
     loaded: LoadedTranslator,
     paragraphs: Sequence[Paragraph],
@@ -111,8 +132,8 @@ def translate_paragraphs(
     words: dict[int, list[Word]] = {}
     for part in batches(asked, batch_size):
         fonts = [model.config.fonts.index(paragraph.font) for paragraph, _ in part if paragraph.font]
-        known = torch.tensor(fonts).to(loaded.device) if fonts else None
-        pixels = pixels_of([piece.strip for _, piece in part if piece.strip is not None]).to(loaded.device)
+        known = model.array(np.array(fonts)) if fonts else None
+        pixels = model.array(pixels_of([piece.strip for _, piece in part if piece.strip is not None]))
         literals = LiteralInks(part, model.config, generation.source_language, insertions, generation.numbers_for)
         made = generate(
             model,
@@ -124,7 +145,7 @@ def translate_paragraphs(
             prepared=literals.prepare if masked else None,
             inked=literals.inked if masked else no_inks,
         )
-        drawn = 1 - made.pixels.float().mean(1).cpu().numpy()
+        drawn = 1 - to_numpy(made.pixels).mean(1)
         assert made.draft is not None
         strips = proofread(loaded, made.draft, made.spellings, drawn, generation, batch_size)
         for place, (paragraph, piece) in enumerate(part):

@@ -38,6 +38,7 @@ class Paragraph:
         runs: its ink at the strips' size, in reading order; ``text_alpha`` is what they were cut from, at its own size.
         readings: what was read on each run.
         text: all of it; ``font`` is the one it is set in, "" where the model knows one only.
+        font_scores: logits (F,) of the fonts that the model knows, where it has told them.
         sentences: strips that are translated, one for each sentence or part of one that fits a strip.
         translations: of the sentences.
         words: of the translation: pictures (32, w), ink in [0, 1], or what sets them.
@@ -58,6 +59,7 @@ class Paragraph:
     readings: list[str] = field(default_factory=list)
     text: str = ""
     font: str = ""
+    font_scores: np.ndarray | None = None
     sentences: list[Strip] = field(default_factory=list)
     translations: list[str] = field(default_factory=list)
     words: list[Word] = field(default_factory=list)

@@ -12,24 +12,25 @@ from typing import ClassVar, Protocol
 import numpy as np
 from PIL import Image, ImageDraw
 
+from translatotron_v.arguments import ONNX
+from translatotron_v.data.language import identify, plainly
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.certainty import RIGHT, Calibration
 from translatotron_v.inference.loaded import BlockTranslation, LoadedTranslator, Translation
 from translatotron_v.inference.paragraphs import read_paragraphs, translate_paragraphs
 from translatotron_v.inference.pieces import Paragraph
-from translatotron_v.metrics.language import identify
-from translatotron_v.models.matting import TextMatting
 from translatotron_v.ocr import LineDetector
 from translatotron_v.page.arrange import arrange
 from translatotron_v.page.blocks import Block, find_blocks
 from translatotron_v.page.compose import compose, erase
+from translatotron_v.page.free_ground import panel
 from translatotron_v.page.groups import size_groups
 from translatotron_v.page.inpaint import Painter
 from translatotron_v.page.lines import Line, Point
 from translatotron_v.page.orientation import Oriented, orient, turn_points
 from translatotron_v.page.profile import Setting
 from translatotron_v.page.search import find_lines
-from translatotron_v.page.separate import Layers, load_matting, separate
+from translatotron_v.page.separate import Layers, Matting, load_matting, separate
 from translatotron_v.page.shaping import Word
 from translatotron_v.page.straighten import Crop, straighten
 from translatotron_v.page.strips import USUAL_GAP, BlockAlpha, cut_lines
@@ -106,7 +107,7 @@ class EndToEnd:
 
     def read(self, pages: Sequence[np.ndarray], states: Sequence[Sequence[BlockState]], batch_size: int) -> None:
         """See `BlockTranslator.read`."""
-        read_paragraphs(self.loaded, [state.paragraph for page in states for state in page], batch_size)
+        read_paragraphs(self.loaded, [[state.paragraph for state in page] for page in states], batch_size)
 
     def translate(self, states: Sequence[BlockState], batch_size: int, generation: GenerationConfig) -> None:
         """See `BlockTranslator.translate`."""
@@ -127,7 +128,7 @@ class PageTranslator:
     def __init__(
         self,
         translator: BlockTranslator,
-        matting: TextMatting | None,
+        matting: Matting | None,
         detector: LineDetector,
         calibration: Calibration | None = None,
         painter: Painter | None = None,
@@ -141,7 +142,14 @@ class PageTranslator:
     ) -> "PageTranslator":
         """With the separator that lies beside the model's weights, and the calibration of the model itself."""
         calibration = Calibration.from_folder(loaded.folder) if translator is None else None
-        return cls(translator or EndToEnd(loaded), load_matting(loaded.folder), LineDetector(), calibration, painter)
+        matting: Matting
+        if loaded.engine == ONNX:
+            from translatotron_v.engines.runtime import OnnxMatting
+
+            matting = OnnxMatting(loaded.folder, loaded.threads)
+        else:
+            matting = load_matting(loaded.folder)
+        return cls(translator or EndToEnd(loaded), matting, LineDetector(), calibration, painter)
 
     def translate(
         self,
@@ -207,7 +215,8 @@ class PageTranslator:
         """A block of a page (H, W, 3), separated and brought to the model's size."""
         crop = straighten(page, block)
         pixels = crop.pixels.astype(np.float32) / 255
-        layers = separate(pixels, self.matting, crop.where(), block.em, self.painter)
+        within = panel(block.region, crop, block.em)
+        layers = separate(pixels, self.matting, crop.where(), block.em, self.painter, within)
         layers, setting, style = measure_style(crop, layers)
         crop = crop.fitted(layers.text_alpha)
         ink = BlockAlpha(layers.text_alpha, crop.rows, setting)
@@ -340,7 +349,7 @@ def _judge(state: BlockState, source_language: str, whole: str) -> None:
     A word or two tell little of their language: what they seem to be must be what the whole page says.
     """
     paragraph, languages = state.paragraph, tuple(sorted({*SPOKEN, source_language}))
-    state.language = identify(paragraph.text, languages)
+    state.language = plainly(paragraph.text, languages) or identify(paragraph.text, languages)
     if state.language != source_language and sum(map(str.isalpha, paragraph.text)) < TELLING:
         state.language = identify(whole, languages) if state.language else ""
     if not paragraph.text or (paragraph.reading or 0.0) < math.log(UNSURE):

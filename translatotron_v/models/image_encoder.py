@@ -1,20 +1,20 @@
-"""The image encoder: a timm ViT behind one face.
+"""The image encoder: a ViT with stems and skip links.
 
 Shapes: B batch, C channels, S states (class token first, where there is one), D width.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import timm
 import torch
 from einops import rearrange
-from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from translatotron_v.config import CanvasConfig, ImageEncoderConfig
-from translatotron_v.models.layers import Dropout
+from translatotron_v.models.vit import LayerNorm2d, PatchEmbedding, VisionTransformer
 
 
 @dataclass
@@ -34,19 +34,7 @@ class ImageStates:
     inner: Tensor | None = None
 
 
-class _Stem(nn.Module):
-    """What timm asks of a patch embedding: the grid of its states.
-
-    timm calls it with ``img_size``, ``patch_size``, ``in_chans`` and ``embed_dim``; what else there is is bound before.
-    """
-
-    def __init__(self, img_size: tuple[int, int], patch_size: tuple[int, int]):
-        super().__init__()
-        self.grid_size = (img_size[0] // patch_size[0], img_size[1] // patch_size[1])
-        self.num_patches = self.grid_size[0] * self.grid_size[1]
-
-
-class OverlappingPatchEmbedding(_Stem):
+class OverlappingPatchEmbedding(nn.Module):
     """Patch embedding whose kernel is larger than its stride, so that no glyph is cut blindly."""
 
     def __init__(
@@ -58,7 +46,7 @@ class OverlappingPatchEmbedding(_Stem):
         embed_dim: int,
         **_: object,
     ):
-        super().__init__(img_size, patch_size)
+        super().__init__()
         rows, columns = kernel
         padding = ((rows - patch_size[0]) // 2, (columns - patch_size[1]) // 2)
         self.proj = nn.Conv2d(in_chans, embed_dim, (rows, columns), stride=patch_size, padding=padding)
@@ -68,7 +56,7 @@ class OverlappingPatchEmbedding(_Stem):
         return rearrange(self.proj(pixels), "b d rows columns -> b (rows columns) d")
 
 
-class ConvolutionalStem(_Stem):
+class ConvolutionalStem(nn.Module):
     """3x3 convolutions of stride 2, then patches of what they give (Xiao et al. 2021): a small ViT reads sooner by it.
 
     Each convolution's output is layer-normed at every place for itself, so that a strip's empty lines do not matter to
@@ -84,7 +72,7 @@ class ConvolutionalStem(_Stem):
         embed_dim: int,
         **_: object,
     ):
-        super().__init__(img_size, patch_size)
+        super().__init__()
         before = [in_chans, *channels]
         self.convolutions = nn.Sequential(
             *(
@@ -144,27 +132,24 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.ocr_layer = config.ocr_layer
         self.layers = config.layers
+        self.recompute = False  # activations of the blocks, going back: less memory, a third more time
         self.has_class_token = config.class_token
-        options: dict[str, Any] = {}
+        embed: Any = PatchEmbedding
         if config.stem_channels:
-            options["embed_layer"] = lambda **given: ConvolutionalStem(config.stem_channels, **given)
+            embed = partial(ConvolutionalStem, config.stem_channels)
         if config.stem:
-            options["embed_layer"] = lambda **given: OverlappingPatchEmbedding(config.stem, **given)
-        self.vit = timm.models.VisionTransformer(
-            img_size=(canvas.height, canvas.width),
-            patch_size=(config.patch[0], config.patch[1]),
-            in_chans=canvas.channels,
-            num_classes=0,
-            global_pool="",
-            embed_dim=config.width,
-            depth=config.layers,
-            num_heads=config.heads,
+            embed = partial(OverlappingPatchEmbedding, config.stem)
+        self.vit = VisionTransformer(
+            embed,
+            size=(canvas.height, canvas.width),
+            patch=(config.patch[0], config.patch[1]),
+            channels=canvas.channels,
+            width=config.width,
+            heads=config.heads,
+            layers=config.layers,
+            dropout=config.dropout,
             class_token=config.class_token,
-            pos_drop_rate=config.dropout,
-            proj_drop_rate=config.dropout,
-            **options,
         )
-        Dropout.replace_in(self.vit)
         if config.ocr_layer < config.layers:
             self.reading_norm = nn.LayerNorm(config.width, eps=1e-6)
         adds = config.fuse_by == "add"
@@ -172,11 +157,11 @@ class ImageEncoder(nn.Module):
 
     def forward(self, pixels: Tensor, inner: int = 0) -> ImageStates:
         """(B, C, H, W) in [0, 1] -> states (B, S, D); ``inner`` names a block whose states are wanted too (0: none)."""
-        x = self.vit.patch_embed(pixels * 2 - 1)  # (B, S, D)
-        x = self.vit.norm_pre(self.vit._pos_embed(x))
+        x = self.vit.embed(pixels * 2 - 1)  # (B, S, D)
+        recompute = self.recompute and torch.is_grad_enabled()
         after: dict[int, Tensor] = {}  # block number -> its states
         for number, block in enumerate(self.vit.blocks, start=1):
-            x = after[number] = block(x)
+            x = after[number] = checkpoint(block, x, use_reentrant=False) if recompute else block(x)
         final = self.vit.norm(x)
         if self.fusion is not None:
             final = self.fusion(final, after)

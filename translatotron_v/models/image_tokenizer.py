@@ -57,6 +57,10 @@ class PatchTokenizer(nn.Module):
         self.codes = config.codes
         self.register_buffer("codebook", torch.zeros(config.codes, canvas.channels * config.patch[0] * config.patch[1]))
 
+    def levels(self) -> Tensor:
+        """The codebook (K, P) in bytes: 0 paper, 255 ink."""
+        return (self.codebook * 255).round().to(torch.uint8)
+
     def patches(self, pixels: Tensor) -> Tensor:
         """Pixels (B, C, H, W) in [0, 1] -> ink of each patch (B, N, P), rows from the top, each from the left."""
         height, width = self.patch

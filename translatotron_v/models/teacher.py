@@ -3,7 +3,6 @@
 Shapes: B batch, C characters, N image tokens, D width, L layout width, K codes.
 """
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +22,8 @@ class LayoutEncoder(nn.Module):
 
     def __init__(self, name: str, channels: int, width: int):
         super().__init__()
+        import timm  # takes two seconds, and no other model needs it
+
         if not timm.is_model(name):  # nor is one fetched from elsewhere
             raise ConfigError(f"model.teacher.layout: timm has no model {name!r}; none leaves the layout out")
         self.network = timm.create_model(name, pretrained=False, in_chans=channels, num_classes=0)

@@ -22,7 +22,8 @@ _STEP = 0.95  # from one size that is tried to the next
 _WIDEST_GAP = 0.9  # of a justified line, ems
 _ASCENT, _DESCENT = 0.76, 0.25  # of letters without accents, ems
 _SLACK = 0.3  # ems by which lines may be longer than the block's longest
-_APART = 0.25  # ems between the words and what stands beside them
+_APART = 0.25  # ems between the words and what stands beside them,
+_NEAR = 0.1  # and where words stood before
 _EXACT = 0.02  # words whose size is so near to a strip's are not resampled
 _IN_BOX = 0.35  # ems that text in a box leaves free of its width, and at its lower edge
 _X_MIDDLE = 0.26  # ems from a baseline up to the middle of small letters
@@ -255,13 +256,16 @@ def _is_free(
     """Whether words lie within the picture and on nothing that must not be covered."""
     width, height = crop.size
     back = crop.back
-    apart = 0.1 * setting.em
+    first_column, last_column = min(row[0] for row in crop.rows), max(row[2] for row in crop.rows)
     for word in placed:
         left, top, right, bottom = word.bounds
+        # Where the old text stood the new one may, however near its neighbours.
+        own = left >= first_column and right <= last_column
+        apart = (_NEAR if own else _APART) * setting.em
         corners = move_points(back, corners_of(word.bounds))
         if corners.min() < 0 or corners[:, 0].max() > width or corners[:, 1].max() > height:
             return False
-        if ground is not None and not ground.holds(word.bounds):
+        if ground is not None and not (ground.holds(word.bounds) and (own or ground.clears(word.bounds, apart))):
             return False
         for first, upper, last, lower in barriers:
             if left < last + apart and right > first - apart and top < lower and bottom > upper:

@@ -19,6 +19,9 @@ Alignment = Literal["left", "centre", "right", "justified"]
 _SAME_ANGLE = 1.0  # degrees
 _RIGHT_EDGE = 0.3  # ems within which the right ends of amounts are in line
 _WITHIN = 0.75  # share of a line's box that lies in another's where it is a part of that
+_OTHERS = 0.4  # as closely as the picture's middle do other rows' middles have to be in line
+_AT_EDGE = 2.5  # ems from the edge of a box to a row that is set at that edge
+_NEAR = 8.0  # ems from a row to those that show how it is set
 _BEYOND = 0.5  # ems by which rows reach beyond their region at most: some of a photograph is plain by chance
 _OFF_LEFT = 0.07  # ems by which left ends that are in line differ for the shape of their letters
 _MIDDLE = 0.12  # ems by which middles that are in line differ for the same reason
@@ -192,11 +195,13 @@ def _alignment_of_one(row: Row, others: Sequence[Row], width: int | None) -> Ali
     em, (left, _, right, _) = row.em, row.bounds
     centre = (left + right) / 2
     columns = [other for other in others if share_columns(other, row)]
-    middles = [sum(other.bounds[::2]) / 2 for other in columns] + ([] if width is None else [width / 2])
+    # Of another row the middle agrees closely, or by chance.
+    middles = [abs(sum(other.bounds[::2]) / 2 - centre) / _OTHERS for other in columns]
     off_left = min((abs(other.bounds[0] - left) for other in others), default=math.inf)
-    off_centre = min((abs(middle - centre) for middle in middles), default=math.inf)
-    # One end that is in line may be by chance.
-    off_right = sorted(abs(other.bounds[2] - right) for other in columns if not on_one_row(row, other))[1:2]
+    off_centre = min([*middles, math.inf if width is None else abs(width / 2 - centre)])
+    # One end that is in line may be by chance, and any far away.
+    near = [other for other in columns if 0.5 * em < abs(other.middle - row.middle) < _NEAR * em]
+    off_right = sorted(abs(other.bounds[2] - right) for other in near)[1:2]
     ends = bool(off_right) and off_right[0] < min(_MIDDLE * em, off_centre) and off_left > EDGE * em
     if ends or _ends_a_row(row, others):
         return "right"
@@ -223,9 +228,12 @@ def _in_box(chain: Sequence[Row], box: Bounds, em: float) -> Alignment | None:
     left = min(row.bounds[0] for row in chain) - box[0]
     right = box[2] - max(row.bounds[2] for row in chain)
     middles = [(row.bounds[0] + row.bounds[2]) / 2 for row in chain]
+    lefts = float(np.ptp([row.bounds[0] for row in chain]))
+    if chain[0].marker or (len(chain) > 1 and lefts < min(_OFF_LEFT * em + 1, 0.5 * float(np.ptp(middles)))):
+        return "left"
     if abs(left - right) < max(0.4 * em, 0.08 * (left + right)) and float(np.ptp(middles)) < EDGE * em:
         return "centre"
-    if len(chain) == 1 and left + right > em:
+    if len(chain) == 1 and left + right > em and min(left, right) < _AT_EDGE * em:
         return "left" if left < right else "right"
     return None
 

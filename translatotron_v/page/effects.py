@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy import fft
+from numpy import fft
 
 from translatotron_v.page.ground import Colour, as_colour
 from translatotron_v.page.inpaint import fill
@@ -221,7 +221,7 @@ def _shadow(
 def _shifted_sums(picture: np.ndarray, pattern: np.ndarray, reach: int) -> np.ndarray:
     """The sums of a picture times a pattern moved by -reach..reach rows and columns: (2 reach + 1, 2 reach + 1)."""
     rows, columns = (
-        fft.next_fast_len(max(sizes) + reach, real=True) for sizes in zip(picture.shape, pattern.shape, strict=True)
+        cv2.getOptimalDFTSize(max(sizes) + reach) for sizes in zip(picture.shape, pattern.shape, strict=True)
     )
     size = (rows, columns)  # the room beyond the larger of both keeps sums from running into one another
     sums = fft.irfft2(fft.rfft2(picture, size) * np.conj(fft.rfft2(pattern, size)), size)

@@ -71,6 +71,16 @@ class Ground:
         crossed = taken.mean(axis=0).max() > _ACROSS or taken.mean(axis=1).max() > _ACROSS
         return not crossed and float(taken.mean()) <= _ALL
 
+    def clears(self, bounds: Bounds, apart: float) -> bool:
+        """Whether the columns at both sides of a word's box are ground as well, so many pixels of them."""
+        left, top, right, bottom = bounds
+        sides = (left - apart, top, left, bottom), (right, top, right + apart, bottom)
+        for columns, rows in map(self._window, sides):
+            taken = ~self._free[rows, columns]
+            if taken.size and taken.mean(axis=0).max() > _ACROSS:
+                return False
+        return True
+
     def room(self, upper: float, lower: float, middle: float) -> float | None:
         """How wide a text around a column may be between two rows; None where the region does not reach so far."""
         if upper < self.box[1] or lower > self.box[3]:
@@ -86,6 +96,19 @@ class Ground:
         left = int(np.argmin(before)) if not before.all() else len(before)
         right = int(np.argmin(after)) if not after.all() else len(after)
         return 2.0 * min(left, right)
+
+
+def panel(region: Region | None, crop: Crop, em: float) -> np.ndarray | None:
+    """Which pixels of a level crop (h, w) lie within a block's own box or bubble; None where it has none."""
+    if region is None or not region.encloses or not crop.level:
+        return None
+    height, width = crop.pixels.shape[:2]
+    x, y = (float(shift) for shift in crop.matrix[:, 2])
+    free = region.free((-x, -y, width - x, height - y), em)
+    if free.shape != (height, width):
+        return None
+    inside = np.logical_or.accumulate(free, axis=1) & np.logical_or.accumulate(free[:, ::-1], axis=1)[:, ::-1]
+    return cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # its edge is blurred
 
 
 def _mostly_within(taken: np.ndarray, own: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 
 Colour = tuple[float, float, float]  # RGB in [0, 1]
 
+_LEAST = 12  # cells of a text's own box from which they alone tell its ground
 _CELLS = 7  # of the coarse grid to an em
 _APART = 0.06  # ems around ink that say nothing of the ground,
 _DOUBTFUL = 0.15  # those in which outlines and shadows may lie,
@@ -51,14 +52,20 @@ class SmoothGround:
     noise: float
 
 
-def fit_smooth(pixels: np.ndarray, ink: np.ndarray, em: float) -> SmoothGround:
-    """Fit smooth ground through a crop (H, W, 3) float32 around ink (H, W) bool with so many pixels per em."""
+def fit_smooth(pixels: np.ndarray, ink: np.ndarray, em: float, within: np.ndarray | None = None) -> SmoothGround:
+    """Fit smooth ground through a crop (H, W, 3) float32 around ink (H, W) bool with so many pixels per em.
+
+    Args:
+        within: (H, W) bool, true in the text's own box: what lies outside says nothing of the ground under it.
+    """
     height, width = ink.shape
     step = max(1.0, em / _CELLS)
     size = (max(1, round(width / step)), max(1, round(height / step)))
     reach = max(1, round(_APART * em))
     kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     known = 1 - cv2.dilate(ink.astype(np.uint8), kernel).astype(np.float32)
+    if within is not None and np.count_nonzero(known[within]) >= _LEAST * step**2:
+        known = np.where(within, known, np.float32(0))
     share = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
     cells = cv2.resize(pixels * known[..., None], size, interpolation=cv2.INTER_AREA)
     cells = cells / np.maximum(share, 1e-6)[..., None]

@@ -28,6 +28,7 @@ EDGE = 0.5  # ems within which edges are in line
 _LEVEL = 0.35  # ems by which the middles of what stands on one row differ
 _TIGHT = 1.45  # ems from row to row up to which a break by hand is taken for one inside a text
 _UNIT = 1.6  # ems: a piece of a row that is no wider may be a currency or a number, whose height tells little
+_LABEL = 3.2  # ems before a row within which what stands is the end of a label, where there is one
 _CELL = 3.0  # ems that the lines of a cell may be shorter than the cell
 _WORD = 4.0  # ems that a word may be wide where none can be measured
 _SPACE = 0.28  # ems between words where none can be measured
@@ -40,6 +41,8 @@ _SPACED = 0.15  # ems by which letters stand farther apart where that is meant
 _TELLING = 5.0  # ems: shorter lines do not tell their size
 _UNCLEAR = (0.82, 0.92)  # height of most letters as a share of the highest: below small ones, above capitals
 _OTHER_COLOUR = 50.0  # largest difference of a channel from which ink is of another colour
+_PALER = (1.14, 28.0)  # times thicker and levels of colour that are another setting where both are seen at once
+_CLEAR = 16.0  # pixels per em: smaller letters differ so much by themselves
 _FULL = 0.62  # share of a column's width that the lines of its text fill, all but the last
 _GUTTERS = 4.0  # ems between columns of text, at most,
 _FAR_GUTTERS = 8.0  # and of tight rows where what stands at either side is wrapped
@@ -95,6 +98,11 @@ class Row:
         return self.traits[max(known)[1]] if known else None
 
     @property
+    def hyphen(self) -> bool:
+        """Whether it ends in the middle of a word."""
+        return bool(self.traits and self.traits[-1] is not None and self.traits[-1].hyphen)
+
+    @property
     def words(self) -> int:
         """How many words it has, or may have."""
         known = self.traits or (None,) * len(self.pieces)
@@ -115,6 +123,7 @@ class Rows:
     """All rows of one tilt, and what stands beside each."""
 
     rows: list[Row]
+    inner: set[int] = field(default_factory=set)  # numbers of the rows that go on in an entry of a list: no cells
     right_of: dict[int, int] = field(default_factory=dict)  # number of a row -> of the next one at its right
     left_of: dict[int, int] = field(default_factory=dict)
 
@@ -136,8 +145,8 @@ class Rows:
                 self.left_of[right] = number
 
     def is_beside(self, number: int) -> bool:
-        """Whether anything stands at a side of a row."""
-        return number in self.left_of or number in self.right_of
+        """Whether anything that may be a cell of its table stands at a side of a row."""
+        return any(found not in self.inner for found in self.beside(number))
 
     def beside(self, number: int) -> list[int]:
         """Numbers of the rows at the two sides of a row."""
@@ -196,7 +205,7 @@ def join_pieces(rows: list[Row]) -> list[Row]:
 def _is_marked(row: Row, rows: Sequence[Row]) -> bool:
     before = [
         other for other in rows
-        if other is not row and on_one_row(row, other) and 0 <= row.bounds[0] - other.bounds[2] < 2.4 * row.em
+        if other is not row and on_one_row(row, other) and 0 <= row.bounds[0] - other.bounds[2] < _LABEL * row.em
         and other.width > _UNIT * row.em
     ]  # fmt: skip
     return row.marker and not before
@@ -246,12 +255,15 @@ def _differences(row: Row, other: Row) -> int:
         return 0
     weights = sorted((first.weight, second.weight))
     heavier = weights[1] > _HEAVIER * weights[0]
-    coloured = max(abs(a - b) for a, b in zip(first.colour, second.colour, strict=True)) > _OTHER_COLOUR
+    off = max(abs(a - b) for a, b in zip(first.colour, second.colour, strict=True))
+    coloured = off > _OTHER_COLOUR
     larger = _larger(row, other, first, second)
     spaced = (
         abs(first.spacing - second.spacing) > _SPACED and min(row.width / row.em, other.width / other.em) > _TELLING
     )
-    return heavier + coloured + larger + 2 * spaced
+    clear = min(row.em, other.em) > _CLEAR
+    paler = clear and weights[1] > _PALER[0] * weights[0] and off > _PALER[1]
+    return max(heavier + coloured + larger, 2 * paler) + 2 * spaced
 
 
 def _another_size(row: Row, other: Row) -> bool:
@@ -317,8 +329,9 @@ def find_chains(rows: list[Row]) -> list[list[Row]]:
             index = after[index]
             chain.append(rows[index])
         chains.append(chain)
-    page = Rows(rows)
     numbers = {id(row): number for number, row in enumerate(rows)}
+    inner = {numbers[id(row)] for chain in chains if chain[0].marker for row in chain[1:]}
+    page = Rows(rows, inner)
     parts = [part for chain in chains for part in _split_irregular(chain)]
     return [part for chain in parts for part in _split_unwrapped(chain, page, numbers)]
 
@@ -364,7 +377,7 @@ def _split_unwrapped(chain: list[Row], page: Rows, numbers: dict[int, int]) -> l
         by_hand = _HAND * em if centred else (_HAND / 2 * em if distance < _TIGHT * em else 0.0)
         apart = page.is_beside(numbers[id(above)]) != page.is_beside(numbers[id(below)])  # perhaps a cell's second line
         by_hand = 0.0 if _differences(above, below) else (_CELL * em if apart and not centred else by_hand)
-        if spare > max(_WRAPPED * em, by_hand):
+        if spare > max(_WRAPPED * em, by_hand) and not above.hyphen:
             parts.append([])
         parts[-1].append(below)
     return [row for part in parts for row in _split_table(part, page, numbers, em)]
@@ -379,7 +392,10 @@ def _split_table(chain: list[Row], page: Rows, numbers: dict[int, int], em: floa
     for number, (above, below) in enumerate(pairwise(chain)):
         right = page.right_of.get(numbers[id(above)])
         spare = 0.0 if right is None else page.rows[right].bounds[0] - em - above.bounds[2] - below.first_word
-        if beside[number + 1] or below.middle - above.middle > _TIGHT * em or spare > _CELL * em:
+        if above.hyphen:
+            parts[-1].append(below)
+            continue
+        if beside[number + 1] or below.middle - above.middle > _TIGHT * em + 1 or spare > _CELL * em:
             parts.append([])
         parts[-1].append(below)
     return parts

@@ -23,6 +23,7 @@ SMALLEST = 6.0  # pixels per em below which text cannot be read
 _CLEAR = 10.0  # pixels per em on the searched picture from which its boxes are exact enough
 _LARGE = 90.0  # pixels per em on the searched picture above which a smaller one shows text better
 _LEVEL = 0.3  # degrees; lines tilted less than this are taken as level, and no pixel of theirs is resampled
+_LIFTED = 0.22  # ems by which the ends of a level line may seem to differ in height
 _SAME_TILT = 1.5  # degrees within which lines belong to the same tilt
 _TILTS = 6  # a picture is turned and searched again for so many different angles at most
 _UPRIGHT = 1.5  # lines so many times higher than wide stand upright
@@ -72,7 +73,7 @@ def find_lines(pixels: np.ndarray, detector: LineDetector) -> list[Line]:
             kept = _merge(kept, _search(levels, number, cells, detector))
     height, width = pixels.shape[:2]
     lines = [_within(found.line, height, width) for found in kept if not _is_picture(found.line, height, width)]
-    return [_judge(line) for line in lines]
+    return [_judge(line) for line in _levelled(lines, levels)]
 
 
 def refit(lines: Sequence[Line], pixels: np.ndarray, among: Sequence[Line] | None = None) -> list[Line]:
@@ -163,6 +164,25 @@ def _measurable(line: Line) -> bool:
 
 def _measured(line: Line, levels: Sequence[Level]) -> Line:
     return replace(line, angle=measure_angle(line, levels)) if _measurable(line) else line
+
+
+def _levelled(lines: list[Line], levels: Sequence[Level]) -> list[Line]:
+    """Lines, with those level whose tilt lifts an end by less than letters differ, where longer ones are level.
+
+    A comma at one end and a capital at the other tilt an amount by two degrees, and it may be searched alone.
+    """
+    level = sum(line.width for line in lines if _measurable(line) and line.angle == 0)
+
+    def little(line: Line) -> bool:
+        lifted = line.width * math.sin(math.radians(abs(line.angle)))
+        return 0 < abs(line.angle) < STEEPEST and lifted < _LIFTED * line.em and level > 2 * line.width
+
+    answer = [_settle(line, 0.0) if little(line) else line for line in lines]
+    changed = [number for number, (old, new) in enumerate(zip(lines, answer, strict=True)) if old is not new]
+    around = rooms([answer[number] for number in changed], answer)
+    for number, room in zip(changed, around, strict=True):
+        answer[number] = tighten(answer[number], levels, *room)
+    return answer
 
 
 def _tilts(lines: Iterable[Line]) -> list[float]:

@@ -5,7 +5,7 @@ Shapes: H and W pixels of a crop.
 
 import cv2
 import numpy as np
-from scipy import fft
+from numpy import fft
 
 _VISIBLE = 2.5 / 255  # standard deviation from which ground has a texture
 _OUTLYING = 4.5  # standard deviations from which a pixel is no part of it
@@ -57,7 +57,7 @@ def _repeats(grey: np.ndarray, known: np.ndarray, em: float) -> list[tuple[int, 
     top, left = (grey.shape[0] - rows) // 2, (grey.shape[1] - columns) // 2
     part = np.s_[top : top + rows, left : left + columns]
     values, mask = grey[part], known[part].astype(np.float32)
-    size = [fft.next_fast_len(2 * side) for side in values.shape]
+    size = [cv2.getOptimalDFTSize(2 * side) for side in values.shape]
     spectra = [fft.rfft2(one, size) for one in (values, mask, values * values)]
 
     def correlated(first: int, second: int) -> np.ndarray:
@@ -67,7 +67,7 @@ def _repeats(grey: np.ndarray, known: np.ndarray, em: float) -> list[tuple[int, 
     power = np.maximum(correlated(2, 1), 0) * np.maximum(correlated(1, 2), 0)
     agreement = correlated(0, 0) / np.sqrt(np.maximum(power, 1e-9))
     agreement[count < max(_KNOWN, 0.05 * mask.sum())] = 0
-    down, across = (np.fft.fftfreq(side, 1 / side).round().astype(int) for side in size)
+    down, across = (fft.fftfreq(side, 1 / side).round().astype(int) for side in size)
     far = np.hypot(down[:, None], across[None])
     # what varies slowly agrees with itself under every short shift; what repeats does not halfway
     halfway = agreement[(down // 2)[:, None], (across // 2)[None]]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from translatotron_v.page.colours import ciede2000, rgb_to_lab
 from translatotron_v.page.ground import Colour, as_colour
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
 from translatotron_v.page.separate import Layers
@@ -124,8 +125,6 @@ def _grouped(shown: Sequence[tuple[np.ndarray, np.ndarray]], widths: Sequence[in
     Strokes thinner than a pixel show their colour in part, and each word another part: of text that is not ``solid``
     only the direction counts in which colours differ from the ground.
     """
-    from skimage.color import deltaE_ciede2000, rgb2lab  # takes a third of a second: only pages pay for it
-
     grounds, aways = (np.stack([one[part] for one in shown]) for part in (0, 1))
 
     def alike(seed: int) -> np.ndarray:
@@ -135,8 +134,8 @@ def _grouped(shown: Sequence[tuple[np.ndarray, np.ndarray]], widths: Sequence[in
             away = away * np.clip(share, 0.5, 2.0)[:, None]
         if float(np.abs(away - than).max()) < _SURELY:
             return np.ones(len(shown), dtype=bool)
-        lab = rgb2lab(np.clip(np.stack([grounds + away, grounds + than]), 0, 1))
-        return np.asarray(deltaE_ciede2000(lab[0], lab[1]) <= APART)
+        lab = rgb_to_lab(np.clip(np.stack([grounds + away, grounds + than]), 0, 1))
+        return ciede2000(lab[0], lab[1]) <= APART
 
     groups = [-1] * len(shown)
     count = 0

@@ -19,8 +19,10 @@ _FAINT = 14.0  # grey levels: where no contrast is stronger, nothing can be told
 _BUSY = 0.9  # share of a box's height that letters do not fill: what stands out is no paper then, and tells nothing
 _RULE = 0.85  # share of a line's width that only a rule fills in one row of pixels
 _LOOK_LEFT = 2.4  # ems before a line's box in which a marker is looked for
-_LETTER_GAP = 0.18  # ems: narrower gaps are between letters
+_LETTER_GAP, _PIXEL = 0.18, 0.7  # ems, and pixels on top: narrower gaps are between letters
 _DOT = 0.24  # ems: leaders consist of dots that are no larger
+_LEADER = 0.13  # ems: dots before a line that are no larger are the end of leaders
+_FULL_STOP = 0.24  # ems: the largest full stop
 _BULLET, _BULLET_HIGH = 0.75, 0.62  # ems: the widest and the highest bullet
 _NUMBER = 1.8  # ems: the widest number of a list
 _WIDE, _WIDER, _WIDEST = 1.35, 1.9, 2.6  # ems of space that part two labels; before a short word; where all are wide
@@ -29,6 +31,8 @@ _TOO_HIGH, _FAR_TOO_HIGH = (
     1.85,
     2.3,
 )  # times the highest letters that a box is too high; where there may be no high ones
+_HYPHEN = (0.15, 0.48)  # ems: widths of hyphens
+_HYPHEN_HIGH, _HYPHEN_AT = 0.17, (0.13, 0.42)  # ems: the highest, and where it stands above the baseline
 _AFTER_MARKER = 0.62  # ems of space from which a short first word is a marker
 
 
@@ -45,8 +49,9 @@ class Traits:
         base: row of the line's box on which its letters stand, pixels from its top edge.
         marker: a bullet or a number stands before the words, in the line's box or at its left.
         spacing: middle distance of its letters, ems; of those that touch none is known.
-        marker_like: the first word might be a number of a list: short, and followed by a space.
+        marker_like: the first word might be a number of a list: short, with a full stop or a bracket at its end.
         marker_gap: the space after a marker that is told by that space alone, pixels; 0 of other markers.
+        hyphen: a hyphen stands at the end.
     """
 
     words: tuple[Span, ...]
@@ -60,6 +65,7 @@ class Traits:
     marker_like: bool = False
     spacing: float = 0.0
     marker_gap: float = 0.0
+    hyphen: bool = False
 
     @property
     def gaps(self) -> list[float]:
@@ -93,14 +99,15 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     colour = np.median(inside[own > 0.8 * strong], axis=0)
     marker, marker_gap, words = _take_marker(_words(_without_leaders(runs, em), em), letters, em)
     marker = marker or _marker_before(ink[:, :offset], em)
-    like = len(words) > 1 and words[0][1] - words[0][0] < 1.4 * em
     band, rise, base = _heights(np.clip(own / strong, 0, 1) * letters.any(axis=1, keepdims=True))
     if band > _BUSY * len(window):
         return None
     apart = [after[0] - before[1] for before, after in pairwise(runs)]
     spacing = float(np.median(apart)) / em if apart else 0.0
     colours = as_colour(colour), as_colour(paper)
-    return Traits(tuple(words), *colours, weight, band, rise, base, marker, like, spacing, marker_gap)
+    like = len(words) > 1 and words[0][1] - words[0][0] < 1.4 * em and _ends_number(words[0][1], runs, base, em)
+    hyphen = _is_hyphen(runs[-1], base, em)
+    return Traits(tuple(words), *colours, weight, band, rise, base, marker, like, spacing, marker_gap, hyphen)
 
 
 def part_of(line: Line, span: Span) -> Line:
@@ -139,7 +146,8 @@ def split_at(line: Line, traits: Traits, places: Sequence[int]) -> list[tuple[Li
         moved = tuple((left - first, right - first) for left, right in words)
         first_part = start == 0
         marks = traits.marker and first_part, traits.marker_like and first_part and len(words) > 1
-        own = replace(traits, words=moved, marker=marks[0], marker_like=marks[1])
+        hyphen = traits.hyphen and end == len(traits.words)
+        own = replace(traits, words=moved, marker=marks[0], marker_like=marks[1], hyphen=hyphen)
         parts.append((part_of(line, (first, last)), own))
     return parts
 
@@ -266,7 +274,7 @@ def _without_leaders(runs: Sequence[tuple[int, int, int, int]], em: float) -> li
 def _words(runs: Sequence[tuple[int, int, int, int]], em: float) -> list[Span]:
     """Runs put together into words."""
     gaps = [after[0] - before[1] for before, after in pairwise(runs)]
-    limit = max(_LETTER_GAP * em, 1.8 * float(np.median(gaps)) if len(gaps) > 3 else 0.0)
+    limit = max(_LETTER_GAP * em + _PIXEL, 1.8 * float(np.median(gaps)) if len(gaps) > 3 else 0.0)
     limit = min(limit, 0.6 * em)
     words: list[Span] = []
     for number, (start, end, _, _) in enumerate(runs):
@@ -292,6 +300,24 @@ def _take_marker(words: list[Span], ink: np.ndarray, em: float) -> tuple[bool, f
     return False, 0.0, words
 
 
+def _ends_number(end: float, runs: Sequence[tuple[int, int, int, int]], base: float, em: float) -> bool:
+    """Whether a full stop or a bracket stands where a first word ends, as after numbers of lists."""
+    start, _, top, low = max((run for run in runs if run[0] < end), key=lambda run: run[1])
+    wide, high = end - start, low - top
+    if float(np.median([run[3] for run in runs])) > base + 0.08 * em:  # a rule is left below the letters
+        return False
+    stop = max(wide, high) <= _FULL_STOP * em + 1 and abs(low - base) <= 0.15 * em + 1
+    bracket = wide <= 0.4 * em and low > base + 0.08 * em and high > 0.8 * em
+    return stop or bracket
+
+
+def _is_hyphen(run: tuple[int, int, int, int], base: float, em: float) -> bool:
+    start, end, top, low = run
+    flat = low - top <= _HYPHEN_HIGH * em + 1 and low - top < end - start
+    at = base - (top + low) / 2
+    return flat and _HYPHEN[0] * em <= end - start <= _HYPHEN[1] * em and _HYPHEN_AT[0] * em <= at <= _HYPHEN_AT[1] * em
+
+
 def _is_bullet(ink: np.ndarray, em: float) -> bool:
     rows = np.flatnonzero(ink.any(axis=1))
     if not len(rows):
@@ -306,10 +332,11 @@ def _marker_before(ink: np.ndarray, em: float) -> bool:
     """Whether one small thing, and nothing else, stands shortly before a line."""
     if ink.shape[1] < 0.5 * em:
         return False
-    runs = [run for run in _runs(ink, em) if run[1] - run[0] > 0.05 * em]
+    runs = [run for run in _runs(ink, em) if max(run[1] - run[0], run[3] - run[2]) > _LEADER * em]
     if not runs:
         return False
     start, end = runs[0][0], runs[-1][1]
-    touches = start <= 1 and ink[:, :2].any()
-    high = max(low for _, _, _, low in runs) - min(top for _, _, top, _ in runs)
+    first, last = min(top for _, _, top, _ in runs), max(low for _, _, _, low in runs)
+    touches = (start <= 1 and ink[:, :2].any()) or first == 0 or last == len(ink)  # what goes on above or below
+    high = last - first
     return not touches and end - start <= _NUMBER * em and high < 0.95 * len(ink)

@@ -16,6 +16,7 @@ from translatotron_v.serve.limits import Limits, RefusedError
 
 Asked = TypeVar("Asked", bound=Hashable)
 Answer = TypeVar("Answer")
+_PATIENCE = 0.1  # share of what the last batch took that the next one waits for more
 PIXELS_TOGETHER = 24_000_000  # of a batch; a larger picture goes alone
 
 
@@ -72,6 +73,8 @@ class Batcher(Generic[Asked, Answer]):
         self._waiting: deque[_Entry[Asked]] = deque()
         self._changed = threading.Condition()
         self._closing = False
+        self._took = 0.0  # seconds, the last batch
+        self._expected = 1  # entries that may come: as many as there were when the last batch began
         self._thread = threading.Thread(target=self._work, name="translates", daemon=True)
         self._thread.start()
 
@@ -109,7 +112,7 @@ class Batcher(Generic[Asked, Answer]):
         while True:
             entry.ticket.check()  # what it waited for goes on or is dropped, and nobody looks at it
             try:
-                return entry.future.result(timeout=0.1)
+                return entry.future.result(timeout=min(1.0, max(0.001, entry.ticket.ends - time.monotonic())))
             except NotYetError:  # or one of the task's own
                 if entry.future.done():
                     raise
@@ -118,10 +121,14 @@ class Batcher(Generic[Asked, Answer]):
         while batch := self._next():
             started = time.monotonic()
             self._run(batch)
-            self._noted(sum(len(entry.pictures) for entry in batch), time.monotonic() - started)
+            self._took = time.monotonic() - started
+            self._noted(sum(len(entry.pictures) for entry in batch), self._took)
 
     def _next(self) -> "list[_Entry[Asked]]":
-        """The oldest entry that is still wanted, and others that want the same, as they have come or come shortly."""
+        """The oldest entry that is still wanted, and others that want the same.
+
+        Whoever has just been answered often comes again: until as many are there as were last time, it waits a little.
+        """
         with self._changed:
             while True:
                 self._drop()
@@ -132,13 +139,15 @@ class Batcher(Generic[Asked, Answer]):
                 self._changed.wait()
             first = self._waiting.popleft()
             batch = [first]
-            ends = time.monotonic() + self._limits.gather_milliseconds / 1000
+            ends = time.monotonic() + max(self._limits.gather_milliseconds / 1000, _PATIENCE * self._took)
             while first.asked is not None:
                 self._gather(batch)
                 left = ends - time.monotonic()
-                if sum(len(entry.pictures) for entry in batch) >= self._limits.together or left <= 0 or self._closing:
+                full = sum(len(entry.pictures) for entry in batch) >= self._limits.together
+                if full or len(batch) + len(self._waiting) >= self._expected or left <= 0 or self._closing:
                     break
                 self._changed.wait(left)
+            self._expected = len(batch) + len(self._waiting)
             return batch
 
     def _drop(self) -> None:

@@ -21,7 +21,8 @@ class Limits:
         job_seconds: that a job may take.
         requests: that are read, wait or run at a time, jobs among them; what comes then is asked to come again.
         together: pictures that share a batch, at most.
-        gather_milliseconds: that a batch waits for others to come.
+        gather_milliseconds: that a batch waits for those to come again who were there last time, or else a tenth of
+            what the last batch took.
         kept_seconds: for which the answer of a job waits to be fetched.
         kept_bytes: of all answers that wait; the oldest make room.
 
@@ -37,8 +38,8 @@ class Limits:
     seconds: Annotated[float, Range(0.05, 86_400)] = 120.0
     job_seconds: Annotated[float, Range(0.05, 86_400)] = 3_600.0
     requests: Annotated[int, Range(1, 1_000)] = 32
-    together: Annotated[int, Range(1, 1_000)] = 8
-    gather_milliseconds: Annotated[float, Range(0, 1_000)] = 5.0
+    together: Annotated[int, Range(1, 1_000)] = 16
+    gather_milliseconds: Annotated[float, Range(0, 1_000)] = 20.0
     kept_seconds: Annotated[float, Range(0.05, 86_400)] = 600.0
     kept_bytes: Annotated[int, Range(0, 100_000_000_000)] = 256_000_000
 

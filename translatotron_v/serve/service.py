@@ -24,6 +24,7 @@ from translatotron_v.inference.pictures import PictureError, TooLargeError, open
 from translatotron_v.inference.sources import open_source
 from translatotron_v.serve.batching import Batcher, Ticket
 from translatotron_v.serve.limits import Limits, RefusedError
+from translatotron_v.serve.memory import give_back
 from translatotron_v.serve.metrics import Metrics
 from translatotron_v.serve.uploads import Upload
 
@@ -139,11 +140,15 @@ class Service:
         self.systems, self.record, self.redraw = dict(systems), record, redraw
         self.limits = limits or Limits()
         self.metrics = Metrics(lambda: self._inside, lambda: self.batcher.waiting)
-        self.batcher: Batcher[Asked, Translation] = Batcher(self._translate, self.limits, self.metrics.note_batch)
+        self.batcher: Batcher[Asked, Translation] = Batcher(self._translate, self.limits, self._note_batch)
         self.pool = ThreadPoolExecutor(self.limits.requests, thread_name_prefix="request")
         self._inside = 0
         self._lock = threading.Lock()
         self._closing = False
+
+    def _note_batch(self, pictures: int, seconds: float) -> None:
+        self.metrics.note_batch(pictures, seconds)
+        give_back()
 
     def _translate(self, asked: Asked, pictures: Sequence[Image.Image]) -> list[Translation]:
         system = self.systems[asked.system]

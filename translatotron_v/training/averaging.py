@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from translatotron_v.checkpoint import load_tensors
+from translatotron_v.training.sharding import like
 
 _COUNT = "|count"  # no parameter has such a name
 
@@ -48,7 +49,7 @@ class MovingAverage:
     def restore(self, tensors: Mapping[str, Tensor], names: Mapping[int, str]) -> None:
         """Put back what ``tensors`` has returned."""
         for parameter, average in self._pairs():
-            average.copy_(tensors[names[id(parameter)]])
+            average.copy_(like(tensors[names[id(parameter)]], average))
         self._average.n_averaged.copy_(tensors[_COUNT])
 
     def _pairs(self) -> Iterator[tuple[nn.Parameter, Tensor]]:

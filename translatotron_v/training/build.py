@@ -32,6 +32,7 @@ from translatotron_v.data.streamed_pages import ShardSource, first_pages
 from translatotron_v.data.text_batches import DomainPair, MixtureSource
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError, building_a_model
+from translatotron_v.models.image_encoder import ImageEncoder
 from translatotron_v.training.launch import join_ranks
 from translatotron_v.training.stages import STAGES, check_stage, stage_class
 from translatotron_v.training.stages.base import Stage
@@ -80,6 +81,9 @@ def build_stage(config: Config) -> Stage:
     _say(f"{config.stage}: {corpus.summary}; {len(vocabulary)} pieces, {vocabulary.character_count} characters")
     with building_a_model():
         stage = stage_class(config.stage)(config, vocabulary, corpus.train, corpus.validation)
+    for module in stage.modules():
+        if isinstance(module, ImageEncoder):
+            module.recompute = config.trainer.recompute
     if corpus.untranslated:
         stage.mix_in_untranslated(corpus.untranslated)
     if config.data.text_share:

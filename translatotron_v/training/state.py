@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from translatotron_v.checkpoint import load_tensors, read_json
 from translatotron_v.training.averaging import MovingAverage
+from translatotron_v.training.sharding import like, whole_tensors
 
 
 def collect(
@@ -20,14 +21,17 @@ def collect(
     optimizers: Mapping[str, Optimizer],
     average: MovingAverage | None,
 ) -> dict[str, Any]:
-    """All that a run needs to go on beside its modules' weights: what ``save_checkpoint`` takes as ``resume``."""
+    """All that a run needs to go on beside its modules' weights: what ``save_checkpoint`` takes as ``resume``.
+
+    Where parameters are shared out, all ranks must call it.
+    """
     names = parameter_names(stage)
-    found: dict[str, Any] = {"stage": uncovered_state(stage, modules, optimizers)}
+    found: dict[str, Any] = {"stage": whole_tensors(uncovered_state(stage, modules, optimizers))}
     found["random-torch"], found["random"] = random_state()
     for name, optimizer in optimizers.items():
-        found[f"optimizer-{name}"] = optimizer_tensors(optimizer, names)
+        found[f"optimizer-{name}"] = whole_tensors(optimizer_tensors(optimizer, names))
     if average is not None:
-        found["ema"] = average.tensors(names)
+        found["ema"] = whole_tensors(average.tensors(names))
     return {name: value for name, value in found.items() if value}
 
 
@@ -45,7 +49,7 @@ def restore(
         stored = load_tensors(folder / "stage.safetensors")
         with torch.no_grad():
             for key, tensor in own.items():
-                tensor.copy_(stored[key])
+                tensor.copy_(like(stored[key], tensor))
     for name, optimizer in optimizers.items():
         path = folder / f"optimizer-{name}.safetensors"
         if path.is_file():  # absent where no parameter had received a gradient
@@ -97,7 +101,7 @@ def restore_random_state(tensors: Mapping[str, Tensor], values: Mapping[str, Any
 def optimizer_tensors(optimizer: Optimizer, names: Mapping[int, str]) -> dict[str, Tensor]:
     """The optimizer's state, as "PARAMETER|QUANTITY" -> tensor; ``names`` maps ``id(parameter)`` to its name."""
     return {
-        f"{names[id(parameter)]}|{quantity}": torch.as_tensor(value)
+        f"{names[id(parameter)]}|{quantity}": value if isinstance(value, Tensor) else torch.as_tensor(value)
         for group in optimizer.param_groups
         for parameter in group["params"]
         for quantity, value in optimizer.state.get(parameter, {}).items()
@@ -112,7 +116,7 @@ def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], names
         per_parameter.setdefault(name, {})[quantity] = tensor
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state = {
-        index: per_parameter[names[id(parameter)]]
+        index: {name: like(value, parameter) for name, value in per_parameter[names[id(parameter)]].items()}
         for index, parameter in enumerate(parameters)
         if names[id(parameter)] in per_parameter
     }

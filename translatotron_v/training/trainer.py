@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from translatotron_v import checkpoint, ranks
 from translatotron_v.config import TrainerConfig
-from translatotron_v.training import state
+from translatotron_v.training import sharding, state
 from translatotron_v.training.averaging import MovingAverage, mean_of_checkpoints
 from translatotron_v.training.launch import TrainingError as TrainingError
 from translatotron_v.training.launch import join_ranks
@@ -69,6 +69,9 @@ class TrainableStage(Protocol):
 
     def after_step(self, step: int) -> None:
         """Called when all turns of a step are done."""
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """What is gathered by itself where ranks share out the parameters; see ``sharding.shard``."""
 
     def evaluate(self, step: int) -> Evaluation:
         """Score the model; ranks share the work, and what the first returns counts."""
@@ -138,7 +141,11 @@ class Trainer:
         """Put the stage on its device, build optimizers and averages, and load what an earlier life has saved."""
         config = self.config
         state.seed_everything(config.seed)
-        self.model = self.accelerator.prepare(self.stage)
+        latest = checkpoint.latest_checkpoint(self.folder)
+        if latest is not None:
+            for name, module in self.stage.modules_to_save.items():
+                checkpoint.load_module(module, latest, name)
+        self.model = self._shard() if config.shard else self.accelerator.prepare(self.stage)
         self.trained = {name: list(parameters) for name, parameters in self.stage.optimized().items()}
         for name, parameters in self.trained.items():
             if not parameters:
@@ -159,7 +166,7 @@ class Trainer:
         unique = {id(p): p for parameters in self.trained.values() for p in parameters}
         self.parameters = list(unique.values())
         self.averaged = MovingAverage(self.parameters, config.ema) if config.ema else None
-        spent = self._resume()
+        spent = self._resume(latest) if latest else (0.0, 0.0, 0.0)
         self.accelerator.wait_for_everyone()  # all have read what the first is going to write
         self.clock = Clock(*(spent if self.accelerator.is_main_process else (spent[0], 0.0, 0.0)))
         self.reporter = Reporter(self.folder, config.steps, self.step, quiet=not self.accelerator.is_main_process)
@@ -169,14 +176,27 @@ class Trainer:
             for name in self._changed_files():
                 self.reporter.note(f"{self.folder}: {name} has changed since the checkpoint; the new one counts")
 
-    def _resume(self) -> tuple[float, float, float]:
-        """Load the latest checkpoint; returns what the run has taken so far: see ``Clock``."""
-        latest = checkpoint.latest_checkpoint(self.folder)
-        if latest is None:
-            return 0.0, 0.0, 0.0
+    def _shard(self) -> nn.Module:
+        """Let the ranks share out parameters and optimizer state.
+
+        Raises:
+            TrainingError: a stage or an optimizer that needs them whole.
+        """
+        names = list(self.stage.optimized())
+        if len(names) > 1 or self.config.optimizer != "adamw":
+            what = f"several optimizers ({', '.join(names)})" if len(names) > 1 else "Muon"
+            raise TrainingError(f"{self.folder}: trainer.shard does not go with {what}; set trainer.shard=false")
+        if not torch.distributed.is_initialized():
+            raise TrainingError(f"{self.folder}: trainer.shard is for several ranks: start them with torchrun")
+        if self.config.patience:
+            raise TrainingError(f"{self.folder}: trainer.shard does not go with trainer.patience; set one of them")
+        stage: nn.Module = self.stage.to(self.device)
+        sharding.shard(stage, self.stage.blocks())
+        return stage
+
+    def _resume(self, latest: Path) -> tuple[float, float, float]:
+        """Load what a checkpoint holds beside the modules; returns what the run has taken so far: see ``Clock``."""
         info = checkpoint.read_info(latest)
-        for name, module in self.stage.modules_to_save.items():
-            checkpoint.load_module(module, latest, name)
         state.restore(
             latest / "resume", self.stage, self.stage.modules_to_save, self._plain_optimizers(), self.averaged
         )
@@ -292,7 +312,7 @@ class Trainer:
             with self._only(name):
                 for micro, batch in enumerate(batches):
                     state.seed_everything(config.seed, self.step, index, micro, rank)
-                    with self.accelerator.accumulate(self.model):
+                    with self.accelerator.accumulate(self.model), self._autocast():
                         loss, metrics = self.model(batch, name, self.step)
                         if not loss.requires_grad:
                             raise TrainingError(
@@ -303,7 +323,7 @@ class Trainer:
                     losses.append(loss.detach().float())
                     report.add({label: losses[-1], **metrics})
                 if config.clip:
-                    norm = self.accelerator.clip_grad_norm_(self.trained[name], config.clip)
+                    norm = sharding.whole(self.accelerator.clip_grad_norm_(self.trained[name], config.clip))
                     losses.append(norm)
                     report.add({label.replace("loss", "gradient_norm"): norm})
             self._require_finite(losses, name)
@@ -314,6 +334,10 @@ class Trainer:
         state.seed_everything(config.seed, self.step, _AFTER_STEP)
         self.stage.after_step(self.step)
         return report.means()
+
+    def _autocast(self) -> contextlib.AbstractContextManager[None]:
+        """What accelerate does by itself in the ``forward`` of a model that it has prepared."""
+        return self.accelerator.autocast() if self.config.shard else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def _only(self, name: str) -> Iterator[None]:
@@ -401,7 +425,8 @@ class Trainer:
         state.seed_everything(self.config.seed, self.step, _EVALUATION)
         try:
             breakable = self.signals.breakable() if self._ranks == 1 else contextlib.nullcontext()
-            with self._shipped_weights(), torch.no_grad(), self.accelerator.autocast(), breakable:
+            gathered = sharding.gathered(self.stage) if self.config.shard else contextlib.nullcontext()
+            with self._shipped_weights(), torch.no_grad(), gathered, self.accelerator.autocast(), breakable:
                 evaluation = self.stage.evaluate(self.step)
         except Exception:
             here = checkpoint.checkpoint_folder(self.folder, self.step)
@@ -423,12 +448,21 @@ class Trainer:
     def _save(self) -> None:
         """Write ``checkpoints/step-N``, then delete what is no longer kept."""
         info = self._info()
-        if self.accelerator.is_main_process:
+        modules = self._modules()
+        if self.accelerator.is_main_process or self.config.shard:
             resume = state.collect(self.stage, self.stage.modules_to_save, self._plain_optimizers(), self.averaged)
+        if self.accelerator.is_main_process:
             path = checkpoint.checkpoint_folder(self.folder, self.step)
-            checkpoint.save_checkpoint(path, self.stage.modules_to_save, self.stage.extra_files(), info, resume)
+            checkpoint.save_checkpoint(path, modules, self.stage.extra_files(), info, resume)
             checkpoint.prune(self.folder, max(self.config.keep, self.config.average))
         self.accelerator.wait_for_everyone()
+
+    def _modules(self) -> Mapping[str, nn.Module | Mapping[str, Tensor]]:
+        """What is saved, with whole tensors."""
+        modules: Mapping[str, nn.Module] = self.stage.modules_to_save
+        if not self.config.shard:
+            return modules
+        return {name: sharding.whole_tensors(module.state_dict()) for name, module in modules.items()}
 
     def _info(self) -> dict[str, Any]:
         return {
@@ -455,11 +489,10 @@ class Trainer:
         if not best:
             self._evaluate()
         info = self._info() | {"ema": self.config.ema, "averaged_steps": averaged, **best}
-        if self.accelerator.is_main_process:
-            with self._shipped_weights():
-                checkpoint.save_checkpoint(
-                    self.folder / "final", self.stage.modules_to_save, self.stage.extra_files(), info
-                )
+        with self._shipped_weights():
+            modules = self._modules()
+            if self.accelerator.is_main_process:
+                checkpoint.save_checkpoint(self.folder / "final", modules, self.stage.extra_files(), info)
         self.accelerator.wait_for_everyone()
         cost = f"{info['cpu_seconds']:.0f} CPU-seconds, {self.clock.elapsed() / 60:.1f} minutes"
         self.reporter.note(
@@ -497,7 +530,7 @@ class Trainer:
                 means = mean_of_checkpoints(folders, name)
                 with torch.no_grad():
                     for key, parameter in own.items():
-                        parameter.copy_(means[key])
+                        parameter.copy_(sharding.like(means[key], parameter))
         return [int(checkpoint.read_info(folder)["step"]) for folder in folders]
 
     def _stop(self) -> NoReturn:

@@ -317,6 +317,7 @@ function show() {
   const blocks = page.blocks || [];
   $("boxes").replaceChildren(...blocks.map((block, number) => boxOf(block, number, page.size)));
   $("blocks").replaceChildren(...blocks.map((block, number) => entryOf(block, number, editable)));
+  $("blocks").querySelectorAll("textarea").forEach(fit);
   const kind = (state.answer.type.split("/")[1] || "png").replace("vnd.comicbook+zip", "cbz").replace("jpeg", "jpg");
   $("save-picture").href = urlOf(state.answer);
   $("save-picture").download = `translation.${kind}`;
@@ -346,6 +347,7 @@ function entryOf(block, number, editable) {
     const area = element("textarea", { value: block.text || "", rows: Math.max(1, (block.text || "").split("\n").length), readOnly: !editable });
     area.setAttribute("aria-label", `${text("translation")} ${number + 1}`);
     area.addEventListener("focus", () => choose(number, false));
+    area.addEventListener("input", () => fit(area));
     area.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
@@ -356,6 +358,12 @@ function entryOf(block, number, editable) {
   entry.append(element("p", { className: "mark", textContent: told(block, number) }));
   if (number === state.chosen) entry.classList.add("chosen");
   return entry;
+}
+
+// as high as its text
+function fit(area) {
+  area.style.height = "auto";
+  area.style.height = `${area.scrollHeight + area.offsetHeight - area.clientHeight}px`;
 }
 
 function choose(number, go) {
@@ -393,6 +401,8 @@ for (const name of ["dragenter", "dragover"]) {
 }
 for (const name of ["dragleave", "drop"]) document.addEventListener(name, () => $("drop").classList.remove("over"));
 document.addEventListener("drop", (event) => { event.preventDefault(); translate(event.dataTransfer.files[0]); });
+
+window.addEventListener("resize", () => $("blocks").querySelectorAll("textarea").forEach(fit));
 
 localize();
 inquire();

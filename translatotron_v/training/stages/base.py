@@ -23,8 +23,10 @@ from translatotron_v.data.text_batches import MixtureSource
 from translatotron_v.data.vocabulary import PAD, Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.models.image_decoder import ImageDecoder
+from translatotron_v.models.layers import EncoderLayer
 from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead, TextEncoder
 from translatotron_v.models.translator import TranslatotronV
+from translatotron_v.models.vit import Block
 from translatotron_v.training.trainer import Evaluation
 
 Training = Sequence[TextPair] | MixtureSource | ShardSource  # what a stage is trained on
@@ -99,6 +101,10 @@ class Stage(nn.Module):
         found = {name: 0.0 if wanted is None else float((wanted != PAD).sum()) for name, wanted in sides.items()}
         fonts = getattr(batch, "fonts", None)
         return found | {"fonts": 0.0 if fonts is None else float((fonts >= 0).sum())}
+
+    def blocks(self) -> list[nn.Module]:
+        """The layers of all encoders; those of decoders lend their attention beside ``forward``."""
+        return [module for module in self.modules() if isinstance(module, (EncoderLayer, Block))]
 
     def after_step(self, step: int) -> None:
         """Nothing to do between steps."""
