@@ -192,9 +192,9 @@ link-gradients`). The share of a link is what comes through it along the whole g
 detaching it takes away. The cosine is that between what the losses that read (CTC, transcription) send to a block and
 what the translation's sends: below zero, they pull it apart. Before training: the weights that the run began with."""
 SET_UP = """\
-- The image encoder (convolutional stem, four or eight blocks) and the connector begin from nothing, the text model is
-  the shipped `tiny`'s. CTC, transcription by the text decoder and translation are learnt together for 600 steps of 24
-  pages, all modules live; the rate falls to zero.
+- The image encoder (convolutional stem, four or eight blocks), its links and the CTC head begin from nothing; the
+  text model, and the connector into it, are the shipped `tiny`'s. CTC, transcription by the text decoder and
+  translation are learnt together for 600 steps of 24 pages, all modules live; the rate falls to zero.
 - Fusion: z = norm(MLP([h4; h1; h3])) in place of the final states, for both decoders and the CTC head; of eight
   blocks, [h8; h1; h2; h6]. Detached: no gradient through the links of block 1 (of eight: 1 and 2). No parameter more
   or less.
