@@ -254,6 +254,6 @@ def test_no_pickles_in_the_sources():
         f"{path.relative_to(ROOT)}:{number}"
         for path in sources
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
-        if forbidden.search(line.partition("#")[0])
+        if forbidden.search(re.sub(r'"\.\w+"', "", line.partition("#")[0]))  # endings that hub.py refuses may be named
     ]
     assert sources and not found

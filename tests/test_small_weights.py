@@ -56,7 +56,7 @@ def test_what_is_asked_for_is_translated(sign: Translation):
     (block,) = sign.blocks
     assert "dog" in block.text and block.source_text.startswith("Ein Hund")
     assert 45 < block.size < 60 and min(block.colour) > 200 and abs(block.angle) < 0.5
-    assert set(block.scores) == {"text", "image", "reading"}
+    assert set(block.scores) == {"text", "image", "reading", "right"}
 
 
 def test_nothing_outside_the_block_changes(sign: Translation):

@@ -1,5 +1,6 @@
 """The processes of a run: one, or the ranks that ``torchrun`` or ``accelerate launch`` has started."""
 
+import os
 from datetime import timedelta
 
 import torch
@@ -25,13 +26,13 @@ def join_ranks(config: TrainerConfig) -> PartialState:
     """
     if config.device == "cuda" and not torch.cuda.is_available():
         raise TrainingError("trainer.device=cuda, but there is no CUDA device: use trainer.device=cpu")
-    found = PartialState(cpu=config.device == "cpu" or not torch.cuda.is_available(), timeout=PATIENCE)
-    problem = split_problem(config.batch_size, found.num_processes)
+    # Before they meet, by what the launcher has told each: who ends while another is still connecting is a lost rank.
+    problem = split_problem(config.batch_size, int(os.environ.get("WORLD_SIZE", 1)))
     if problem:
-        if not found.is_main_process:
+        if os.environ.get("RANK", "0") != "0":
             raise SystemExit(2)
         raise TrainingError(problem)
-    return found
+    return PartialState(cpu=config.device == "cpu" or not torch.cuda.is_available(), timeout=PATIENCE)
 
 
 def split_problem(batch_size: int, ranks: int) -> str:
