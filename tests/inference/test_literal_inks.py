@@ -102,6 +102,20 @@ def test_a_literal_of_its_own_word_is_taken_up_to_the_last_bit() -> None:
         assert same_ink(taken, word)
 
 
+def test_a_digit_that_is_a_run_of_its_own_belongs_to_its_literal() -> None:
+    ink, runs, texts, _ = block("um 1 5:48 ab")
+    (strip,) = pack(runs)
+    text, frames = read(strip, texts)
+    gap = text.index("1") + 1
+    text, frames = text[:gap] + text[gap + 1 :], frames[:gap] + frames[gap + 1 :]  # read as one word: 15:48
+    found = LiteralInks([(Paragraph(runs, ink), Piece(strip, runs))], CONFIG.model, "de")
+    assert found.prepare(0, text, frames).text == f"um {LITERALS[0]} ab"
+    (taken,) = found.inks[0][0]
+    assert callable(taken)
+    expected = sum(float(FACE.word(word).mask.sum()) / 255 for word in ("1", "5:48"))
+    assert taken(1.0).sum() == pytest.approx(expected, rel=1e-6)
+
+
 def test_a_literal_that_is_written_in_another_way_is_drawn() -> None:
     ink, runs, texts, _ = block("Zug 579 um 8.15 Uhr", "kostet 12,50 € heute")
     text, inks = literals_of(ink, runs, texts, numbers_for="en")

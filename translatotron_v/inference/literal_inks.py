@@ -12,6 +12,7 @@ from translatotron_v.page.shaping import Word
 from translatotron_v.page.strips import EM, LINE, BlockAlpha, Run, Strip, cut_between
 
 _CLOSE = 1.5 * EM  # columns between two runs of a literal that are taken up together with what is between them
+_WIDE = 0.4 * EM  # columns beside its middle at which a letter may have been read
 _EDGE = 1.0  # columns beyond the ink of a run that may hold the faint edge of its letters
 
 
@@ -124,6 +125,18 @@ class _Reading:
         for (start, end), run in zip(words, runs_of_words, strict=True):
             if run is not None:
                 self.held.setdefault(run, []).extend(range(start, end))
+        self.beside = {run: self._unread(held, set(self.held)) for run, held in self.held.items()}
+
+    def _unread(self, held: Sequence[int], read: Collection[int]) -> list[Run]:
+        """Runs between the first and the last character of a word on which none was read: a 1 set wide apart, say."""
+        (row, first), last = self.places[held[0]], self.places[held[-1]][1]
+        return [
+            self.runs[place.run]
+            for place in self.strip.placed
+            if place.row == row
+            and place.run not in read
+            and first - _WIDE <= place.left + self.runs[place.run].width / 2 <= last + _WIDE
+        ]
 
     def stretches(self, first: int, last: int) -> list[tuple[int, float, float]]:
         """Where characters [first, last) stand: lines of the block, and columns of each from left to right.
@@ -141,7 +154,8 @@ class _Reading:
             run = self.runs[number]
             columns = [self.places[place][1] - placed[0].left for place in held]
             before, after = held.index(inside[0]), held.index(inside[-1]) + 1
-            left, right = -_EDGE, run.width + _EDGE
+            left = min(one.left for one in (run, *self.beside[number])) - run.left - _EDGE
+            right = max(one.left + one.width for one in (run, *self.beside[number])) - run.left + _EDGE
             if before:
                 left = cut_between(run.text_alpha, columns[before - 1], columns[before], before, len(held))
             if after < len(held):
