@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from translatotron_v.config import CanvasConfig
 from translatotron_v.errors import UserError
@@ -183,7 +183,12 @@ def _opaque(image: Image.Image) -> Image.Image:
         return image.convert("L")
     if has_alpha(image):
         return _flatten(image.convert("RGBA"))
-    return image.convert("RGB")
+    return in_mode(image, "RGB")
+
+
+def in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """A picture in a mode: itself where it has it already, since a copy of 100 million pixels takes 400 MB."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def has_alpha(image: Image.Image) -> bool:
@@ -194,6 +199,9 @@ def has_alpha(image: Image.Image) -> bool:
 def upright(image: Image.Image) -> Image.Image:
     """Turned as its EXIF data say; data that are damaged say nothing, and are dropped so that nobody trips on them."""
     try:
+        image.load()
+        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+            return image  # where Pillow would make a copy
         return ImageOps.exif_transpose(image)
     except Exception:  # what parsers raise on garbage has no common type; broken pixels raise again below
         plain = image.copy()

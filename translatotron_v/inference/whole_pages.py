@@ -18,6 +18,7 @@ from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.certainty import RIGHT, Calibration
 from translatotron_v.inference.loaded import BlockTranslation, LoadedTranslator, Translation
 from translatotron_v.inference.paragraphs import read_paragraphs, translate_paragraphs
+from translatotron_v.inference.pictures import in_mode
 from translatotron_v.inference.pieces import Paragraph
 from translatotron_v.ocr import LineDetector
 from translatotron_v.page.arrange import arrange
@@ -169,7 +170,7 @@ class PageTranslator:
             clean: keep the pictures without the text that was translated in `Translation.clean`.
         """
         batch_size = max(batch_size, STRIPS)
-        upright = [self._orient(np.asarray(picture.convert("RGB"))) for picture in pictures]
+        upright = [self._orient(np.asarray(in_mode(picture, "RGB"))) for picture in pictures]
         pages, found = [page.pixels for page in upright], [page.lines for page in upright]
         states = [self._prepare(page, lines) for page, lines in zip(pages, found, strict=True)]
         asked = [[state for state in page if not state.skip_reason] for page in states]
@@ -269,7 +270,7 @@ class PageTranslator:
         done = [block for block in blocks if not block.skip_reason]
         names = [name for name in (RIGHT, "text", "image") if all(name in block.scores for block in done)]
         return Translation(
-            image=Image.fromarray(answer).convert(picture.mode),
+            image=in_mode(Image.fromarray(answer), picture.mode),
             text="\n".join(block.text for block in done),
             source_text="\n".join(block.source_text for block in blocks if block.source_text),
             scores={name: min(block.scores[name] for block in done) for name in names} if done else {},
