@@ -249,11 +249,12 @@ def test_no_pickles_in_the_sources():
     forbidden = re.compile(
         r"(?<!safetensors\.)torch\.(save|load)\(|\bpickle|\.(save|load)_state\(|joblib|allow_pickle=True"
     )
+    refused = re.compile(r'"\.(pickle|joblib)"')  # hub.py names the endings of files that it does not fetch
     sources = [*ROOT.glob("*.py"), *(ROOT / "translatotron_v").rglob("*.py"), *(ROOT / "data_synth").rglob("*.py")]
     found = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in sources
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
-        if forbidden.search(re.sub(r'"\.\w+"', "", line.partition("#")[0]))  # endings that hub.py refuses may be named
+        if forbidden.search(refused.sub("", line) if path.name == "hub.py" else line.partition("#")[0])
     ]
     assert sources and not found

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,16 +69,42 @@ def kill_folder(folder: Path, count: int, seed: int) -> Part:
         part.failures.append("the undisturbed run failed")
         return part
     needed = time.perf_counter() - began
+
+    def wait(process: "subprocess.Popen[bytes]") -> None:
+        """In one case of four right away, else until it is at work."""
+        if chance.random() < 0.75:
+            _wait_for_more(folder / "cut", process)
+            time.sleep(chance.uniform(0, 0.15))
+        else:
+            time.sleep(chance.uniform(0, needed))
+
+    def whole() -> bool:
+        out = folder / "cut"
+        return (out / "report.json").is_file() and not (out / ".report.jsonl").exists()
+
+    return _kill_often(part, folder, start, wait, whole, contents)
+
+
+def _kill_often(
+    part: Part,
+    folder: Path,
+    start: Callable[[str], "subprocess.Popen[bytes]"],
+    wait: Callable[["subprocess.Popen[bytes]"], None],
+    whole: Callable[[], bool],
+    contents: Callable[[str], dict[str, bytes]],
+) -> Part:
+    """Kill the run ``cut`` and start it again until it is whole, which must be as ``one`` is; again and again.
+
+    Args:
+        part: what became of it, of so many kills as it says.
+        start: begins a run by its name; ``wait`` ends where it is to be killed.
+        whole: whether a killed run had ended all the same; ``contents`` are what two runs must have alike.
+    """
     kills = wholes = 0
-    while kills < count:
+    while kills < part.count:
         process = start("cut")
         try:
-            # in one case of four right away, else when it is at work
-            if chance.random() < 0.75:
-                _wait_for_more(folder / "cut", process)
-                time.sleep(chance.uniform(0, 0.15))
-            else:
-                time.sleep(chance.uniform(0, needed))
+            wait(process)
             if process.poll() is None:
                 process.kill()
                 kills += 1
@@ -86,11 +113,10 @@ def kill_folder(folder: Path, count: int, seed: int) -> Part:
         if process.returncode not in (0, -signal.SIGKILL):
             part.failures.append(f"after {kills} kills: status {process.returncode}: {said.decode()[-200:]}")
             break
-        out = folder / "cut"
-        done = process.returncode == 0 or ((out / "report.json").is_file() and not (out / ".report.jsonl").exists())
-        if done or kills == count:
-            if not done and (said := _failed(start("cut"))):
-                part.failures.append(f"the last run failed: {said}")
+        done = process.returncode == 0 or whole()
+        if done or kills == part.count:
+            if not done and (last := _failed(start("cut"))):
+                part.failures.append(f"the last run failed: {last}")
             wholes += 1
             if contents("cut") != contents("one"):
                 part.failures.append(f"after {kills} kills: other bytes")
@@ -132,26 +158,11 @@ def kill_training(folder: Path, count: int, seed: int) -> Part:
     if start("one").wait():
         part.failures.append("the undisturbed run failed")
         return part
-    kills = wholes = 0
-    while kills < count:
-        process = start("cut")
+
+    def wait(process: "subprocess.Popen[bytes]") -> None:
         before = list_checkpoints(folder / "cut") if (folder / "cut").is_dir() else []
         while process.poll() is None and (not (folder / "cut").is_dir() or list_checkpoints(folder / "cut") == before):
             time.sleep(0.01)
         time.sleep(chance.uniform(0, 0.3))
-        if process.poll() is None:
-            process.kill()
-            kills += 1
-        _, said = process.communicate()
-        if process.returncode not in (0, -signal.SIGKILL):
-            part.failures.append(f"after {kills} kills: status {process.returncode}: {said.decode()[-200:]}")
-            break
-        if process.returncode == 0 or kills == count:
-            if process.returncode and (said := _failed(start("cut"))):
-                part.failures.append(f"the last run failed: {said}")
-            wholes += 1
-            if weights("cut") != weights("one"):
-                part.failures.append(f"after {kills} kills: other weights")
-            shutil.rmtree(folder / "cut")
-    part.statuses = {"whole runs": wholes}
-    return part
+
+    return _kill_often(part, folder, start, wait, lambda: False, weights)

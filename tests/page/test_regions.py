@@ -195,7 +195,8 @@ def test_a_word_too_wide_for_its_box_is_left() -> None:
     assert arrange(crop, setting, [word], "centre", region=block.region, largest=0.7).share <= 0.7  # type: ignore[union-attr]
 
 
-def test_ground_ends_at_rules() -> None:
+def beside_a_rule() -> tuple[Ground, np.ndarray]:
+    """The ground of a word at (60, 80) with a rule at column 300, and where the picture's corner lies in its crop."""
     picture, pen = canvas()
     line = write(pen, (60, 80), "Wort")
     pen.line((300, 20, 300, 280), fill=(0, 0, 0), width=2)
@@ -203,8 +204,11 @@ def test_ground_ends_at_rules() -> None:
     (block,) = find_blocks([line], 640, pixels)
     crop = straighten(pixels, block)
     assert block.region is not None
-    ground = Ground(block.region, crop, EM)
-    shift = crop.matrix[:, 2]
+    return Ground(block.region, crop, EM), crop.matrix[:, 2]
+
+
+def test_ground_ends_at_rules() -> None:
+    ground, shift = beside_a_rule()
 
     def holds(left: int, right: int) -> bool:
         return ground.holds((left + shift[0], 60 + shift[1], right + shift[0], 84 + shift[1]))
@@ -272,14 +276,7 @@ def test_a_paler_and_lighter_row_is_what_a_label_stands_for() -> None:
 
 
 def test_new_words_keep_away_from_what_stands_beside_the_old_ones() -> None:
-    picture, pen = canvas()
-    line = write(pen, (60, 80), "Wort")
-    pen.line((300, 20, 300, 280), fill=(0, 0, 0), width=2)
-    pixels = np.asarray(picture)
-    (block,) = find_blocks([line], 640, pixels)
-    crop = straighten(pixels, block)
-    assert block.region is not None
-    ground, (x, y) = Ground(block.region, crop, EM), crop.matrix[:, 2]
+    ground, (x, y) = beside_a_rule()
     assert ground.holds((200 + x, 60 + y, 296 + x, 84 + y))
     assert not ground.clears((200 + x, 60 + y, 296 + x, 84 + y), 0.25 * EM)
     assert ground.clears((200 + x, 60 + y, 290 + x, 84 + y), 0.25 * EM)

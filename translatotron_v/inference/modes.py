@@ -14,21 +14,14 @@ from PIL import Image
 
 from translatotron_v.inference.pictures import eight_bit_scale, ground_under, has_alpha, in_mode
 
-_AT_ONCE = 4_000_000  # pixels that are compared at once; more takes more memory
 _AROUND = 3  # pixels around a change that tell what it stands on
 _OPAQUE = 250  # alpha from which the ground counts as solid
 
 
 def changed(plain: Image.Image, answer: Image.Image) -> np.ndarray:
     """Where an answer differs from the plain picture that it answers: (H, W) bool."""
-    width, height = plain.size
-    rows = max(_AT_ONCE // max(width, 1), 1)
-    parts = []
-    for top in range(0, height, rows):
-        band = (0, top, width, min(top + rows, height))
-        different = np.asarray(plain.crop(band)) != np.asarray(in_mode(answer.crop(band), plain.mode))
-        parts.append(different if different.ndim == 2 else different.any(axis=-1))
-    return np.concatenate(parts)
+    different = np.asarray(plain) != np.asarray(in_mode(answer, plain.mode))
+    return different if different.ndim == 2 else different.any(axis=-1)
 
 
 def changes(where: np.ndarray, around: int) -> Iterator[np.ndarray]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from translatotron_v.config import CanvasConfig
 from translatotron_v.errors import UserError
@@ -199,9 +199,6 @@ def has_alpha(image: Image.Image) -> bool:
 def upright(image: Image.Image) -> Image.Image:
     """Turned as its EXIF data say; data that are damaged say nothing, and are dropped so that nobody trips on them."""
     try:
-        image.load()
-        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
-            return image  # where Pillow would make a copy
         return ImageOps.exif_transpose(image)
     except Exception:  # what parsers raise on garbage has no common type; broken pixels raise again below
         plain = image.copy()
