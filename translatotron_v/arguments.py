@@ -10,6 +10,10 @@ from translatotron_v.ranges import refusal_of
 # of inference: float32; bfloat16 arithmetic (autocast); bytes as weights and inputs of linear maps, on a CPU
 PRECISIONS = ("fp32", "bf16", "int8")
 
+# of inference: PyTorch; or ONNX graphs (`translatotron-v export --onnx`), on a CPU, which need no PyTorch
+TORCH, ONNX = "torch", "onnx"
+ENGINES = (TORCH, ONNX)
+
 # of translation: the model as it is, picture to picture; cascades by who reads (our reader, rapidocr, or nobody where
 # the model's image-to-text half translates) and who draws (our text-to-image model, or a renderer); pixels to pixels
 BASELINES = (

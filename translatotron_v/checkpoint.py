@@ -12,25 +12,20 @@ import re
 import shutil
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
-
-import safetensors.torch
-import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from typing import TYPE_CHECKING, Any
 
 from translatotron_v.errors import UserError, first_line
+
+if TYPE_CHECKING:  # whoever only looks for a checkpoint needs no PyTorch
+    import torch
+    from torch import Tensor, nn
 
 FORMAT_VERSION = 2  # 1: until November 2026, under older names; conversion.py reads it
 INFO_FILE = "checkpoint.json"
 CALIBRATION = "calibration.json"  # of a checkpoint whose answers were calibrated: how probable it is that one is right
 _STEP_FOLDER = re.compile(r"step-(\d+)")
-# What initialisation comes down to, as a TorchFunctionMode sees it; erfinv_ is a step of the truncated normal.
-_RANDOM_FILLS = (
-    nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_, Tensor.uniform_, Tensor.normal_, Tensor.erfinv_,
-)  # fmt: skip
 
 
 class CheckpointError(UserError):
@@ -39,7 +34,7 @@ class CheckpointError(UserError):
 
 def save_checkpoint(
     folder: Path,
-    modules: Mapping[str, nn.Module | Mapping[str, Tensor]],
+    modules: "Mapping[str, nn.Module | Mapping[str, Tensor]]",
     files: Mapping[str, str],
     info: Mapping[str, Any],
     resume: Mapping[str, Any] | None = None,
@@ -58,6 +53,8 @@ def save_checkpoint(
     Raises:
         CheckpointError: the disk is full or the folder cannot be written; what stood there before still does.
     """
+    import torch
+    from torch import nn
 
     def contents() -> Iterator[tuple[str, bytes]]:
         for name, module in modules.items():
@@ -95,22 +92,32 @@ def write_folder(folder: Path, contents: Iterable[tuple[str, bytes]]) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-class skip_init(TorchFunctionMode):
+def skip_init() -> AbstractContextManager[Any]:
     """A context whose new modules are not filled with random numbers, for weights that are loaded next.
 
     Filling is most of the time that building a model takes. Buffers that are computed are computed as ever; parameters
     hold whatever the memory held, so every one of them must be loaded (as a strict ``load_module`` sees to).
     """
+    from torch import Tensor, nn
+    from torch.overrides import TorchFunctionMode
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func in _RANDOM_FILLS:
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **kwargs)
+    # What initialisation comes down to, as a TorchFunctionMode sees it; erfinv_ is a step of the truncated normal.
+    fills = (
+        nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_, Tensor.uniform_, Tensor.normal_, Tensor.erfinv_,
+    )  # fmt: skip
+
+    class Skipping(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
+            if func in fills:
+                return args[0] if args else kwargs["tensor"]
+            return func(*args, **kwargs)
+
+    return Skipping()
 
 
 def load_module(
-    module: nn.Module, folder: Path, name: str, strict: bool = True, prefix: str = "", without: Collection[str] = ()
+    module: "nn.Module", folder: Path, name: str, strict: bool = True, prefix: str = "", without: Collection[str] = ()
 ) -> None:
     """Fill a module from ``folder/NAME.safetensors``.
 
@@ -146,8 +153,10 @@ def load_module(
     module.load_state_dict(stored, strict=False)
 
 
-def load_tensors(path: Path) -> dict[str, Tensor]:
+def load_tensors(path: Path) -> "dict[str, Tensor]":
     """All tensors of a safetensors file, on the CPU; tied ones are filled in again."""
+    from safetensors import SafetensorError, safe_open
+
     path = Path(path)
     if not path.is_file():
         others = sorted(item.stem for item in path.parent.glob("*.safetensors")) if path.parent.is_dir() else []
@@ -249,12 +258,17 @@ def prune(run_folder: Path, keep: int) -> None:
 
 
 def _is_tensors(value: Any) -> bool:
+    from torch import Tensor
+
     return isinstance(value, Mapping) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
 
 
-def _pack(tensors: Mapping[str, Tensor], floating: torch.dtype | None) -> bytes:
+def _pack(tensors: "Mapping[str, Tensor]", floating: "torch.dtype | None") -> bytes:
     """safetensors bytes; tied tensors are stored once and named in the file's metadata."""
-    stored: dict[str, Tensor] = {}
+    import safetensors.torch
+    import torch
+
+    stored: dict[str, torch.Tensor] = {}
     tied: dict[str, str] = {}
     owner: dict[tuple[Any, ...], str] = {}
     for key, tensor in tensors.items():
@@ -274,6 +288,16 @@ def _pack(tensors: Mapping[str, Tensor], floating: torch.dtype | None) -> bytes:
 def to_json(value: Any) -> bytes:
     """A value as a checkpoint's JSON files hold it."""
     return (json.dumps(value, indent=1) + "\n").encode()
+
+
+def write_aside(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    aside = path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        _write(aside, content)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -131,7 +132,7 @@ def test_greedy_takes_the_best_piece_at_each_step(model: TranslatotronV, pixels:
 @torch.no_grad()
 def test_one_beam_of_the_search_is_greedy(model: TranslatotronV, pixels: torch.Tensor):
     source = model.encode_image(pixels)
-    prompts = torch.tensor([[VOCABULARY.tag("translate"), VOCABULARY.tag("en")]] * 5)
+    prompts = np.array([[VOCABULARY.tag("translate"), VOCABULARY.tag("en")]] * 5)
     scorer = PieceScorer(model.text_decoder, VOCABULARY, source.memory, source.mask, 1, True)
     ids, scores = beam_search(scorer, prompts, model.text_decoder.max_length - 2, 1)
     greedy = text_of(model, pixels)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-from torch import Tensor, nn
+import numpy as np
 
 from translatotron_v.config import Config
 from translatotron_v.generation_config import GenerationConfig
@@ -19,7 +19,7 @@ class FakeGenerate:
         self.text_score, self.image_score = text_score, image_score
 
     def __call__(
-        self, model: nn.Module, vocabulary: object, pixels: Tensor, generation: GenerationConfig
+        self, model: object, vocabulary: object, pixels: np.ndarray, generation: GenerationConfig
     ) -> SimpleNamespace:
         self.calls.append((tuple(pixels.shape), generation))
         ink = [round(float((1 - page).sum())) for page in pixels]
@@ -36,5 +36,5 @@ def fake_translator(generate: FakeGenerate | None = None, channels: int = 1) -> 
     """A `Translator` around `FakeGenerate` with the canvas of the shipped model."""
     config = Config()
     config.model.canvas.channels = channels
-    loaded = LoadedTranslator(nn.Linear(1, 1), None, config, Path())  # type: ignore[arg-type]
+    loaded = LoadedTranslator(SimpleNamespace(array=lambda pixels: pixels), None, config, Path())  # type: ignore[arg-type]
     return Translator(loaded, generate=generate or FakeGenerate())  # type: ignore[arg-type]

@@ -102,7 +102,11 @@ class Press:
 @pytest.fixture
 def loaded() -> LoadedTranslator:
     model = SimpleNamespace(
-        ctc_head=1, encode_image=lambda pixels: pixels, ctc_logits=lambda source: source, config=None
+        ctc_head=1,
+        array=lambda pixels: pixels,
+        encode_image=lambda pixels: pixels,
+        ctc_logits=lambda source: source,
+        config=None,
     )
     return LoadedTranslator(model, None, Config(), Path())  # type: ignore[arg-type]
 
@@ -110,7 +114,6 @@ def loaded() -> LoadedTranslator:
 def proof(
     monkeypatch: pytest.MonkeyPatch, loaded: LoadedTranslator, meant: Sequence[str], press: Press, redraws: int
 ) -> list[DrawnStrip]:
-    monkeypatch.setattr(LoadedTranslator, "device", "cpu", raising=False)
     monkeypatch.setattr(proofreading, "redraw", press.redraw)
     monkeypatch.setattr(proofreading, "pixels_of", press.pixels_of)
     monkeypatch.setattr(proofreading, "read_ctc_frames", press.read)

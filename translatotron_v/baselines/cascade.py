@@ -109,7 +109,7 @@ class Cascade:
 
         def answer(strips: Sequence[Strip]) -> DecodedText:
             with torch.inference_mode():
-                seen = encode_source(model, vocabulary, pixels_of(strips).to(self.loaded.device))
+                seen = encode_source(model, vocabulary, model.array(pixels_of(strips)))
             return generate_answer(model, vocabulary, seen, replace(generation, transcribe=False))
 
         asked = [(number, strip) for number, state in enumerate(states) for strip in state.paragraph.sentences]

@@ -99,7 +99,7 @@ class TextToImageDrawer:
         if known := self.config.model.fonts:
             fonts = torch.tensor([known.index(state.paragraph.font) for state, _ in batch]).to(device)
         if self.model.layout is not None:
-            pixels = pixels_of([pack(state.paragraph.runs)[0] for state, _ in batch]).to(device)
+            pixels = torch.from_numpy(pixels_of([pack(state.paragraph.runs)[0] for state, _ in batch])).to(device)
         mask = drawing_mask(characters)
         drawn_from = self.model.states(characters, mask, pixels, fonts)
         return generate_image(self.model.decoder, drawn_from, mask, generation=generation)

@@ -42,7 +42,7 @@ class PixelTranslator:
         asked = [(state, strip) for state in states for strip in pack(state.paragraph.runs)]
         device = next(self.model.parameters()).device
         for batch in batches(asked, batch_size):
-            drawn = self.model.generate(pixels_of([strip for _, strip in batch]).to(device))
+            drawn = self.model.generate(torch.from_numpy(pixels_of([strip for _, strip in batch])).to(device))
             for (state, _), ink in zip(batch, 1 - drawn.float().mean(1).cpu().numpy(), strict=True):
                 state.paragraph.drawn.append(ink)
                 lines = [ink[row * LINE : (row + 1) * LINE] for row in range(LINES)]

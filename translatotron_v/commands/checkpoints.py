@@ -5,6 +5,7 @@ from pathlib import Path
 
 from translatotron_v import __version__
 from translatotron_v.commands.options import loading
+from translatotron_v.errors import UserError
 
 MERGE_EPILOG = """\
 methods
@@ -45,11 +46,15 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Write a translator run as a folder that translates anywhere: half-precision weights, settings, "
         "vocabulary.",
     )
-    export.add_argument("checkpoint", metavar="RUN", help="run or checkpoint of the stage translator")
+    export.add_argument("checkpoint", metavar="RUN", help="run, checkpoint or shipped weights of the stage translator")
     export.add_argument("-o", "--output", metavar="FOLDER", required=True, help="where to write")
     export.add_argument(
         "--matting", metavar="RUN", help="a run of the stage separator to go with it: it then translates whole pages"
     )
+    export.add_argument(
+        "--onnx", action="store_true", help="write ONNX graphs beside the weights, which run without PyTorch too"
+    )
+    export.add_argument("--int8", action="store_true", help="with --onnx: graphs of eight bits as well")
     export.add_argument("--force", action="store_true", help="replace an export; its *.md and LICENSE files stay")
     export.set_defaults(run=_export)
 
@@ -137,10 +142,16 @@ def _print_installation() -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
+    from translatotron_v.shipped import find_weights
     from translatotron_v.training.export import export_run, size_table
 
+    if options.int8 and not options.onnx:
+        raise UserError("--int8 is for ONNX graphs; give --onnx, too")
     matting = Path(options.matting) if options.matting else None
-    sizes = export_run(Path(options.checkpoint), Path(options.output), overwrite=options.force, matting=matting)
+    sizes = export_run(
+        Path(find_weights(options.checkpoint)), Path(options.output), overwrite=options.force, matting=matting,
+        onnx=options.onnx, quantised=options.int8,
+    )  # fmt: skip
     print(f"{size_table(sizes)}\nwritten to {options.output}")
     return 0
 

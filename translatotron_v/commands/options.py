@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from translatotron_v.arguments import BASELINES, PRECISIONS, option, positive
+from translatotron_v.arguments import BASELINES, ENGINES, PRECISIONS, option, positive
 from translatotron_v.generation_config import AS_TRAINED
 from translatotron_v.shipped import DEFAULT_WEIGHTS
 
@@ -44,6 +44,10 @@ def add_text_options(group: "argparse._ArgumentGroup") -> None:
 
 def add_device_options(group: "argparse._ArgumentGroup") -> None:
     """Where the model runs."""
+    group.add_argument(
+        "--engine", choices=("auto", *ENGINES), default="auto",
+        help="torch, or onnx: the graphs beside the weights, without PyTorch (auto: torch where it is installed)",
+    )  # fmt: skip
     group.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (auto)")
     group.add_argument(
         "--threads", type=positive, default=1, metavar="N", help="CPU threads (1; more help large models only)"

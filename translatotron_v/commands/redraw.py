@@ -97,7 +97,9 @@ def load(options: argparse.Namespace) -> "Translator":
     """The translator whose model draws; raises UserError for weights without whole pages."""
     from translatotron_v.inference.pipeline import Translator
 
-    translator = Translator.from_pretrained(options.weights, device=options.device, threads=options.threads)
+    translator = Translator.from_pretrained(
+        options.weights, device=options.device, threads=options.threads, engine=options.engine
+    )
     if not translator.takes_pages:
         raise UserError(f"{options.weights}: these weights translate no whole pages, so nothing can be drawn again")
     return translator

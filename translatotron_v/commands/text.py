@@ -42,14 +42,16 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 @loading()
 def load_text_mode(options: argparse.Namespace) -> "LoadedTranslator":
     """Text mode alone."""
-    import torch
-
     from translatotron_v.inference.loaded import load_translator
-    from translatotron_v.inference.pipeline import choose_device
+    from translatotron_v.inference.pipeline import choose_device, choose_engine, set_threads
     from translatotron_v.shipped import find_weights
 
-    torch.set_num_threads(options.threads)
-    return load_translator(find_weights(options.weights), choose_device(options.device), text_only=True)
+    engine = choose_engine(options.engine)
+    set_threads(options.threads, engine)
+    return load_translator(
+        find_weights(options.weights), choose_device(options.device, engine), text_only=True, engine=engine,
+        threads=options.threads,
+    )  # fmt: skip
 
 
 def _text(options: argparse.Namespace) -> int:

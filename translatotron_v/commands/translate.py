@@ -215,7 +215,7 @@ def load(options: argparse.Namespace) -> "Translator":
     return Translator.from_pretrained(
         options.weights, device=options.device, threads=options.threads, precision=options.precision,
         translate=read_texts(options), baseline=baseline(options.baseline, options.baseline_weights),
-        painter=options.painter,
+        painter=options.painter, engine=options.engine,
     )  # fmt: skip
 
 

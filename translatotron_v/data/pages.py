@@ -34,6 +34,9 @@ from data_synth.render import render_page as render_page
 from data_synth.snippets import draw_snippet as draw_snippet
 from data_synth.strips import render_strip
 from translatotron_v.config import CanvasConfig, Config, PageConfig
+from translatotron_v.data import ids as padded_ids
+from translatotron_v.data.ids import drawing_ids
+from translatotron_v.data.ids import longest_transcript as longest_transcript
 from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.pairs import TaggedPair, TextPair, one_family_of_errors, pictures_of
 from translatotron_v.data.shards import decode
@@ -147,11 +150,6 @@ class _Answer:
     first: int  # position that writes the translation's first piece
 
 
-def longest_transcript(max_length: int) -> int:
-    """How many pieces of a transcript go before a translation, of a decoder that writes ``max_length`` in all."""
-    return max_length // 2 - 2
-
-
 class Collator:
     """Turns samples into a batch of what a stage asked for.
 
@@ -203,9 +201,10 @@ class Collator:
             if SOURCE_PIXELS in self.wanted and not reviewed and self.vocabulary.knows(LITERALS[0]):
                 batch.texts = [(sample.answer or sample.target, sample.target) for sample in samples]
             if TARGET_CHARACTERS in self.wanted and translated:
-                batch.target_characters, batch.char_to_token = drawing_ids(
+                drawn = drawing_ids(
                     self.vocabulary, [answer.pieces for answer in answers], self.longest_drawing, first.tolist()
                 )
+                batch.target_characters, batch.char_to_token = map(torch.from_numpy, drawn)
         elif TARGET_CHARACTERS in self.wanted and translated:
             characters = [self.vocabulary.encode_characters(sample.target) for sample in samples]
             batch.target_characters = pad([ids[: self.longest_drawing] for ids in characters])
@@ -277,23 +276,7 @@ def to_pixels(pages: np.ndarray) -> Tensor:
 
 def pad(rows: Sequence[Sequence[int]]) -> Tensor:
     """Ragged ids to one tensor (B, longest), filled with ``PAD``."""
-    longest = max(1, *(len(row) for row in rows)) if rows else 1
-    return torch.tensor([[*row, *[PAD] * (longest - len(row))] for row in rows])
-
-
-def drawing_ids(
-    vocabulary: Vocabulary, pieces: Sequence[Sequence[int]], longest: int, first: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    """Characters of piece sequences and, for each, the decoder position that wrote its piece.
-
-    ``first`` is the position of each sequence that writes its first piece: that of the language tag before it.
-    """
-    characters, char_to_token = [], []
-    for ids, start in zip(pieces, first, strict=True):
-        spelled, positions = vocabulary.characters_of_pieces(ids)
-        characters.append(spelled[:longest])
-        char_to_token.append([position + start for position in positions[:longest]])
-    return pad(characters), pad(char_to_token)
+    return torch.from_numpy(padded_ids.pad(rows))
 
 
 def plain_samples(pairs: Sequence[TextPair], config: Config) -> list[Sample]:

@@ -4,35 +4,37 @@ Shapes: B batch, S image states, T pieces.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+import numpy as np
 
+from translatotron_v.data.ids import pad
 from translatotron_v.data.marks import LITERALS
-from translatotron_v.data.pages import pad
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
+from translatotron_v.decoding.arrays import Array, like, to_numpy
 from translatotron_v.decoding.text_mode import Insertions, Prepared, as_it_is, prepare
-from translatotron_v.models.translator import SourceStates, TranslatotronV
+
+if TYPE_CHECKING:
+    from translatotron_v.models.states import SourceStates
+    from translatotron_v.models.translator import TranslatotronV
 
 # What is to become of the reading of a page, given its number in the batch, the text, and the frame at which each
 # character was read; spans of what comes back are those of that text.
 Prepare = Callable[[int, str, Sequence[int]], Prepared]
 
 
-def read_ctc(logits: Tensor, vocabulary: Vocabulary) -> list[str]:
+def read_ctc(logits: Array, vocabulary: Vocabulary) -> list[str]:
     """Best path of CTC logits (B, frames, characters): repeats merged, blanks dropped, spaces made single."""
     return [text for text, _ in read_ctc_frames(logits, vocabulary)]
 
 
-def read_ctc_frames(logits: Tensor, vocabulary: Vocabulary) -> list[tuple[str, list[int]]]:
+def read_ctc_frames(logits: Array, vocabulary: Vocabulary) -> list[tuple[str, list[int]]]:
     """As ``read_ctc``, with the frame at which each character was read."""
     read = []
-    for row in logits.argmax(-1).cpu():
-        merged, counts = torch.unique_consecutive(row, return_counts=True)
-        starts = counts.cumsum(0) - counts
+    for row in to_numpy(logits.argmax(-1)):
+        starts = np.flatnonzero(np.diff(row, prepend=-1))
         text, frames = "", []
-        for index, frame in zip(merged.tolist(), starts.tolist(), strict=True):
+        for index, frame in zip(row[starts].tolist(), starts.tolist(), strict=True):
             character = vocabulary.decode_characters([index])
             if character.strip() or (character and text and text[-1] != " "):
                 text += character
@@ -43,37 +45,38 @@ def read_ctc_frames(logits: Tensor, vocabulary: Vocabulary) -> list[tuple[str, l
     return read
 
 
-def reading_scores(logits: Tensor) -> list[float]:
+def reading_scores(logits: Array) -> list[float]:
     """How sure the best path of CTC logits (B, frames, characters) is: mean log-probability (nats) of its letters.
 
     Minus infinity where nothing is read.
     """
-    best, index = F.log_softmax(logits.float(), dim=-1).max(-1)
-    read = index != PAD
+    values = to_numpy(logits)
+    best = -np.log(np.exp(values - values.max(-1, keepdims=True)).sum(-1))  # log-softmax of the largest
+    read = values.argmax(-1) != PAD
     count = read.sum(1)
-    means = (best * read).sum(1) / count.clamp(min=1)
-    return means.masked_fill(count == 0, float("-inf")).tolist()
+    means: list[float] = np.where(count > 0, (best * read).sum(1) / count.clip(min=1), -np.inf).tolist()
+    return means
 
 
-def masks_readings(model: TranslatotronV, vocabulary: Vocabulary) -> bool:
+def masks_readings(model: "TranslatotronV", vocabulary: Vocabulary) -> bool:
     """Whether what is read is folded and masked before it is understood: a model that reads, and knows marks."""
     return model.config.connector == "read" and vocabulary.knows(LITERALS[0])
 
 
-def encode_source(model: TranslatotronV, vocabulary: Vocabulary, pixels: Tensor) -> SourceStates:
+def encode_source(model: "TranslatotronV", vocabulary: Vocabulary, pixels: Array) -> "SourceStates":
     """Image mode: what the decoders and heads see of pages (B, channels, H, W) in [0, 1], nothing folded or masked."""
     return encode_and_read(model, vocabulary, pixels)[0]
 
 
 def encode_and_read(
-    model: TranslatotronV,
+    model: "TranslatotronV",
     vocabulary: Vocabulary,
-    pixels: Tensor,
+    pixels: Array,
     language: str = "",
     prepared: Prepare | None = None,
     insertions: Insertions | None = None,
     numbers_for: str = "",
-) -> tuple[SourceStates, list[Prepared]]:
+) -> "tuple[SourceStates, list[Prepared]]":
     """What the decoders and heads see of pages, and what was read on them.
 
     With ``model.connector=read`` the text encoder gets the pieces of what the CTC head reads, with the places where it
@@ -90,8 +93,7 @@ def encode_and_read(
     source = model.encode_image(pixels)
     if model.config.connector != "read":
         return source, []
-    with torch.no_grad():
-        read = read_ctc_frames(model.ctc_logits(source), vocabulary)
+    read = read_ctc_frames(model.ctc_logits(source), vocabulary)
     masks = bool(language) and masks_readings(model, vocabulary)
     sentences = []
     for number, (text, frames) in enumerate(read):
@@ -105,7 +107,7 @@ def encode_and_read(
         places = [frame // model.config.ctc_frames for frame in frames]
         spans = vocabulary.encode_spans(sentence.text)[: longest - 1]
         rows.append([*((piece, *_states(sentence, start, end, places)) for piece, start, end in spans), (EOS, 1, 0)])
-    pieces, first, last = (pad([[span[part] for span in row] for row in rows]).to(pixels.device) for part in range(3))
+    pieces, first, last = (like(pad([[span[part] for span in row] for row in rows]), pixels) for part in range(3))
     return model.encode_reading(source, pieces, pieces != PAD, first, last), sentences
 
 

@@ -6,14 +6,15 @@ Shapes: B batch, E beams, T pieces, C characters, N image tokens, V vocabulary.
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from translatotron_v.data.ids import drawing_ids, longest_transcript, pad
 from translatotron_v.data.literals import Literal, repair
 from translatotron_v.data.marks import LITERALS
-from translatotron_v.data.pages import drawing_ids, longest_transcript, pad
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
+from translatotron_v.decoding.arrays import Array, inference, like
 from translatotron_v.decoding.image import generate_image, generate_image_masked
 from translatotron_v.decoding.search import (
     Hypothesis,
@@ -27,8 +28,11 @@ from translatotron_v.decoding.source import Prepare, encode_and_read, masks_read
 from translatotron_v.decoding.spelling import Spelling, spell, spell_plainly
 from translatotron_v.decoding.text_mode import Answer, Prepared, as_it_is, translate_texts
 from translatotron_v.generation_config import GenerationConfig, check_option
-from translatotron_v.models.text_decoder import TextDecoder
-from translatotron_v.models.translator import SourceStates, TranslatotronV
+
+if TYPE_CHECKING:
+    from translatotron_v.models.states import SourceStates
+    from translatotron_v.models.text_decoder import TextDecoder
+    from translatotron_v.models.translator import TranslatotronV
 
 Accepts = Callable[[str], bool]  # whether a text will do, such as one that holds each placeholder of its source once
 Inked = Callable[[int], Collection[int]]  # given a page's number, the placeholders whose literals have ink of their own
@@ -71,8 +75,8 @@ class Generated:
 
     texts: list[str]
     sources: list[str]
-    image_ids: Tensor
-    pixels: Tensor
+    image_ids: Array
+    pixels: Array
     text_scores: list[float] = field(default_factory=list)
     image_scores: list[float] = field(default_factory=list)
     spellings: list[Spelling] = field(default_factory=list)
@@ -90,11 +94,11 @@ class Draft:
         fonts: (B,), the fonts to draw in, where the model knows several.
     """
 
-    states: Tensor
-    mask: Tensor
+    states: Array
+    mask: Array
     first: list[int]
-    memory: Tensor
-    fonts: Tensor | None
+    memory: Array
+    fonts: Array | None
 
     def rows(self, numbers: Sequence[int]) -> "Draft":
         """Those of some of the texts."""
@@ -114,16 +118,16 @@ def no_inks(number: int) -> Collection[int]:
     return ()
 
 
-@torch.inference_mode()
+@inference
 def generate(
-    model: TranslatotronV,
+    model: "TranslatotronV",
     vocabulary: Vocabulary,
-    pixels: Tensor,
+    pixels: Array,
     generation: GenerationConfig,
     *,
     cached: bool = True,
     texts: Sequence[str] | None = None,
-    fonts: Tensor | None = None,
+    fonts: Array | None = None,
     prepared: Prepare | None = None,
     inked: Inked = no_inks,
 ) -> Generated:
@@ -205,14 +209,14 @@ def with_placeholders(text: str, literals: Sequence[Literal], inked: Collection[
     return text
 
 
-@torch.inference_mode()
+@inference
 def redraw(
-    model: TranslatotronV,
+    model: "TranslatotronV",
     vocabulary: Vocabulary,
     draft: Draft,
     spellings: Sequence[Spelling],
     generation: GenerationConfig,
-) -> Tensor:
+) -> Array:
     """Draw texts, or some of their words, once more: pictures (B, channels, H, W) in [0, 1].
 
     Args:
@@ -251,13 +255,13 @@ def finish_answers(
 
 
 def drawing_states(
-    model: TranslatotronV,
+    model: "TranslatotronV",
     vocabulary: Vocabulary,
-    source: SourceStates,
+    source: "SourceStates",
     decoded: DecodedText,
-    fonts: Tensor | None = None,
+    fonts: Array | None = None,
     spellings: Sequence[Spelling] | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Array, Array]:
     """Text states of decoded pieces for the image decoder, exactly as training makes them: (B, C, D) and (B, C).
 
     The states of the translation's pieces, not of a transcript before them. ``fonts`` (B,) are the fonts to draw in,
@@ -267,30 +271,31 @@ def drawing_states(
     return spelled_states(model, vocabulary, draft, decoded.ids, spellings)
 
 
-def make_draft(model: TranslatotronV, source: SourceStates, decoded: DecodedText, fonts: Tensor | None = None) -> Draft:
+def make_draft(
+    model: "TranslatotronV", source: "SourceStates", decoded: DecodedText, fonts: Array | None = None
+) -> Draft:
     """What decoded texts are drawn from; see ``drawing_states``."""
-    device = source.memory.device
     rows = [[*prefix, *ids] for prefix, ids in zip(decoded.prefixes, decoded.ids, strict=True)]
-    target_input = pad(rows).to(device)
-    place = torch.arange(target_input.shape[1])
-    first = torch.tensor([len(prefix) - 1 for prefix in decoded.prefixes])  # the language tag writes the first piece
-    lengths = torch.tensor([len(row) for row in rows])
+    target_input = pad(rows)
+    place = np.arange(target_input.shape[1])
+    first = np.array([len(prefix) - 1 for prefix in decoded.prefixes])  # the language tag writes the first piece
+    lengths = np.array([len(row) for row in rows])
     text_mask = (place >= first[:, None]) & (place < lengths[:, None])
-    _, states = model.text_decoder(target_input, source.memory, source.mask)
+    states = model.text_decoder.states(like(target_input, source.memory), source.memory, source.mask)
     if fonts is None and model.font_head is not None:
         fonts = model.font_logits(source).argmax(1)
-    return Draft(states, text_mask.to(device), first.tolist(), source.image_memory, fonts)
+    return Draft(states, like(text_mask, states), first.tolist(), source.image_memory, fonts)
 
 
 def spelled_states(
-    model: TranslatotronV,
+    model: "TranslatotronV",
     vocabulary: Vocabulary,
     draft: Draft,
     ids: Sequence[Sequence[int]],
     spellings: Sequence[Spelling] | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Array, Array]:
     """What the image decoder reads, (B, C, D) and (B, C): of what ``spellings`` say, or else of the pieces ``ids``."""
-    device, longest = draft.states.device, drawing_length(model)
+    longest = drawing_length(model)
     if spellings is None:
         characters, char_to_token = drawing_ids(vocabulary, ids, longest, draft.first)
     else:
@@ -299,25 +304,25 @@ def spelled_states(
         char_to_token = pad(
             [[start + owner for _, owner in row] or [start] for row, start in zip(written, draft.first, strict=True)]
         )
-    characters, char_to_token = characters.to(device), char_to_token.to(device)
+    characters, char_to_token = like(characters, draft.states), like(char_to_token, draft.states)
     return model.drawing_states(
         draft.states, draft.mask, characters, drawing_mask(characters), char_to_token, draft.fonts
     )
 
 
-def drawing_length(model: TranslatotronV) -> int:
+def drawing_length(model: "TranslatotronV") -> int:
     """How many characters of a text are drawn."""
     return model.config.character_encoder.max_length
 
 
-def drawing_mask(characters: Tensor) -> Tensor:
+def drawing_mask(characters: Array) -> Array:
     """(B, C) true where there is a character; an empty text keeps one position, so that attention has something."""
     mask = characters != PAD
     mask[:, 0] = True
     return mask
 
 
-def read_source(model: TranslatotronV, vocabulary: Vocabulary, source: SourceStates, language: str) -> list[str]:
+def read_source(model: "TranslatotronV", vocabulary: Vocabulary, source: "SourceStates", language: str) -> list[str]:
     """The text that stands on the source pages: from the CTC head where there is one, else from the OCR head."""
     if model.ctc_head is not None:
         return read_ctc(model.ctc_logits(source), vocabulary)
@@ -325,12 +330,12 @@ def read_source(model: TranslatotronV, vocabulary: Vocabulary, source: SourceSta
     return generate_text(model.ocr_head, vocabulary, source.reading, None, "ocr", language).texts
 
 
-@torch.inference_mode()
+@inference
 def generate_text(
-    decoder: TextDecoder,
+    decoder: "TextDecoder",
     vocabulary: Vocabulary,
-    memory: Tensor,
-    mask: Tensor | None,
+    memory: Array,
+    mask: Array | None,
     task: str,
     language: str,
     beams: int = 1,
@@ -347,10 +352,10 @@ def generate_text(
     tags = [vocabulary.tag(task), vocabulary.tag(language)]
     longest = decoder.max_length - len(tags)
     found: dict[int, list[Hypothesis]] = {}
-    rows = list(range(memory.shape[0]))
+    rows = list(range(len(memory)))
     for width in dict.fromkeys((beams, max(beams, SECOND_BEAMS)) if accepts is not None else (beams,)):
         seen = (memory, mask) if not found else (memory[rows], None if mask is None else mask[rows])
-        prompts = torch.tensor([tags] * len(rows), device=memory.device)
+        prompts = np.array([tags] * len(rows))
         scorer = PieceScorer(decoder, vocabulary, *seen, width, cached, transcribes=task == "ocr")
         if width == 1:
             hypotheses = [[one] for one in zip(*reversed(greedy(scorer, prompts, longest)), strict=True)]
@@ -373,9 +378,9 @@ def generate_text(
     return DecodedText(ids, [vocabulary.decode(row) for row in ids], scores, prefixes=[tags] * len(ids))
 
 
-@torch.inference_mode()
+@inference
 def translate_pieces(
-    model: TranslatotronV,
+    model: "TranslatotronV",
     vocabulary: Vocabulary,
     pieces: Sequence[Sequence[int]],
     target_language: str,
@@ -384,7 +389,7 @@ def translate_pieces(
 ) -> DecodedText:
     """Text mode: translate source texts given as pieces, cut to the longest that it takes; see ``generate_text``."""
     longest = model.config.text_encoder.max_length - 1
-    ids = pad([[*row[:longest], EOS] for row in pieces]).to(next(model.parameters()).device)
+    ids = model.array(pad([[*row[:longest], EOS] for row in pieces]))
     source = model.encode_text(ids, ids != PAD)
     return generate_text(
         model.text_decoder,
@@ -399,7 +404,7 @@ def translate_pieces(
 
 
 def answer_texts(
-    model: TranslatotronV,
+    model: "TranslatotronV",
     vocabulary: Vocabulary,
     texts: Sequence[str],
     generation: GenerationConfig,
@@ -431,11 +436,11 @@ def answer_texts(
     return translate_texts(texts, translate, language, vocabulary.unwritable, insertions, generation.numbers_for)
 
 
-@torch.inference_mode()
+@inference
 def generate_answer(
-    model: TranslatotronV,
+    model: "TranslatotronV",
     vocabulary: Vocabulary,
-    source: SourceStates,
+    source: "SourceStates",
     generation: GenerationConfig,
     *,
     cached: bool = True,
@@ -453,7 +458,7 @@ def generate_answer(
         )
     opening = [vocabulary.tag("ocr"), vocabulary.tag(generation.source_language)]
     translate_tags = [vocabulary.tag("translate"), vocabulary.tag(target_language)]
-    prompts = torch.tensor([opening] * source.memory.shape[0], device=source.memory.device)
+    prompts = np.array([opening] * len(source.memory))
     scorer = PieceScorer(decoder, vocabulary, source.memory, source.mask, 1, cached, transcribes=True)
     written, ids, scores = greedy_in_two_parts(
         scorer, prompts, translate_tags, longest_transcript(decoder.max_length), decoder.max_length

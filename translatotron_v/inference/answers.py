@@ -10,11 +10,10 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
-import torch
 
-from translatotron_v.data.pages import to_pixels
 from translatotron_v.decoding import source as reading
 from translatotron_v.decoding import text as decoding
+from translatotron_v.decoding.arrays import inference_mode
 from translatotron_v.decoding.source import encode_and_read, masks_readings
 from translatotron_v.decoding.text import DecodedText
 from translatotron_v.decoding.text_mode import Prepared
@@ -202,8 +201,9 @@ def _seen(
     """
     present = [place for place, page in enumerate(pages) if page is not None]
     for places in _batches(present, batch_size, title, quiet):
-        pixels = to_pixels(np.stack([page for place in places if (page := pages[place]) is not None]))
-        yield places, *encode_and_read(loaded.model, loaded.vocabulary, pixels.to(loaded.device), language)
+        stacked = np.stack([page for place in places if (page := pages[place]) is not None])
+        pixels = loaded.model.array(np.ascontiguousarray(stacked.transpose(0, 3, 1, 2), dtype=np.float32) / 255)
+        yield places, *encode_and_read(loaded.model, loaded.vocabulary, pixels, language)
 
 
 def _batches(items: Sequence[Item], batch_size: int, title: str, quiet: bool) -> Iterator[list[Item]]:
@@ -225,5 +225,5 @@ def _fill(answers: Answers, places: Sequence[int], decoded: DecodedText) -> None
 def _inference(loaded: LoadedTranslator) -> Iterator[None]:
     """No dropout and no gradients, in the precision that the translator was loaded for."""
     loaded.model.eval()
-    with torch.inference_mode(), loaded.arithmetic():
+    with inference_mode(), loaded.arithmetic():
         yield

@@ -1,13 +1,13 @@
 """A checkpoint in memory, and what a translator hands back."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import torch
 from PIL import Image
 
-from translatotron_v.arguments import PRECISIONS
+from translatotron_v.arguments import ENGINES, ONNX, PRECISIONS, TORCH
 from translatotron_v.config import Config, load_config
 from translatotron_v.data.marks import TERM_CLOSE, TERM_IS, TERM_OPEN
 from translatotron_v.errors import UserError, building_a_model
@@ -16,6 +16,8 @@ from translatotron_v.inference.certainty import RIGHT
 from translatotron_v.inference.glossary import Term
 
 if TYPE_CHECKING:  # the models import timm, which takes seconds: only loading one pays for it
+    import torch
+
     from translatotron_v.data.vocabulary import Vocabulary
     from translatotron_v.models.translator import TranslatotronV
 
@@ -34,6 +36,8 @@ class LoadedTranslator:
     config: Config
     folder: Path
     precision: str = "fp32"  # one of PRECISIONS
+    engine: str = TORCH  # one of ENGINES; of another one the model offers what decoding asks for, and nothing else
+    threads: int | None = None  # of the CPU that another engine was loaded for; None: its own choice
 
     @property
     def transcribes(self) -> bool:
@@ -67,13 +71,17 @@ class LoadedTranslator:
         )
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> "torch.device":
         """Where the model is."""
         return next(self.model.parameters()).device
 
-    def arithmetic(self) -> torch.autocast:
+    def arithmetic(self) -> AbstractContextManager[None]:
         """A context of the precision that it was loaded for."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        if self.precision != "bf16":
+            return nullcontext()
+        import torch
+
+        return torch.autocast(self.device.type, torch.bfloat16)
 
 
 MATTING = "matting.safetensors"  # what comes with weights that translate whole pages
@@ -81,22 +89,32 @@ TEXT_MODE = ("text_encoder", "text_decoder")  # the modules that translate text
 
 
 def load_translator(
-    folder: str | Path, device: str = "cpu", precision: str = "fp32", text_only: bool = False
+    folder: str | Path,
+    device: str = "cpu",
+    precision: str = "fp32",
+    text_only: bool = False,
+    engine: str = TORCH,
+    threads: int | None = None,
 ) -> LoadedTranslator:
     """Open a checkpoint of the stage `translator`, or the newest one of a run.
 
     With `text_only` only the modules of text mode are loaded, and a checkpoint of the stage `text` will do; what the
     other modules hold is arbitrary.
 
+    Args:
+        engine, threads: see ``LoadedTranslator``; of PyTorch, threads are set for all of it (``pipeline``).
+
     Raises:
         UserError: no checkpoint, one of another stage, format or shape, an unknown precision, or int8 where there are
             no kernels for it.
     """
+    if engine not in ENGINES:
+        raise UserError(f"engine must be one of {', '.join(ENGINES)}, not {engine}")
     if precision not in PRECISIONS:
         raise UserError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision}")
-    if precision == "int8" and torch.device(device).type != "cpu":
+    if precision == "int8" and not device.startswith("cpu"):
         raise UserError(f"precision int8 is for the CPU; on {device} take bf16")
-    from translatotron_v.checkpoint import load_module, read_info, resolve, skip_init
+    from translatotron_v.checkpoint import read_info, resolve
 
     folder = resolve(folder)
     read_info(folder)
@@ -106,12 +124,22 @@ def load_translator(
         raise UserError(f"{folder}: a checkpoint of the stage {config.stage!r}; translating takes one of {takes}")
 
     from translatotron_v.data.vocabulary import Vocabulary
+
+    vocabulary = Vocabulary.from_file(folder / "vocabulary.json")
+    if engine == ONNX:
+        if precision == "bf16":
+            raise UserError("precision bf16 is for PyTorch; with engine onnx take fp32, or int8")
+        from translatotron_v.engines.runtime import OnnxTranslator
+
+        graphs: Any = OnnxTranslator(folder, config.model, threads, quantised=precision == "int8")
+        return LoadedTranslator(graphs, vocabulary, config, folder, precision, engine, threads)
+
+    from translatotron_v.checkpoint import load_module, skip_init
     from translatotron_v.models.quantised import can_quantise, quantise
     from translatotron_v.models.translator import TranslatotronV
 
     if precision == "int8" and not can_quantise():
         raise UserError("precision int8: this build of PyTorch has no kernels for bytes on this CPU; take fp32")
-    vocabulary = Vocabulary.from_file(folder / "vocabulary.json")
     with building_a_model(), skip_init():
         model = TranslatotronV(config.model, len(vocabulary), vocabulary.character_count)
     for name, module in model.named_children():

@@ -9,11 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from translatotron_v.data.casing import align
 from translatotron_v.data.sentences import join_lines, split_parts
+from translatotron_v.decoding.arrays import inference, to_numpy
 from translatotron_v.decoding.source import masks_readings, read_ctc_frames, reading_scores
 from translatotron_v.decoding.text import generate, no_inks
 from translatotron_v.decoding.text_mode import prepare
@@ -44,10 +44,10 @@ class _Seen:
 
     texts: list[str]
     certainties: list[tuple[float, int]] = field(default_factory=list)
-    fonts: list[Tensor] = field(default_factory=list)
+    fonts: list[np.ndarray] = field(default_factory=list)
 
 
-@torch.inference_mode()
+@inference
 def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], batch_size: int) -> None:
     """Read paragraphs, tell their fonts, and cut them into sentences, in place.
 
@@ -58,10 +58,10 @@ def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], b
     seen = [_Seen([""] * len(paragraph.runs)) for paragraph in paragraphs]
     strips = [(of, strip) for of, paragraph in zip(seen, paragraphs, strict=True) for strip in pack(paragraph.runs)]
     for batch in batches(strips, batch_size):
-        source = model.encode_image(pixels_of([strip for _, strip in batch]).to(loaded.device))
+        source = model.encode_image(model.array(pixels_of([strip for _, strip in batch])))
         reading = model.ctc_logits(source)
         frames, sure = read_ctc_frames(reading, vocabulary), reading_scores(reading)
-        fonts = model.font_logits(source).cpu() if model.font_head is not None else None
+        fonts = to_numpy(model.font_logits(source)) if model.font_head is not None else None
         for place, (of, strip) in enumerate(batch):
             text, where = frames[place]
             assign(of.texts, strip, text, where, model.config)
@@ -73,7 +73,7 @@ def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], b
         paragraph.reading, paragraph.readings = _mean(of.certainties), of.texts
         paragraph.text = " ".join(text.strip() for text in of.texts if text.strip())
         if of.fonts:
-            paragraph.font = model.config.fonts[int(torch.stack(of.fonts).mean(0).argmax())]
+            paragraph.font = model.config.fonts[int(np.stack(of.fonts).mean(0).argmax())]
         if masks_readings(model, vocabulary):
             language = loaded.config.data.source_language
             paragraph.pieces = pieces_of(paragraph.runs, of.texts, language)
@@ -83,7 +83,7 @@ def read_paragraphs(loaded: LoadedTranslator, paragraphs: Sequence[Paragraph], b
             paragraph.sentences = [strip for runs in sentences(paragraph.runs, of.texts) for strip in fitting(runs)]
 
 
-@torch.inference_mode()
+@inference
 def translate_paragraphs(
     loaded: LoadedTranslator,
     paragraphs: Sequence[Paragraph],
@@ -111,8 +111,8 @@ def translate_paragraphs(
     words: dict[int, list[Word]] = {}
     for part in batches(asked, batch_size):
         fonts = [model.config.fonts.index(paragraph.font) for paragraph, _ in part if paragraph.font]
-        known = torch.tensor(fonts).to(loaded.device) if fonts else None
-        pixels = pixels_of([piece.strip for _, piece in part if piece.strip is not None]).to(loaded.device)
+        known = model.array(np.array(fonts)) if fonts else None
+        pixels = model.array(pixels_of([piece.strip for _, piece in part if piece.strip is not None]))
         literals = LiteralInks(part, model.config, generation.source_language, insertions, generation.numbers_for)
         made = generate(
             model,
@@ -124,7 +124,7 @@ def translate_paragraphs(
             prepared=literals.prepare if masked else None,
             inked=literals.inked if masked else no_inks,
         )
-        drawn = 1 - made.pixels.float().mean(1).cpu().numpy()
+        drawn = 1 - to_numpy(made.pixels).mean(1)
         assert made.draft is not None
         strips = proofread(loaded, made.draft, made.spellings, drawn, generation, batch_size)
         for place, (paragraph, piece) in enumerate(part):

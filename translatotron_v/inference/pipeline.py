@@ -3,15 +3,15 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
-import torch
-from einops import rearrange
 from PIL import Image
 
-from translatotron_v.arguments import BASELINES
+from translatotron_v.arguments import BASELINES, ONNX, TORCH
+from translatotron_v.decoding.arrays import inference, to_numpy
 from translatotron_v.errors import UserError
 from translatotron_v.generation_config import GenerationConfig, GenerationOptions, check_batch_size
 from translatotron_v.inference.certainty import CALIBRATION
@@ -69,6 +69,7 @@ class Translator:
         baseline: "BaselineMaker | None" = None,
         translate: "TranslateTexts | None" = None,
         painter: str | Path | None = None,
+        engine: str = "auto",
     ) -> "Translator":
         """Load shipped weights by name, or a checkpoint or run folder by path.
 
@@ -83,17 +84,17 @@ class Translator:
                 sentences, in order (`other_texts`); it needs weights that translate whole pages, too.
             painter: an ONNX file that fills the ground under text where it is not smooth, such as LaMa's: picture and
                 mask in, picture out (see `page.painter`).
+            engine: "torch"; "onnx" runs the graphs that lie beside the weights, on a CPU, and needs no PyTorch; "auto"
+                is PyTorch where it is installed.
 
         Raises:
-            UserError: no such weights (the message lists what is there), a checkpoint that does not fit, or no such
-                device.
+            UserError: no such weights (the message lists what is there), a checkpoint that does not fit, no graphs
+                beside it, or no such device or engine.
         """
         folder = find_weights(name_or_path)
-        device = choose_device(device)
-        if threads is not None:
-            if threads < 1:
-                raise UserError(f"threads must be at least 1, not {threads}")
-            torch.set_num_threads(threads)
+        engine = choose_engine(engine)
+        device = choose_device(device, engine)
+        set_threads(threads, engine)
 
         if translate is not None:
             if baseline is not None:
@@ -101,7 +102,9 @@ class Translator:
             from translatotron_v.inference.other_texts import TextsFrom
 
             baseline = TextsFrom(translate)
-        loaded = load_translator(folder, device=device, precision=precision)
+        if engine == ONNX and baseline is not None and translate is None:
+            raise UserError(f"baseline {baseline.name} takes engine torch")
+        loaded = load_translator(folder, device=device, precision=precision, engine=engine, threads=threads)
         has_pages = (loaded.folder / MATTING).is_file()
         if not has_pages:
             if baseline is not None:
@@ -299,14 +302,14 @@ class Translator:
             self.loaded, given, self._asked(generation, options), batch_size=batch_size, quiet=True
         ).texts
 
-    @torch.inference_mode()
+    @inference
     def _translate_batch(self, batch: list[Fitted], generation: GenerationConfig) -> list[Translation]:
         glossary = generation.glossary
-        pixels = torch.from_numpy(np.stack([fitted.pixels for fitted in batch]))  # (B, H, W, C)
-        pixels = rearrange(pixels, "b h w c -> b c h w").to(self.loaded.device)
+        pixels = np.stack([fitted.pixels for fitted in batch]).transpose(0, 3, 1, 2)  # (B, C, H, W)
+        pixels = self.loaded.model.array(np.ascontiguousarray(pixels))
         with self.loaded.arithmetic():
             generated = self._generate(self.loaded.model, self.loaded.vocabulary, pixels, generation)
-        drawn = rearrange(generated.pixels.float().cpu(), "b c h w -> b h w c").numpy()
+        drawn = to_numpy(generated.pixels).transpose(0, 2, 3, 1)
         return [
             Translation(
                 image=fit_back(drawn[index], fitted),
@@ -324,8 +327,36 @@ class Translator:
         ]
 
 
-def choose_device(name: Literal["auto"] | str = "auto") -> str:
+def choose_engine(name: Literal["auto"] | str = "auto") -> str:
+    """The engine behind a name; "auto" is PyTorch where it is installed. Raises UserError where it is not."""
+    installed = find_spec("torch") is not None
+    if name == TORCH and not installed:
+        raise UserError("engine torch: PyTorch is not installed: pip install 'translatotron-v[torch]'")
+    if name == "auto":
+        return TORCH if installed else ONNX
+    return name
+
+
+def set_threads(threads: int | None, engine: str = TORCH) -> None:
+    """How many threads of the CPU PyTorch takes, where it computes. Raises UserError for less than one."""
+    if threads is None:
+        return
+    if threads < 1:
+        raise UserError(f"threads must be at least 1, not {threads}")
+    if engine == TORCH:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def choose_device(name: Literal["auto"] | str = "auto", engine: str = TORCH) -> str:
     """The device behind a name; "auto" is a GPU where there is one. Raises UserError where it cannot be used."""
+    if engine == ONNX:
+        if name not in ("auto", "cpu"):
+            raise UserError(f"device {name!r}: engine onnx computes on the CPU; take engine torch")
+        return "cpu"
+    import torch
+
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 
+from translatotron_v.decoding.arrays import inference, to_numpy
 from translatotron_v.decoding.source import read_ctc_frames
 from translatotron_v.decoding.spelling import DrawnWord, Spelling
 from translatotron_v.decoding.text import Draft, redraw
@@ -83,7 +83,7 @@ def _plain(text: str) -> str:
     return text.replace("…", "...").translate(_ALIKE)
 
 
-@torch.inference_mode()
+@inference
 def proofread(
     loaded: LoadedTranslator,
     draft: Draft,
@@ -116,7 +116,7 @@ def proofread(
             generation, image_steps=0, top_k=1 if attempt == 0 else 4, temperature=0.7, seed=attempt, beams=1
         )
         pixels = redraw(loaded.model, loaded.vocabulary, draft.rows(list(wrong)), parts, chance)
-        inks = 1 - pixels.float().mean(1).cpu().numpy()
+        inks = 1 - to_numpy(pixels).mean(1)
         tries = [DrawnStrip(part, words_of(ink, len(part.words))) for part, ink in zip(parts, inks, strict=True)]
         _read(loaded, tries, batch_size)
         for (number, words), once_more in zip(wrong.items(), tries, strict=True):
@@ -148,7 +148,8 @@ def _read(loaded: LoadedTranslator, strips: Sequence[DrawnStrip], batch_size: in
         runs = [Run(strip.pictures[number], number, 0, 0) for number in numbers]
         laid += [(strip, numbers, page) for page in pack(runs)]
     for part in batches(laid, batch_size):
-        source = loaded.model.encode_image(pixels_of([page for _, _, page in part]).to(loaded.device))
+        pixels = loaded.model.array(pixels_of([page for _, _, page in part]))
+        source = loaded.model.encode_image(pixels)
         found = read_ctc_frames(loaded.model.ctc_logits(source), loaded.vocabulary)
         for (strip, numbers, page), (text, where) in zip(part, found, strict=True):
             texts = [strip.readings[number] for number in numbers]

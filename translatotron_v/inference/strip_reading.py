@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from translatotron_v.config import ModelConfig
 from translatotron_v.inference.literal_inks import place_of
@@ -27,9 +25,9 @@ def assign(texts: list[str], strip: Strip, read: str, frames: Sequence[int], con
             texts[run] = f"{texts[run]} {match.group()}".strip()
 
 
-def pixels_of(strips: Sequence[Strip]) -> Tensor:
-    """Strips as the model sees them: (B, 1, 96, 512), black on white."""
-    return torch.from_numpy(1 - np.stack([strip.text_alpha for strip in strips]))[:, None].float()
+def pixels_of(strips: Sequence[Strip]) -> np.ndarray:
+    """Strips as the model sees them: (B, 1, 96, 512) float32, black on white."""
+    return (1 - np.stack([strip.text_alpha for strip in strips]))[:, None].astype(np.float32)
 
 
 def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -12,13 +12,13 @@ from typing import ClassVar, Protocol
 import numpy as np
 from PIL import Image, ImageDraw
 
+from translatotron_v.arguments import ONNX
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.certainty import RIGHT, Calibration
 from translatotron_v.inference.loaded import BlockTranslation, LoadedTranslator, Translation
 from translatotron_v.inference.paragraphs import read_paragraphs, translate_paragraphs
 from translatotron_v.inference.pieces import Paragraph
 from translatotron_v.metrics.language import identify
-from translatotron_v.models.matting import TextMatting
 from translatotron_v.ocr import LineDetector
 from translatotron_v.page.arrange import arrange
 from translatotron_v.page.blocks import Block, find_blocks
@@ -29,7 +29,7 @@ from translatotron_v.page.lines import Line, Point
 from translatotron_v.page.orientation import Oriented, orient, turn_points
 from translatotron_v.page.profile import Setting
 from translatotron_v.page.search import find_lines
-from translatotron_v.page.separate import Layers, load_matting, separate
+from translatotron_v.page.separate import Layers, Matting, load_matting, separate
 from translatotron_v.page.shaping import Word
 from translatotron_v.page.straighten import Crop, straighten
 from translatotron_v.page.strips import USUAL_GAP, BlockAlpha, cut_lines
@@ -127,7 +127,7 @@ class PageTranslator:
     def __init__(
         self,
         translator: BlockTranslator,
-        matting: TextMatting | None,
+        matting: Matting | None,
         detector: LineDetector,
         calibration: Calibration | None = None,
         painter: Painter | None = None,
@@ -141,7 +141,14 @@ class PageTranslator:
     ) -> "PageTranslator":
         """With the separator that lies beside the model's weights, and the calibration of the model itself."""
         calibration = Calibration.from_folder(loaded.folder) if translator is None else None
-        return cls(translator or EndToEnd(loaded), load_matting(loaded.folder), LineDetector(), calibration, painter)
+        matting: Matting
+        if loaded.engine == ONNX:
+            from translatotron_v.engines.runtime import OnnxMatting
+
+            matting = OnnxMatting(loaded.folder, loaded.threads)
+        else:
+            matting = load_matting(loaded.folder)
+        return cls(translator or EndToEnd(loaded), matting, LineDetector(), calibration, painter)
 
     def translate(
         self,

@@ -5,6 +5,7 @@ Shapes: B batch, H and W pixels of any number, D width of a level.
 
 import itertools
 
+import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -59,6 +60,13 @@ class TextMatting(nn.Module):
         x = rearrange(self.unfold(x), "b (k r c) h w -> b k (h r) (w c)", r=_FOLD, c=_FOLD)
         x = torch.cat([x[..., :height, :width], pixels * 2 - 1], dim=1)  # (B, 8 + 3, H, W)
         return self.sharpen(x)
+
+    def coverage(self, pixels: np.ndarray) -> np.ndarray:
+        """Of a picture (H, W, 3) float32 in [0, 1] the share of each pixel under ink (H, W)."""
+        batch = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]  # channels stay last
+        with torch.inference_mode():
+            shares: np.ndarray = self(batch.to(self.unfold.weight.device))[0, 0].sigmoid().cpu().numpy()
+        return shares
 
     def _fold(self, pixels: Tensor) -> Tensor:
         """Blocks of 2x2 pixels side by side, edges repeated until the levels divide the picture."""

@@ -5,35 +5,16 @@ Shapes: B batch, S image states, T pieces, C characters, N image tokens, D width
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from translatotron_v.config import ModelConfig
 from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.image_encoder import ImageEncoder
 from translatotron_v.models.image_tokenizer import make_tokenizer
+from translatotron_v.models.states import SourceStates as SourceStates
 from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead, FontHead, TextDecoder, TextEncoder
-
-
-@dataclass
-class SourceStates:
-    """What the decoders and the reading heads see of a source.
-
-    Attributes:
-        memory: (B, S, D), read by the text decoder and, unless there is a ``picture``, by the image decoder.
-        mask: (B, S), true where there is a state; ``None`` where all are.
-        reading: (B, S', M), states of the ViT for the reading heads; ``None`` in text mode.
-        picture: (B, S', M), states of the ViT for the image decoder, where the text decoder reads pieces instead.
-    """
-
-    memory: Tensor
-    mask: Tensor | None
-    reading: Tensor | None
-    picture: Tensor | None = None
-
-    @property
-    def image_memory(self) -> Tensor:
-        """What the image decoder reads."""
-        return self.memory if self.picture is None else self.picture
 
 
 @dataclass
@@ -98,6 +79,10 @@ class TranslatotronV(nn.Module):
             image_width if reads else memory_width,
         )
         self.image_tokenizer = make_tokenizer(config.tokenizer, config.canvas)
+
+    def array(self, values: np.ndarray) -> Tensor:
+        """Numbers where the model is."""
+        return torch.from_numpy(values).to(next(self.parameters()).device)
 
     def encode_image(self, pixels: Tensor) -> SourceStates:
         """Image mode: source pages (B, channels, H, W) in [0, 1].

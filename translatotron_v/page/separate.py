@@ -5,18 +5,18 @@ Shapes: H and W pixels of a crop. Colours are RGB in [0, 1].
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
-import torch
 
-from translatotron_v.checkpoint import load_module, read_info, resolve
-from translatotron_v.config import config_from_text
 from translatotron_v.errors import UserError
-from translatotron_v.models.matting import TextMatting
 from translatotron_v.page.ground import Colour, SmoothGround, as_colour, distance, fit_smooth
 from translatotron_v.page.inpaint import Painter, fill, repaint
 from translatotron_v.page.residue import STRONG, grow, straight_lines, touched
+
+if TYPE_CHECKING:
+    from translatotron_v.models.matting import TextMatting
 
 _LEAST = 8  # pixels of ink below which a crop counts as empty
 _FAINT = 0.1  # coverage from which a pixel is no longer background
@@ -37,6 +37,14 @@ _OUTSIDE = 0.6  # share of a shape outside the lines of text from which it is no
 _LEGIBLE = 0.12  # distance of colours that counts as text without a network
 
 
+class Matting(Protocol):
+    """A trained network: ``models.matting.TextMatting``, or its graph."""
+
+    def coverage(self, pixels: np.ndarray) -> np.ndarray:
+        """Of a picture (H, W, 3) float32 in [0, 1] the share of each pixel under ink (H, W)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Layers:
     """``background * (1 - ink) + colour * ink`` is the picture again, but for noise under the text."""
@@ -54,7 +62,7 @@ class Layers:
 
 def separate(
     pixels: np.ndarray,
-    matting: TextMatting | None = None,
+    matting: Matting | None = None,
     where: np.ndarray | None = None,
     em: float | None = None,
     painter: Painter | None = None,
@@ -68,7 +76,7 @@ def separate(
 
     Args:
         pixels: (H, W, 3) float32 in [0, 1].
-        matting: a trained network, in evaluation mode; None works with colours alone, for text that stands out from
+        matting: a trained network; None works with colours alone, for text that stands out from
             an even background.
         where: (H, W) bool, true where ink may be (inside the lines of text); None: everywhere.
         em: pixels per em, roughly; None: as the strokes suggest. The network looks at large text made smaller.
@@ -111,12 +119,18 @@ def separate(
     return Layers(alpha, as_colour(colour), background, hole)
 
 
-def load_matting(folder: str | Path) -> TextMatting:
+def load_matting(folder: str | Path) -> "TextMatting":
     """The network of a run or checkpoint of the stage ``separator``, or that lies beside a model's weights.
 
     Raises:
         CheckpointError: there is none, or its weights do not fit the settings beside them.
     """
+    import torch
+
+    from translatotron_v.checkpoint import load_module, read_info, resolve
+    from translatotron_v.config import config_from_text
+    from translatotron_v.models.matting import TextMatting
+
     folder = resolve(folder)
     read_info(folder)
     path = folder / "config.yaml"
@@ -147,17 +161,14 @@ def _stroke(text: np.ndarray) -> float:
     return 2 * float(np.quantile(cv2.distanceTransform(mask, cv2.DIST_L2, 3)[text], 0.95))
 
 
-def _by_network(pixels: np.ndarray, matting: TextMatting, em: float | None) -> np.ndarray:
+def _by_network(pixels: np.ndarray, matting: Matting, em: float | None) -> np.ndarray:
     """Coverage (H, W) as the network sees it, of large text as it sees it at a size that it was trained on."""
-    device = next(matting.parameters()).device
     height, width = pixels.shape[:2]
     small = em is not None and em > _LARGE
     if em is not None and small:
         size = (max(1, round(width * _SEEN / em)), max(1, round(height * _SEEN / em)))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    batch = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].to(device)  # channels stay last
-    with torch.inference_mode():
-        coverage: np.ndarray = matting(batch)[0, 0].sigmoid().cpu().numpy()
+    coverage = matting.coverage(pixels)
     if small:
         coverage = cv2.resize(coverage, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
     return coverage

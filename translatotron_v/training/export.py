@@ -33,14 +33,24 @@ TOLERANCE = 0.02  # largest difference of the logits in half precision, relative
 LARGEST_HALF = 65504.0
 
 
-def export_run(run: Path, folder: Path, overwrite: bool = False, matting: Path | None = None) -> dict[str, int]:
+def export_run(
+    run: Path,
+    folder: Path,
+    overwrite: bool = False,
+    matting: Path | None = None,
+    onnx: bool = False,
+    quantised: bool = False,
+) -> dict[str, int]:
     """Write the weights of a translator as one half-precision file per module, with settings and vocabulary.
 
     Args:
         run: a run or a checkpoint of the stage ``translator``.
         folder: what is written; Markdown files and licences that lie in it stay.
         overwrite: replace an export that is there already.
-        matting: a run or a checkpoint of the stage ``separator``, which makes it a translator of whole pages.
+        matting: a run or a checkpoint of the stage ``separator``, which makes it a translator of whole pages; by
+            default the separator that lies beside the run's own weights, if there is one.
+        onnx: write ONNX graphs as well (``engines.export``), and, where it is to be ``quantised``, graphs of eight
+            bits.
 
     Returns:
         File name -> bytes.
@@ -64,8 +74,13 @@ def export_run(run: Path, folder: Path, overwrite: bool = False, matting: Path |
     if not difference <= TOLERANCE:
         raise CheckpointError(f"{origin}: half precision changes the logits by {difference:.1%}; nothing was written")
     modules: dict[str, nn.Module] = dict(halved.named_children())
+    separator = None
     if matting is not None:
-        modules["matting"], config.model.matting = _halved_matting(matting)
+        separator, config.model.matting = _halved_matting(matting)
+    elif (origin / "matting.safetensors").is_file():
+        separator = _load_matting(origin, config)
+    if separator is not None:
+        modules["matting"] = separator
     kept = {
         key: _without_place(str(info[key])) if key in MERGED_FROM else info[key] for key in KEPT_INFO if key in info
     }
@@ -74,6 +89,10 @@ def export_run(run: Path, folder: Path, overwrite: bool = False, matting: Path |
         files[CALIBRATION] = (origin / CALIBRATION).read_text(encoding="utf-8")
     save_checkpoint(folder, modules, files, kept | {"weights": "float16"}, half=True)
     _check_written(folder, modules)
+    if onnx:
+        from translatotron_v.engines.export import write_graphs
+
+        write_graphs(folder, halved, separator, quantised)
     return {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
 
 
@@ -116,9 +135,14 @@ def _halved_matting(run: Path) -> tuple[TextMatting, TextMattingConfig]:
     config = _config_of(origin)
     if config.stage != "separator":
         raise CheckpointError(f"{origin}: a checkpoint of the stage {config.stage!r}, not of 'separator'")
+    return _load_matting(origin, config), config.model.matting
+
+
+def _load_matting(origin: Path, config: Config) -> TextMatting:
+    """The separator of a checkpoint, in half precision."""
     matting = TextMatting(config.model.matting)
     load_module(matting, origin, "matting")
-    return matting.half().float(), config.model.matting
+    return matting.half().float().eval()
 
 
 @torch.no_grad()
@@ -189,7 +213,9 @@ def _texts_that_stay(folder: Path, overwrite: bool) -> dict[str, str]:
     texts = [path for path in found if path.suffix == ".md" or path.name.startswith("LICENSE")]
     written = {INFO_FILE, CALIBRATION, "config.yaml", "vocabulary.json"}
     others = [
-        path for path in found if path not in texts and path.name not in written and path.suffix != ".safetensors"
+        path
+        for path in found
+        if path not in texts and path.name not in written and path.suffix not in (".safetensors", ".onnx")
     ]
     if others:
         raise CheckpointError(f"{folder}: holds other things ({others[0].name}); export to a folder of its own")
