@@ -128,6 +128,9 @@ class ImageDecoderConfig:
     # how that starts: "text", with the gate open to the text and nothing read from the image yet, for weights from a
     # text-to-image teacher; or "even", where no side is favoured, for a decoder that starts from nothing (paper)
     fusion_start: Annotated[str, OneOf(("text", "even"))] = "text"
+    # how pages are drawn unless it is asked otherwise: "tokens", one after the other, or "words", all words at once, for
+    # a decoder trained with loss.words
+    drawing: Annotated[str, OneOf(("tokens", "words"))] = "tokens"
     # passes of parallel decoding that pages are drawn in unless another number is asked for, for a decoder trained with
     # loss.masked; 0 draws token by token
     passes: Count = 0
@@ -141,6 +144,7 @@ class ImageDecoderConfig:
             self.heads % self.kv_heads == 0,
             f"{key}.heads {self.heads} must be a multiple of {key}.kv_heads {self.kv_heads}",
         )
+        require(not self.passes or self.drawing == "tokens", f"{key}: passes and drawing=words are two ways: take one")
 
 
 @dataclass

@@ -22,6 +22,7 @@ from translatotron_v.evaluation import (
     texts,
 )
 from translatotron_v.evaluation.options import OUT, add_checkpoint, add_results, add_test_pages, out_folder
+from translatotron_v.generation_config import TOKENS, WORDS
 from translatotron_v.ocr import make_ocr_engine
 from translatotron_v.terminal import guarded
 
@@ -78,6 +79,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="passes that draw a picture, 0: token by token (as the weights were made for)",
     )  # fmt: skip
     checkpoint.add_argument(
+        "--drawing",
+        choices=(TOKENS, WORDS),
+        help="of image tokens: one by one, or all words at once (as the weights say)",
+    )
+    checkpoint.add_argument(
         "--baseline", choices=BASELINES, default=BASELINES[0],
         help="the model as it is, or a baseline built around its weights (docs/experiments/comparison.md)",
     )  # fmt: skip
@@ -126,7 +132,7 @@ def _checkpoint(options: argparse.Namespace) -> None:
         precision=options.precision,
         baseline=baseline(options.baseline, options.baseline_weights),
     )
-    model = TranslatorModel(translator, options.checkpoint, options.beams, options.image_steps)
+    model = TranslatorModel(translator, options.checkpoint, options.beams, options.image_steps, options.drawing)
     if options.data:
         model.config.data.folder = options.data
     chosen = Options(

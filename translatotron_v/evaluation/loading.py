@@ -10,6 +10,7 @@ from translatotron_v.checkpoint import weights_digest
 from translatotron_v.config import Config
 from translatotron_v.data.pages import to_pixels
 from translatotron_v.evaluation.generation import GeneratedBlock, GeneratedPage, Page, to_image, to_page
+from translatotron_v.generation_config import TOKENS
 from translatotron_v.inference.loaded import BlockTranslation
 from translatotron_v.inference.pipeline import Translator
 
@@ -21,18 +22,20 @@ class TranslatorModel:
         translator: with its checkpoint.
         name: of the checkpoint in reports.
         beams: of the text; as the checkpoint's config says where not given.
-        image_steps: passes of parallel decoding, 0: token by token; as the checkpoint's config says where not given.
+        image_steps, drawing: see ``GenerationConfig``; as the checkpoint's config says where not given.
     """
 
     def __init__(
-        self, translator: Translator, name: str, beams: int | None = None, image_steps: int | None = None
+        self,
+        translator: Translator,
+        name: str,
+        beams: int | None = None,
+        image_steps: int | None = None,
+        drawing: str | None = None,
     ) -> None:
         loaded = translator.loaded
-        if beams is None:
-            beams = loaded.config.model.text_decoder.beams
-        if image_steps is None:
-            image_steps = loaded.config.model.image_decoder.passes
-        self._translator, self._beams, self._image_steps = translator, beams, image_steps
+        self._translator = translator
+        self._asked = translator.generation.updated(beams=beams, image_steps=image_steps, drawing=drawing)
         self.config: Config = loaded.config
         self.identity: dict[str, Any] = {
             "checkpoint": name,
@@ -40,8 +43,9 @@ class TranslatorModel:
             "baseline_weights": weights_digest(own) if (own := translator.baseline_folder) else "",
             "weights": weights_digest(loaded.folder),
             "precision": loaded.precision,
-            "beams": beams,
-            "image_steps": image_steps,
+            "beams": self._asked.beams,
+            "image_steps": self._asked.image_steps,
+            **({"drawing": self._asked.drawing} if self._asked.drawing != TOKENS else {}),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
@@ -49,9 +53,7 @@ class TranslatorModel:
     def translate(self, pages: Sequence[Page]) -> list[GeneratedPage]:
         """See `PageModel.translate`."""
         pictures = [to_image(page) for page in pages]
-        answers = self._translator.translate(
-            pictures, batch_size=len(pictures), beams=self._beams, image_steps=self._image_steps
-        )
+        answers = self._translator.translate(pictures, batch_size=len(pictures), generation=self._asked)
         return [
             GeneratedPage(
                 answer.text, answer.source_text, to_page(answer.image), tuple(map(generated_block, answer.blocks))

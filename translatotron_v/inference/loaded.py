@@ -52,6 +52,7 @@ class LoadedTranslator:
             source_language=data.source_language,
             target_language=data.target_language,
             beams=model.text_decoder.beams,
+            drawing=model.image_decoder.drawing,
             image_steps=model.image_decoder.passes,
             redraws=model.image_decoder.redraws,
             transcribe=self.transcribes,
