@@ -179,6 +179,8 @@ class TrainerConfig:
     # or "muon", for the matrices of the layers, with AdamW for all else
     optimizer: Annotated[str, OneOf(("adamw", "muon"))] = "adamw"
     muon_learning_rate: Weight = 4e-3  # of Muon's matrices
+    # module -> what its learning rates are multiplied by, such as image_encoder: 0.1; 1 where none is named
+    rate_factors: dict[str, Positive] = field(default_factory=dict)
     betas: Annotated[list[BelowOne], Items((2, 2))] = field(default_factory=lambda: [0.9, 0.98])
     weight_decay: Weight = 0.01
     warmup_steps: Count = 100
@@ -256,8 +258,8 @@ class Config:
         require(
             tokenizer.encoder == "patch_codebook" and page.line_height == rows and page.margin < columns
             and page.word_grid > 0 and page.word_grid % columns == 0,
-            f"loss.words needs words that begin at image tokens: model.tokenizer.encoder=patch_codebook, page.line_height "
-            f"{rows}, page.word_grid a multiple of {columns}, page.margin below {columns}",
+            f"loss.words needs words that begin at image tokens: model.tokenizer.encoder=patch_codebook, "
+            f"page.line_height {rows}, page.word_grid a multiple of {columns}, page.margin below {columns}",
         )  # fmt: skip
 
     def _check_ssr(self, self_distillation: bool) -> None:

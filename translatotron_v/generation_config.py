@@ -42,7 +42,7 @@ class GenerationConfig:
         beams: of the text; 1 is greedy.
         drawing: how a picture's tokens are written: "tokens", all of them one after the other, or "words", those of all
             words at once, for weights trained for it.
-        image_steps: passes that draw a picture by masked prediction, for weights trained for it; 0: as ``drawing`` says.
+        image_steps: passes that draw a picture by masked prediction, for weights trained for it; 0: none.
         top_k: image tokens are drawn from this many, 1 is greedy; ``temperature`` flattens their distribution.
         seed: of the drawing with ``top_k`` above 1; None: another one each time.
         transcribe: the answer begins with a transcript of the source, as that of a model trained by SSR does.

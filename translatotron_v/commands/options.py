@@ -104,7 +104,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     speed.add_argument(
         "--drawing", choices=(TOKENS, WORDS),
-        help="write a picture's image tokens one after the other, or those of all its words at once (as the weights say)",
+        help="write image tokens one after the other, or those of all words at once (as the weights say)",
     )  # fmt: skip
     speed.add_argument(
         "--image-steps", type=option("image_steps", int), metavar="N",

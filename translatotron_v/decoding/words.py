@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 PAPER = 0  # the code of blank paper in a codebook of patches
 AT_ONCE = 256  # rows that are drawn together
-# Columns between a word's ink and the token of the next one, in which that begins two columns later: five are left free at
-# least, as on the pages of training (``data_synth.typeset``).
+# Columns between the ink of a word and the token of the next one, which begins two columns later: at least five are
+# left, as on the pages of training (``data_synth.typeset``).
 GAP = 3
 _TOKENS = 4  # that a character takes at most
 _FAINT = 0.15  # coverage up to which a column counts as empty

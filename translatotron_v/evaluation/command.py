@@ -124,7 +124,9 @@ def _checkpoint(options: argparse.Namespace) -> None:
     from translatotron_v.evaluation.rendering import TestPages, render_split
     from translatotron_v.inference.pipeline import Translator
 
-    test_pages = TestPages(options.pages, options.fonts, options.photographs, options.seed, options.backgrounds)
+    test_pages = TestPages(
+        options.pages, options.fonts, options.photographs, options.seed, options.backgrounds, options.degraded
+    )
     translator = Translator.from_pretrained(
         options.checkpoint,
         device=options.device,
@@ -160,6 +162,7 @@ def _name(chosen: "Options", baseline: str) -> str:
         "fonts": test_pages.fonts,
         "photographs": test_pages.photographs,
         "backgrounds": test_pages.backgrounds,
+        f"degraded{test_pages.degraded:g}": test_pages.degraded,
     }
     return "-".join([chosen.split, *(name for name, differs in parts.items() if differs)])
 

@@ -65,7 +65,11 @@ def add_test_pages(parser: argparse.ArgumentParser) -> None:
         help=f"for mix and blocks: some of {', '.join(BACKGROUNDS)} with commas between them (all of them)",
     )  # fmt: skip
     parser.add_argument(
-        "--seed", type=not_negative, default=0, metavar="N", help="of how mix and blocks look (0)"
+        "--degraded", type=float, default=0.0, metavar="X",
+        help="how hard source pages are to read, 0 to 1: blur, noise and JPEG (0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=not_negative, default=0, metavar="N", help="of how mix and blocks look, and of degraded pages (0)"
     )  # fmt: skip
 
 

@@ -99,11 +99,17 @@ class TranslatotronV(nn.Module):
         return SourceStates(self.text_encoder.from_image(states.final), None, states.reading)
 
     def encode_reading(
-        self, source: SourceStates, pieces: Tensor, mask: Tensor, first: Tensor, last: Tensor
+        self,
+        source: SourceStates,
+        pieces: Tensor,
+        mask: Tensor,
+        first: Tensor,
+        last: Tensor,
+        weights: Tensor | None = None,
     ) -> SourceStates:
         """Image mode by reading: the text encoder's states of the pieces that were read (see its ``from_reading``)."""
         assert source.picture is not None
-        memory = self.text_encoder.from_reading(pieces, mask, source.picture, first, last)
+        memory = self.text_encoder.from_reading(pieces, mask, source.picture, first, last, weights)
         return replace(source, memory=memory, mask=mask)
 
     def encode_text(self, pieces: Tensor, mask: Tensor) -> SourceStates:
