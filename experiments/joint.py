@@ -200,8 +200,9 @@ def verdict(results: Results) -> str:
     won = [system for system in leads if beats(results, variant, system)]
     behind = -lead(results, CLEAN, variant, RENDER)
     control = statistics.fmean(results.bleu(HARD, variant)) - statistics.fmean(results.bleu(HARD, CONTROL))
+    gaps = ", ".join(f"{gap:+.1f} BLEU to {name}" for name, gap in leads.items())
     figures = (
-        f"on hard pages the variant `{variant}` is {', '.join(f'{gap:+.1f} BLEU to {name}' for name, gap in leads.items())}"
+        f"on hard pages the variant `{variant}` is {gaps}"
         f" and {control:+.1f} to the frozen reader, on plain paper {-behind:+.1f} to {RENDER}"
     )
     word = ("Not reproduced", "Partly", "Reproduced")[(len(won) == len(leads)) + (behind <= CLOSE)]

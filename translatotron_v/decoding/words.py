@@ -7,12 +7,13 @@ passes as the longest word has tokens, instead of one for each token of a page. 
 Shapes: B batch, W words, T tokens of a word, N of a page, C characters, D width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from translatotron_v.config import ModelConfig
 from translatotron_v.data.ids import pad
 from translatotron_v.data.vocabulary import PAD, Vocabulary
 from translatotron_v.decoding.arrays import Array, inference, like, to_numpy
@@ -22,6 +23,7 @@ from translatotron_v.generation_config import GenerationConfig
 
 if TYPE_CHECKING:
     from translatotron_v.decoding.text import Draft
+    from translatotron_v.models.teacher import TextToImage
     from translatotron_v.models.translator import TranslatotronV
 
 PAPER = 0  # the code of blank paper in a codebook of patches
@@ -82,33 +84,84 @@ def draw_words(
         generation: as of ``generate_image``.
         cached: ``False`` recomputes the whole prefix at each step, for comparison.
     """
-    words = [(page, word) for page, spelling in enumerate(spellings) for word in spelling.words]
+
+    def write(words: Sequence[tuple[int, DrawnWord]]) -> tuple[np.ndarray, list[float]]:
+        return _write(model, vocabulary, draft, words, generation, cached)
+
+    pages = [spelling.words for spelling in spellings]
+    lengths = [[len(word.characters) for word in words] for words in pages]
+    return draw_rows(write, pages, lengths, model.config, model.image_tokenizer, draft.states)
+
+
+@inference
+def draw_texts(
+    teacher: "TextToImage",
+    config: ModelConfig,
+    tokenizer: Any,
+    pages: Sequence[Sequence[Sequence[int]]],
+    source_pixels: Array | None = None,
+    fonts: Array | None = None,
+) -> Drawing:
+    """Draw pages word by word by a text-to-image model.
+
+    Args:
+        teacher: in evaluation mode.
+        config: of the model that it teaches.
+        tokenizer: a codebook of patches.
+        pages: for each page the character ids of each of its words.
+        source_pixels, fonts: as of ``TextToImage.states``, of the pages.
+    """
+    other = next(teacher.parameters())
+
+    def write(words: Sequence[tuple[int, Sequence[int]]]) -> tuple[np.ndarray, list[float]]:
+        owners = [page for page, _ in words]
+        characters = like(pad([word for _, word in words]), other)
+        mask = drawing_mask(characters)
+        seen, chosen = (None if one is None else one[owners] for one in (source_pixels, fonts))
+        drawn = teacher.states(characters, mask, seen, chosen)
+        rows = Words(owners, PAPER, longest_word(characters.shape[1], config.token_grid[1]))
+        ids, scores = generate_image(teacher.decoder, drawn, mask, words=rows)
+        return to_numpy(ids), scores
+
+    return draw_rows(write, pages, [[len(word) for word in words] for words in pages], config, tokenizer, other)
+
+
+def draw_rows(
+    write: Callable[[list[tuple[int, Any]]], tuple[np.ndarray, list[float]]],
+    pages: Sequence[Sequence[Any]],
+    lengths: Sequence[Sequence[int]],
+    config: ModelConfig,
+    tokenizer: Any,
+    other: Array,
+) -> Drawing:
+    """Pages of words.
+
+    Args:
+        write: the tokens (W, T) of some words, each with its page's number, and their mean log-probabilities.
+        pages: the words of each.
+        lengths: their characters; words of like length are drawn together.
+        config: of the model.
+        tokenizer: a codebook of patches.
+        other: where ``like`` is.
+    """
+    words = [(page, word) for page, row in enumerate(pages) for word in row]
+    sizes = [length for row in lengths for length in row]
+    order = sorted(range(len(words)), key=lambda number: sizes[number])
     tokens: list[np.ndarray] = [np.zeros(0, dtype=np.int64)] * len(words)
     sums = [(0.0, 0)] * len(words)  # of log-probabilities, and tokens
-    order = sorted(range(len(words)), key=lambda number: len(words[number][1].characters))
     for start in range(0, len(order), AT_ONCE):
         numbers = order[start : start + AT_ONCE]
-        ids, scores = _write(model, vocabulary, draft, [words[number] for number in numbers], generation, cached)
-        for number, row, score in zip(numbers, ids, scores, strict=True):
+        for number, row, score in zip(numbers, *write([words[number] for number in numbers]), strict=True):
             count = written(row, PAPER)
             tokens[number], sums[number] = row, (score * count, count)
-    pages = [page for page, _ in words]
-    lines, edges = _lines(model, tokens, draft.states)
-    by_page = [[number for number, page in enumerate(pages) if page == one] for one in range(len(spellings))]
-    grid = model.config.token_grid
-    laid = np.stack(
-        [
-            lay_out([tokens[number] for number in numbers], [edges[number] for number in numbers], grid, _patch(model))
-            for numbers in by_page
-        ]
-    )
-    page_ids = like(laid, draft.states)
-    means = []
-    for numbers in by_page:
-        total, count = (sum(sums[number][part] for number in numbers) for part in range(2))
-        means.append(total / max(count, 1))
-    pixels = model.image_tokenizer.decode_from_ids(page_ids)
-    return Drawing(page_ids, means, pixels, [[lines[number] for number in numbers] for numbers in by_page])
+    lines, edges = _lines(tokens, config, tokenizer, other)
+    own = [[number for number, (page, _) in enumerate(words) if page == one] for one in range(len(pages))]
+    patch = config.tokenizer.patch[1]
+    laid = [lay_out([tokens[n] for n in row], [edges[n] for n in row], config.token_grid, patch) for row in own]
+    ids = like(np.stack(laid), other)
+    totals = [[sum(sums[number][part] for number in row) for part in range(2)] for row in own]
+    means = [total / max(count, 1) for total, count in totals]
+    return Drawing(ids, means, tokenizer.decode_from_ids(ids), [[lines[number] for number in row] for row in own])
 
 
 def _write(
@@ -145,22 +198,19 @@ def longest_word(characters: int, columns: int) -> int:
     return min(columns, _TOKENS * characters + 2)
 
 
-def _patch(model: "TranslatotronV") -> int:
-    """Columns of a token."""
-    return model.config.tokenizer.patch[1]
-
-
-def _lines(model: "TranslatotronV", tokens: Sequence[np.ndarray], other: Array) -> tuple[list[np.ndarray], list[int]]:
+def _lines(
+    tokens: Sequence[np.ndarray], config: ModelConfig, tokenizer: Any, other: Array
+) -> tuple[list[np.ndarray], list[int]]:
     """Words' tokens as pixels (channels, h, w) of a line each, and one past the last column of their ink."""
-    rows, columns = model.config.token_grid
-    height = model.config.tokenizer.patch[0]
+    rows, columns = config.token_grid
+    height = config.tokenizer.patch[0]
     lines: list[np.ndarray] = []
     for start in range(0, len(tokens), _PAGES):
         some = tokens[start : start + _PAGES]
         pages = np.full((len(some), rows * columns), PAPER, dtype=np.int64)
         for page, row in zip(pages, some, strict=True):
             page[: min(len(row), columns)] = row[:columns]
-        pixels = to_numpy(model.image_tokenizer.decode_from_ids(like(pages, other)))
+        pixels = to_numpy(tokenizer.decode_from_ids(like(pages, other)))
         lines += [picture[:, :height] for picture in pixels]
     inks = [np.flatnonzero((1 - line.mean(0)).max(0, initial=0.0) > _FAINT) for line in lines]
     return lines, [int(columns_[-1]) + 1 if len(columns_) else 0 for columns_ in inks]

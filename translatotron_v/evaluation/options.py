@@ -69,7 +69,7 @@ def add_test_pages(parser: argparse.ArgumentParser) -> None:
         help="how hard source pages are to read, 0 to 1: blur, noise and JPEG (0)",
     )  # fmt: skip
     parser.add_argument(
-        "--seed", type=not_negative, default=0, metavar="N", help="of how mix and blocks look, and of degraded pages (0)"
+        "--seed", type=not_negative, default=0, metavar="N", help="of how mix, blocks and degraded pages look (0)"
     )  # fmt: skip
 
 

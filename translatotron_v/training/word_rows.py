@@ -34,10 +34,9 @@ def word_rows(
         characters, char_to_token: (B, C) as of a batch.
         words: (B, W, 3) as of a batch.
     """
-    [space] = vocabulary.encode_characters(" ")
     pages, spelled, owners, places = [], [], [], []
     for page in range(first, len(ids)):
-        found = _runs(characters[page].tolist(), space)
+        found = split_words(characters[page].tolist(), vocabulary)
         there = [place for place in words[page].tolist() if place[2]]
         if len(found) < len(there):
             found, there = found[:-1], there[: len(found) - 1]
@@ -68,8 +67,9 @@ def word_rows(
     )
 
 
-def _runs(ids: list[int], space: int) -> list[tuple[int, int]]:
-    """First and last character (exclusive) of each word."""
+def split_words(ids: list[int], vocabulary: Vocabulary) -> list[tuple[int, int]]:
+    """First and last character (exclusive) of each word of a text's character ids."""
+    [space] = vocabulary.encode_characters(" ")
     runs, place = [], 0
     for blank, group in groupby(ids, lambda one: one in (space, PAD)):
         length = len(list(group))
