@@ -17,7 +17,7 @@ from translatotron_v.evaluation.report import as_json, write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = {
-    "cpu": ("machine", "generation", "training", "tiny", "rendering", "finding", "pages", "workers"),
+    "cpu": ("machine", "generation", "training", "tiny", "rendering", "finding", "pages", "drawing", "workers"),
     "cuda": ("machine", "device"),
 }
 

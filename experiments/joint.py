@@ -272,7 +272,7 @@ def tested(values: Sequence[float]) -> str:
 EXPLAINED = f"""\
 All variants start from the shipped `small` and take the same steps of the same pages. *frozen*: the reader stays as it
 is. *joint*: image encoder and CTC head learn too, at a tenth of the rate and with the CTC loss. *soft*: the same, with
-`model.bridge=soft`: the text encoder gets expected embeddings of what each piece may have been, and its gradient
+`model.reading=soft`: the text encoder gets expected embeddings of what each piece may have been, and its gradient
 reaches the CTC head. The cascades of a variant are built around its own weights: *reader*: its CTC reader's text,
 translated in text mode; *tit*: its image to text; *render*: typeset in the nearest font; *draw*: drawn by our
 text-to-image model. Mean and standard deviation over the seeds; p: paired bootstrap resampling (Koehn 2004),

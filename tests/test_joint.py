@@ -65,7 +65,7 @@ def test_variants_differ_in_what_they_say_they_do():
     reader = {"image_encoder", "ctc_head", "font_head"}
     assert reader <= set(frozen.freeze) and not reader & {*whole.freeze, *soft.freeze}
     assert frozen.loss.ctc == 0 and whole.loss.ctc > 0 and soft.loss.ctc == whole.loss.ctc
-    assert [one.model.bridge for one in (frozen, whole, soft)] == ["hard", "hard", "soft"]
+    assert [one.model.reading for one in (frozen, whole, soft)] == ["hard", "hard", "soft"]
     assert whole.trainer == soft.trainer and set(whole.trainer.rate_factors) == reader
     assert frozen.trainer.steps == whole.trainer.steps and frozen.trainer.seed == whole.trainer.seed
     assert {one.model.connector for one in (frozen, whole, soft)} == {"read"}

@@ -231,7 +231,7 @@ class ModelConfig:
     connector: Annotated[str, OneOf(("states", "read"))] = "states"
     # what a text encoder that gets pieces is told of a reading: the "hard" best path of the CTC head, or a "soft" one,
     # expected embeddings of what each piece may have been, through which gradients reach the reader
-    bridge: Annotated[str, OneOf(("hard", "soft"))] = "hard"
+    reading: Annotated[str, OneOf(("hard", "soft"))] = "hard"
     tie_embeddings: bool = False  # text encoder and text decoder share one table of pieces
     # fonts that pages are drawn in, by name: the model tells them apart and draws in the source's; empty: one font
     fonts: list[str] = field(default_factory=list)
@@ -252,8 +252,8 @@ class ModelConfig:
             "model.connector=read needs a CTC head (model.ctc_frames) and a text encoder (model.text_encoder.layers)",
         )
         require(
-            self.bridge == "hard" or self.connector == "read",
-            "model.bridge=soft is between reading and translating: it needs model.connector=read",
+            self.reading == "hard" or self.connector == "read",
+            "model.reading=soft is between reading and translating: it needs model.connector=read",
         )
         require(
             not self.tie_embeddings or self.text_encoder.width == self.text_decoder.width,

@@ -109,7 +109,7 @@ def test_without_alternatives_all_weight_is_on_what_was_read():
 
 def bridged(kind: str) -> tuple[TranslatotronV, Vocabulary]:
     vocabulary = small_vocabulary()
-    config = small(*READS, f"model.bridge={kind}")
+    config = small(*READS, f"model.reading={kind}")
     model = enliven(TranslatotronV(config.model, len(vocabulary), vocabulary.character_count), seed=3)
     assert isinstance(model, TranslatotronV)
     return model, vocabulary
@@ -153,7 +153,7 @@ def test_gradients_reach_the_reader_through_a_soft_bridge_alone(kind: str, reach
 
 
 def test_a_bridge_needs_two_sides():
-    with pytest.raises(ConfigError, match=r"model\.bridge=soft is between reading and translating"):
-        small("model.bridge=soft")
-    with pytest.raises(ConfigError, match=r"model\.bridge must be hard or soft, not wet"):
-        small(*READS, "model.bridge=wet")
+    with pytest.raises(ConfigError, match=r"model\.reading=soft is between reading and translating"):
+        small("model.reading=soft")
+    with pytest.raises(ConfigError, match=r"model\.reading must be hard or soft, not wet"):
+        small(*READS, "model.reading=wet")

@@ -80,7 +80,7 @@ def encode_and_read(
     """What the decoders and heads see of pages, and what was read on them.
 
     With ``model.connector=read`` the text encoder gets the pieces of what the CTC head reads, with the places where it
-    did; a placeholder has all places of its literal. With ``model.bridge=soft`` it gets expected pieces (``bridge``).
+    did; a placeholder has all places of its literal. With ``model.reading=soft`` it gets expected pieces (``bridge``).
 
     Args:
         language: of what is read: with a vocabulary that has marks it is folded and masked. "": it is taken as it is.
@@ -109,7 +109,7 @@ def encode_and_read(
         places = [frame // model.config.ctc_frames for frame in frames]
         rows.append([*((piece, *_states(sentence, start, end, places)) for piece, start, end in row), (EOS, 1, 0)])
     pieces, first, last = (like(pad([[span[part] for span in row] for row in rows]), pixels) for part in range(3))
-    if model.config.bridge == "hard":
+    if model.config.reading == "hard":
         return model.encode_reading(source, pieces, pieces != PAD, first, last), sentences
     from translatotron_v.decoding.bridge import alternatives
 

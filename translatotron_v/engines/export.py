@@ -325,8 +325,10 @@ def write_graphs(folder: Path, model: TranslatotronV, matting: TextMatting | Non
     except ImportError:
         raise UserError("writing ONNX graphs takes the package onnx: pip install 'translatotron-v[onnx]'") from None
 
-    if model.config.bridge != "hard":
-        raise UserError("model.bridge is soft: what a piece may have been is found between graphs, and none is of that")
+    if model.config.reading != "hard":
+        raise UserError(
+            "model.reading is soft: what a piece may have been is found between graphs, and none is of that"
+        )
     drawer = model.config.image_decoder
     if drawer.kv_heads not in (1, drawer.heads):
         raise UserError(f"model.image_decoder.kv_heads is {drawer.kv_heads}; graphs are of 1, or of one for each head")

@@ -130,8 +130,8 @@ def load_translator(
     if engine == ONNX:
         if precision == "bf16":
             raise UserError("precision bf16 is for PyTorch; with engine onnx take fp32, or int8")
-        if config.model.bridge != "hard":
-            raise UserError(f"{folder}: engine onnx has no soft bridge (model.bridge); take engine torch")
+        if config.model.reading != "hard":
+            raise UserError(f"{folder}: engine onnx has no soft bridge (model.reading); take engine torch")
         from translatotron_v.engines.runtime import OnnxTranslator
 
         graphs: Any = OnnxTranslator(folder, config.model, threads, quantised=precision == "int8")
