@@ -18,13 +18,13 @@ SITE ?= out/site
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs hooks bench gallery tiny small clean experiment-ssr experiment-modality-gap experiment-skip-links \
+.PHONY: help demo test lint format docs hooks bench gallery tiny small small-en-de clean experiment-ssr experiment-modality-gap experiment-skip-links \
 	experiment-textual-regularization experiment-combined experiment-decoding experiment-ablations experiment-joint words text-to-image paper-tiny pixels table
 
 help:  ## list the targets and the settings
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-33s  %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "Settings: OUT=$(OUT) (demo), DATA=$(DATA) (tiny, small, experiments),"
+	@echo "Settings: OUT=$(OUT) (demo), DATA=$(DATA) (tiny, small, small-en-de, experiments),"
 	@echo "          PYTEST_ARGS='$(PYTEST_ARGS)' (test), PYTHON=$(PYTHON),"
 	@echo "          COV=$(COV) (test: 1 prints coverage), SITE=$(SITE) (docs),"
 	@echo "          PIP_ARGS='$(PIP_ARGS)' (what pip install is given besides)"
@@ -76,6 +76,10 @@ gallery: $(READY)  ## translate the example pages, and twelve layouts with known
 small: $(READY)  ## train the model of whole pages on the corpora in DATA (docs/data.md); the same command resumes
 	@$(BIN)/python train.py small --data $(DATA)
 	@$(BIN)/translatotron-v export runs/small/translator -o runs/small/export --matting runs/small/separator --force
+
+small-en-de: $(READY)  ## the same recipe in the other direction, English to German, as long; the same command resumes
+	@$(BIN)/python train.py small_en_de --data $(DATA)
+	@$(BIN)/translatotron-v export runs/small_en_de/translator -o runs/small_en_de/export --matting runs/small_en_de/separator --force
 
 experiment-ssr: $(READY)  ## does self-review keep the reading that fine-tuning forgets? report in docs/experiments
 	@$(BIN)/python -m experiments.ssr --data $(DATA)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_synth.build import BuildOptions, Summary, build
-from data_synth.corpora import TextPair, read_pairs
+from data_synth.corpora import TextPair, missing_parts, read_pairs
 from data_synth.errors import UserError
 from data_synth.fonts import bundled_names, default_fonts, find_font
 from data_synth.style import BACKGROUNDS, KINDS, PageLayout, StyleOptions
@@ -24,8 +24,9 @@ where the text comes from
   --text corpus/       a folder with train.de and train.en (or .gz); --split picks train, validation, test, ...
   --text corpus/train  the same by prefix
   --text pairs.tsv     source TAB target (.gz too); a name such as en-de.tsv tells the order of the columns
-  --text de-en.tgz     an IWSLT release as downloaded, or its folder: tags stripped, every 23rd training pair to
-                       validation, test = dev2010 + dev2012 + tst2010 to tst2012
+  --text de-en.tgz     an IWSLT release as downloaded (tgz or zip, of the pair or of the whole year), or its folder:
+                       tags stripped, every 23rd training pair to validation, test = dev2010 + dev2012 + tst2010 to
+                       tst2012, of which those that are missing are named; it serves both directions
 
 examples
   # 1,000 pages of 512x512 in assorted fonts, nothing but this program needed
@@ -171,7 +172,7 @@ def _options(arguments: argparse.Namespace) -> BuildOptions:
         source_language=arguments.source,
         target_language=arguments.target,
         split=arguments.split,
-        origin="built-in grammar" if arguments.text is None else arguments.text.name,
+        origin=_origin(arguments),
         layout=PageLayout(height, width, 1 if arguments.grey else 3, "blocks" if arguments.blocks else arguments.kind),
         style=style,
         blocks=arguments.blocks or (1, 1),
@@ -180,6 +181,18 @@ def _options(arguments: argparse.Namespace) -> BuildOptions:
         seed=arguments.seed,
         shard_size=arguments.shard_size,
     )
+
+
+def _origin(arguments: argparse.Namespace) -> str:
+    """What the card says of the text; parts of a test set that are missing are named there and on the screen."""
+    if arguments.text is None:
+        return "built-in grammar"
+    name: str = arguments.text.name
+    if missing := missing_parts(arguments.text, arguments.source, arguments.target, arguments.split):
+        name += f" (without {', '.join(missing)}, which are not in it)"
+        if not arguments.quiet:
+            print(f"note: the test set of {name}", file=sys.stderr)
+    return name
 
 
 def _texts(arguments: argparse.Namespace, options: BuildOptions) -> Sequence[TextPair]:

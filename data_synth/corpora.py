@@ -45,7 +45,7 @@ def read_pairs(path: str | Path, source_language: str, target_language: str, spl
         files = [_text_file(prefix, language) for language in (source_language, target_language)]
         if files[0] is not None and files[1] is not None:
             return _paired(read_lines(files[0]), read_lines(files[1]), files[0], files[1])
-    release = iwslt.open_release(path)
+    release = iwslt.open_release(path, (source_language, target_language))
     if release is not None:
         sides = iwslt.read_split(release, source_language, target_language, split)
         return _paired(*sides, source_language, target_language)
@@ -54,6 +54,18 @@ def read_pairs(path: str | Path, source_language: str, target_language: str, spl
         f"no text at {prefix}: expected {prefix.name}.{source_language} and {prefix.name}.{target_language} "
         "(.gz too), a .tsv file, or an IWSLT release"
     )
+
+
+def missing_parts(path: str | Path, source_language: str, target_language: str, split: str = "train") -> list[str]:
+    """What an IWSLT release lacks of its customary test set, by name; nothing of any other corpus or split.
+
+    Raises:
+        UserError: an archive that cannot be read.
+    """
+    path = Path(path).expanduser()
+    if split != "test" or any(_text_file(path / name, source_language) for name in _SPLIT_NAMES[split]):
+        return []
+    return iwslt.missing_test_sets(path, source_language, target_language)
 
 
 def read_texts(path: str | Path) -> list[str]:
@@ -95,7 +107,7 @@ _TEXT_FILE = re.compile(r"\.(?:[a-z]{2}|tsv|xml)(?:\.gz)?$")
 
 
 def _texts_of(file: Path) -> list[str]:
-    if file.name.endswith((".tgz", ".tar.gz", ".tar")):
+    if iwslt.is_archive(file.name):
         return iwslt.read_texts(file)
     lines = read_lines(file)
     if file.name.endswith((".xml", ".xml.gz")):

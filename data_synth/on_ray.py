@@ -40,7 +40,7 @@ def cluster(address: str, workers: int) -> Iterator[Any]:
         UserError: Ray is not installed, or nothing answers at the address.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # of workers that die we say ourselves what is to be said
     try:
         import ray
     except ImportError:

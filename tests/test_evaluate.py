@@ -19,8 +19,9 @@ from translatotron_v.config import Config, to_yaml
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation import checkpoint as checkpoints
 from translatotron_v.evaluation.checkpoint import Options, render_split, score_checkpoint, sheet_pictures
+from translatotron_v.evaluation.folders import PictureFolder, texts_for
 from translatotron_v.evaluation.generation import GeneratedPage, Page, generate_pages
-from translatotron_v.evaluation.pictures import TITLES, PictureFolder, read_texts, score_pictures
+from translatotron_v.evaluation.pictures import TITLES, Expected, score_pictures
 from translatotron_v.evaluation.reading import CACHE_FILE, PageOcr
 from translatotron_v.evaluation.report import Report
 from translatotron_v.ocr import TextBox, box_from_bounds
@@ -69,15 +70,16 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return answers, references
 
 
-def score(folders: tuple[Path, Path], **options: Any) -> Report:
-    answers, references = map(PictureFolder, folders)
-    return score_pictures(answers, references, page_ocr(FakeReader(MAT, DOG, HAT)), quiet=True, **options)
+def score(folders: tuple[Path, ...], texts: Sequence[Path] = (), **options: Any) -> Report:
+    answers, *references = map(PictureFolder, folders)
+    reader = page_ocr(FakeReader(MAT, DOG, HAT))
+    return score_pictures(answers, Expected(references, texts), reader, quiet=True, **options)
 
 
 def test_pictures_pair_by_name_and_missing_ones_count(folders: tuple[Path, Path], tmp_path: Path) -> None:
     texts = tmp_path / "texts.tsv"
     texts.write_text(f"b.png\t{DOG}\nc\t{HAT}\na\t{MAT} .\n", encoding="utf-8")  # the order of lines means nothing
-    report = score(folders, texts=texts)
+    report = score(folders, [texts])
     bleu, chrf, cer, paper, strict, ssim, psnr = report.lines
     # "a" is right but for the full stop, "b" wrong, "c" missing
     assert cer.score.value > 0.6 and cer.ceiling is not None and cer.ceiling.value == pytest.approx(2 / 80)
@@ -150,13 +152,20 @@ def test_texts_that_cannot_be_used(
     path = tmp_path / name
     path.write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=message):
-        score(folders, texts=path)
+        score(folders, [path])
 
 
-def test_texts_as_json(tmp_path: Path) -> None:
+def test_texts_as_json_or_line_by_line(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    references = PictureFolder(folders[1])
     path = tmp_path / "texts.json"
-    path.write_text(json.dumps({"a.png": "x", "b": "y.z"}), encoding="utf-8")
-    assert read_texts(path) == {"a": "x", "b": "y.z"}
+    path.write_text(json.dumps({"a.png": "x", "c": "y.z", "b": ""}), encoding="utf-8")
+    assert texts_for(path, references) == ["x", "", "y.z"]
+    path = tmp_path / "texts.en"
+    path.write_text("x\r\n\nz", encoding="utf-8")  # of the second nothing is known
+    assert texts_for(path, references) == ["x", "", "z"]
+    path.write_text("x\ny\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"texts\.en has 2 lines, .*references has 3 pictures: write one line for each"):
+        texts_for(path, references)
 
 
 def test_reports(folders: tuple[Path, Path], tmp_path: Path) -> None:

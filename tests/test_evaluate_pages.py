@@ -12,14 +12,14 @@ from PIL import Image
 
 from data_synth.corpora import TextPair
 from data_synth.photographs import bundled_photographs
-from data_synth.render import PageLayout, StyleOptions, render_page, render_sample
+from data_synth.render import PageLayout, PageStyle, StyleOptions, render_page, render_sample
 from tests.small import small, write_corpus
 from tests.test_evaluate import make_checkpoint
 from translatotron_v.config import Config
 from translatotron_v.data.pages import page_layout, page_style
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation import checkpoint as checkpoints
-from translatotron_v.evaluation import command, rendering
+from translatotron_v.evaluation import command, reading, rendering
 from translatotron_v.evaluation.checkpoint import Options, score_checkpoint
 from translatotron_v.evaluation.generation import GeneratedBlock, GeneratedPage, Page, generate_pages
 from translatotron_v.evaluation.loading import generated_block
@@ -40,6 +40,7 @@ PAIRS = [
     TextPair("Ein Auto steht vor dem Haus.", "A car stands in front of the house."),
     TextPair("Drei Männer tragen einen Tisch.", "Three men are carrying a table."),
 ]
+TALKS = Path(__file__).resolve().parent.parent / "configs" / "iwslt14"
 LEFT, RIGHT = (10.0, 10.0, 100.0, 60.0), (200.0, 40.0, 300.0, 90.0)
 
 
@@ -82,6 +83,31 @@ def test_strips_are_plain_typography_where_training_was_not(config: Config, sett
     assert all(
         map(same, render_split(own, "train", 2, test_pages=TestPages(fonts=FONTS)), render_split(config, "train", 2))
     )
+
+
+def test_pages_of_a_configuration_have_its_canvas_and_typography(config: Config) -> None:
+    """Whatever the checkpoint was trained on: pages of talks, as the paper has them, and the same in true case."""
+    for name, text in (("pages", PAIRS[0].source.lower()), ("pages_cased", PAIRS[0].source)):
+        test_pages = TestPages(str(TALKS / f"{name}.yaml"))
+        page = render_split(config, "train", 1, test_pages=test_pages)[0]
+        style = PageStyle(font="DejaVuSans", font_size=24, line_height=32, margin=16, top=0)
+        rendered = render_page(text, PageLayout(512, 512, 3), style)
+        assert rendered is not None and page.source == text and page.regions == ()
+        assert page.source_page is not None and page.source_page.shape == (512, 512, 3)
+        assert np.array_equal(page.source_page, rendered.pixels)
+        assert test_pages.settings(config)["fonts"] == "DejaVuSans"
+    with pytest.raises(UserError, match="backgrounds: strips are black on white"):
+        TestPages(str(TALKS / "pages.yaml"), backgrounds=("plain",))
+
+
+def test_test_sets_that_a_release_lacks_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for language, text in (("de", "ein hund"), ("en", "a dog")):
+        path = tmp_path / f"IWSLT17.TED.tst2010.en-de.{language}.xml"
+        path.write_text(f'<doc><seg id="1">{text}</seg></doc>', encoding="utf-8")
+    weights = make_checkpoint(tmp_path / "random")
+    arguments = ["checkpoint", str(weights), "--data", str(tmp_path), "--split", "test", "--out", str(tmp_path / "out")]
+    assert command.main(arguments) == 0
+    assert "lacks, so that they are left out: dev2010, dev2012, tst2011, tst2012." in capsys.readouterr().out
 
 
 def test_mix_is_a_function_of_seed_and_index(config: Config) -> None:
@@ -173,7 +199,8 @@ def test_fonts_and_photographs_by_name(config: Config, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pages": "posters"}, "pages 'posters': choose one of strips, mix, blocks"),
+        ({"pages": "posters"}, "pages 'posters': choose one of strips, mix, blocks, or name a conf"),
+        ({"pages": "configs/nowhere.yaml"}, "configs/nowhere.yaml: no such config file"),
         ({"fonts": ("DejaVuSans", "DejaVuSant")}, "no font 'DejaVuSant': give the path .* a name such as DejaVuSans"),
         ({"pages": "mix", "photographs": ("chelsea", "chelsey")}, r"photograph 'chelsey': neither .*\(astronaut, "),
         ({"pages": "mix", "photographs": ("nowhere/chelsea",)}, "photograph 'nowhere/chelsea': neither a folder"),
@@ -332,7 +359,7 @@ def test_command_on_blocks(
         def read(self, image: Image.Image | np.ndarray) -> list[TextBox]:
             return []
 
-    monkeypatch.setattr(command, "make_ocr_engine", lambda *_: Blind())
+    monkeypatch.setattr(reading, "make_ocr_engine", lambda *_: Blind())
     monkeypatch.chdir(tmp_path)
     look = ["--fonts", "DejaVuSerif, DejaVuSansMono", "--photographs", "chelsea", "--seed", "3"]
     data = ["--data", config.data.folder, "--split", "train", "--limit", "2"]

@@ -29,14 +29,21 @@ FORBIDDEN = {
     T: ["data_synth"],
     "": [f"{T}.cli", *SCRIPTS, "experiments", "benchmarks"],
 }
-# What a room that is forbidden all of the package stands on nevertheless, and where rendering is done.
+# What a room that is forbidden all of the package stands on nevertheless, and where rendering is done or a cluster met.
 GROUND = {
     f"{T}.checkpoint": [f"{T}.errors"],
     f"{T}.models": [f"{T}.config", f"{T}.data.vocabulary", f"{T}.errors", f"{T}.ranks"],
     f"{T}.metrics": [f"{T}.data", f"{T}.ocr", f"{T}.errors"],
     f"{T}.ocr": [f"{T}.errors"],
 }
-RENDERS = [f"{T}.data.pages", f"{T}.data.pairs", f"{T}.evaluation.rendering", f"{T}.baselines", f"{T}.cli"]
+RENDERS = [
+    f"{T}.data.pages",
+    f"{T}.data.pairs",
+    f"{T}.evaluation.rendering",
+    f"{T}.baselines",
+    f"{T}.cli",
+    f"{T}.scale.on_ray",
+]
 
 
 def module_files() -> dict[str, Path]:

@@ -221,7 +221,7 @@ class ModelConfig:
     image_encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
     text_encoder: TransformerConfig = field(default_factory=lambda: TransformerConfig(layers=3))
     text_decoder: TransformerConfig = field(default_factory=TransformerConfig)
-    ocr_head: TransformerConfig = field(
+    ocr_head: TransformerConfig = field(  # no layers: none, where a CTC head reads
         default_factory=lambda: TransformerConfig(width=128, layers=1, feed_forward=512)
     )
     # frames that the CTC head reads from one image state; 0 leaves the head out
@@ -254,6 +254,10 @@ class ModelConfig:
         require(
             self.reading == "hard" or self.connector == "read",
             "model.reading=soft is between reading and translating: it needs model.connector=read",
+        )
+        require(
+            self.ocr_head.layers > 0 or self.ctc_frames > 0,
+            "model.ocr_head.layers=0 leaves out the OCR head: a CTC head must read then (model.ctc_frames)",
         )
         require(
             not self.tie_embeddings or self.text_encoder.width == self.text_decoder.width,

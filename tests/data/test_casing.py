@@ -2,8 +2,8 @@
 
 import pytest
 
-from translatotron_v.data.casing import align, fold_case, restore_case
-from translatotron_v.data.marks import LITERALS, TERM_CLOSE, TERM_IS, TERM_OPEN
+from translatotron_v.data.casing import align, fold_case, head_case, restore_case
+from translatotron_v.data.marks import LITERALS, LOWER, TERM_CLOSE, TERM_IS, TERM_OPEN
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,24 @@ def test_marks_and_wanted_translations_stay() -> None:
         ("please do not smoke (here)", "title", "Please Do Not Smoke (Here)"),
         ("don't stop", "title", "Don't Stop"),
         ("No NATO", "", "No NATO"),
+        ("free space", "", "free space"),
+        ("free space", "head", "Free space"),
+        ("“free” space", "head", "“Free” space"),
+        ("iPhone cases", "head", "iPhone cases"),
+        ("example.com is ours", "head", "example.com is ours"),
+        (f"{LITERALS[0]} pieces", "head", f"{LITERALS[0]} pieces"),
+        ("it's open", "head", "It's open"),
     ],
 )
 def test_restoring(translation: str, case: str, restored: str) -> None:
     assert restore_case(translation, case) == restored  # type: ignore[arg-type]
+
+
+def test_a_label_keeps_its_first_capital_and_half_a_sentence_its_small_letter() -> None:
+    assert [head_case(text) for text in ("Freier Platz", "„Neu“", "15 Äpfel", "und dann", "3", "")] == [
+        "head", "head", "head", "", "", "",
+    ]  # fmt: skip
+    assert head_case(f"{LOWER}Ein Hund") == ""
 
 
 @pytest.mark.parametrize(

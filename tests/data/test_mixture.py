@@ -175,6 +175,39 @@ def test_bad_mixtures_are_one_line(tmp_path: Path, changes: dict, named: str):
     assert "\n" not in str(caught.value) and "mixture.yaml" in str(caught.value)
 
 
+def test_a_mixture_is_laid_over_its_base(tmp_path: Path):
+    write(tmp_path)
+    more = {"name": "e", "path": "e.tsv", "languages": ["de", "en"], "domain": "long"}
+    own = {"base": "mixture.yaml", "domains": {"long": 0.1, "short": 0.9}, "corpora": [more]}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    mixture = load_mixture(tmp_path / "own.yaml")
+    assert [corpus.name for corpus in mixture.corpora] == ["a", "b", "c", "d", "e"]
+    assert mixture.domains == {"long": 0.1, "short": 0.9} and mixture.languages == SETTINGS["languages"]
+    write(tmp_path, base="own.yaml")
+    with pytest.raises(MixtureError, match=r"own\.yaml: is its own base|mixture\.yaml: is its own base"):
+        load_mixture(tmp_path / "own.yaml")
+
+
+def test_a_mixture_turned_about_reads_the_same_pairs(root: Path, tmp_path: Path):
+    """Corpora of other languages drop out; columns, Moses files and validation sets change sides."""
+    validation = [{**SETTINGS["corpora"][0], "name": "v"}, {**SETTINGS["corpora"][3], "name": "w"}]
+    write(tmp_path, validation=validation)
+    own = {"base": "mixture.yaml", "reverse": "de", "languages": {"en": 1}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    mixture = load_mixture(tmp_path / "own.yaml")
+    assert [(corpus.name, corpus.languages) for corpus in mixture.corpora] == [(n, ("en", "de")) for n in "abc"]
+    assert [(corpus.name, corpus.languages) for corpus in mixture.validation] == [("v", ("en", "de"))]
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "a.de-en.tsv").write_text("Haus\thouse\n")
+    (tmp_path / "root" / "c").symlink_to(root / "c")
+    chosen = [{**SETTINGS["corpora"][0], "path": "a.de-en.tsv"}, SETTINGS["corpora"][2]]
+    write(tmp_path, corpora=chosen)
+    found = prepare(load_mixture(tmp_path / "own.yaml"), tmp_path / "root", tmp_path / "c", rules=RULES, report=str)
+    assert [store[0] for store in found.values()] == [("house", "Haus"), ("source c x word0", "Quelle c x Wort0")]
+    with pytest.raises(MixtureError, match=r"reverse: no corpus is from 'cs'"):
+        load_mixture(write(tmp_path, reverse="cs"))
+
+
 def test_weights_that_sum_to_nothing_among_what_is_there(root: Path, tmp_path: Path):
     nothing = [{**entry, "weight": 0} for entry in SETTINGS["corpora"]]
     mixture = load_mixture(write(tmp_path, corpora=nothing))

@@ -3,11 +3,14 @@
 import gzip
 import io
 import tarfile
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from data_synth.corpora import TextPair, read_pairs, read_texts
+from data_synth.cli import main
+from data_synth.corpora import TextPair, missing_parts, read_pairs, read_texts
 from data_synth.errors import UserError
 
 XML = """<?xml version="1.0" encoding="UTF-8"?>
@@ -52,12 +55,7 @@ def _write(files: dict[str, str], folder: Path, form: str) -> Path:
             path.write_text(text, encoding="utf-8")
         return folder / "unpacked"
     path = folder / "de-en.tgz"
-    with tarfile.open(path, "w:gz") as archive:
-        for name, text in files.items():
-            content = text.encode()
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
+    path.write_bytes(packed(files, "tgz"))
     return path
 
 
@@ -196,3 +194,63 @@ def test_public_texts_come_with_the_program():
     assert [(pair.target, pair.source) for pair in back] == [(pair.source, pair.target) for pair in pairs]
     with pytest.raises(UserError, match="public-texts is in de and en, not in fr and en"):
         read_pairs("public-texts", "fr", "en")
+
+
+def test_the_test_sets_that_a_release_lacks_are_named(release: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert missing_parts(release, "de", "en", "test") == ["tst2011", "tst2012"]
+    assert missing_parts(release, "en", "de", "test") == ["tst2011", "tst2012"]
+    assert missing_parts(release, "de", "en", "train") == []
+    out = str(release.parent / "pages")
+    assert main([out, "--text", str(release), "--split", "test", "--count", "1", "--workers", "1"]) == 0
+    assert f"note: the test set of {release.name} (without tst2011, tst2012, which" in capsys.readouterr().err
+    assert "without tst2011, tst2012" in (release.parent / "pages" / "README.md").read_text(encoding="utf-8")
+
+
+def test_files_of_a_folder_lack_nothing(tmp_path: Path) -> None:
+    for language in ("de", "en"):
+        (tmp_path / f"test.{language}").write_text("x\n")
+    assert missing_parts(tmp_path, "de", "en", "test") == []
+
+
+@pytest.mark.parametrize("inner", ["tgz", "zip"])
+@pytest.mark.parametrize("outer", ["tgz", "zip", "folder"])
+def test_the_archive_of_a_whole_year_is_taken_as_it_is(tmp_path: Path, inner: str, outer: str) -> None:
+    """A year's archive holds that of each pair; of another pair nothing is read, or this one would be refused."""
+    pairs = {f"2014-01/texts/de/en/de-en.{inner}": packed(_release(), inner)}
+    pairs[f"2014-01/texts/en/fr/en-fr.{inner}"] = b"broken"
+    if outer == "folder":
+        for name, content in pairs.items():
+            (tmp_path / name).parent.mkdir(parents=True)
+            (tmp_path / name).write_bytes(content)
+        path = tmp_path / "2014-01"
+    else:
+        path = tmp_path / f"2014-01.{outer}"
+        path.write_bytes(packed(pairs, outer))
+    assert len(read_pairs(path, "de", "en")) == 50
+    assert next(pair.target for pair in read_pairs(path, "en", "de", "test")) == "TED.dev2010 de one & <more>"
+
+
+def packed(files: Mapping[str, str | bytes], kind: str) -> bytes:
+    contents = {name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
+    out = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(out, "w") as archive:
+            for name, content in contents.items():
+                archive.writestr(name, content)
+        return out.getvalue()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
+def test_both_sides_of_a_set_are_of_one_campaign(tmp_path: Path) -> None:
+    """TED's and TEDX's dev2012, and those of two years, differ: a side of one never meets a side of the other."""
+    for campaign, languages in (("IWSLT14.TED", ("en",)), ("IWSLT14.TEDX", ("de", "en")), ("IWSLT17.TED", ("de",))):
+        for language in languages:
+            text = XML.format(kind="refset", name=f"{campaign} {language}")
+            (tmp_path / f"{campaign}.dev2012.de-en.{language}.xml").write_text(text, encoding="utf-8")
+    pairs = read_pairs(tmp_path, "de", "en", "test")
+    assert pairs[1] == TextPair("IWSLT14.TEDX de two", "IWSLT14.TEDX en two")

@@ -33,7 +33,9 @@ from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.text_decoder import TextDecoder
 from translatotron_v.models.translator import TranslatotronV
+from translatotron_v.ranges import ConfigError
 from translatotron_v.training import losses
+from translatotron_v.training.stages import check_stage
 
 VOCABULARY = small_vocabulary()
 ASKED = GenerationConfig("de", "en")
@@ -693,6 +695,18 @@ def test_the_ocr_head_reads_where_there_is_no_ctc_head(pixels: torch.Tensor):
     with torch.no_grad():
         expected = generate_text(model.ocr_head, VOCABULARY, source.reading, None, "ocr", "de")
     assert made.sources == expected.texts
+
+
+def test_a_model_without_an_ocr_head_reads_by_its_ctc_head(pixels: torch.Tensor):
+    model = enliven(TranslatotronV(small("model.ocr_head.layers=0").model, len(VOCABULARY), VOCABULARY.character_count))
+    assert "ocr_head" not in dict(model.named_children())
+    made = generate(model, VOCABULARY, pixels[:2], ASKED)
+    with torch.no_grad():
+        assert made.sources == read_ctc(model.ctc_logits(model.encode_image(pixels[:2])), VOCABULARY)
+    with pytest.raises(ConfigError, match=r"ocr_head\.layers=0 leaves out the OCR head"):
+        small("model.ocr_head.layers=0", "model.ctc_frames=0")
+    with pytest.raises(ConfigError, match=r"loss\.ocr: the model has no OCR head"):
+        check_stage(small("model.ocr_head.layers=0", "stage=translator", "loss.ocr=1"))
 
 
 def test_ctc_is_read_along_the_best_path():

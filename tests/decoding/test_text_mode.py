@@ -68,7 +68,7 @@ def test_all_sentences_go_together_and_scores_are_means_over_pieces() -> None:
 
     made = translate_texts(["Eins. Zwei.", "15", "Drei"], translate)
     assert calls == [3]
-    assert [answer.text for answer in made] == ["a b", "15", "c"]
+    assert [answer.text for answer in made] == ["A B", "15", "C"]
     assert made[0].score == pytest.approx((-1.0 * 2 - 2.0 * 4) / 6)
     assert made[0].length == 4 and made[1].score == 0.0
 

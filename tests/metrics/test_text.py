@@ -97,3 +97,27 @@ def test_sides_of_unequal_length_are_refused() -> None:
         cer([], [])
     with pytest.raises(TypeError):
         chrf("a", ["a"])
+
+
+HAT = "a man with a hat waits here"
+
+
+def test_several_references() -> None:
+    # n-grams are clipped by the reference that has most of them, lengths by the nearest: each text is whole
+    both = bleu([MAT, HAT], [MAT, MAT], others=[[HAT, HAT]])
+    assert both.value == pytest.approx(100.0) and both.signature.startswith("nrefs:2|")
+    assert bleu([MAT], ["the cat sat"], others=[["on the mat"]]).value < 100
+    best = chrf([MAT, HAT], [MAT, MAT], others=[[HAT, HAT]])
+    assert best.value == pytest.approx(100.0) and best.signature.startswith("nrefs:2|")
+    # "abcd" is 1 of 4 from the first and 2 of 8 from the second: alike, the first counts; "xy" is nearer to the second
+    nearest = cer(["abcd", "xy"], ["abcx", "ab"], others=[["abcdef", "xz"]])
+    assert nearest.value == pytest.approx((1 + 1) / (4 + 2)) and nearest.signature.startswith("nrefs:2,nearest|")
+    assert not cer([MAT], [MAT]).signature.startswith("nrefs")
+
+
+@pytest.mark.parametrize("metric", [bleu, chrf, cer])
+def test_a_further_reference_that_is_empty_says_nothing(metric) -> None:
+    alone, beside = metric([MAT, "dog"], [HAT, "dogs"]), metric([MAT, "dog"], [HAT, "dogs"], others=[["", ""]])
+    assert beside.value == pytest.approx(alone.value)
+    with pytest.raises(ValueError, match="2 hypotheses and 1 references"):
+        metric([MAT, HAT], [MAT, HAT], others=[[MAT]])

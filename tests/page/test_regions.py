@@ -60,9 +60,9 @@ def test_a_line_that_reaches_beyond_plain_ground_stands_on_none() -> None:
     noise[:, 200:] = (90, 120, 200)
     picture = Image.fromarray(noise)
     pen = ImageDraw.Draw(picture)
-    within, beyond = write(pen, (240, 80), "Am Himmel"), write(pen, (100, 180), "Über den Bäumen am Himmel")
-    regions = RegionMap(np.asarray(picture))
-    assert regions.region(within.bounds, EM) is not None and regions.region(beyond.bounds, EM) is None
+    lines = [write(pen, (240, 80), "Am Himmel"), write(pen, (100, 180), "Über den Bäumen am Himmel")]
+    within, beyond = find_blocks(lines, 640, np.asarray(picture))
+    assert within.region is not None and beyond.region is None
 
 
 def test_nothing_is_told_of_letters_on_busy_ground() -> None:

@@ -75,6 +75,8 @@ def test_paths_that_are_no_places_stay():
     assert neutralised.data.folder == "data/multi30k"
     assert neutral(replace(config, data=replace(data, folder="../other/corpus"))).data.folder == "data/corpus"
     assert neutral(config).data.folder == "grammar"
+    away = neutral(replace(config, data=replace(data, cache="/home/someone/cache", mixture="/home/someone/mine.yaml")))
+    assert (away.data.cache, away.data.mixture) == ("runs/cache", "mine.yaml")
 
 
 def test_a_reviewed_model_stays_one():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from translatotron_v.checkpoint import read_info, save_checkpoint
-from translatotron_v.config import ConfigError
+from translatotron_v.config import ConfigError, to_yaml
 from translatotron_v.training import build, command, recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,7 +113,7 @@ def test_an_unknown_recipe_names_those_that_exist(capsys: pytest.CaptureFixture[
     assert all(name in message for name in ("'tinny'", "debug", "paper", "tiny"))
 
 
-AFTER = {"ablations": "tiny"}  # recipes whose steps also start from those of another one, which they name
+AFTER = {"ablations": "tiny", "iwslt14": "small"}  # recipes that start from runs of another one, which they name
 
 
 def test_every_shipped_recipe_fits_together():
@@ -128,6 +128,20 @@ def test_every_shipped_recipe_fits_together():
             runs = [origin.partition("#")[0] for origin in origins if origin]
             assert all(run in made or (ROOT / run / "checkpoint.json").is_file() for run in runs), step.path
             made.append(step.config.run)
+
+
+def test_the_other_direction_is_the_same_recipe_turned_about():
+    """Nothing but the direction, the mixture and the names of runs differs, and no run of the first one is touched."""
+    there, back = (recipe.load_recipe(ROOT / "configs" / name) for name in ("small", "small_en_de"))
+    assert back[0] == there[0] and len(back[1]) == 7
+    for step, turned in zip(there[1], back[1], strict=True):
+        data = turned.config.data
+        assert (data.source_language, data.target_language) == ("en", "de"), turned.path
+        text = to_yaml(turned.config)
+        assert "runs/small/" not in text and "configs/small/" not in text, turned.path
+        for new, old in (("small_en_de", "small"), ("source_language: en", "source_language: de")):
+            text = text.replace(new, old)
+        assert text.replace("target_language: de", "target_language: en") == to_yaml(step.config), turned.path
 
 
 def test_a_whole_recipe_from_the_command_line(tmp_path: Path):

@@ -28,13 +28,15 @@ class Journal:
         folder: of the outputs.
         settings: all that decides how outputs look; the journal of a run with others is not gone on with.
         jobs: of the run.
+        place: where the journal lies until then, if not in the folder: one that cannot be appended to.
 
     Raises:
         UserError: another run is writing into the folder.
     """
 
-    def __init__(self, folder: Path, settings: str, jobs: Sequence[Job]) -> None:
+    def __init__(self, folder: Path, settings: str, jobs: Sequence[Job], place: Path | None = None) -> None:
         self.folder, self.settings = folder, settings
+        self.elsewhere, self.place = place is not None, place or folder
         self.records: dict[str, dict[str, Any]] = {}  # by target: lines of the journal
         self.file: TextIO | None = None
         self.length = 0  # bytes of whole lines that a run which was cut off has left
@@ -63,9 +65,9 @@ class Journal:
         Raises:
             UserError: another run is writing into the folder.
         """
-        path = self.folder / JOURNAL
+        path = self.place / JOURNAL
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.place.mkdir(parents=True, exist_ok=True)
             file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed by `close`
         except OSError:
             return  # of what cannot be written each file says so
@@ -94,7 +96,7 @@ class Journal:
         try:
             yield
         except OSError as error:
-            print(f"warning: {self.folder / JOURNAL}: cannot be written ({error.strerror}); "
+            print(f"warning: {self.place / JOURNAL}: cannot be written ({error.strerror}); "
                   "a run that is cut off will do some files again", file=sys.stderr)  # fmt: skip
             self.file = None
 
@@ -106,18 +108,22 @@ class Journal:
                 files that keep what an earlier report says of them.
             whole: nothing is left that the same command would have to do again; else the journal stays.
         """
-        if not self.folder.is_dir():
+        if not self.elsewhere and not self.folder.is_dir():
             return
         new = [readable_values(record) for record in records]
         outputs = {output for record in new for output in record.get("outputs", [])}
         old = self._report()
         kept = [one for one in old.values() if not outputs.intersection(one["outputs"])]
         new = [old.get(tuple(record["outputs"]), record) if _existing(record) else record for record in new]
-        with written(self.folder / REPORT) as file:
-            file.write(json.dumps({"files": [*kept, *new]}, ensure_ascii=False, indent=1).encode() + b"\n")
+        content = json.dumps({"files": [*kept, *new]}, ensure_ascii=False, indent=1).encode() + b"\n"
+        if self.elsewhere:
+            (self.folder / REPORT).write_bytes(content)
+        else:
+            with written(self.folder / REPORT) as file:
+                file.write(content)
         if whole and (self.resumed or self.file is not None):  # else it is that of another run, which may go on
             with contextlib.suppress(OSError):
-                (self.folder / JOURNAL).unlink(missing_ok=True)
+                (self.place / JOURNAL).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go of the folder; where nothing has been done it is left as it was."""
@@ -125,7 +131,7 @@ class Journal:
             with contextlib.suppress(OSError):
                 self.file.close()
                 if not self.records:
-                    (self.folder / JOURNAL).unlink(missing_ok=True)
+                    (self.place / JOURNAL).unlink(missing_ok=True)
                     self.folder.rmdir()  # unless there is something in it
         self.file = None
 
@@ -133,7 +139,7 @@ class Journal:
         """All lines of a journal, and their length; what follows a line that is no record was cut off."""
         lines: list[dict[str, Any]] = []
         with contextlib.suppress(OSError, ValueError):
-            for line in (self.folder / JOURNAL).read_bytes().splitlines(keepends=True):
+            for line in (self.place / JOURNAL).read_bytes().splitlines(keepends=True):
                 value = json.loads(line) if line.endswith(b"\n") else None
                 if not isinstance(value, dict) or not {"before", "record"} & value.keys():
                     break
@@ -148,6 +154,8 @@ class Journal:
             found = {tuple(record["outputs"]): record for record in files if record.get("outputs")}
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return {}
+        if self.elsewhere:  # asking for each would take a request each
+            return found
         return {outputs: record for outputs, record in found.items() if all(map(os.path.exists, outputs))}
 
 
@@ -164,7 +172,7 @@ def _stamp(source: Path) -> list[int]:
         status = source.stat()
     except OSError:
         return []
-    return [status.st_size, status.st_mtime_ns]
+    return [status.st_size, int(status.st_mtime_ns)]
 
 
 def _lock(file: TextIO) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from translatotron_v.inference.jobs import Job, Outcome
     from translatotron_v.inference.other_texts import TranslateTexts
     from translatotron_v.inference.pipeline import Translator
+    from translatotron_v.inference.workers import Settings
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -44,6 +45,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--workers", type=positive, metavar="N",
         help="processes that share many pictures, each on --threads of its own (one a core, as memory allows; 1 on a "
         "GPU); what comes out is the same",
+    )  # fmt: skip
+    translate.add_argument(
+        "--ray", nargs="?", const="", metavar="ADDRESS",
+        help="let workers of a Ray cluster do it (auto, HOST:6379, ray://HOST:10001; without ADDRESS what RAY_ADDRESS "
+        "says, or a Ray that is started here); IN and OUT may be s3:// and other places of fsspec's (docs/scale.md)",
     )  # fmt: skip
     translate.add_argument(
         "--skip-existing",
@@ -71,12 +77,17 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     demo = commands.add_parser("demo", help="translate the bundled examples and lay them out on a contact sheet")
     add_output(demo, default="out/demo")
     add_model_options(demo)
-    demo.set_defaults(run=_demo, debug=None, dpi=200, texts=None)
+    demo.set_defaults(run=_demo, debug=None, dpi=200, texts=None, ray=None)
 
 
 def _translate(options: argparse.Namespace) -> int:
-    from translatotron_v.inference.jobs import left_out, names_file, plan_jobs, refused, without_existing
+    from translatotron_v.inference import jobs as planning
+    from translatotron_v.inference.jobs import names_file, without_existing
 
+    if elsewhere(options):
+        from translatotron_v.scale.elsewhere import left_out, plan_jobs, refused
+    else:
+        left_out, plan_jobs, refused = planning.left_out, planning.plan_jobs, planning.refused
     for library in ("PIL", "pikepdf"):  # what is wrong with a file is said in one line, by us
         logging.getLogger(library).addHandler(logging.NullHandler())
     jobs = plan_jobs(
@@ -111,6 +122,20 @@ def _translate(options: argparse.Namespace) -> int:
     return summarise([*outcomes, *made], file=sys.stderr if options.json else sys.stdout, before=before)
 
 
+def elsewhere(options: argparse.Namespace) -> bool:
+    """Whether pictures are read or written where a protocol says.
+
+    Raises:
+        UserError: they are, without workers that could do it.
+    """
+    from translatotron_v.data.remote import is_remote
+
+    found = [name for name in [*options.inputs, options.output] if is_remote(name)]
+    if found and options.ray is None:
+        raise UserError(f"{found[0]}: what lies elsewhere is translated by workers of Ray: add --ray")
+    return bool(found)
+
+
 def _untouched(outcome: "Outcome") -> "dict[str, Any]":
     """The record of a file of which nothing was made, with the outputs that it has from earlier runs."""
     kept = [str(path) for path in outcome.job.outputs] if outcome.error and outcome.job.target.exists() else []
@@ -121,13 +146,17 @@ def open_journal(options: argparse.Namespace, jobs: "Sequence[Job]") -> "Journal
     """The journal of a run into a folder: a new one, or that of the same run, which was cut off."""
     from translatotron_v.commands.journal import Journal
 
-    others = ("run", "output", "workers", "threads", "force", "skip_existing", "json", "debug", "device")
+    others = ("run", "output", "workers", "ray", "threads", "force", "skip_existing", "json", "debug", "device")
     settings = {name: str(value) for name, value in sorted(vars(options).items()) if name not in others}
     for name in ("weights", "glossary", "texts"):
         path = Path(str(getattr(options, name, None)))
         files = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
         settings[f"{name}:files"] = str([(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files])
-    return Journal(Path(options.output), repr(settings), jobs)
+    if not elsewhere(options):
+        return Journal(Path(options.output), repr(settings), jobs)
+    from translatotron_v.scale.elsewhere import journal_folder, place
+
+    return Journal(place(options.output), repr(settings), jobs, journal_folder(options.output))
 
 
 def run_parts(
@@ -296,17 +325,38 @@ def _stream(
         dict(asked),
         {"force": options.force, "batch_size": options.batch_size, "debug": options.debug, "dpi": options.dpi},
     )
+    plain = argparse.Namespace(**{name: value for name, value in vars(options).items() if name != "run"})
+    if options.ray is not None:
+        return _on_ray(options, partial(load, plain), parts, settings, pages)
     workers = 1 if translator is not None else count_workers(options, len(parts))
     if workers == 1:
         return one_by_one(translator or load(options), parts, settings, pages)
-    plain = argparse.Namespace(**{name: value for name, value in vars(options).items() if name != "run"})
     return in_workers(partial(load, plain), parts, settings, pages, workers)
+
+
+def _on_ray(
+    options: argparse.Namespace,
+    load: "Callable[[], Translator]",
+    parts: "Sequence[Sequence[Job]]",
+    settings: "Settings",
+    pages: "Callable[[Job, int, int], None]",
+) -> "Iterator[tuple[int, Outcome]]":
+    """Outcomes of a crew of Ray's."""
+    from translatotron_v.inference.workers import cores, share_out
+    from translatotron_v.scale.elsewhere import translate_staged
+    from translatotron_v.scale.on_ray import Actors, cluster, fitting_actors, needs
+
+    with cluster(options.ray, max(options.workers or 0, cores()) * options.threads) as ray:
+        gpu = options.device.startswith("cuda") or (options.device == "auto" and ray.cluster_resources().get("GPU", 0))
+        need = needs(options.threads, weights_size(options), bool(gpu))
+        count = fitting_actors(ray.nodes(), options.workers, len(parts), need)
+        crew = Actors(ray, load, settings, need, translate_staged if elsewhere(options) else None)
+        yield from share_out(crew, parts, pages, count)
 
 
 def count_workers(options: argparse.Namespace, parts: int) -> int:
     """How many processes there are to be; what memory does not allow is said."""
     from translatotron_v.inference.workers import cores, fitting_workers
-    from translatotron_v.shipped import find_weights
 
     wanted = options.workers
     if parts == 1:
@@ -314,9 +364,15 @@ def count_workers(options: argparse.Namespace, parts: int) -> int:
     if wanted is None:
         gpu = options.device != "cpu" and (options.device != "auto" or any(Path("/dev").glob("nvidia[0-9]*")))
         wanted = 1 if gpu else max(1, cores() // options.threads)
-    weights = find_weights(options.weights)
-    size = sum(file.stat().st_size for file in Path(weights).glob("*.safetensors")) if Path(weights).is_dir() else 0
-    workers, note = fitting_workers(wanted, parts, size)
+    workers, note = fitting_workers(wanted, parts, weights_size(options))
     if note:
         print(f"note: {note}", file=sys.stderr)
     return workers
+
+
+def weights_size(options: argparse.Namespace) -> int:
+    """Bytes of the weights' files."""
+    from translatotron_v.shipped import find_weights
+
+    weights = Path(find_weights(options.weights))
+    return sum(file.stat().st_size for file in weights.glob("*.safetensors")) if weights.is_dir() else 0

@@ -10,12 +10,14 @@ import re
 from typing import Literal
 
 from translatotron_v.data.literals import find_literals
-from translatotron_v.data.marks import MARKS, TERM_CLOSE, TERM_IS
+from translatotron_v.data.marks import LOWER, MARKS, TERM_CLOSE, TERM_IS
 from translatotron_v.data.sentences import is_abbreviation
 
-Case = Literal["", "upper", "title"]  # of a text; "" is an ordinary one, which stays as it is
+# Of a text: ALL CAPS, Title Case, an ordinary one that begins with a capital ("head"), or any other.
+Case = Literal["", "upper", "title", "head"]
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_HEAD = re.compile(rf"[^\w{''.join(MARKS)}]*([^\W\d_]+)(?!\.?\w)")  # an answer's first word, where it is one
 _SPACED = re.compile(r"(?<![^\s])[^\W\d_](?: [^\W\d_]){2,}(?![^\s])")  # A U S G A N G
 _VOWEL = re.compile("[AEIOUYÄÖÜÀÁÂÃÅÆÈÉÊËÌÍÎÏÒÓÔÕØÙÚÛÝĂĄĚĘŮŒŐŰ]", re.IGNORECASE)
 _FIXED = re.compile(f"{TERM_IS}[^{TERM_CLOSE}]*{TERM_CLOSE}|[{''.join(MARKS)}]")
@@ -75,12 +77,21 @@ def fold_case(text: str, language: str = "de") -> tuple[str, Case]:
     return "".join([*parts, text[end:]]), case
 
 
+def head_case(text: str) -> Case:
+    """The case of an ordinary text, which is translated as it stands: a label or sentence keeps its first capital."""
+    found = None if LOWER in text else _WORD.search(text)
+    return "head" if found and found.group()[0].isupper() else ""
+
+
 def restore_case(translation: str, case: Case) -> str:
     """A translation in the case of its source; restore literals afterwards, so that they keep their own."""
     if case == "upper":
         return translation.upper()
     if case == "title":
         return re.sub(rf"(?<!\S)[^\w\s{''.join(MARKS)}]*\w", lambda found: found.group().upper(), translation)
+    found = _HEAD.match(translation) if case == "head" else None
+    if found and found.group(1).islower():  # iPhone begins as it likes
+        return translation[: found.start(1)] + translation[found.start(1)].upper() + translation[found.start(1) + 1 :]
     return translation
 
 

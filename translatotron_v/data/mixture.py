@@ -1,5 +1,8 @@
 """Many corpora as one: a YAML file lists them with their weights, and pairs are drawn by weight.
 
+A file may name another one under ``base`` (relative to itself): its own keys take the place of the base's, and its
+corpora are added. ``reverse: de`` keeps what is from that language, and turns it about.
+
 Each corpus is read and cleaned once into a folder of the cache: its text as one file and the offsets of its pairs as
 another, both memory-mapped, so that nothing is held in memory twice and a second start takes no time. What is drawn at
 any place of a run is a function of the seed and that place alone.
@@ -88,25 +91,24 @@ def load_mixture(path: str | Path) -> Mixture:
             to nothing, or a name that stands twice.
     """
     path = Path(path)
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MixtureError(f"data.mixture: {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MixtureError(f"{path}: not a YAML file: {str(error).splitlines()[0]}") from None
-    if not isinstance(settings, dict):
-        raise MixtureError(f"{path}: a mixture holds keys and values")
+    settings = _read(path)
+    reverse = settings.pop("reverse", None)
     _known(settings, Mixture, str(path))
     corpora = tuple(_corpus(entry, f"{path}: corpora") for entry in settings.get("corpora") or [])
     if not corpora:
         raise MixtureError(f"{path}: corpora: the mixture lists none")
+    validation = tuple(_corpus(entry, f"{path}: validation") for entry in settings.get("validation") or [])
+    if reverse is not None:
+        corpora, validation = _turned(corpora, reverse), _turned(validation, reverse)
+        if not corpora:
+            raise MixtureError(f"{path}: reverse: no corpus is from {reverse!r}")
     mixture = Mixture(
         corpora,
         _shares(settings.get("domains"), "domains", path),
         _shares(settings.get("languages"), "languages", path),
         tuple(settings.get("held_out") or ()),
         float(settings.get("held_back", Mixture.held_back)),
-        tuple(_corpus(entry, f"{path}: validation") for entry in settings.get("validation") or []),
+        validation,
         str(path),
     )
     names = [corpus.name for corpus in mixture.corpora]
@@ -119,6 +121,33 @@ def load_mixture(path: str | Path) -> Mixture:
             if value not in shares:
                 raise MixtureError(f"{path}: {corpus.name}: {value!r} has no share under {key}")
     return mixture
+
+
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """What a mixture's YAML says, laid over what the file says that it names under ``base``."""
+    if path.resolve() in above:
+        raise MixtureError(f"{path}: is its own base, by way of the files that it names under 'base'")
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MixtureError(f"data.mixture: {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise MixtureError(f"{path}: not a YAML file: {str(error).splitlines()[0]}") from None
+    if not isinstance(settings, dict):
+        raise MixtureError(f"{path}: a mixture holds keys and values")
+    base = settings.pop("base", None)
+    if base is None:
+        return settings
+    below = _read(path.parent / str(base), (*above, path.resolve()))
+    corpora = [*(below.get("corpora") or []), *(settings.get("corpora") or [])]
+    return {**below, **settings, "corpora": corpora}
+
+
+def _turned(corpora: Sequence[Corpus], source: str) -> tuple[Corpus, ...]:
+    """The corpora from a language, as corpora into it."""
+    return tuple(
+        replace(corpus, languages=(corpus.languages[1], source)) for corpus in corpora if corpus.languages[0] == source
+    )
 
 
 def _corpus(entry: Any, where: str) -> Corpus:

@@ -48,11 +48,11 @@ def list_files(folder: str, ending: str) -> list[str]:
         UserError: it cannot be listed.
     """
     files, path = filesystem(folder)
-    found = _patiently(folder, lambda: files.ls(path, detail=False, refresh=True) if files.exists(path) else [])
+    found = patiently(folder, lambda: files.ls(path, detail=False, refresh=True) if files.exists(path) else [])
     return sorted(files.unstrip_protocol(name) for name in found if name.endswith(ending))
 
 
-def _patiently(place: str, attempt: Any) -> Any:
+def patiently(place: str, attempt: Any) -> Any:
     """What an attempt gives, made again a few times where it fails.
 
     Raises:
@@ -95,7 +95,7 @@ class ShardCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / f"{key}.lock"):
             if not copy.is_file():
-                _patiently(shard, lambda: self._copy(shard, copy))
+                patiently(shard, lambda: self._copy(shard, copy))
             os.utime(copy)
         self._make_room(copy)
         return copy
@@ -148,7 +148,7 @@ def shard_lengths(shards: Sequence[str], cache: Path) -> list[int]:
             with files.open(path, "rb") as file:
                 return pq.read_metadata(file).num_rows
 
-        return _patiently(shard, ask)
+        return patiently(shard, ask)
 
     with ThreadPoolExecutor(_THREADS) as threads:
         found = list(threads.map(length, shards))

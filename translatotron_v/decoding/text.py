@@ -327,7 +327,7 @@ def read_source(model: "TranslatotronV", vocabulary: Vocabulary, source: "Source
     """The text that stands on the source pages: from the CTC head where there is one, else from the OCR head."""
     if model.ctc_head is not None:
         return read_ctc(model.ctc_logits(source), vocabulary)
-    assert source.reading is not None
+    assert source.reading is not None and model.ocr_head is not None
     return generate_text(model.ocr_head, vocabulary, source.reading, None, "ocr", language).texts
 
 

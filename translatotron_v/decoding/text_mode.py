@@ -8,7 +8,7 @@ without marks (weights from before there were any) gets the texts as they are.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from translatotron_v.data.casing import Case, align, fold_case, restore_case
+from translatotron_v.data.casing import Case, align, fold_case, head_case, restore_case
 from translatotron_v.data.literals import Literal, complete, localize, mask, repair, restore
 from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.sentences import is_wordless, split_parts
@@ -84,6 +84,7 @@ def prepare(
     sentence = sentence.translate(_NO_LITERALS)
     written, places = insert(sentence, insertions(sentence) if insertions is not None else ())
     folded, case = fold_case(written, language)
+    case = case or head_case(sentence)
     before = [(places[start][0], places[end - 1][1]) for start, end in align(written, folded)]
     masked, found = mask(folded, foreign)
     spans, literals, end = [], [], 0

@@ -13,7 +13,14 @@ import numpy as np
 from PIL import Image
 
 from translatotron_v.config import Config
-from translatotron_v.evaluation.generation import GeneratedPage, Generation, Page, generate_pages, to_image
+from translatotron_v.evaluation.generation import (
+    GeneratedPage,
+    Generation,
+    Page,
+    generate_pages,
+    left_blocks,
+    to_image,
+)
 from translatotron_v.evaluation.reading import Boxes, PageOcr
 from translatotron_v.evaluation.regions import answered, in_reading_order, texts_in
 from translatotron_v.evaluation.rendering import TestPage as TestPage
@@ -147,7 +154,7 @@ def score_checkpoint(
         *_structure_lines(scorer, found),
         *(similarity_lines(measured, PIXELS) if measured else []),
         *_part_lines(scorer, found),
-        _cost_line(generations, options),
+        cost_line(generations, options.batch_size),
     ]
     rows = _rows(scorer, found, alike)
     return Report(
@@ -164,7 +171,7 @@ def score_checkpoint(
             "batch size": options.batch_size,
         },
         lines=lines,
-        notes=_notes(pages),
+        notes=[*_notes(pages), *left_blocks(answers)],
         rows=rows,
         worst=worst_of(rows, options.worst),
     )
@@ -224,12 +231,11 @@ def _part_lines(scorer: Scorer, found: _Found) -> list[Line]:
     return lines
 
 
-def _cost_line(generations: Sequence[Generation | None], options: Options) -> Line:
+def cost_line(generations: Sequence[Generation | None], batch_size: int) -> Line:
+    """CPU-seconds of a picture, of those that were translated so many at a time."""
     costs = [generation.cpu_seconds for generation in generations if generation is not None]
     mean = float(np.mean(costs)) if costs else 0.0
-    return Line(
-        Score("CPU-seconds", mean, f"process time, all threads|batch:{options.batch_size}"), COST, count=len(costs)
-    )
+    return Line(Score("CPU-seconds", mean, f"process time, all threads|batch:{batch_size}"), COST, count=len(costs))
 
 
 def _reconstruct(model: PageModel, pages: Sequence[TestPage], batch_size: int) -> list[Page | None]:

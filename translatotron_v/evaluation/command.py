@@ -1,19 +1,20 @@
 """The command line of `evaluate.py`."""
 
 import argparse
-import functools
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translatotron_v.arguments import BASELINES, PRECISIONS, not_negative, positive
+from translatotron_v.arguments import BASELINES
+from translatotron_v.errors import UserError
 from translatotron_v.evaluation import (
     calibration,
     layout,
     literals,
     modality_gap,
+    pairs,
     r_probe,
     reader,
     removal,
@@ -21,9 +22,17 @@ from translatotron_v.evaluation import (
     terms,
     texts,
 )
-from translatotron_v.evaluation.options import OUT, add_checkpoint, add_results, add_test_pages, out_folder
-from translatotron_v.generation_config import TOKENS, WORDS
-from translatotron_v.ocr import make_ocr_engine
+from translatotron_v.evaluation.options import (
+    OUT,
+    add_checkpoint,
+    add_model,
+    add_references,
+    add_results,
+    add_test_pages,
+    comet_of,
+    out_folder,
+)
+from translatotron_v.evaluation.reading import page_ocr
 from translatotron_v.terminal import guarded
 
 if TYPE_CHECKING:  # torch takes seconds: `--help` does not wait for it
@@ -54,11 +63,12 @@ def build_parser() -> argparse.ArgumentParser:
         description="Score the pictures of one folder against those of the same names (extensions aside) in another.",
     )
     pictures.add_argument("hypotheses", type=Path, metavar="PICTURES", help="folder of the pictures to score")
-    pictures.add_argument("references", type=Path, metavar="REFERENCES", help="folder of the pictures they should be")
     pictures.add_argument(
-        "--texts", type=Path, metavar="FILE",
-        help="reference texts: lines of name TAB text, or a JSON object (default: what OCR reads on the references)",
+        "references", type=Path, nargs="+", metavar="REFERENCES",
+        help="folder of the pictures they should be; of several, texts are compared with all, layout and pixels with "
+        "the first",
     )  # fmt: skip
+    add_references(pictures)
     pictures.set_defaults(run=_pictures)
 
     checkpoint = commands.add_parser(
@@ -70,71 +80,51 @@ def build_parser() -> argparse.ArgumentParser:
     add_checkpoint(checkpoint, split="test", batch_size=8)
     add_test_pages(checkpoint)
     checkpoint.add_argument("--blank-source", action="store_true", help="show the model white pages instead")
-    checkpoint.add_argument(
-        "--beams", type=positive, metavar="N", help="beams of the text, 1: greedy (as the weights say)"
-    )
-    checkpoint.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the arithmetic (fp32)")
-    checkpoint.add_argument(
-        "--image-steps", type=not_negative, metavar="N",
-        help="passes that draw a picture, 0: token by token (as the weights were made for)",
-    )  # fmt: skip
-    checkpoint.add_argument(
-        "--drawing",
-        choices=(TOKENS, WORDS),
-        help="of image tokens: one by one, or all words at once (as the weights say)",
-    )
-    checkpoint.add_argument(
-        "--baseline", choices=BASELINES, default=BASELINES[0],
-        help="the model as it is, or a baseline built around its weights (docs/experiments/comparison.md)",
-    )  # fmt: skip
-    checkpoint.add_argument("--baseline-weights", default="", metavar="RUN", help="of the baseline's own model")
+    add_model(checkpoint, device=False)
     checkpoint.set_defaults(run=_checkpoint)
 
     for command in (pictures, checkpoint):
-        add_results(command, cased=True, ocr=True)
-        command.add_argument(
-            "--languages", default="en,de", metavar="LIST", help="of the pictures, for tesserocr only (en,de)"
-        )
-        command.add_argument("--worst", type=positive, default=12, metavar="N", help="samples on the sheet (12)")
-    for module in (texts, reader, layout, literals, terms, style, removal, calibration, modality_gap, r_probe):
+        add_results(command, cased=True, ocr=True, sheet=True)
+    for module in (pairs, texts, reader, layout, literals, terms, style, removal, calibration, modality_gap, r_probe):
         module.add_command(commands)
     return parser
 
 
 def _pictures(options: argparse.Namespace) -> None:
-    from translatotron_v.evaluation.pictures import TITLES, PictureFolder, score_pictures
-
-    hypotheses, references = PictureFolder(options.hypotheses), PictureFolder(options.references)
-    options.out = options.out or OUT / options.hypotheses.resolve().name
-    reader = _reader(options)
-    report = score_pictures(
-        hypotheses, references, reader, options.texts, lower_case=not options.cased, worst=options.worst
+    from translatotron_v.evaluation.folders import (
+        PictureFolder,
+        aligned,
+        check_some_paired,
+        texts_beside,
+        texts_for,
     )
+    from translatotron_v.evaluation.pictures import TITLES, Expected, score_pictures
+
+    if options.comet and not options.source_texts:
+        raise UserError("--comet: COMET reads the source as well; give its texts with --source-texts FILE")
+    comet = comet_of(options)
+    hypotheses, *references = aligned([PictureFolder(path) for path in (options.hypotheses, *options.references)])
+    check_some_paired(hypotheses, references[0])
+    sources = texts_for(options.source_texts, references[0]) if options.source_texts else None
+    expected = Expected(references, options.texts or texts_beside(references), sources, comet)
+    options.out = options.out or OUT / options.hypotheses.resolve().name
+    report = score_pictures(hypotheses, expected, page_ocr(options), lower_case=not options.cased, worst=options.worst)
 
     def sheet(name: str) -> list[Any]:
-        return [hypotheses.find(name), references.open(name)]
+        return [hypotheses.find(name), references[0].open(name)]
 
     report.finish(options.out, options.command, sheet, TITLES)
 
 
 def _checkpoint(options: argparse.Namespace) -> None:
-    from translatotron_v.baselines import baseline
     from translatotron_v.evaluation.checkpoint import TITLES, Options, score_checkpoint, sheet_pictures
-    from translatotron_v.evaluation.loading import TranslatorModel
-    from translatotron_v.evaluation.rendering import TestPages, render_split
-    from translatotron_v.inference.pipeline import Translator
+    from translatotron_v.evaluation.loading import load_model
+    from translatotron_v.evaluation.rendering import TestPages, missing_of, render_split
 
     test_pages = TestPages(
         options.pages, options.fonts, options.photographs, options.seed, options.backgrounds, options.degraded
     )
-    translator = Translator.from_pretrained(
-        options.checkpoint,
-        device=options.device,
-        threads=options.threads,
-        precision=options.precision,
-        baseline=baseline(options.baseline, options.baseline_weights),
-    )
-    model = TranslatorModel(translator, options.checkpoint, options.beams, options.image_steps, options.drawing)
+    model = load_model(options)
     if options.data:
         model.config.data.folder = options.data
     chosen = Options(
@@ -148,7 +138,11 @@ def _checkpoint(options: argparse.Namespace) -> None:
     )
     options.out = out_folder(options, _name(chosen, options.baseline))
     pages = render_split(model.config, chosen.split, chosen.limit, chosen.blank_source, test_pages)
-    report = score_checkpoint(model, pages, _reader(options), options.out, chosen)
+    report = score_checkpoint(model, pages, page_ocr(options), options.out, chosen)
+    if missing := missing_of(model.config, chosen.split):
+        report.notes.append(
+            f"Test sets that {model.config.data.folder} lacks, so that they are left out: {', '.join(missing)}."
+        )
     report.finish(options.out, options.command, sheet_pictures(pages, options.out), TITLES)
 
 
@@ -158,18 +152,10 @@ def _name(chosen: "Options", baseline: str) -> str:
     parts = {
         baseline: baseline != BASELINES[0],
         "blank": chosen.blank_source,
-        test_pages.pages: test_pages.pages != "strips",
+        "-".join(Path(test_pages.pages).with_suffix("").parts[-2:]): test_pages.pages != "strips",
         "fonts": test_pages.fonts,
         "photographs": test_pages.photographs,
         "backgrounds": test_pages.backgrounds,
         f"degraded{test_pages.degraded:g}": test_pages.degraded,
     }
     return "-".join([chosen.split, *(name for name, differs in parts.items() if differs)])
-
-
-def _reader(options: argparse.Namespace) -> Any:
-    from translatotron_v.evaluation.reading import PageOcr
-
-    languages = tuple(language.strip() for language in options.languages.split(","))
-    make = functools.partial(make_ocr_engine, options.engine, languages)
-    return PageOcr(make, options.out, options.workers)

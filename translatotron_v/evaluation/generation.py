@@ -4,7 +4,8 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class GeneratedBlock:
     bounds: Bounds  # of its source text
     text: str  # the translation it meant to draw; empty where it left the block as it was
     source_text: str  # what it read
+    skip_reason: str = ""  # why it left the block as it was
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,14 @@ def generate_pages(
     return [done.get(index) for index in range(len(pages))]
 
 
+def left_blocks(pages: Iterable[GeneratedPage | None]) -> list[str]:
+    """A sentence that says how many blocks were left as they were, and why; none where there are no such blocks."""
+    blocks = [block for page in pages if page is not None for block in page.blocks]
+    reasons = Counter(block.skip_reason for block in blocks if block.skip_reason)
+    said = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    return [f"Of {len(blocks):,} blocks {reasons.total():,} were left as they were ({said})."] if reasons else []
+
+
 def _open_folder(folder: Path, identity: dict[str, Any], digests: Mapping[int, str]) -> dict[int, Generation]:
     """What a run of the same identity has left of these pages; the remains of any other are removed."""
     mark = folder / "identity.json"
@@ -134,7 +144,9 @@ def _keep(folder: Path, finished: Mapping[int, Generation], digests: Mapping[int
             "page": digests[index],
             "text": generation.page.text,
             "source_text": generation.page.source_text,
-            "blocks": [[block.bounds, block.text, block.source_text] for block in generation.page.blocks],
+            "blocks": [
+                [block.bounds, block.text, block.source_text, block.skip_reason] for block in generation.page.blocks
+            ],
             "cpu_seconds": generation.cpu_seconds,
         }
         for index, generation in finished.items()

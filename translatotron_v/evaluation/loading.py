@@ -1,11 +1,13 @@
 """A checkpoint as the evaluation needs it: pages of bytes in, pages of bytes out."""
 
+import argparse
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from translatotron_v.baselines import baseline
 from translatotron_v.checkpoint import weights_digest
 from translatotron_v.config import Config
 from translatotron_v.data.pages import to_pixels
@@ -23,6 +25,7 @@ class TranslatorModel:
         name: of the checkpoint in reports.
         beams: of the text; as the checkpoint's config says where not given.
         image_steps, drawing: see ``GenerationConfig``; as the checkpoint's config says where not given.
+        languages: of source and target; as the checkpoint's config says where one is empty.
     """
 
     def __init__(
@@ -31,11 +34,18 @@ class TranslatorModel:
         name: str,
         beams: int | None = None,
         image_steps: int | None = None,
+        languages: tuple[str, str] = ("", ""),
         drawing: str | None = None,
     ) -> None:
         loaded = translator.loaded
         self._translator = translator
-        self._asked = translator.generation.updated(beams=beams, image_steps=image_steps, drawing=drawing)
+        self._asked = translator.generation.updated(
+            beams=beams,
+            image_steps=image_steps,
+            drawing=drawing,
+            source_language=languages[0] or None,
+            target_language=languages[1] or None,
+        )
         self.config: Config = loaded.config
         self.identity: dict[str, Any] = {
             "checkpoint": name,
@@ -48,6 +58,7 @@ class TranslatorModel:
             **({"drawing": self._asked.drawing} if self._asked.drawing != TOKENS else {}),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
+            **({"languages": " to ".join(languages)} if any(languages) else {}),
         }
 
     def translate(self, pages: Sequence[Page]) -> list[GeneratedPage]:
@@ -71,8 +82,22 @@ class TranslatorModel:
         return list(values.permute(0, 2, 3, 1).cpu().numpy())
 
 
+def load_model(options: argparse.Namespace, languages: tuple[str, str] = ("", "")) -> TranslatorModel:
+    """The model that the options of `options.add_model` describe."""
+    translator = Translator.from_pretrained(
+        options.checkpoint,
+        device=options.device,
+        threads=options.threads,
+        precision=options.precision,
+        baseline=baseline(options.baseline, options.baseline_weights),
+    )
+    return TranslatorModel(
+        translator, options.checkpoint, options.beams, options.image_steps, languages, options.drawing
+    )
+
+
 def generated_block(block: BlockTranslation) -> GeneratedBlock:
     """A block as scores need it; one that was left as it was says nothing."""
     columns, rows = ([float(value) for value in side] for side in zip(*block.quad, strict=True))
     bounds = (min(columns), min(rows), max(columns), max(rows))
-    return GeneratedBlock(bounds, "" if block.skip_reason else block.text, block.source_text)
+    return GeneratedBlock(bounds, "" if block.skip_reason else block.text, block.source_text, block.skip_reason)

@@ -1,64 +1,77 @@
-"""Scores of a folder of pictures against a folder of reference pictures, paired by name."""
+"""Scores of a folder of pictures against one or several folders of reference pictures, paired by name."""
 
-import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
-from translatotron_v.errors import UserError
+from translatotron_v.evaluation.folders import PictureFolder, texts_for
 from translatotron_v.evaluation.reading import PageOcr
-from translatotron_v.evaluation.report import Report, Row, named, worst_of
+from translatotron_v.evaluation.report import Line, Report, Row, named, worst_of
 from translatotron_v.evaluation.scoring import Scorer, TextPairs, similarity, similarity_lines, texts_of
-from translatotron_v.inference.pictures import SAVE_OPTIONS, PictureError, count_frames, open_picture
+from translatotron_v.metrics import Comet, Score
 from translatotron_v.terminal import progress
 
 TITLES = ("generated", "reference")  # columns of the sheet
 _PAIRS = "pictures against reference texts"
 
 
-class PictureFolder:
-    """The pictures of a folder by name, which is the file's without its extension.
+@dataclass(frozen=True)
+class Expected:
+    """What pictures should be.
 
-    Raises:
-        UserError: no such folder, no pictures in it, or two of one name.
+    Attributes:
+        folders: of reference pictures, at least one, with the same names; layout and pixels are compared with those of
+            the first.
+        texts: files of reference texts, see `texts_for`; without any, what OCR reads on the folders stands in, and
+            there is no ceiling.
+        sources: the source text of each picture, in the order of names; wanted by COMET alone.
+        comet: a model to score with.
+        limit: only the first pictures; 0 takes all.
     """
 
-    def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder")
-        self.folder = folder
-        self.paths: dict[str, Path] = {}
-        self.broken: dict[str, str] = {}  # name -> what is wrong with its file, once `find` has met it
-        self.several: dict[str, int] = {}  # name -> frames or pages of its file, once it was opened
-        for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in SAVE_OPTIONS and not path.name.startswith(".") and path.is_file():
-                other = self.paths.setdefault(path.stem, path)
-                if other != path:
-                    raise UserError(f"{other} and {path.name} bear one name: pictures are paired by it, keep one")
-        if not self.paths:
-            raise UserError(f"{folder}: no pictures in this folder ({', '.join(SAVE_OPTIONS)})")
+    folders: Sequence[PictureFolder]
+    texts: Sequence[Path] = ()
+    sources: Sequence[str] | None = None
+    comet: Comet | None = None
+    limit: int = 0
 
-    def open(self, name: str) -> Image.Image:
-        """The picture; a PictureError where it is missing or broken."""
-        picture = open_picture(self.paths.get(name, self.folder / f"{name}.png"))
-        if (frames := count_frames(picture)) > 1:
-            self.several[name] = frames
-        return picture
+    @property
+    def names(self) -> list[str]:
+        """Of the pictures, in their order."""
+        return self.first(list(self.folders[0].paths))
 
-    def find(self, name: str) -> Image.Image | None:
-        """The picture, or None where it is missing or broken."""
-        try:
-            return self.open(name) if name in self.paths else None
-        except PictureError as error:
-            self.broken[name] = str(error)
-            return None
+    def first(self, items: Sequence[str]) -> list[str]:
+        """Those of the pictures that are scored, of one item for each."""
+        return list(items[: self.limit] if self.limit else items)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What `compare` found, from which a report is made.
+
+    Attributes:
+        scorer: with the settings of the scores.
+        names: of the pictures.
+        read: what OCR read on each.
+        wanted: lists of reference texts.
+        ceiling: what OCR read on the reference pictures against their texts, where these are known.
+        lines, notes, rows: of the report.
+    """
+
+    scorer: Scorer
+    names: list[str]
+    read: list[str]
+    wanted: list[list[str]]
+    ceiling: TextPairs | None
+    lines: list[Line]
+    notes: list[str]
+    rows: list[Row]
 
 
 def score_pictures(
     hypotheses: PictureFolder,
-    references: PictureFolder,
+    expected: Expected,
     reader: PageOcr,
-    texts: Path | None = None,
     *,
     lower_case: bool = True,
     worst: int = 12,
@@ -69,87 +82,88 @@ def score_pictures(
     A picture that is missing or broken is named and counts as empty: no text, SSIM 0, PSNR 0.
 
     Args:
-        texts: the reference texts, see `read_texts`; without it, what OCR reads on the reference pictures stands in,
-            and there is no ceiling.
         worst: how many samples of the highest CER the sheet shows.
         quiet: show no progress.
 
     Raises:
         UserError: a broken reference picture, or a text that is missing.
     """
-    names = list(references.paths)
-    known = None if texts is None else _in_order(read_texts(texts), names, texts)
+    found = compare(hypotheses, expected, reader, lower_case=lower_case, quiet=quiet)
+    settings = {"pictures": str(hypotheses.folder), **settings_of(expected), "lower case": lower_case}
+    title = f"{hypotheses.folder.name} against {expected.folders[0].folder.name}: {len(found.names):,} pictures"
+    return Report(title, settings, found.lines, found.notes, found.rows, worst_of(found.rows, worst))
+
+
+def settings_of(expected: Expected) -> dict[str, str | int]:
+    """For the report."""
+    return {
+        "references": ", ".join(str(folder.folder) for folder in expected.folders),
+        "texts": ", ".join(map(str, expected.texts)) or "read on the references",
+        **({"limit": expected.limit} if expected.limit else {}),
+    }
+
+
+def compare(
+    hypotheses: PictureFolder, expected: Expected, reader: PageOcr, *, lower_case: bool = True, quiet: bool = False
+) -> Scored:
+    """Read both sides and compare texts, layout and pixels; see `score_pictures`."""
+    names, references = expected.names, expected.folders[0]
     scorer = Scorer(reader.signature, lower_case)
-    originals = reader.read_all((references.open(name) for name in names), len(names), "reading references")
+    known = [expected.first(texts_for(path, references)) for path in expected.texts]
+    originals, *others = (
+        reader.read_all((folder.open(name) for name in names), len(names), "reading references")
+        for folder in (expected.folders[:1] if known else expected.folders)
+    )
     readings = reader.read_all((hypotheses.find(name) for name in names), len(names), "reading pictures")
     original_texts, read = texts_of(originals), texts_of(readings)
-    wanted = original_texts if known is None else known
+    wanted = known or [original_texts, *map(texts_of, others)]
     alike, resized = _compare(hypotheses, references, names, quiet)
 
-    pairs = TextPairs(read, wanted)
-    ceiling = None if known is None else TextPairs(original_texts, known)
+    pairs = TextPairs(read, wanted[0], wanted[1:])
+    ceiling = TextPairs(original_texts, known[0], known[1:]) if known else None
+    beside = " (the first folder's)" if len(expected.folders) > 1 else ""
     lines = [
         scorer.read("BLEU", pairs, _PAIRS, ceiling),
         scorer.read("chrF", pairs, _PAIRS, ceiling),
         scorer.read("CER", pairs, _PAIRS, ceiling),
-        *scorer.structure(readings, originals, "paragraphs of both pictures", known),
-        *similarity_lines(alike, "pictures against references"),
+        *scorer.structure(readings, originals, f"paragraphs of both pictures{beside}", known[0] if known else None),
+        *similarity_lines(alike, f"pictures against references{beside}"),
     ]
-    rows: list[Row] = [
-        {"name": name, **scorer.sample(answer, text), **values, "read": answer, "reference": text}
-        for name, answer, text, values in zip(names, read, wanted, alike, strict=True)
+    rows = [
+        {
+            "name": name,
+            **scorer.sample(answer, text, more),
+            **values,
+            "read": answer,
+            "reference": text,
+            **{f"reference {number}": other for number, other in enumerate(more, start=2)},
+        }
+        for name, answer, values, (text, *more) in zip(names, read, alike, zip(*wanted, strict=True), strict=True)
     ]
-    settings = {
-        "pictures": str(hypotheses.folder),
-        "references": str(references.folder),
-        "texts": "read on the references" if texts is None else str(texts),
-        "lower case": lower_case,
-    }
-    title = f"{hypotheses.folder.name} against {references.folder.name}: {len(names):,} pictures"
-    notes = _notes(hypotheses, references, resized, known is not None)
-    return Report(title, settings, lines, notes, rows, worst_of(rows, worst))
+    if expected.comet is not None and expected.sources is not None:
+        line, values_of = comet_line(expected.comet, expected.sources, pairs, _PAIRS, scorer.reader, ceiling)
+        lines.append(line)
+        rows = [{**row, "COMET": value} for row, value in zip(rows, values_of, strict=True)]
+    notes = _notes(hypotheses, expected, resized, bool(known))
+    return Scored(scorer, names, read, wanted, ceiling, lines, notes, list(rows))
 
 
-def read_texts(path: Path) -> dict[str, str]:
-    """Name -> text, from lines "name TAB text" or a JSON object; names with or without a picture's extension.
+def comet_line(
+    comet: Comet,
+    sources: Sequence[str],
+    pairs: TextPairs,
+    what: str,
+    reader: str = "",
+    ceiling: TextPairs | None = None,
+) -> tuple[Line, list[float]]:
+    """COMET of texts, which OCR has read where its signature is given, beside that of a ceiling; and each value."""
 
-    Raises:
-        UserError: the file is missing or holds something else; the message names the line.
-    """
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    entries: list[tuple[str, str]] = []
-    if path.suffix.lower() == ".json":
-        try:
-            found = json.loads(content)
-        except ValueError as error:
-            raise UserError(f"{path}: not a JSON file ({error})") from None
-        if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
-            raise UserError(f"{path}: expected one JSON object of names and texts")
-        entries = list(found.items())
-    else:
-        for number, line in enumerate(content.split("\n"), start=1):
-            name, separator, text = line.rstrip("\r").partition("\t")
-            if separator:
-                entries.append((name, text))
-            elif line.strip():
-                raise UserError(f"{path}, line {number}: expected name TAB text, found no tab")
-    texts: dict[str, str] = {}
-    for name, text in entries:
-        key = Path(name).stem if Path(name).suffix.lower() in SAVE_OPTIONS else name
-        if key in texts:
-            raise UserError(f"{path}: {key!r} has two texts")
-        texts[key] = text
-    return texts
+    def signed(chosen: TextPairs) -> tuple[Score, list[float]]:
+        score, values = comet.score(sources, chosen.hypotheses, [chosen.references, *chosen.others])
+        return Score(score.name, score.value, f"{score.signature}|{reader}" if reader else score.signature), values
 
-
-def _in_order(texts: dict[str, str], names: list[str], path: Path) -> list[str]:
-    missing = [name for name in names if name not in texts]
-    if missing:
-        raise UserError(f"{path}: no text for {named(missing)}")
-    return [texts[name] for name in names]
+    score, values = signed(pairs)
+    return Line(score, what, None if ceiling is None else signed(ceiling)[0], len(values)), values
 
 
 def _compare(
@@ -167,11 +181,14 @@ def _compare(
     return values, resized
 
 
-def _notes(hypotheses: PictureFolder, references: PictureFolder, resized: list[str], with_ceiling: bool) -> list[str]:
+def _notes(hypotheses: PictureFolder, expected: Expected, resized: list[str], with_ceiling: bool) -> list[str]:
     notes = []
-    missing = [name for name in references.paths if name not in hypotheses.paths]
+    references, chosen = expected.folders[0], set(expected.names)
+    missing = [name for name in expected.names if name not in hypotheses.paths]
     surplus = [name for name in hypotheses.paths if name not in references.paths]
-    lossy = [name for name, path in hypotheses.paths.items() if path.suffix.lower() in (".jpg", ".jpeg")]
+    lossy = [
+        name for name, path in hypotheses.paths.items() if name in chosen and path.suffix.lower() in (".jpg", ".jpeg")
+    ]
     if missing:
         notes.append(f"Missing, counted as empty ({len(missing)}): {named(missing)}.")
     if hypotheses.broken:
@@ -184,7 +201,7 @@ def _notes(hypotheses: PictureFolder, references: PictureFolder, resized: list[s
         )
     if lossy:
         notes.append(f"JPEG, so that its losses count as theirs ({len(lossy)}): {named(lossy)}.")
-    for folder in (hypotheses, references):
+    for folder in (hypotheses, *expected.folders):
         if folder.several:
             count, names = len(folder.several), named([folder.paths[name].name for name in folder.several])
             notes.append(f"Of several frames or pages in {folder.folder}, only the first counts ({count}): {names}.")

@@ -1,5 +1,7 @@
 """OCR over many pictures: in several processes, with a cache that makes an interrupted run cheap to repeat."""
 
+import argparse
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from translatotron_v.errors import UserError
-from translatotron_v.ocr import OcrEngine, TextBox
+from translatotron_v.ocr import OcrEngine, TextBox, make_ocr_engine
 from translatotron_v.terminal import progress
 
 Boxes = list[TextBox]
@@ -101,6 +103,12 @@ class PageOcr:
                     file.write(line + "\n")
             except OSError as error:
                 raise UserError(f"{self._file}: cannot be written ({error.strerror or error})") from None
+
+
+def page_ocr(options: argparse.Namespace) -> PageOcr:
+    """What the options ``--engine``, ``--languages``, ``--workers`` and ``--out`` describe."""
+    languages = tuple(language.strip() for language in options.languages.split(","))
+    return PageOcr(functools.partial(make_ocr_engine, options.engine, languages), options.out, options.workers)
 
 
 def _start_worker(make: Callable[[], OcrEngine]) -> None:

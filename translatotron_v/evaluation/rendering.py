@@ -1,7 +1,8 @@
 """The pages on which a checkpoint is scored: the pairs of a split, drawn in one of three ways.
 
-`strips` are pages of the model's canvas, as plain as can be; `mix` are colour pages of one paragraph in many looks;
-`blocks` are larger ones, with several captions at places of their own. Equal arguments give equal pixels.
+`strips` are pages of the model's canvas, as plain as can be, or of the canvas and the typography of a configuration;
+`mix` are colour pages of one paragraph in many looks; `blocks` are larger ones, with several captions at places of
+their own. Equal arguments give equal pixels.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from data_synth.backgrounds import degrade, pictures_in
-from data_synth.corpora import PUBLIC_TEXTS, read_pairs
+from data_synth.corpora import PUBLIC_TEXTS, missing_parts, read_pairs
 from data_synth.faces import installed, read_faces
 from data_synth.fonts import default_fonts
 from data_synth.grounds import GROUNDS as GROUNDS
@@ -23,7 +24,7 @@ from data_synth.layouts import LayoutPage as LayoutPage
 from data_synth.photographs import bundled_photographs
 from data_synth.render import PageLayout, PagePair, PageStyle, StyleOptions, render_page, render_sample
 from data_synth.typeset import load_face
-from translatotron_v.config import Config, PageConfig
+from translatotron_v.config import Config, PageConfig, load_config
 from translatotron_v.data import pages as data_pages
 from translatotron_v.data import shards
 from translatotron_v.data.pairs import TextPair, one_family_of_errors, pictures_of, read_split
@@ -75,7 +76,7 @@ class TestPages:
     """How the pages of a test are drawn.
 
     Attributes:
-        pages: one of `PAGES`.
+        pages: one of `PAGES`, or a configuration (YAML) whose canvas and `page` they have instead of the checkpoint's.
         fonts: bundled names or paths of font files; none: those that the checkpoint was trained on.
         photographs: names of bundled ones, or one folder of pictures, behind the text of some pages of `mix` and
             `blocks`; none: every bundled one.
@@ -98,13 +99,16 @@ class TestPages:
     backgrounds: tuple[str, ...] = ()
     degraded: float = 0.0
     pictures: tuple[str, ...] = field(init=False, repr=False)
+    own: Config | None = field(init=False, repr=False)  # the configuration that `pages` names
 
     def __post_init__(self) -> None:
-        if self.pages not in PAGES:
-            raise UserError(f"pages {self.pages!r}: choose one of {', '.join(PAGES)}")
-        if self.pages == "strips" and self.photographs:
+        configured = Path(self.pages).suffix == ".yaml"
+        if self.pages not in PAGES and not configured:
+            raise UserError(f"pages {self.pages!r}: choose one of {', '.join(PAGES)}, or name a configuration (.yaml)")
+        object.__setattr__(self, "own", load_config(self.pages) if configured else None)
+        if self._plain and self.photographs:
             raise UserError("photographs: strips have none behind their text; take pages mix or blocks")
-        if self.pages == "strips" and self.backgrounds:
+        if self._plain and self.backgrounds:
             raise UserError("backgrounds: strips are black on white; take pages mix or blocks")
         for name in self.backgrounds:
             if name not in BACKGROUNDS:
@@ -120,6 +124,7 @@ class TestPages:
 
     def settings(self, config: Config) -> dict[str, str | int]:
         """For the report: what was drawn, files by their names only."""
+        config = self.applied(config)
         photographs = [Path(name).name for name in self.photographs] or ["all bundled"]
         return {
             "pages": self.pages,
@@ -129,6 +134,12 @@ class TestPages:
             **({"degraded": f"{self.degraded:g}"} if self.degraded else {}),
             "seed": self.seed,
         }
+
+    def applied(self, config: Config) -> Config:
+        """A checkpoint's settings with the canvas and the typography that the pages have."""
+        if self.own is None:
+            return config
+        return replace(config, page=self.own.page, model=replace(config.model, canvas=self.own.model.canvas))
 
     def strips(self, config: Config) -> PageConfig:
         """The pages of training in plain typography; in one font only where training had another typography."""
@@ -153,14 +164,19 @@ class TestPages:
         )
 
     @property
+    def _plain(self) -> bool:
+        """Whether pages are black on white."""
+        return self.pages == "strips" or self.own is not None
+
+    @property
     def _on_photographs(self) -> bool:
         """Whether photographs lie behind the text of some pages."""
-        return self.pages != "strips" and "photo" in (self.backgrounds or BACKGROUNDS)
+        return not self._plain and "photo" in (self.backgrounds or BACKGROUNDS)
 
     def _fonts(self, config: Config) -> list[str]:
         if self.fonts:
             return list(self.fonts)
-        return config.page.fonts[:1] if self.pages == "strips" and redrawn(config.page) else config.page.fonts
+        return config.page.fonts[:1] if self._plain and redrawn(config.page) else config.page.fonts
 
 
 def redrawn(page: PageConfig) -> bool:
@@ -183,11 +199,19 @@ def render_split(
     Raises:
         UserError: the corpus or the split is missing; fonts for pages that are stored.
     """
-    pairs = read_split(config, split)
+    test_pages = test_pages or TestPages()
+    pairs = read_split(test_pages.applied(config), split)
     pairs = pairs[:limit] if limit else pairs
     if not pairs:
         raise UserError(f"{config.data.folder}: split {split!r} is empty")
     return render_pairs(pairs, config, blank_source, test_pages)
+
+
+@one_family_of_errors()
+def missing_of(config: Config, split: str) -> list[str]:
+    """The test sets that an IWSLT release lacks of its customary ones, by name; none of another corpus or split."""
+    data = config.data
+    return missing_parts(data.folder, data.source_language, data.target_language, split)
 
 
 def render_pairs(
@@ -195,9 +219,9 @@ def render_pairs(
 ) -> list[TestPage]:
     """Render pairs as `render_split` does."""
     test_pages = test_pages or TestPages()
-    draw = {"strips": _strips, "mix": _mix, "blocks": _blocks}[test_pages.pages]
+    draw = {"mix": _mix, "blocks": _blocks}.get(test_pages.pages, _strips)
     with one_family_of_errors():
-        rendered = draw(pairs, config, test_pages)
+        rendered = draw(pairs, test_pages.applied(config), test_pages)
         if test_pages.degraded:
             rendered = [
                 page
@@ -222,7 +246,7 @@ def _degraded(page: Page, test_pages: TestPages, index: int) -> Page:
 
 
 def _strips(pairs: Sequence[TextPair], config: Config, test_pages: TestPages) -> list[TestPage]:
-    """Pages of the model's canvas."""
+    """Pages of the canvas."""
     if test_pages.fonts and any(pictures_of(pair) is not None for pair in pairs):
         raise UserError(f"{config.data.folder}: fonts: its pages are stored as they are; take pages mix or blocks")
     layout = data_pages.page_layout(config.model.canvas)

@@ -21,14 +21,15 @@ _METRICS: dict[str, Callable[..., Score]] = {"BLEU": bleu, "chrF": chrf, "CER": 
 
 @dataclass(frozen=True)
 class TextPairs:
-    """What should be equal: two lists of texts of the same length."""
+    """What should be equal: two lists of texts of the same length, and perhaps further lists of references."""
 
     hypotheses: Sequence[str]
     references: Sequence[str]
+    others: Sequence[Sequence[str]] = ()
 
     def score(self, metric: TextMetric, lower_case: bool) -> Score:
         """One of the text metrics over all pairs."""
-        return _METRICS[metric](self.hypotheses, self.references, lower_case=lower_case)
+        return _METRICS[metric](self.hypotheses, self.references, others=self.others, lower_case=lower_case)
 
 
 class Scorer:
@@ -71,10 +72,12 @@ class Scorer:
         )
         return [Line(self._signed(score), what, ceiling, len(targets)) for score in scores]
 
-    def sample(self, hypothesis: str, reference: str) -> dict[str, float]:
+    def sample(self, hypothesis: str, reference: str, others: Sequence[str] = ()) -> dict[str, float]:
         """BLEU (effective order) and CER of one text."""
-        sentence = bleu([hypothesis], [reference], lower_case=self.lower_case, effective_order=True)
-        return {"BLEU": sentence.value, "CER": cer([hypothesis], [reference], lower_case=self.lower_case).value}
+        more = [[other] for other in others]
+        sentence = bleu([hypothesis], [reference], others=more, lower_case=self.lower_case, effective_order=True)
+        errors = cer([hypothesis], [reference], others=more, lower_case=self.lower_case)
+        return {"BLEU": sentence.value, "CER": errors.value}
 
     def _signed(self, score: Score) -> Score:
         return Score(score.name, score.value, f"{score.signature}|{self.reader}")

@@ -89,7 +89,7 @@ def plan_jobs(
     Raises:
         UserError: nothing to read, or several files for one.
     """
-    found = [_expand(item, output, recursive) for item in inputs]
+    found = [expand(item, output, recursive) for item in inputs]
     below: dict[str, tuple[Path, Path]] = {}  # by full path: a source, and the folder below the output that it goes to
     for item, (paths, _) in zip(inputs, found, strict=True):
         for path in paths:
@@ -104,21 +104,21 @@ def plan_jobs(
             raise UserError(f"{output}: unknown kind of picture; known are {', '.join(KNOWN)}")
         if len(sources) > 1:
             raise UserError(f"{output}: one file cannot take {len(sources)} pictures; name a folder")
-        return [_job(sources[0], target, compare, clean)]
+        return [make_job(sources[0], target, compare, clean)]
     if os.path.exists(target) and not os.path.isdir(target):  # false for a name that no file can bear
         raise UserError(f"{output}: a file, where a folder is needed")
-    suffixes = [_suffix(source) for source in sources]
+    suffixes = [suffix_of(source) for source in sources]
     places = [target / folder for _, folder in below.values()]
     # What is written beside an answer has a name that follows from the answer's.
-    paths = distinct(sources, suffixes, places, lambda path: _job(path, path, compare, clean).outputs)
-    return [_job(source, path, compare, clean) for source, path in zip(sources, paths, strict=True)]
+    paths = distinct(sources, suffixes, places, lambda path: make_job(path, path, compare, clean).outputs)
+    return [make_job(source, path, compare, clean) for source, path in zip(sources, paths, strict=True)]
 
 
 def left_out(inputs: Sequence[str], output: str | Path, recursive: bool = False) -> list[Outcome]:
     """What `plan_jobs` takes no job from: inputs without pictures, and what else lies in the folders."""
     outcomes = []
     for item in inputs:
-        paths, complaint = _expand(item, output, recursive)
+        paths, complaint = expand(item, output, recursive)
         if complaint:
             outcomes.append(Outcome(Job(Path(item), Path(output)), error=complaint))
         if os.path.isdir(item):
@@ -175,7 +175,8 @@ def refused(job: Job, force: bool = False, dpi: int = DPI) -> Outcome | None:
     return None
 
 
-def _job(source: Path, target: Path, compare: bool, clean: bool = False) -> Job:
+def make_job(source: Path, target: Path, compare: bool, clean: bool = False) -> Job:
+    """A job with the names of what is written beside its answer."""
     suffix = target.suffix.lower()
     job = Job(source, target)
     if compare:
@@ -187,7 +188,7 @@ def _job(source: Path, target: Path, compare: bool, clean: bool = False) -> Job:
     return job
 
 
-def _suffix(source: Path) -> str:
+def suffix_of(source: Path) -> str:
     """The extension of an answer in a folder; PNG for what cannot be read, which is said later."""
     try:
         opened = open_source(source)
@@ -213,7 +214,7 @@ def _files(folder: Path, output: str | Path, recursive: bool) -> list[Path]:
     return sorted(found, key=natural)
 
 
-def _expand(item: str, output: str | Path = "", recursive: bool = False) -> tuple[list[Path], str]:
+def expand(item: str, output: str | Path = "", recursive: bool = False) -> tuple[list[Path], str]:
     """The files behind one argument, and a complaint where there are none.
 
     A file that is named is taken whatever its extension, and existing or not.

@@ -1,5 +1,6 @@
 """Scores of text, pictures and page structure; each carries a signature."""
 
+from translatotron_v.metrics.comet import Comet as Comet
 from translatotron_v.metrics.image import psnr as psnr
 from translatotron_v.metrics.image import ssim as ssim
 from translatotron_v.metrics.language import identify as identify

@@ -11,7 +11,12 @@ _NOTHING = "\ue000"  # stands for an empty reference where a library skips those
 
 
 def bleu(
-    hypotheses: Sequence[str], references: Sequence[str], *, lower_case: bool = True, effective_order: bool = False
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    others: Sequence[Sequence[str]] = (),
+    lower_case: bool = True,
+    effective_order: bool = False,
 ) -> Score:
     """Corpus BLEU by sacrebleu (13a, exponential smoothing), 0..100.
 
@@ -20,36 +25,55 @@ def bleu(
     Args:
         hypotheses: one text for each reference.
         references: same length.
+        others: further references, lists of the same length; an empty text in one of them says nothing.
         lower_case: fold both sides; `case:lc` in the signature, otherwise `case:mixed`.
         effective_order: leave out n-gram orders that are longer than the text; for single sentences only.
     """
-    _check(hypotheses, references)
+    _check(hypotheses, references, others)
     metric = _bleu_metric(lower_case, effective_order)
-    result = metric.corpus_score(list(hypotheses), [list(references)])
+    result = metric.corpus_score(list(hypotheses), [list(references), *_given(others)])
     return Score("BLEU", float(result.score), str(metric.get_signature()))
 
 
-def chrf(hypotheses: Sequence[str], references: Sequence[str], *, lower_case: bool = True) -> Score:
+def chrf(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    others: Sequence[Sequence[str]] = (),
+    lower_case: bool = True,
+) -> Score:
     """Corpus chrF2 by sacrebleu (character 6-grams), 0..100; arguments as of `bleu`."""
-    _check(hypotheses, references)
+    _check(hypotheses, references, others)
     from sacrebleu.metrics.chrf import CHRF
 
     metric = CHRF(lowercase=lower_case)
-    result = metric.corpus_score(list(hypotheses), [[reference or _NOTHING for reference in references]])
+    first = [reference or _NOTHING for reference in references]
+    result = metric.corpus_score(list(hypotheses), [first, *_given(others)])
     return Score("chrF", float(result.score), str(metric.get_signature()))
 
 
-def cer(hypotheses: Sequence[str], references: Sequence[str], *, lower_case: bool = True) -> Score:
+def cer(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    others: Sequence[Sequence[str]] = (),
+    lower_case: bool = True,
+) -> Score:
     """Character error rate of a corpus: all edits (Levenshtein) by all characters of the references, 0 and up.
 
     Both sides are compared as composed characters (NFC) with single spaces. Where the references hold no character at
-    all, the rate is 0 if the hypotheses are empty too, otherwise the number of their characters.
+    all, the rate is 0 if the hypotheses are empty too, otherwise the number of their characters. Of several references
+    of a text the one counts to which it has the lowest rate. Arguments as of `bleu`.
     """
-    _check(hypotheses, references)
-    counts = [edits(*pair, lower_case=lower_case) for pair in zip(hypotheses, references, strict=True)]
+    _check(hypotheses, references, others)
+    counts = []
+    for hypothesis, reference, *more in zip(hypotheses, references, *others, strict=True):
+        all_counts = [edits(hypothesis, one, lower_case=lower_case) for one in (reference, *filter(None, more))]
+        counts.append(min(all_counts, key=lambda count: count[0] / max(count[1], 1)))
     wrong, total = sum(count[0] for count in counts), sum(count[1] for count in counts)
     case = "lc" if lower_case else "mixed"
-    signature = f"case:{case}|norm:nfc,spaces|level:corpus|rapidfuzz:{version('rapidfuzz')}"
+    several = f"nrefs:{1 + len(others)},nearest|" if others else ""
+    signature = f"{several}case:{case}|norm:nfc,spaces|level:corpus|rapidfuzz:{version('rapidfuzz')}"
     return Score("CER", wrong / max(total, 1), signature)
 
 
@@ -73,8 +97,14 @@ def _bleu_metric(lower_case: bool, effective_order: bool) -> Any:
     return BLEU(lowercase=lower_case, effective_order=effective_order, force=True)
 
 
-def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:
-    if isinstance(hypotheses, str) or isinstance(references, str):
-        raise TypeError("give lists of texts, not a single text")
-    if len(hypotheses) != len(references) or not references:
-        raise ValueError(f"{len(hypotheses)} hypotheses and {len(references)} references: give as many, at least one")
+def _given(others: Sequence[Sequence[str]]) -> list[Any]:
+    """Further references as sacrebleu takes them: None where there is none."""
+    return [[text or None for text in texts] for texts in others]
+
+
+def _check(hypotheses: Sequence[str], references: Sequence[str], others: Sequence[Sequence[str]]) -> None:
+    for texts in (hypotheses, references, *others):
+        if isinstance(texts, str):
+            raise TypeError("give lists of texts, not a single text")
+        if len(hypotheses) != len(texts) or not texts:
+            raise ValueError(f"{len(hypotheses)} hypotheses and {len(texts)} references: give as many, at least one")

@@ -61,7 +61,7 @@ class TranslatotronV(nn.Module):
         table = None if tied is None else tied.embedding
         self.text_encoder = TextEncoder(config.text_encoder, pieces, image_width, length, reads, table)
         self.text_decoder = tied or TextDecoder(config.text_decoder, pieces, memory_width)
-        self.ocr_head = TextDecoder(config.ocr_head, pieces, image_width)
+        self.ocr_head = TextDecoder(config.ocr_head, pieces, image_width) if config.ocr_head.layers else None
         self.ctc_head = CtcHead(image_width, characters, config.ctc_frames) if config.ctc_frames else None
         self.font_head = FontHead(image_width, len(config.fonts)) if config.fonts else None
         self.character_encoder: CharacterEncoder | None = None
@@ -211,7 +211,7 @@ class TranslatotronV(nn.Module):
                     None if fonts is None else fonts[own],
                 )
                 output.words = self.image_decoder(words.ids, drawn, mask, source.image_memory, own)
-        if ocr_input is not None and source.reading is not None:
+        if ocr_input is not None and source.reading is not None and self.ocr_head is not None:
             output.ocr, _ = self.ocr_head(ocr_input, source.reading)
         if ctc:
             output.ctc = self.ctc_logits(source)

@@ -19,6 +19,7 @@ Alignment = Literal["left", "centre", "right", "justified"]
 _SAME_ANGLE = 1.0  # degrees
 _RIGHT_EDGE = 0.3  # ems within which the right ends of amounts are in line
 _WITHIN = 0.75  # share of a line's box that lies in another's where it is a part of that
+_BEYOND = 0.5  # ems by which rows reach beyond their region at most: some of a photograph is plain by chance
 _OFF_LEFT = 0.07  # ems by which left ends that are in line differ for the shape of their letters
 _MIDDLE = 0.12  # ems by which middles that are in line differ for the same reason
 
@@ -87,7 +88,7 @@ def find_blocks(lines: Sequence[Line], width: int, pixels: np.ndarray | None = N
         chains = find_chains(mark_lists(join_pieces(rows)))
         for chain in chains:
             others = [row for other in chains if other is not chain for row in other]
-            region = _region_of(chain)
+            region = _region_of(chain, angle == 0)
             alignment = _alignment(chain, others, width if angle == 0 else None, region if angle == 0 else None)
             blocks.append(Block(tuple(row.pieces for row in chain), angle, alignment, region, chain[0].marker))
     return _in_reading_order(blocks, () if regions is None or len(blocks) < 3 else regions.cards())
@@ -139,8 +140,14 @@ def _row(matrix: np.ndarray, line: Line, traits: Traits | None, regions: RegionM
     return Row(bounds, (line,), (traits,), region, traits is not None and traits.marker)
 
 
-def _region_of(chain: Sequence[Row]) -> Region | None:
-    return next((row.region for row in chain if row.region is not None), None)
+def _region_of(chain: Sequence[Row], level: bool) -> Region | None:
+    """What rows stand on; None where they reach beyond it: they have no ground of their own then."""
+    region = next((row.region for row in chain if row.region is not None), None)
+    if region is None or not level:
+        return region
+    slack = _BEYOND * float(np.median([row.em for row in chain]))
+    left, right = min(row.bounds[0] for row in chain), max(row.bounds[2] for row in chain)
+    return region if region.box[0] - slack <= left and right <= region.box[2] + slack else None
 
 
 def _level_bounds(matrix: np.ndarray, line: Line) -> Bounds:

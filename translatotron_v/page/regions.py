@@ -18,7 +18,6 @@ _SIDE = 1600  # pixels of the longer side on which regions are told
 _STEP = (10.0, 48.0)  # least and most that a step of colour is taken to be, levels
 _NOISE = 5.0  # deviations of noise that make a step
 _SHARE = 0.22  # of the surroundings of a line that its region fills at least
-_BEYOND = 0.5  # ems by which a line reaches beyond its region at most: some of a photograph is plain by chance
 _SPECK = 0.2  # ems: what is smaller on a region is no obstacle
 _WHOLE = 0.97  # share of the columns between two rows that a rule fills
 _CARD, _FILLED = 0.03, 0.8  # shares of a picture that a card takes at least, and of its box that it fills
@@ -97,8 +96,6 @@ class RegionMap:
         x, y, width, height = (float(value) * self.scale for value in stats[number, :4])
         spans = width >= _SPAN * self.width or height >= _SPAN * self.height
         box = (x, y, min(x + width, self.width), min(y + height, self.height))
-        if bounds[0] < box[0] - _BEYOND * em or bounds[2] > box[2] + _BEYOND * em:
-            return None
         return Region(number, box, not spans, self)
 
     def rule_between(self, above: Bounds, below: Bounds) -> bool:

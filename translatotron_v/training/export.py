@@ -105,7 +105,12 @@ def size_table(sizes: dict[str, int]) -> str:
 
 def neutral(config: Config) -> Config:
     """The settings without the places of the machine that they were used on."""
-    data = replace(config.data, folder=_without_place(config.data.folder, "data/"))
+    data = replace(
+        config.data,
+        folder=_without_place(config.data.folder, "data/"),
+        mixture=_without_place(config.data.mixture),
+        cache=_without_place(config.data.cache, "runs/"),
+    )
     page = replace(config.page, fonts=[_without_place(font) for font in config.page.fonts])
     loss = replace(config.loss, perceptual_weights=_without_place(config.loss.perceptual_weights))
     # Its reader is no longer needed, but that there was one says how the model answers.

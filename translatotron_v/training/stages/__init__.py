@@ -103,6 +103,8 @@ def check_stage(config: Config) -> None:
     if data.text_share and not entry.text_mode:
         having = ", ".join(name for name, other in STAGES.items() if other.text_mode)
         raise ConfigError(f"data.text_share: the stage {config.stage!r} has no text mode; {having} have")
+    if "ocr" in entry.losses and config.loss.ocr and not config.model.ocr_head.layers:
+        raise ConfigError("loss.ocr: the model has no OCR head; set loss.ocr=0, or model.ocr_head.layers")
     if config.ssr.reader and config.stage != "translator":
         raise ConfigError(f"ssr.reader: the stage {config.stage!r} writes no answer; only 'translator' does")
     if config.loss.words and config.stage not in ("teacher", "translator"):

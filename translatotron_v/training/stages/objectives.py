@@ -56,7 +56,7 @@ def reading_loss(
         loss = loss + ctc * part
         report["ctc"] = part.detach()
     if ocr:
-        assert batch.source_input is not None and batch.source_output is not None
+        assert batch.source_input is not None and batch.source_output is not None and translator.ocr_head is not None
         logits, _ = translator.ocr_head(batch.source_input, states)
         part = losses.text_cross_entropy(logits, batch.source_output, label_smoothing)
         part = batch.share("source") * part
