@@ -27,6 +27,7 @@ from translatotron_v.decoding.search import (
 from translatotron_v.decoding.source import Prepare, encode_and_read, masks_readings, read_ctc
 from translatotron_v.decoding.spelling import Spelling, spell, spell_plainly
 from translatotron_v.decoding.text_mode import Answer, Prepared, as_it_is, translate_texts
+from translatotron_v.decoding.words import Draft as Draft
 from translatotron_v.decoding.words import draw_words
 from translatotron_v.decoding.words import drawing_length as drawing_length
 from translatotron_v.decoding.words import drawing_mask as drawing_mask
@@ -84,33 +85,8 @@ class Generated:
     text_scores: list[float] = field(default_factory=list)
     image_scores: list[float] = field(default_factory=list)
     spellings: list[Spelling] = field(default_factory=list)
-    draft: "Draft | None" = None
+    draft: Draft | None = None
     lines: list[list[np.ndarray]] = field(default_factory=list)
-
-
-@dataclass
-class Draft:
-    """What the pictures of a batch are drawn from.
-
-    Attributes:
-        states, mask: (B, T, D) of the text decoder, and (B, T), true where one writes a piece of the translation.
-        first: for each text, the position of its first piece among the states.
-        memory: (B, S, D) that the image decoder reads.
-        fonts: (B,), the fonts to draw in, where the model knows several.
-    """
-
-    states: Array
-    mask: Array
-    first: list[int]
-    memory: Array
-    fonts: Array | None
-
-    def rows(self, numbers: Sequence[int]) -> "Draft":
-        """Those of some of the texts."""
-        chosen = list(numbers)
-        fonts = None if self.fonts is None else self.fonts[chosen]
-        first = [self.first[number] for number in chosen]
-        return Draft(self.states[chosen], self.mask[chosen], first, self.memory[chosen], fonts)
 
 
 def runs_of_64(places: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -4,7 +4,7 @@ Given its letters, a word hardly depends on what stands beside it. What draws pa
 that: their curriculum begins with spans of a word or two) therefore draws all words of all pages side by side: as many
 passes as the longest word has tokens, instead of one for each token of a page. Where words stand is found afterwards.
 
-Shapes: B batch, W words, T tokens of a word, N of a page, C characters, D width.
+Shapes: B batch, W words, T tokens of a word or pieces of a text, N tokens of a page, C characters, S states, D width.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,6 @@ from translatotron_v.decoding.spelling import DrawnWord, Spelling
 from translatotron_v.generation_config import GenerationConfig
 
 if TYPE_CHECKING:
-    from translatotron_v.decoding.text import Draft
     from translatotron_v.models.teacher import TextToImage
     from translatotron_v.models.translator import TranslatotronV
 
@@ -34,6 +33,31 @@ GAP = 3
 _TOKENS = 4  # that a character takes at most
 _FAINT = 0.15  # coverage up to which a column counts as empty
 _PAGES = 64  # that pixels are made of together
+
+
+@dataclass
+class Draft:
+    """What the pictures of a batch are drawn from.
+
+    Attributes:
+        states, mask: (B, T, D) of the text decoder, and (B, T), true where one writes a piece of the translation.
+        first: for each text, the position of its first piece among the states.
+        memory: (B, S, D) that the image decoder reads.
+        fonts: (B,), the fonts to draw in, where the model knows several.
+    """
+
+    states: Array
+    mask: Array
+    first: list[int]
+    memory: Array
+    fonts: Array | None
+
+    def rows(self, numbers: Sequence[int]) -> "Draft":
+        """Those of some of the texts."""
+        chosen = list(numbers)
+        fonts = None if self.fonts is None else self.fonts[chosen]
+        first = [self.first[number] for number in chosen]
+        return Draft(self.states[chosen], self.mask[chosen], first, self.memory[chosen], fonts)
 
 
 @dataclass
@@ -69,7 +93,7 @@ def drawing_mask(characters: Array) -> Array:
 def draw_words(
     model: "TranslatotronV",
     vocabulary: Vocabulary,
-    draft: "Draft",
+    draft: Draft,
     spellings: Sequence[Spelling],
     generation: GenerationConfig,
     *,
@@ -167,7 +191,7 @@ def draw_rows(
 def _write(
     model: "TranslatotronV",
     vocabulary: Vocabulary,
-    draft: "Draft",
+    draft: Draft,
     words: Sequence[tuple[int, DrawnWord]],
     generation: GenerationConfig,
     cached: bool,

@@ -240,7 +240,7 @@ def render_pairs(
 def _degraded(page: Page, test_pages: TestPages, index: int) -> Page:
     """A source page that is hard to read: a function of the seed, the page's number and its pixels."""
     rng = np.random.default_rng([test_pages.seed, index, _HARD])
-    blur, noise, jpeg = (test_pages.degraded * share for share in rng.uniform(0.5, 1.0, 3))
+    blur, noise, jpeg = (test_pages.degraded * float(share) for share in rng.uniform(0.5, 1.0, 3))
     seed = int(rng.integers(2**31))
     return degrade(page, PageStyle(blur=_BLUR * blur, noise=_NOISE * noise, jpeg=round(90 - 80 * jpeg), seed=seed))
 
