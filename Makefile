@@ -114,8 +114,9 @@ experiment-joint: $(READY)  ## one model trained as a whole against cascades of 
 
 words: $(READY)  ## teach the shipped weights to draw all words of a page at once; the same command resumes
 	@$(BIN)/python train.py translator --config configs/small/words.yaml data.folder=$(DATA)
+	@cp weights/small/matting.safetensors runs/small/words/final/
 	@for drawing in tokens words; do $(BIN)/python evaluate.py checkpoint runs/small/words --data $(DATA) --split val --limit 256 --cased \
-		--drawing $$drawing --out $(OUT)/words/$$drawing || exit 1; done
+		--pages mix --drawing $$drawing --out $(OUT)/words/$$drawing || exit 1; done
 
 text-to-image: $(READY)  ## train the text-to-image model of the cascades (docs/experiments/comparison.md); the same command resumes
 	@$(BIN)/python train.py teacher --config configs/small/teacher.yaml data.folder=$(DATA) vocabulary=weights/small start.image_tokenizer=weights/small

@@ -17,13 +17,13 @@ from experiments.comparison import END_TO_END, LEVEL, MAIN, RESAMPLES
 from experiments.harness import Experiment, finish, run
 from experiments.variants import seeded
 from translatotron_v.errors import UserError
-from translatotron_v.evaluation.report import Cell, Page, listed, mean_and_spread
+from translatotron_v.evaluation.report import Cell, Page, listed, mean_and_spread, write_whole
 
 CONTROL = "frozen"
 RENDER, TIT, DRAW = "cascade-reader-render", "cascade-tit-render", "cascade-reader-draw"
 CLEAN, HARD = "clean", "hard"
 LEAST, WANTED, MOST = 0.02, 0.05, 0.10  # errors of reading on hard pages, a share of the letters
-STRENGTHS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # of degradation that are tried, on pages of validation
+STRENGTHS = (0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8)  # of degradation that are tried, on pages of validation
 TRIED, PAGES = 60, 200  # pages for each of them, and pages of each test set
 CLOSE = 0.5  # BLEU that the model may stay behind typesetting on plain paper
 
@@ -71,7 +71,19 @@ def body(experiment: Experiment) -> None:
     """Train the variants, choose how hard pages are to be, measure, and write the report."""
     steps = [seeded(step, seed) for step in experiment.variants.values() for seed in experiment.seeds]
     experiment.train(steps)
+    for step in steps:
+        make_whole(step.run)
     finish(page(experiment, measured(experiment, {step.name: step.run for step in steps})))
+
+
+def make_whole(run: Path) -> None:
+    """Let a finished run translate whole pages: the shipped separator goes beside its weights, as an export has it."""
+    from translatotron_v.checkpoint import resolve
+    from translatotron_v.inference.loaded import MATTING
+
+    place = resolve(run) / MATTING
+    if not place.is_file():
+        write_whole(place, (MAIN / MATTING).read_bytes())
 
 
 # --- measurements -----------------------------------------------------------------------------------------------------

@@ -98,6 +98,7 @@ def noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     def score(main: Path, own: Path, system: str, look: dict[str, Any], data: str, split: str, limit: int, folder: str):
         TestPages(**look)  # is understood
+        assert (main / "matting.safetensors").is_file()  # without it no whole page is translated
         assert own == main and split == "test_2016_flickr" and limit == 4
         found["scored"].append((Path(folder).parts[-2:], system, look.get("degraded", 0.0)))
         poor = system != END_TO_END

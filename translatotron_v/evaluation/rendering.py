@@ -39,7 +39,7 @@ GROUND_LOOKS = LOOKS  # of letters on known ground
 _MARGIN = 16  # pixels left free on every side
 _MOST_BLOCKS = 4  # on one page
 _HARD = 9  # begins the random numbers of what makes a page hard to read;
-_BLUR, _NOISE = 3.0, 60.0  # at most, pixels and grey levels
+_BLUR, _NOISE = 2.0, 60.0  # at most, pixels and grey levels
 _ATTEMPTS = 8  # how often a page is drawn while two of its blocks could be read as one,
 _ANEW = 2**20  # each time in the look of the page that is so many further on
 
