@@ -87,7 +87,7 @@ def noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(harness, "ROOT", tmp_path)
-    monkeypatch.setattr(comparison, "RESAMPLES", 200)
+    monkeypatch.setattr(comparison, "RESAMPLES", 50)  # their p is 1 in 51 at the least
     found: dict[str, Any] = {"trained": [], "scored": [], "tried": []}
 
     def launch(step: Step, log: Path) -> Done:
@@ -136,4 +136,4 @@ def test_the_whole_way(noted: dict[str, Any], capsys: pytest.CaptureFixture[str]
     cells = [cell.strip() for cell in table[0].split("|")[1:-1]]
     assert cells[:3] == ["joint", END_TO_END, "30.0 ± 0.0"] and cells[4] == "1.000, 1.000"  # as good as the control
     cells = [cell.strip() for cell in table[1].split("|")[1:-1]]
-    assert cells[1] == RENDER and cells[3] == "0.005, 0.005" and cells[4] == ""
+    assert cells[1] == RENDER and cells[3] == "0.020, 0.020" and cells[4] == ""
