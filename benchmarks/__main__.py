@@ -25,6 +25,7 @@ NAMES = {
         "rendering",
         "finding",
         "pages",
+        "drawing",
         "workers",
         "overhead",
         "plan",

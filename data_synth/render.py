@@ -29,6 +29,7 @@ __all__ = [
     "render_pair",
     "render_sample",
     "sample_style",
+    "word_places",
 ]
 
 Region = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclusive
@@ -99,6 +100,25 @@ def render_page(
     face = _face(style)
     placed = _place(text, layout, style, face, regions)
     return None if placed is None else _draw(placed, layout, style, face)
+
+
+def word_places(text: str, layout: PageLayout, style: PageStyle) -> list[tuple[int, int, int]]:
+    """Where `render_page` sets each word: the first row of its line, the pen's column, and one past its ink's last.
+
+    Raises:
+        ValueError: the text does not fit.
+    """
+    face = _face(style)
+    placed = _place(text, layout, style, face, None)
+    if placed is None:
+        raise ValueError(f"does not fit the page: {text!r}")
+    places = []
+    for region, lines in placed:
+        for number, words in enumerate(lines):
+            for word, pen in zip(words, face.pens(words, region[0]), strict=True):
+                ink = face.word(word)
+                places.append((region[1] + number * face.line_height, pen, pen + ink.left + ink.mask.shape[1]))
+    return places
 
 
 def fits(text: str, layout: PageLayout, style: PageStyle) -> bool:

@@ -153,22 +153,29 @@ class Face:
                 pen = ink.advance
         return lines
 
+    def pens(self, words: Sequence[str], left: int) -> list[int]:
+        """The columns where the pen stands before each word of a line that starts at column `left`."""
+        pens = []
+        pen = left
+        for number, word in enumerate(words):
+            pens.append(left + self.after(pen - left) if number else left)
+            pen = pens[-1] + self.word(word).advance
+        return pens
+
     def set_line(self, mask: Mask, words: Sequence[str], left: int, top: int) -> tuple[int, int]:
         """Draw one line of words into `mask` (H, W), the pen starting at column `left`, the line's first row at `top`.
 
         Returns the columns its ink spans, first and one past the last.
         """
-        pen, first, last = left, mask.shape[1], 0
-        for number, word in enumerate(words):
+        first, last = mask.shape[1], 0
+        for word, pen in zip(words, self.pens(words, left), strict=True):
             ink = self.word(word)
-            pen = left + self.after(pen - left) if number else pen
             start = max(pen + ink.left, 0)
             cut = start - (pen + ink.left)
             end = min(pen + ink.left + ink.mask.shape[1], mask.shape[1])
             target = mask[top : top + self.line_height, start:end]
             np.maximum(target, ink.mask[:, cut : cut + target.shape[1]], out=target)
             first, last = min(first, start), max(last, end)
-            pen += ink.advance
         return first, last
 
 

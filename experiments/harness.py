@@ -25,7 +25,7 @@ from translatotron_v.evaluation.report import Page, today, versions
 from translatotron_v.training.memory import keep_freed_memory
 from translatotron_v.training.recipe import Step, find_recipe, load_recipe
 
-EXPERIMENTS = ("ssr", "modality_gap", "skip_links", "textual_regularization", "ablations")
+EXPERIMENTS = ("ssr", "modality_gap", "skip_links", "textual_regularization", "ablations", "joint")
 
 QUICK_FOLDER = Path("out") / "quick"
 QUICK_PAGES, QUICK_SEEDS = 4, 2

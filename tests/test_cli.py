@@ -146,7 +146,9 @@ def test_a_few_pictures_are_reported_one_by_one(pages: Path, fake: FakeGenerate,
 
 def test_many_pictures_print_a_summary_only(pages: Path, fake, capsys, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(command, "PRINTED", 2)
-    assert cli.main(["translate", str(pages), "-o", str(pages.parent / "out"), "--batch-size", "2", "--workers", "1"]) == 0
+    assert (
+        cli.main(["translate", str(pages), "-o", str(pages.parent / "out"), "--batch-size", "2", "--workers", "1"]) == 0
+    )
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 

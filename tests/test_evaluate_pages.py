@@ -127,6 +127,29 @@ def test_mix_is_a_function_of_seed_and_index(config: Config) -> None:
     assert blank.source_page is not None and blank.source_page.min() == 255 and blank.reference_page is not None
 
 
+def test_degraded_pages_are_harder_to_read_and_functions_of_their_seed(config: Config) -> None:
+    plain, some, more = (
+        render_split(config, "train", 3, test_pages=TestPages("mix", backgrounds=("plain",), degraded=strength))
+        for strength in (0.0, 0.3, 0.9)
+    )
+    again = render_split(config, "train", 3, test_pages=TestPages("mix", backgrounds=("plain",), degraded=0.9))
+    assert all(map(same, more, again))
+
+    def distance(page: Page, other: Page) -> float:
+        return float(np.abs(page.astype(float) - other).mean())
+
+    for one, worse, worst in zip(plain, some, more, strict=True):
+        assert np.array_equal(one.reference_page, worst.reference_page)  # what is to be drawn is not degraded
+        assert 0 < distance(worse.source_page, one.source_page) < distance(worst.source_page, one.source_page)
+    noises = [page.source_page - one.source_page.astype(float) for one, page in zip(plain, more, strict=True)]
+    assert not np.array_equal(noises[0], noises[1])
+    assert TestPages(degraded=0.5).settings(config)["degraded"] == "0.5" and "degraded" not in TestPages().settings(
+        config
+    )
+    with pytest.raises(UserError, match=r"degraded must lie in 0\.\.1, not 1\.5"):
+        TestPages(degraded=1.5)
+
+
 def test_mix_takes_smaller_sizes_where_a_text_does_not_fit(config: Config, tmp_path: Path) -> None:
     texts = ("wort " * 130).strip(), "wort " * 2000  # the first fits at 16 pixels at most
     write_corpus(Path(config.data.folder), [TextPair(text, text) for text in texts])

@@ -125,6 +125,8 @@ class LossConfig:
     # share of the pages whose image tokens are masked at random and predicted from the others, for parallel decoding;
     # on the other pages each token is predicted from those before it
     masked: Share = 0.0
+    # share of the pages that are drawn word by word, each word on a page of its own, for parallel decoding of words
+    words: Share = 0.0
     distillation: Weight = 1.0  # alpha: KL to the teacher's image tokens
     temperature: Positive = 1.0  # T of the distillation
     ocr: Weight = 1.0  # beta: cross-entropy of the OCR head
@@ -186,6 +188,8 @@ class TrainerConfig:
     # or "muon", for the matrices of the layers, with AdamW for all else
     optimizer: Annotated[str, OneOf(("adamw", "muon"))] = "adamw"
     muon_learning_rate: Weight = 4e-3  # of Muon's matrices
+    # module -> what its learning rates are multiplied by, such as image_encoder: 0.1; 1 where none is named
+    rate_factors: dict[str, Positive] = field(default_factory=dict)
     betas: Annotated[list[BelowOne], Items((2, 2))] = field(default_factory=lambda: [0.9, 0.98])
     weight_decay: Weight = 0.01
     warmup_steps: Count = 100
@@ -254,11 +258,25 @@ class Config:
             "trainer.patience: name the score to wait for, such as trainer.watch=bleu",
         )
         self._check_ssr(own)
+        self._check_words()
         require(
             not self.loss.ctc_inner or 1 <= self.loss.ctc_inner_layer <= self.model.image_encoder.layers,
             f"loss.ctc_inner_layer must be 1 to {self.model.image_encoder.layers} (model.image_encoder.layers), not "
             f"{self.loss.ctc_inner_layer}",
         )
+
+    def _check_words(self) -> None:
+        share, tokenizer, page = self.loss.words, self.model.tokenizer, self.page
+        if not share:
+            return
+        rows, columns = tokenizer.patch
+        require(share + self.loss.masked <= 1, "loss.words and loss.masked are shares of the same pages: 1 in all")
+        require(
+            tokenizer.encoder == "patch_codebook" and page.line_height == rows and page.margin < columns
+            and page.word_grid > 0 and page.word_grid % columns == 0,
+            f"loss.words needs words that begin at image tokens: model.tokenizer.encoder=patch_codebook, "
+            f"page.line_height {rows}, page.word_grid a multiple of {columns}, page.margin below {columns}",
+        )  # fmt: skip
 
     def _check_ssr(self, self_distillation: bool) -> None:
         if not self.ssr.reader:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
+TOKENS, WORDS = "tokens", "words"  # ways of drawing
+
+
 @runtime_checkable
 class Annotator(Protocol):
     """What writes the wanted translations of terms into a text (``inference.glossary.Glossary``)."""
@@ -37,7 +40,9 @@ class GenerationConfig:
         source_language, target_language: tags that the model knows; "": those that it was trained for, which decoders
             do not know (``LoadedTranslator.complete`` fills them in).
         beams: of the text; 1 is greedy.
-        image_steps: passes that draw a picture by parallel decoding, for weights trained for it; 0: token by token.
+        drawing: how a picture's tokens are written: "tokens", all of them one after the other, or "words", those of all
+            words at once, for weights trained for it.
+        image_steps: passes that draw a picture by masked prediction, for weights trained for it; 0: none.
         top_k: image tokens are drawn from this many, 1 is greedy; ``temperature`` flattens their distribution.
         seed: of the drawing with ``top_k`` above 1; None: another one each time.
         transcribe: the answer begins with a transcript of the source, as that of a model trained by SSR does.
@@ -55,6 +60,7 @@ class GenerationConfig:
     source_language: str = ""
     target_language: str = ""
     beams: Annotated[int, Range(1, 1024)] = 1
+    drawing: Annotated[str, OneOf((TOKENS, WORDS))] = TOKENS
     image_steps: Count = 0
     top_k: AtLeastOne = 1
     temperature: Positive = 1.0
@@ -72,6 +78,8 @@ class GenerationConfig:
             raise UserError(
                 f"parallel decoding (image_steps {self.image_steps}) is greedy; take image_steps 0 with top_k"
             )
+        if self.image_steps and self.drawing == WORDS:
+            raise UserError(f"drawing words leaves no passes to image_steps {self.image_steps}; take one of the two")
 
     @property
     def numbers_for(self) -> str:
@@ -85,8 +93,10 @@ class GenerationConfig:
             UserError: as of the class.
         """
         given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-        if given.get("top_k", 1) != 1:
+        if given.get("top_k", 1) != 1 or given.get("drawing") == WORDS:
             given.setdefault("image_steps", 0)
+        if given.get("image_steps"):
+            given.setdefault("drawing", TOKENS)
         return replace(self, **given)
 
 
@@ -96,6 +106,7 @@ class GenerationOptions(TypedDict, total=False):
     source_language: str | None
     target_language: str | None
     beams: int | None
+    drawing: str | None
     image_steps: int | None
     top_k: int | None
     temperature: float | None

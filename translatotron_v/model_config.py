@@ -131,6 +131,9 @@ class ImageDecoderConfig:
     # how that starts: "text", with the gate open to the text and nothing read from the image yet, for weights from a
     # text-to-image teacher; or "even", where no side is favoured, for a decoder that starts from nothing (paper)
     fusion_start: Annotated[str, OneOf(("text", "even"))] = "text"
+    # how pages are drawn unless it is asked otherwise: "tokens", one after the other, or "words", all words at once,
+    # for a decoder trained with loss.words
+    drawing: Annotated[str, OneOf(("tokens", "words"))] = "tokens"
     # passes of parallel decoding that pages are drawn in unless another number is asked for, for a decoder trained with
     # loss.masked; 0 draws token by token
     passes: Count = 0
@@ -144,6 +147,7 @@ class ImageDecoderConfig:
             self.heads % self.kv_heads == 0,
             f"{key}.heads {self.heads} must be a multiple of {key}.kv_heads {self.kv_heads}",
         )
+        require(not self.passes or self.drawing == "tokens", f"{key}: passes and drawing=words are two ways: take one")
 
 
 @dataclass
@@ -228,6 +232,9 @@ class ModelConfig:
     # what the text encoder gets of a page: "states" of the image encoder (paper), or the pieces that the CTC head has
     # "read", each with the image states that it was read from
     connector: Annotated[str, OneOf(("states", "read"))] = "states"
+    # what a text encoder that gets pieces is told of a reading: the "hard" best path of the CTC head, or a "soft" one,
+    # expected embeddings of what each piece may have been, through which gradients reach the reader
+    reading: Annotated[str, OneOf(("hard", "soft"))] = "hard"
     tie_embeddings: bool = False  # text encoder and text decoder share one table of pieces
     # fonts that pages are drawn in, by name: the model tells them apart and draws in the source's; empty: one font
     fonts: list[str] = field(default_factory=list)
@@ -246,6 +253,10 @@ class ModelConfig:
         require(
             self.connector == "states" or (self.ctc_frames > 0 and self.text_encoder.layers > 0),
             "model.connector=read needs a CTC head (model.ctc_frames) and a text encoder (model.text_encoder.layers)",
+        )
+        require(
+            self.reading == "hard" or self.connector == "read",
+            "model.reading=soft is between reading and translating: it needs model.connector=read",
         )
         require(
             self.ocr_head.layers > 0 or self.ctc_frames > 0,

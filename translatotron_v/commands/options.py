@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from translatotron_v.arguments import BASELINES, ENGINES, PRECISIONS, option, positive
-from translatotron_v.generation_config import AS_TRAINED
+from translatotron_v.generation_config import AS_TRAINED, TOKENS, WORDS
 from translatotron_v.shipped import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
@@ -101,6 +101,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     speed.add_argument(
         "--precision", choices=PRECISIONS, default="fp32",
         help="fp32; bf16 for GPUs; int8 halves the time of large models on a CPU (fp32)",
+    )  # fmt: skip
+    speed.add_argument(
+        "--drawing", choices=(TOKENS, WORDS),
+        help="write image tokens one after the other, or those of all words at once (as the weights say)",
     )  # fmt: skip
     speed.add_argument(
         "--image-steps", type=option("image_steps", int), metavar="N",

@@ -31,6 +31,7 @@ from data_synth.render import PageLayout as PageLayout
 from data_synth.render import PageStyle as PageStyle
 from data_synth.render import fits as fits
 from data_synth.render import render_page as render_page
+from data_synth.render import word_places as word_places
 from data_synth.snippets import draw_snippet as draw_snippet
 from data_synth.strips import render_strip
 from translatotron_v.config import CanvasConfig, Config, PageConfig
@@ -41,11 +42,13 @@ from translatotron_v.data.marks import LITERALS
 from translatotron_v.data.pairs import TaggedPair, TextPair, one_family_of_errors, pictures_of
 from translatotron_v.data.shards import decode
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
+from translatotron_v.errors import UserError
 
 # What a stage may ask for; a batch carries nothing else.
 SOURCE_PIXELS, TARGET_PIXELS = "source_pixels", "target_pixels"
 SOURCE_PIECES, SOURCE_CHARACTERS = "source_pieces", "source_characters"
 TARGET_PIECES, TARGET_CHARACTERS = "target_pieces", "target_characters"
+TARGET_WORDS = "target_words"
 
 
 @dataclass
@@ -61,6 +64,8 @@ class Batch:
             of the page and the translation after it.
         translation_mask: (B, T), true where ``target_input``'s states write a piece of the translation, or its end.
         target_characters: (B, C), what is drawn; ``char_to_token`` (B, C) are positions in ``target_input``'s states.
+        target_words: (B, W, 3), for each word of the target page the row and column of its first image token, and how
+            many tokens its ink takes; 0 where there is no word.
         fonts: (B,), which of the model's fonts each page is set in; -1 where it is none of them.
         texts: of each page, the answer in its own case and unmasked, and what the target page shows of it; for models
             that read with placeholders (``training/masked_answers.py``).
@@ -78,6 +83,7 @@ class Batch:
     translation_mask: Tensor | None = None
     target_characters: Tensor | None = None
     char_to_token: Tensor | None = None
+    target_words: Tensor | None = None
     fonts: Tensor | None = None
     texts: list[tuple[str, str]] | None = None
     shares: dict[str, float] | None = None
@@ -173,6 +179,7 @@ class Collator:
             self.longest_ocr = min(self.longest_ocr, config.model.text_decoder.max_length)
         self.longest_drawing = config.model.character_encoder.max_length
         self.reviews = bool(config.ssr.reader)  # answers may begin with a transcript of what was read as it was read
+        self.patch = config.model.tokenizer.patch
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """Render, or take the stored pages, and encode; every sample must fit its page."""
@@ -191,6 +198,8 @@ class Collator:
         translated = all(sample.translated for sample in samples)
         if TARGET_PIXELS in self.wanted and translated:
             batch.target_pixels = self.pixels(samples, 1)
+        if TARGET_WORDS in self.wanted and translated:
+            batch.target_words = self._words(samples)
         if TARGET_PIECES in self.wanted:
             answers = [self._answer(sample) for sample in samples]
             batch.target_input = pad([answer.given for answer in answers])
@@ -243,6 +252,24 @@ class Collator:
         if page is None:
             raise ValueError(f"does not fit the page: {text!r}")
         return page.pixels
+
+    def _words(self, samples: Sequence[Sample]) -> Tensor:
+        """Tokens of the words of target pages, as ``Batch.target_words``.
+
+        Raises:
+            UserError: pages are stored, and nobody knows where their words are.
+        """
+        if any(sample.pictures is not None for sample in samples):
+            raise UserError(
+                f"{self.data.folder}: loss.words is for pages that are rendered while training; set it to 0"
+            )
+        rows, columns = self.patch
+        found = [word_places(sample.target, self.layout, sample.style) for sample in samples]
+        tokens = torch.zeros(len(samples), max(map(len, found)), 3, dtype=torch.long)
+        for page, places in zip(tokens, found, strict=True):
+            for word, (top, left, right) in zip(page, places, strict=False):
+                word[:] = torch.tensor([top // rows, left // columns, (right - 1) // columns - left // columns + 1])
+        return tokens
 
     def _answer(self, sample: Sample) -> "_Answer":
         """What the text decoder is given and should write; a text that is too long is cut, its end kept."""

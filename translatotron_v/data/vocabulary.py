@@ -283,6 +283,12 @@ class Vocabulary:
             names[index] = name
         return names
 
+    @cached_property
+    def piece_table(self) -> tuple[list[str], dict[str, int]]:
+        """The name of each piece, and the piece of each name."""
+        names = self.piece_names()
+        return names, {name: index for index, name in enumerate(names) if name}
+
     def character_names(self) -> list[str]:
         """What each character id stands for."""
         names = {index: name for name, index in self.specials.items() if index < self.first_character}

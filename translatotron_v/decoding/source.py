@@ -80,7 +80,7 @@ def encode_and_read(
     """What the decoders and heads see of pages, and what was read on them.
 
     With ``model.connector=read`` the text encoder gets the pieces of what the CTC head reads, with the places where it
-    did; a placeholder has all places of its literal.
+    did; a placeholder has all places of its literal. With ``model.reading=soft`` it gets expected pieces (``bridge``).
 
     Args:
         language: of what is read: with a vocabulary that has marks it is folded and masked. "": it is taken as it is.
@@ -93,7 +93,8 @@ def encode_and_read(
     source = model.encode_image(pixels)
     if model.config.connector != "read":
         return source, []
-    read = read_ctc_frames(model.ctc_logits(source), vocabulary)
+    logits = model.ctc_logits(source)
+    read = read_ctc_frames(logits, vocabulary)
     masks = bool(language) and masks_readings(model, vocabulary)
     sentences = []
     for number, (text, frames) in enumerate(read):
@@ -102,13 +103,20 @@ def encode_and_read(
         else:
             sentences.append(prepare(text, language, "", insertions, numbers_for) if masks else as_it_is(text))
     longest = model.config.text_encoder.max_length
+    spans = [vocabulary.encode_spans(sentence.text)[: longest - 1] for sentence in sentences]
     rows = []
-    for sentence, (_, frames) in zip(sentences, read, strict=True):
+    for sentence, (_, frames), row in zip(sentences, read, spans, strict=True):
         places = [frame // model.config.ctc_frames for frame in frames]
-        spans = vocabulary.encode_spans(sentence.text)[: longest - 1]
-        rows.append([*((piece, *_states(sentence, start, end, places)) for piece, start, end in spans), (EOS, 1, 0)])
+        rows.append([*((piece, *_states(sentence, start, end, places)) for piece, start, end in row), (EOS, 1, 0)])
     pieces, first, last = (like(pad([[span[part] for span in row] for row in rows]), pixels) for part in range(3))
-    return model.encode_reading(source, pieces, pieces != PAD, first, last), sentences
+    if model.config.reading == "hard":
+        return model.encode_reading(source, pieces, pieces != PAD, first, last), sentences
+    from translatotron_v.decoding.bridge import alternatives
+
+    ends = [[*row, (EOS, 0, 0)] for row in spans]
+    others = alternatives(logits, vocabulary, read, sentences, ends, pieces.shape[1])
+    weights = others.weights(logits)
+    return model.encode_reading(source, others.pieces, pieces != PAD, first, last, weights), sentences
 
 
 def _states(sentence: Prepared, start: int, end: int, places: Sequence[int]) -> tuple[int, int]:

@@ -18,6 +18,8 @@ class ImageSteps:
         text, text_mask, image: what it reads, as in ``ImageDecoder.forward``.
         static: keep every shape the same at all steps, as CUDA graphs need: attention then reads the whole cache, what
             is not filled yet masked out, and the place is a tensor on the device.
+        owners: which image each row reads, as in ``ImageDecoder.forward``.
+        length: how many tokens are written at most; ``None``: a page's.
     """
 
     def __init__(
@@ -27,6 +29,8 @@ class ImageSteps:
         text_mask: Tensor | None,
         image: Tensor | None = None,
         static: bool = False,
+        owners: Tensor | None = None,
+        length: int | None = None,
     ) -> None:
         self.decoder, self.static, self.batch = plain(decoder), static, text.shape[0]
         self.start = decoder.start_vector.expand(self.batch, -1)  # (B, D)
@@ -34,11 +38,11 @@ class ImageSteps:
         self.positions, self.places = decoder.positions(), decoder.bias.places  # (N, D), (N,)
         self.length = 0  # tokens scored so far
         self.place = torch.zeros_like(self.places[:1])  # the same, for static shapes
-        cross_caches = decoder.project_kv(text, text_mask, image)
+        cross_caches = decoder.project_kv(text, text_mask, image, owners)
         self.cross_caches = [tuple(memory.for_steps() for memory in layer) for layer in cross_caches]
         place = self.place if static else None
         self.caches = [
-            layer.attention.new_cache(read[0].keys, decoder.length, place)
+            layer.attention.new_cache(read[0].keys, length or decoder.length, place)
             for layer, read in zip(decoder.layers, cross_caches, strict=True)
         ]
 
@@ -49,6 +53,13 @@ class ImageSteps:
         if self.static:
             self.place += 1
         return logits
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows of the batch alone."""
+        self.start, self.batch = self.start[rows], len(rows)
+        self.cross_caches = [tuple(memory.select(rows) for memory in layer) for layer in self.cross_caches]
+        for cache in self.caches:
+            cache.reorder(rows)
 
     def score(self, x: Tensor) -> Tensor:
         """Logits (B, K) from the embedded previous token (B, D), at the place where decoding stands."""

@@ -27,7 +27,11 @@ from translatotron_v.decoding.search import (
 from translatotron_v.decoding.source import Prepare, encode_and_read, masks_readings, read_ctc
 from translatotron_v.decoding.spelling import Spelling, spell, spell_plainly
 from translatotron_v.decoding.text_mode import Answer, Prepared, as_it_is, translate_texts
-from translatotron_v.generation_config import GenerationConfig, check_option
+from translatotron_v.decoding.words import Draft as Draft
+from translatotron_v.decoding.words import draw_words
+from translatotron_v.decoding.words import drawing_length as drawing_length
+from translatotron_v.decoding.words import drawing_mask as drawing_mask
+from translatotron_v.generation_config import WORDS, GenerationConfig, check_option
 
 if TYPE_CHECKING:
     from translatotron_v.models.states import SourceStates
@@ -71,6 +75,7 @@ class Generated:
         text_scores, image_scores: mean log-probability (nats) of a piece and of an image token.
         spellings: how each translation was drawn.
         draft: what the pictures were drawn from, for drawing parts of them again.
+        lines: of pictures that were drawn word by word, each word alone on a line; see ``words.Drawing``.
     """
 
     texts: list[str]
@@ -80,32 +85,8 @@ class Generated:
     text_scores: list[float] = field(default_factory=list)
     image_scores: list[float] = field(default_factory=list)
     spellings: list[Spelling] = field(default_factory=list)
-    draft: "Draft | None" = None
-
-
-@dataclass
-class Draft:
-    """What the pictures of a batch are drawn from.
-
-    Attributes:
-        states, mask: (B, T, D) of the text decoder, and (B, T), true where one writes a piece of the translation.
-        first: for each text, the position of its first piece among the states.
-        memory: (B, S, D) that the image decoder reads.
-        fonts: (B,), the fonts to draw in, where the model knows several.
-    """
-
-    states: Array
-    mask: Array
-    first: list[int]
-    memory: Array
-    fonts: Array | None
-
-    def rows(self, numbers: Sequence[int]) -> "Draft":
-        """Those of some of the texts."""
-        chosen = list(numbers)
-        fonts = None if self.fonts is None else self.fonts[chosen]
-        first = [self.first[number] for number in chosen]
-        return Draft(self.states[chosen], self.mask[chosen], first, self.memory[chosen], fonts)
+    draft: Draft | None = None
+    lines: list[list[np.ndarray]] = field(default_factory=list)
 
 
 def runs_of_64(places: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -140,8 +121,8 @@ def generate(
         model: in evaluation mode.
         pixels: (B, channels, H, W) in [0, 1].
         generation: both languages are named. With ``transcribe`` the answer begins with a transcript (see
-            ``generate_answer``); ``image_steps`` are those of ``generate_image_masked``; the glossary is written into
-            each reading, unless ``prepared`` does that.
+            ``generate_answer``); ``image_steps`` are those of ``generate_image_masked``, ``drawing`` may be that of
+            ``draw_words``; the glossary is written into each reading, unless ``prepared`` does that.
         cached: ``False`` recomputes the whole prefix at each step, for comparison.
         texts: translations to draw instead of the model's own. A literal of the source that stands in one as it does
             there is drawn as ``inked`` says.
@@ -182,6 +163,14 @@ def generate(
                 for number, (ids, sentence) in enumerate(zip(encoded, sentences, strict=True))
             ]
     draft = make_draft(model, source, decoded, fonts)
+    sources = decoded.transcripts or read_source(model, vocabulary, source, generation.source_language)
+    plain = [spell_plainly(vocabulary.spell(row)) for row in decoded.ids] if spellings is None else spellings
+    if generation.drawing == WORDS:
+        made = draw_words(model, vocabulary, draft, plain, generation, cached=cached)
+        scored = {"text_scores": decoded.scores, "image_scores": made.scores}
+        return Generated(
+            decoded.texts, sources, made.ids, made.pixels, **scored, spellings=plain, draft=draft, lines=made.lines
+        )
     drawn, mask = spelled_states(model, vocabulary, draft, decoded.ids, spellings)
     if generation.image_steps:
         ids, scores = generate_image_masked(
@@ -191,12 +180,12 @@ def generate(
         ids, scores = generate_image(model.image_decoder, drawn, mask, draft.memory, generation, cached=cached)
     return Generated(
         texts=decoded.texts,
-        sources=decoded.transcripts or read_source(model, vocabulary, source, generation.source_language),
+        sources=sources,
         image_ids=ids,
         pixels=model.image_tokenizer.decode_from_ids(ids),
         text_scores=decoded.scores,
         image_scores=scores,
-        spellings=spellings or [spell_plainly(vocabulary.spell(row)) for row in decoded.ids],
+        spellings=plain,
         draft=draft,
     )
 
@@ -308,18 +297,6 @@ def spelled_states(
     return model.drawing_states(
         draft.states, draft.mask, characters, drawing_mask(characters), char_to_token, draft.fonts
     )
-
-
-def drawing_length(model: "TranslatotronV") -> int:
-    """How many characters of a text are drawn."""
-    return model.config.character_encoder.max_length
-
-
-def drawing_mask(characters: Array) -> Array:
-    """(B, C) true where there is a character; an empty text keeps one position, so that attention has something."""
-    mask = characters != PAD
-    mask[:, 0] = True
-    return mask
 
 
 def read_source(model: "TranslatotronV", vocabulary: Vocabulary, source: "SourceStates", language: str) -> list[str]:

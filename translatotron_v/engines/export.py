@@ -316,14 +316,18 @@ def write_graphs(folder: Path, model: TranslatotronV, matting: TextMatting | Non
         quantised: write those of eight bits as well, of all linear maps but the image tokenizer's.
 
     Raises:
-        UserError: the package ``onnx`` is missing, the folder cannot be written, or the image decoder shares keys among
-            some of its heads only.
+        UserError: the package ``onnx`` is missing, the folder cannot be written, the image decoder shares keys among
+            some of its heads only, or the bridge from reading to translating is soft.
     """
     try:
         import onnx
     except ImportError:
         raise UserError("writing ONNX graphs takes the package onnx: pip install 'translatotron-v[onnx]'") from None
 
+    if model.config.reading != "hard":
+        raise UserError(
+            "model.reading is soft: what a piece may have been is found between graphs, and none is of that"
+        )
     drawer = model.config.image_decoder
     if drawer.kv_heads not in (1, drawer.heads):
         raise UserError(f"model.image_decoder.kv_heads is {drawer.kv_heads}; graphs are of 1, or of one for each head")

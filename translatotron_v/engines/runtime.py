@@ -111,6 +111,11 @@ class Steps:
         """Let rows go on from these; what they read must be the same, as it is for the beams of one page."""
         self.caches = {name: _value(value.numpy()[rows]) for name, value in self.caches.items()}
 
+    def keep(self, rows: np.ndarray) -> None:
+        """Go on with these rows alone, each with what it reads."""
+        self.fixed = {name: _value(value.numpy()[rows]) for name, value in self.fixed.items()}
+        self.reorder(rows)
+
 
 class OnnxTextDecoder:
     """What decoding asks of ``TextDecoder``."""
@@ -161,6 +166,10 @@ class _ImageSteps:
         if ids is None:  # what the graph does not look at
             ids = np.zeros(self.steps.fixed["mask"].shape()[0], np.int64)
         return self.steps(ids)
+
+    def keep(self, rows: np.ndarray) -> None:
+        """Go on with these rows of the batch alone."""
+        self.steps.keep(rows)
 
 
 class OnnxTokenizer:

@@ -124,7 +124,9 @@ def _checkpoint(options: argparse.Namespace) -> None:
     from translatotron_v.evaluation.loading import load_model
     from translatotron_v.evaluation.rendering import TestPages, missing_of, render_split
 
-    test_pages = TestPages(options.pages, options.fonts, options.photographs, options.seed, options.backgrounds)
+    test_pages = TestPages(
+        options.pages, options.fonts, options.photographs, options.seed, options.backgrounds, options.degraded
+    )
     model = load_model(options)
     if options.data:
         model.config.data.folder = options.data
@@ -157,5 +159,6 @@ def _name(chosen: "Options", baseline: str) -> str:
         "fonts": test_pages.fonts,
         "photographs": test_pages.photographs,
         "backgrounds": test_pages.backgrounds,
+        f"degraded{test_pages.degraded:g}": test_pages.degraded,
     }
     return "-".join([chosen.split, *(name for name, differs in parts.items() if differs)])

@@ -12,6 +12,7 @@ from translatotron_v.checkpoint import weights_digest
 from translatotron_v.config import Config
 from translatotron_v.data.pages import to_pixels
 from translatotron_v.evaluation.generation import GeneratedBlock, GeneratedPage, Page, to_image, to_page
+from translatotron_v.generation_config import TOKENS
 from translatotron_v.inference.loaded import BlockTranslation
 from translatotron_v.inference.pipeline import Translator
 
@@ -23,7 +24,7 @@ class TranslatorModel:
         translator: with its checkpoint.
         name: of the checkpoint in reports.
         beams: of the text; as the checkpoint's config says where not given.
-        image_steps: passes of parallel decoding, 0: token by token; as the checkpoint's config says where not given.
+        image_steps, drawing: see ``GenerationConfig``; as the checkpoint's config says where not given.
         languages: of source and target; as the checkpoint's config says where one is empty.
     """
 
@@ -34,13 +35,17 @@ class TranslatorModel:
         beams: int | None = None,
         image_steps: int | None = None,
         languages: tuple[str, str] = ("", ""),
+        drawing: str | None = None,
     ) -> None:
         loaded = translator.loaded
-        if beams is None:
-            beams = loaded.config.model.text_decoder.beams
-        if image_steps is None:
-            image_steps = loaded.config.model.image_decoder.passes
-        self._translator, self._beams, self._image_steps, self._languages = translator, beams, image_steps, languages
+        self._translator = translator
+        self._asked = translator.generation.updated(
+            beams=beams,
+            image_steps=image_steps,
+            drawing=drawing,
+            source_language=languages[0] or None,
+            target_language=languages[1] or None,
+        )
         self.config: Config = loaded.config
         self.identity: dict[str, Any] = {
             "checkpoint": name,
@@ -48,8 +53,9 @@ class TranslatorModel:
             "baseline_weights": weights_digest(own) if (own := translator.baseline_folder) else "",
             "weights": weights_digest(loaded.folder),
             "precision": loaded.precision,
-            "beams": beams,
-            "image_steps": image_steps,
+            "beams": self._asked.beams,
+            "image_steps": self._asked.image_steps,
+            **({"drawing": self._asked.drawing} if self._asked.drawing != TOKENS else {}),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
             **({"languages": " to ".join(languages)} if any(languages) else {}),
@@ -58,15 +64,7 @@ class TranslatorModel:
     def translate(self, pages: Sequence[Page]) -> list[GeneratedPage]:
         """See `PageModel.translate`."""
         pictures = [to_image(page) for page in pages]
-        source, target = self._languages
-        answers = self._translator.translate(
-            pictures,
-            batch_size=len(pictures),
-            beams=self._beams,
-            image_steps=self._image_steps,
-            source_language=source or None,
-            target_language=target or None,
-        )
+        answers = self._translator.translate(pictures, batch_size=len(pictures), generation=self._asked)
         return [
             GeneratedPage(
                 answer.text, answer.source_text, to_page(answer.image), tuple(map(generated_block, answer.blocks))
@@ -93,7 +91,9 @@ def load_model(options: argparse.Namespace, languages: tuple[str, str] = ("", ""
         precision=options.precision,
         baseline=baseline(options.baseline, options.baseline_weights),
     )
-    return TranslatorModel(translator, options.checkpoint, options.beams, options.image_steps, languages)
+    return TranslatorModel(
+        translator, options.checkpoint, options.beams, options.image_steps, languages, options.drawing
+    )
 
 
 def generated_block(block: BlockTranslation) -> GeneratedBlock:

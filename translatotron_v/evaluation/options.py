@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from translatotron_v.arguments import BASELINES, PRECISIONS, not_negative, positive
+from translatotron_v.generation_config import TOKENS, WORDS
 from translatotron_v.ocr import ENGINES
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ def add_model(parser: argparse.ArgumentParser, *, device: bool = True) -> None:
         help="passes that draw a picture, 0: token by token (as the weights were made for)",
     )  # fmt: skip
     parser.add_argument(
+        "--drawing", choices=(TOKENS, WORDS),
+        help="of image tokens: one by one, or all words at once (as the weights were made for)",
+    )  # fmt: skip
+    parser.add_argument(
         "--baseline", choices=BASELINES, default=BASELINES[0],
         help="the model as it is, or a baseline built around its weights (docs/experiments/comparison.md)",
     )  # fmt: skip
@@ -114,7 +119,11 @@ def add_test_pages(parser: argparse.ArgumentParser) -> None:
         help=f"for mix and blocks: some of {', '.join(BACKGROUNDS)} with commas between them (all of them)",
     )  # fmt: skip
     parser.add_argument(
-        "--seed", type=not_negative, default=0, metavar="N", help="of how mix and blocks look (0)"
+        "--degraded", type=float, default=0.0, metavar="X",
+        help="how hard source pages are to read, 0 to 1: blur, noise and JPEG (0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=not_negative, default=0, metavar="N", help="of how mix, blocks and degraded pages look (0)"
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from data_synth.backgrounds import pictures_in
+from data_synth.backgrounds import degrade, pictures_in
 from data_synth.corpora import PUBLIC_TEXTS, missing_parts, read_pairs
 from data_synth.faces import installed, read_faces
 from data_synth.fonts import default_fonts
@@ -39,6 +39,8 @@ _SMALLEST = 10  # pixels per em down to which is tried where a text does not fit
 GROUND_LOOKS = LOOKS  # of letters on known ground
 _MARGIN = 16  # pixels left free on every side
 _MOST_BLOCKS = 4  # on one page
+_HARD = 9  # begins the random numbers of what makes a page hard to read;
+_BLUR, _NOISE = 2.0, 60.0  # at most, pixels and grey levels
 _ATTEMPTS = 8  # how often a page is drawn while two of its blocks could be read as one,
 _ANEW = 2**20  # each time in the look of the page that is so many further on
 
@@ -81,6 +83,7 @@ class TestPages:
             `blocks`; none: every bundled one.
         seed: of the looks of `mix` and `blocks`, and of the places of blocks.
         backgrounds: of `mix` and `blocks`, some of `BACKGROUNDS`; none: all of them, drawn page by page.
+        degraded: how hard source pages are to read, 0 to 1: blur, noise and JPEG, of which each page has its own share.
         pictures: the files behind `photographs`.
 
     Raises:
@@ -95,6 +98,7 @@ class TestPages:
     photographs: tuple[str, ...] = ()
     seed: int = 0
     backgrounds: tuple[str, ...] = ()
+    degraded: float = 0.0
     pictures: tuple[str, ...] = field(init=False, repr=False)
     own: Config | None = field(init=False, repr=False)  # the configuration that `pages` names
 
@@ -110,6 +114,8 @@ class TestPages:
         for name in self.backgrounds:
             if name not in BACKGROUNDS:
                 raise UserError(f"background {name!r}: choose from {', '.join(BACKGROUNDS)}")
+        if not 0 <= self.degraded <= 1:
+            raise UserError(f"degraded must lie in 0..1, not {self.degraded:g}")
         if self.photographs and not self._on_photographs:
             raise UserError(f"photographs: none is drawn on backgrounds {', '.join(self.backgrounds)}; add photo")
         with one_family_of_errors():
@@ -126,6 +132,7 @@ class TestPages:
             "fonts": ", ".join(Path(font).name for font in self._fonts(config)),
             **({"backgrounds": ", ".join(self.backgrounds)} if self.backgrounds else {}),
             "photographs": ", ".join(photographs) if self._on_photographs else "none",
+            **({"degraded": f"{self.degraded:g}"} if self.degraded else {}),
             "seed": self.seed,
         }
 
@@ -216,12 +223,27 @@ def render_pairs(
     draw = {"mix": _mix, "blocks": _blocks}.get(test_pages.pages, _strips)
     with one_family_of_errors():
         rendered = draw(pairs, test_pages.applied(config), test_pages)
+        if test_pages.degraded:
+            rendered = [
+                page
+                if page.source_page is None
+                else replace(page, source_page=_degraded(page.source_page, test_pages, i))
+                for i, page in enumerate(rendered)
+            ]
     if not blank_source:
         return rendered
     return [
         page if page.source_page is None else replace(page, source_page=np.full_like(page.source_page, 255))
         for page in rendered
     ]
+
+
+def _degraded(page: Page, test_pages: TestPages, index: int) -> Page:
+    """A source page that is hard to read: a function of the seed, the page's number and its pixels."""
+    rng = np.random.default_rng([test_pages.seed, index, _HARD])
+    blur, noise, jpeg = (test_pages.degraded * float(share) for share in rng.uniform(0.5, 1.0, 3))
+    seed = int(rng.integers(2**31))
+    return degrade(page, PageStyle(blur=_BLUR * blur, noise=_NOISE * noise, jpeg=round(90 - 80 * jpeg), seed=seed))
 
 
 def _strips(pairs: Sequence[TextPair], config: Config, test_pages: TestPages) -> list[TestPage]:

@@ -52,6 +52,7 @@ class LoadedTranslator:
             source_language=data.source_language,
             target_language=data.target_language,
             beams=model.text_decoder.beams,
+            drawing=model.image_decoder.drawing,
             image_steps=model.image_decoder.passes,
             redraws=model.image_decoder.redraws,
             transcribe=self.transcribes,
@@ -129,6 +130,8 @@ def load_translator(
     if engine == ONNX:
         if precision == "bf16":
             raise UserError("precision bf16 is for PyTorch; with engine onnx take fp32, or int8")
+        if config.model.reading != "hard":
+            raise UserError(f"{folder}: engine onnx has no soft bridge (model.reading); take engine torch")
         from translatotron_v.engines.runtime import OnnxTranslator
 
         graphs: Any = OnnxTranslator(folder, config.model, threads, quantised=precision == "int8")

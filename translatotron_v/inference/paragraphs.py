@@ -147,7 +147,7 @@ def translate_paragraphs(
         )
         drawn = 1 - to_numpy(made.pixels).mean(1)
         assert made.draft is not None
-        strips = proofread(loaded, made.draft, made.spellings, drawn, generation, batch_size)
+        strips = proofread(loaded, made.draft, made.spellings, drawn, generation, batch_size, made.lines)
         for place, (paragraph, piece) in enumerate(part):
             paragraph.translations.append(made.texts[place])
             paragraph.drawn.append(drawn[place])

@@ -13,7 +13,7 @@ from PIL import Image
 from translatotron_v.arguments import BASELINES, ONNX, TORCH
 from translatotron_v.decoding.arrays import inference, to_numpy
 from translatotron_v.errors import UserError
-from translatotron_v.generation_config import GenerationConfig, GenerationOptions, check_batch_size
+from translatotron_v.generation_config import TOKENS, WORDS, GenerationConfig, GenerationOptions, check_batch_size
 from translatotron_v.inference.certainty import CALIBRATION
 from translatotron_v.inference.glossary import Glossary, asked_terms
 from translatotron_v.inference.loaded import (
@@ -197,8 +197,9 @@ class Translator:
 
     @property
     def generation(self) -> GenerationConfig:
-        """How it answers unless it is asked otherwise: as the weights' config says."""
-        return self.loaded.generation
+        """How it answers unless it is asked otherwise: as the weights' config says; baselines draw token by token."""
+        own = self.loaded.generation
+        return own if self.baseline == BASELINES[0] else replace(own, drawing=TOKENS, image_steps=0)
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a path is a sequence of paths too, but taken for one
@@ -302,6 +303,13 @@ class Translator:
                 f"{self.loaded.folder}: not trained to draw in {generation.image_steps} passes (loss.masked is 0); "
                 "take image steps 0, or tune the weights as configs/tiny/parallel.yaml does"
             )
+        if generation.drawing == WORDS and not self.loaded.config.loss.words:
+            raise UserError(
+                f"{self.loaded.folder}: not trained to draw word by word (loss.words is 0); take drawing tokens, or "
+                "tune the weights as configs/small/words.yaml does"
+            )
+        if generation.drawing == WORDS and self.baseline != BASELINES[0]:
+            raise UserError(f"drawing words is for the end-to-end model; the baseline {self.baseline} takes tokens")
         if generation.image_steps and self.baseline != BASELINES[0]:
             raise UserError(
                 f"image steps are for the end-to-end model; the baseline {self.baseline} draws token by token"

@@ -13,11 +13,12 @@ from translatotron_v.decoding.arrays import inference, to_numpy
 from translatotron_v.decoding.source import read_ctc_frames
 from translatotron_v.decoding.spelling import DrawnWord, Spelling
 from translatotron_v.decoding.text import Draft, redraw
-from translatotron_v.generation_config import GenerationConfig
+from translatotron_v.decoding.words import draw_words
+from translatotron_v.generation_config import WORDS, GenerationConfig
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.strip_reading import assign, batches, pixels_of
 from translatotron_v.metrics.text import edits
-from translatotron_v.page.strips import Run, pack, words_of
+from translatotron_v.page.strips import Run, pack, word_of, words_of
 
 # What looks alike in most faces at 20 pixels per em counts as the same.
 _ALIKE = str.maketrans("’‘‚‛′`´„“”″‟–—−‐‑…", "'''''''\"\"\"\"\"-----.")
@@ -91,6 +92,7 @@ def proofread(
     drawn: Sequence[np.ndarray] | np.ndarray,
     generation: GenerationConfig,
     batch_size: int,
+    lines: Sequence[Sequence[np.ndarray]] = (),
 ) -> list[DrawnStrip]:
     """Cut strips into words, read them, and draw again what is read as something else.
 
@@ -100,10 +102,13 @@ def proofread(
         drawn: the strips (96, 512), ink in [0, 1].
         generation: its `redraws` are how often a word may be drawn again: first alone, then by chance as well.
         batch_size: strips at a time.
+        lines: the words of each strip, where they were drawn one by one (``words.Drawing``).
     """
     strips = [
         DrawnStrip(spelling, words_of(ink, len(spelling.words))) for spelling, ink in zip(spellings, drawn, strict=True)
     ]
+    for strip, row in zip(strips, lines, strict=False):
+        strip.pictures = _pictures(row)
     if loaded.model.ctc_head is None or not generation.redraws:
         return strips
     _read(loaded, strips, batch_size)
@@ -115,13 +120,22 @@ def proofread(
         chance = replace(
             generation, image_steps=0, top_k=1 if attempt == 0 else 4, temperature=0.7, seed=attempt, beams=1
         )
-        pixels = redraw(loaded.model, loaded.vocabulary, draft.rows(list(wrong)), parts, chance)
-        inks = 1 - to_numpy(pixels).mean(1)
-        tries = [DrawnStrip(part, words_of(ink, len(part.words))) for part, ink in zip(parts, inks, strict=True)]
+        rows = draft.rows(list(wrong))
+        if generation.drawing == WORDS:
+            anew = draw_words(loaded.model, loaded.vocabulary, rows, parts, chance).lines
+            tries = [DrawnStrip(part, _pictures(row)) for part, row in zip(parts, anew, strict=True)]
+        else:
+            inks = 1 - to_numpy(redraw(loaded.model, loaded.vocabulary, rows, parts, chance)).mean(1)
+            tries = [DrawnStrip(part, words_of(ink, len(part.words))) for part, ink in zip(parts, inks, strict=True)]
         _read(loaded, tries, batch_size)
         for (number, words), once_more in zip(wrong.items(), tries, strict=True):
             _take(strips[number], words, once_more)
     return strips
+
+
+def _pictures(lines: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The pictures of words from pixels of the lines (channels, 32, W) on which each stands alone."""
+    return [word_of(1 - line.mean(0)) for line in lines]
 
 
 def _take(strip: DrawnStrip, words: Sequence[int], once_more: DrawnStrip) -> None:

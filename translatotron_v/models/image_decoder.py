@@ -142,6 +142,7 @@ class ImageDecoder(nn.Module):
         text: Tensor,
         text_mask: Tensor | None,
         image: Tensor | None = None,
+        owners: Tensor | None = None,
     ) -> Tensor:
         """Teacher-forced pass.
 
@@ -149,13 +150,14 @@ class ImageDecoder(nn.Module):
             ids: (B, N) the tokens to be written.
             text: (B, C, text width), with ``text_mask`` (B, C), true where there is a state.
             image: (B, S, image width); unused by a decoder of text alone.
+            owners: (B,), which of ``image`` each row reads, where several rows belong to one page (words).
 
         Returns:
             Logits (B, N, K): position n scores token n, having seen those before it.
         """
         start = self.start_vector.expand(ids.shape[0], 1, -1)  # (B, 1, D)
         x = torch.cat((start, self.embedding(ids[:, :-1])), dim=1)
-        return self._score_all(x, self.project_kv(text, text_mask, image))
+        return self._score_all(x, self.project_kv(text, text_mask, image, owners))
 
     def predict_masked(self, ids: Tensor, known: Tensor, cross_caches: list[tuple[CrossAttentionCache, ...]]) -> Tensor:
         """Masked prediction: score every token from those that are known.
@@ -211,17 +213,26 @@ class ImageDecoder(nn.Module):
         return g * text + (1 - g) * image
 
     def project_kv(
-        self, text: Tensor, text_mask: Tensor | None, image: Tensor | None = None
+        self, text: Tensor, text_mask: Tensor | None, image: Tensor | None = None, owners: Tensor | None = None
     ) -> list[tuple[CrossAttentionCache, ...]]:
-        """What each layer's cross-attentions read of text states (B, C, width) and image states (B, S, width)."""
-        return [self._project_layer(layer, text, text_mask, image) for layer in self.layers]
+        """What each layer's cross-attentions read of text states (B, C, width) and image states (B, S, width).
+
+        With ``owners`` (B,) there are fewer images: row b reads ``image[owners[b]]``, which is projected once.
+        """
+        return [self._project_layer(layer, text, text_mask, image, owners) for layer in self.layers]
 
     def _project_layer(
-        self, layer: ImageDecoderLayer, text: Tensor, text_mask: Tensor | None, image: Tensor | None
+        self,
+        layer: ImageDecoderLayer,
+        text: Tensor,
+        text_mask: Tensor | None,
+        image: Tensor | None,
+        owners: Tensor | None,
     ) -> tuple[CrossAttentionCache, ...]:
         cross_caches = (layer.text_cross.project_kv(text, text_mask),) if self.reads_text else ()
         if not self.reads_image:
             return cross_caches
         if image is None:
             raise ValueError("this image decoder reads image states; none were given")
-        return (*cross_caches, layer.image_cross.project_kv(image, None))
+        seen = layer.image_cross.project_kv(image, None)
+        return (*cross_caches, seen if owners is None else seen.select(owners))

@@ -178,18 +178,28 @@ class TextEncoder(nn.Module):
         x = self.connector_norm(self.connector(states)) + self.image_positions
         return self._encode(self.dropout(x), None)
 
-    def from_reading(self, ids: Tensor, mask: Tensor, states: Tensor, first: Tensor, last: Tensor) -> Tensor:
+    def from_reading(
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        states: Tensor,
+        first: Tensor,
+        last: Tensor,
+        weights: Tensor | None = None,
+    ) -> Tensor:
         """Image mode by reading.
 
         Args:
             ids: (B, T) pieces that were read, with ``mask`` (B, T), true where there is one.
             states: (B, S, M) of the ViT.
             first, last: (B, T), the states that each piece was read from, both inclusive; none where first > last.
+            weights: (B, T, A), of as many alternatives of each piece, which ``ids`` (B, T, A) then are.
 
         Returns:
             (B, T, D).
         """
-        x = self.embedding(ids) * self.scale + self.positions(0, ids.shape[1])
+        pieces = self.embedding(ids) if weights is None else (self.embedding(ids) * weights[..., None]).sum(2)
+        x = pieces * self.scale + self.positions(0, ids.shape[1])
         x = x + self.visual_projection(mean_of_spans(states, first, last))
         return self._encode(self.dropout(x), rearrange(mask, "b t -> b 1 1 t"))
 

@@ -14,6 +14,7 @@ from translatotron_v.models.image_decoder import ImageDecoder
 from translatotron_v.models.image_encoder import ImageEncoder
 from translatotron_v.models.image_tokenizer import make_tokenizer
 from translatotron_v.models.states import SourceStates as SourceStates
+from translatotron_v.models.states import WordRows as WordRows
 from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead, FontHead, TextDecoder, TextEncoder
 
 
@@ -27,6 +28,7 @@ class TranslatorOutput:
         ctc: (B, frames, characters) source text, from the CTC head.
         image: (B - R, N, K) image tokens, each from those before it.
         masked_image: (R, N, K) image tokens of the other pages, each from those that were known (masked prediction).
+        words: (words, T, K) image tokens of words that are drawn alone.
     """
 
     text: Tensor | None = None
@@ -34,6 +36,7 @@ class TranslatorOutput:
     ctc: Tensor | None = None
     image: Tensor | None = None
     masked_image: Tensor | None = None
+    words: Tensor | None = None
 
 
 class TranslatotronV(nn.Module):
@@ -96,11 +99,17 @@ class TranslatotronV(nn.Module):
         return SourceStates(self.text_encoder.from_image(states.final), None, states.reading)
 
     def encode_reading(
-        self, source: SourceStates, pieces: Tensor, mask: Tensor, first: Tensor, last: Tensor
+        self,
+        source: SourceStates,
+        pieces: Tensor,
+        mask: Tensor,
+        first: Tensor,
+        last: Tensor,
+        weights: Tensor | None = None,
     ) -> SourceStates:
         """Image mode by reading: the text encoder's states of the pieces that were read (see its ``from_reading``)."""
         assert source.picture is not None
-        memory = self.text_encoder.from_reading(pieces, mask, source.picture, first, last)
+        memory = self.text_encoder.from_reading(pieces, mask, source.picture, first, last, weights)
         return replace(source, memory=memory, mask=mask)
 
     def encode_text(self, pieces: Tensor, mask: Tensor) -> SourceStates:
@@ -157,6 +166,7 @@ class TranslatotronV(nn.Module):
         char_to_token: Tensor | None = None,
         fonts: Tensor | None = None,
         ctc: bool = False,
+        words: WordRows | None = None,
     ) -> TranslatorOutput:
         """Teacher-forced pass; a head runs only where its input is given.
 
@@ -165,9 +175,11 @@ class TranslatotronV(nn.Module):
             target_input: (B, T) pieces of the translation, tags first; ``target_mask`` (B, T) marks the positions
                 that write a piece.
             ocr_input: (B, T') pieces of the source text, tags first.
-            image_ids: (B, N) tokens of the target page; needs ``target_input`` and what ``drawing_states`` takes.
-            known: (R, N), true where a token may be seen: the last R pages are for masked prediction.
+            image_ids: (B', N) tokens of the first B' target pages; needs ``target_input`` and, of as many pages, what
+                ``drawing_states`` takes.
+            known: (R, N), true where a token may be seen: the last R of them are for masked prediction.
             ctc: whether the CTC head reads.
+            words: words of pages, to be drawn each alone; needs ``target_input``.
         """
         output = TranslatorOutput()
         if target_input is not None:
@@ -175,14 +187,30 @@ class TranslatotronV(nn.Module):
             if image_ids is not None:
                 assert target_mask is not None and characters is not None
                 assert character_mask is not None and char_to_token is not None
-                drawn, mask = self.drawing_states(states, target_mask, characters, character_mask, char_to_token, fonts)
-                memory = source.image_memory
+                count = len(image_ids)
+                chosen = None if fonts is None else fonts[:count]
+                drawn, mask = self.drawing_states(
+                    states[:count], target_mask[:count], characters, character_mask, char_to_token, chosen
+                )
+                memory = source.image_memory[:count]
                 first = len(image_ids) - (0 if known is None else len(known))
                 if first:
                     output.image = self.image_decoder(image_ids[:first], drawn[:first], mask[:first], memory[:first])
                 if known is not None:
                     cross_caches = self.image_decoder.project_kv(drawn[first:], mask[first:], memory[first:])
                     output.masked_image = self.image_decoder.predict_masked(image_ids[first:], known, cross_caches)
+            if words is not None:
+                assert target_mask is not None and words.char_to_token is not None
+                own = words.pages
+                drawn, mask = self.drawing_states(
+                    states[own],
+                    target_mask[own],
+                    words.characters,
+                    words.mask,
+                    words.char_to_token,
+                    None if fonts is None else fonts[own],
+                )
+                output.words = self.image_decoder(words.ids, drawn, mask, source.image_memory, own)
         if ocr_input is not None and source.reading is not None and self.ocr_head is not None:
             output.ocr, _ = self.ocr_head(ocr_input, source.reading)
         if ctc:

@@ -384,6 +384,14 @@ def words_of(ink: np.ndarray, count: int) -> list[np.ndarray]:
     return words
 
 
+def word_of(line: np.ndarray) -> np.ndarray:
+    """The picture (32, w) of a word that stands alone on a line (32, W), as ``words_of`` cuts it out of a strip."""
+    columns = np.flatnonzero(_filled(line))
+    if not len(columns):
+        return line[:, :0]
+    return line[:, int(columns[0]) - _bearing(int(columns[0])) : int(columns[-1]) + 1]
+
+
 def _bearing(column: int) -> int:
     """How many empty columns belong to a word whose ink begins in a column: those since the model's start."""
     offset = (column - MARGIN) % WORD_GRID

@@ -55,6 +55,11 @@ def masked_cross_entropy(logits: Tensor, ids: Tensor, known: Tensor, label_smoot
     return F.cross_entropy(logits[~known], ids[~known], label_smoothing=label_smoothing)
 
 
+def counted_cross_entropy(logits: Tensor, ids: Tensor, counted: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy (nats) of the tokens that count: logits (R, T, K), ids and counted (R, T)."""
+    return F.cross_entropy(logits[counted], ids[counted], label_smoothing=label_smoothing)
+
+
 def distillation(student: Tensor, teacher: Tensor, temperature: float = 1.0, mask: Tensor | None = None) -> Tensor:
     """``T^2 KL(teacher || student)`` of logits (..., K), mean over positions (Hinton et al. 2015; paper, section 3.4).
 

@@ -95,9 +95,12 @@ def muon_groups(root: nn.Module, groups: Iterable[dict[str, Any]], rate: float) 
 def make_optimizer(
     kind: str, root: nn.Module, groups: list[dict[str, Any]], rate: float, muon_rate: float, betas: tuple[float, float]
 ) -> Optimizer:
-    """AdamW, or Muon beside it; each group's ``peak`` is the learning rate that a schedule scales."""
+    """AdamW, or Muon beside it.
+
+    Each group's ``peak`` is the learning rate that a schedule scales, times the group's ``factor`` where it has one.
+    """
     if kind == "muon":
         groups = muon_groups(root, groups, muon_rate)
-    groups = [{"peak": rate, **group} for group in groups]
+    groups = [{**group, "peak": group.get("peak", rate) * group.get("factor", 1.0)} for group in groups]
     maker = Muon if kind == "muon" else AdamW
     return maker(groups, lr=rate, betas=betas, fused=True)

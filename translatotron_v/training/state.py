@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from translatotron_v.checkpoint import load_tensors, read_json
 from translatotron_v.training.averaging import MovingAverage
+from translatotron_v.training.launch import TrainingError
 from translatotron_v.training.sharding import like, whole_tensors
 
 
@@ -123,20 +124,49 @@ def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], names
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def parameter_groups(root: nn.Module, parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for the matrices of linear maps and convolutions, unless they are tied to an embedding.
+def parameter_groups(
+    root: nn.Module,
+    parameters: list[nn.Parameter],
+    weight_decay: float,
+    factors: Mapping[str, float] | None = None,
+    modules: Mapping[str, nn.Module] | None = None,
+) -> list[dict[str, Any]]:
+    """Groups with weight decay and without; each once for every factor of the learning rate.
+
+    Weight decay for the matrices of linear maps and convolutions, unless they are tied to an embedding.
 
     Nothing else shrinks: no biases, norms and scales, no embeddings, and none of the tables that look like matrices:
     positions, relative biases, class tokens, start vectors.
+
+    Args:
+        root: what the parameters are of.
+        factors: module -> ``factor`` of its groups; the others have none.
+        modules: by the names of ``factors``; what two of them share has the factor of the first.
+
+    Raises:
+        TrainingError: a factor of no module.
     """
+    modules = modules or {}
+    factor_of: dict[int, float] = {}
+    for name, factor in (factors or {}).items():
+        if name not in modules:
+            known = ", ".join(modules)
+            raise TrainingError(f"trainer.rate_factors: this stage has no module {name!r}; it has {known}")
+        for parameter in modules[name].parameters():
+            factor_of.setdefault(id(parameter), factor)
     maps = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
     embeddings = {id(module.weight) for module in root.modules() if isinstance(module, nn.Embedding)}
     matrices = {id(module.weight) for module in root.modules() if isinstance(module, maps)} - embeddings
-    decayed = [p for p in parameters if id(p) in matrices]
-    kept = {id(p) for p in decayed}
-    rest = [p for p in parameters if id(p) not in kept]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {
+        (matrix, factor): [] for factor in (1.0, *dict.fromkeys(factor_of.values())) for matrix in (True, False)
+    }
+    for parameter in parameters:
+        groups[id(parameter) in matrices, factor_of.get(id(parameter), 1.0)].append(parameter)
+    return [
+        {"params": own, "weight_decay": weight_decay if matrix else 0.0, **({} if factor == 1 else {"factor": factor})}
+        for (matrix, factor), own in groups.items()
+        if own
+    ]
 
 
 def uncovered_state(

@@ -155,7 +155,9 @@ class Trainer:
                 make_optimizer(
                     config.optimizer,
                     self.stage,
-                    state.parameter_groups(self.stage, parameters, config.weight_decay),
+                    state.parameter_groups(
+                        self.stage, parameters, config.weight_decay, config.rate_factors, self.stage.modules_to_save
+                    ),
                     config.learning_rate,
                     config.muon_learning_rate,
                     (config.betas[0], config.betas[1]),

@@ -107,6 +107,8 @@ def check_stage(config: Config) -> None:
         raise ConfigError("loss.ocr: the model has no OCR head; set loss.ocr=0, or model.ocr_head.layers")
     if config.ssr.reader and config.stage != "translator":
         raise ConfigError(f"ssr.reader: the stage {config.stage!r} writes no answer; only 'translator' does")
+    if config.loss.words and config.stage not in ("teacher", "translator"):
+        raise ConfigError(f"loss.words: the stage {config.stage!r} draws nothing; 'teacher' and 'translator' do")
     if config.page.faces and (config.stage != "reader" or config.loss.ocr or data.text_share):
         raise ConfigError("page.faces: is for the stage 'reader' and its CTC head; set loss.ocr=0 data.text_share=0")
     if config.stage == "pixel_baseline":

@@ -3,7 +3,7 @@
 Shapes: B batch, T pieces, N image tokens.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,27 +16,32 @@ from translatotron_v.data.pages import Batch
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
 from translatotron_v.decoding.image import generate_image
 from translatotron_v.decoding.source import encode_and_read, encode_source, masks_readings
+from translatotron_v.decoding.spelling import Spelling, spell_plainly
 from translatotron_v.decoding.text import (
+    DecodedText,
     drawing_length,
     drawing_mask,
     drawing_states,
     finish_answers,
     generate_answer,
     generate_text,
+    make_draft,
     read_source,
 )
+from translatotron_v.decoding.words import draw_words
 from translatotron_v.errors import UserError
-from translatotron_v.generation_config import GenerationConfig
+from translatotron_v.generation_config import AS_TRAINED, GenerationConfig
 from translatotron_v.metrics.text import bleu, cer
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.models.text_decoder import TextDecoder, TextEncoder
-from translatotron_v.models.translator import SourceStates, TranslatorOutput, TranslatotronV
+from translatotron_v.models.translator import SourceStates, TranslatorOutput, TranslatotronV, WordRows
 from translatotron_v.training import losses
 from translatotron_v.training.masked_answers import masked_answers
 from translatotron_v.training.sheets import PICTURES, SHEET_PAGES, contact_sheet, picture_error_rate
 from translatotron_v.training.stages.base import Stage, start_module, trainable
 from translatotron_v.training.stages.objectives import reading_loss, text_only_loss, transcription_loss
 from translatotron_v.training.trainer import Evaluation
+from translatotron_v.training.word_rows import word_rows
 
 
 class TranslatorStage(Stage):
@@ -60,6 +65,8 @@ class TranslatorStage(Stage):
         self.draws = bool(config.loss.image or config.loss.distillation)
         if self.draws:
             self.wanted = self.wanted | {pages.TARGET_PIXELS, pages.TARGET_CHARACTERS}
+            if config.loss.words:
+                self.wanted = self.wanted | {pages.TARGET_WORDS}
         super().__init__(config, vocabulary, train, validation)
         self.translator = self.make_translator(*self.MODULES, frozen=("image_tokenizer",))
         self.teacher = self._load_teacher() if config.loss.distillation else None
@@ -122,26 +129,39 @@ class TranslatorStage(Stage):
         loss, report = reading_loss(
             self.translator, source.reading, batch, weights.ctc, weights.ocr, weights.label_smoothing
         )
-        ids = known = None
+        ids = known = words = None
+        alone = 0  # pages that are drawn as a whole
         if self.draws and batch.target_pixels is not None:  # a page without translation has nothing to draw
             with torch.no_grad():
                 ids = self.translator.image_tokenizer.encode_to_ids(batch.target_pixels)
-            masked = round(weights.masked * len(ids) * ranks.count())  # the last pages of the micro-batch of all ranks
-            if pages_to_mask := ranks.own_part_of_last(len(ids), masked):
+            # The last pages of the micro-batch of all ranks are drawn word by word, and those before them masked.
+            shares = [
+                round(share * len(ids) * ranks.count()) for share in (weights.words, weights.words + weights.masked)
+            ]
+            by_words, not_in_order = (ranks.own_part_of_last(len(ids), last) for last in shares)
+            alone = len(ids) - by_words
+            if by_words:
+                words = self._word_rows(batch, ids, alone)
+            if pages_to_mask := not_in_order - by_words:
                 known = losses.random_masks(pages_to_mask, ids.shape[1], ids.device)
         parts: list[tuple[str, float, Tensor]] = []
         output = None
         if weights.text or ids is not None or weights.text_distillation:
+            whole = [
+                None if one is None or not alone else one[:alone]
+                for one in (ids, batch.target_characters, batch.char_to_token)
+            ]
             output = self.translator(
                 source,
                 batch.target_input,
                 batch.translation_mask,
-                image_ids=ids,
+                image_ids=whole[0],
                 known=known,
-                characters=batch.target_characters,
-                character_mask=None if batch.target_characters is None else drawing_mask(batch.target_characters),
-                char_to_token=batch.char_to_token,
+                characters=whole[1],
+                character_mask=None if whole[1] is None else drawing_mask(whole[1]),
+                char_to_token=whole[2],
                 fonts=batch.fonts,
+                words=words,
             )
             if weights.text:
                 assert output.text is not None
@@ -155,6 +175,10 @@ class TranslatorStage(Stage):
         if ids is not None:
             assert output is not None
             parts += self._image_parts(batch, ids, known, output)
+            if words is not None:
+                assert output.words is not None
+                each = losses.counted_cross_entropy(output.words, words.ids, words.counted, weights.image_smoothing)
+                parts.append(("image_words", weights.image * (1 - alone / len(ids)), each))
         for name, weight, part in parts:
             loss = loss + weight * part
             report[name] = part.detach()
@@ -182,6 +206,14 @@ class TranslatorStage(Stage):
         weights = self._answer_weights(batch)
         return batch.share("answer") * losses.weighted_text_cross_entropy(
             logits, batch.target_output, weights, smoothing
+        )
+
+    def _word_rows(self, batch: Batch, ids: Tensor, first: int) -> WordRows | None:
+        """The words of the pages from number ``first`` on."""
+        assert batch.target_characters is not None and batch.target_words is not None
+        columns = self.config.model.token_grid[1]
+        return word_rows(
+            ids, batch.target_characters, batch.char_to_token, batch.target_words, self.vocabulary, columns, first
         )
 
     def _look(self, batch: Batch) -> tuple[SourceStates, Batch]:
@@ -216,8 +248,9 @@ class TranslatorStage(Stage):
                 parts.append(("distillation", weights.distillation * count / len(ids), kl))
         if output.masked_image is not None:
             assert known is not None
+            there = len(known) + (0 if output.image is None else len(output.image))
             masked = losses.masked_cross_entropy(
-                output.masked_image, ids[-len(known) :], known, weights.image_smoothing
+                output.masked_image, ids[there - len(known) : there], known, weights.image_smoothing
             )
             parts.append(("image_masked", weights.image * len(known) / len(ids), masked))
         return parts
@@ -333,9 +366,7 @@ class TranslatorStage(Stage):
             read = read_source(self.translator, self.vocabulary, source, data.source_language)
             answers.append(list(zip(decoded.texts, read, strict=True)))
             if self.draws and start < PICTURES:
-                drawn, mask = drawing_states(self.translator, self.vocabulary, source, decoded, spellings=spellings)
-                ids, _ = generate_image(self.translator.image_decoder, drawn, mask, source.image_memory)
-                pixels = self.translator.image_tokenizer.decode_from_ids(ids)
+                pixels = self._draw(source, decoded, spellings)
                 drawn_pages.append(list(pixels.cpu()))
                 if sheet is None:
                     assert batch.target_pixels is not None
@@ -355,6 +386,18 @@ class TranslatorStage(Stage):
         if pictures:
             metrics["picture_cer"] = picture_error_rate(pictures[:PICTURES], hypotheses)
         return Evaluation(metrics, sheet)
+
+    def _draw(self, source: SourceStates, decoded: DecodedText, spellings: Sequence[Spelling] | None) -> Tensor:
+        """Pictures of answers: word by word where most pages are trained so, else token by token."""
+        model = self.translator
+        if self.config.loss.words <= 0.5:
+            drawn, mask = drawing_states(model, self.vocabulary, source, decoded, spellings=spellings)
+            ids, _ = generate_image(model.image_decoder, drawn, mask, source.image_memory)
+            return model.image_tokenizer.decode_from_ids(ids)
+        spelled = spellings or [spell_plainly(self.vocabulary.spell(row)) for row in decoded.ids]
+        made = draw_words(model, self.vocabulary, make_draft(model, source, decoded), spelled, AS_TRAINED)
+        pixels: Tensor = made.pixels
+        return pixels
 
 
 class TextMode(nn.Module):
