@@ -64,7 +64,9 @@ def fit_smooth(pixels: np.ndarray, ink: np.ndarray, em: float, within: np.ndarra
     reach = max(1, round(_APART * em))
     kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     known = 1 - cv2.dilate(ink.astype(np.uint8), kernel).astype(np.float32)
-    if within is not None and np.count_nonzero(known[within]) >= _LEAST * step**2:
+    if within is not None and np.count_nonzero(known[within]) < _LEAST * step**2:
+        within = None
+    if within is not None:
         known = np.where(within, known, np.float32(0))
     share = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
     cells = cv2.resize(pixels * known[..., None], size, interpolation=cv2.INTER_AREA)
@@ -93,6 +95,8 @@ def fit_smooth(pixels: np.ndarray, ink: np.ndarray, em: float, within: np.ndarra
     support = cv2.GaussianBlur(both, (0, 0), _AROUND * scale)
     holds = (support[..., 0] > _SUPPORT * support[..., 1]) & (support[..., 1] > 1e-6)
     believed = cv2.resize(holds.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    if within is not None:  # beyond its box is other ground, whose difference is no noise
+        believed &= within
     return SmoothGround(colours, believed, _noise(pixels, colours, believed & quiet))
 
 

@@ -18,6 +18,7 @@ _SIDE = 1600  # pixels of the longer side on which regions are told
 _STEP = (10.0, 48.0)  # least and most that a step of colour is taken to be, levels
 _NOISE = 5.0  # deviations of noise that make a step
 _SHARE = 0.22  # of the surroundings of a line that its region fills at least
+_COVERED = 0.75  # of those surroundings that a box hardly larger than its line shares with them
 _SPECK = 0.2  # ems: what is smaller on a region is no obstacle
 _WHOLE = 0.97  # share of the columns between two rows that a rule fills
 _CARD, _FILLED = 0.03, 0.8  # shares of a picture that a card takes at least, and of its box that it fills
@@ -91,12 +92,27 @@ class RegionMap:
         counts = np.bincount(window.ravel())
         counts[0] = 0
         number = int(counts.argmax())
-        if counts[number] < _SHARE * window.size or stats[number, cv2.CC_STAT_AREA] < 0.5 * window.size:
+        if counts[number] < _SHARE * window.size:
+            return None
+        if stats[number, cv2.CC_STAT_AREA] < 0.5 * window.size and not self._is_box(number, (left, top, right, bottom)):
             return None
         x, y, width, height = (float(value) * self.scale for value in stats[number, :4])
         spans = width >= _SPAN * self.width or height >= _SPAN * self.height
         box = (x, y, min(x + width, self.width), min(y + height, self.height))
         return Region(number, box, not spans, self)
+
+    def _is_box(self, number: int, window: tuple[int, int, int, int]) -> bool:
+        """Whether a region that letters fill almost wholly is a box around them, as a tight button is."""
+        labels, stats = self._labelled
+        x, y, width, height = (int(value) for value in stats[number, :4])
+        left, top, right, bottom = window
+        shared = (min(x + width, right) - max(x, left)) * (min(y + height, bottom) - max(y, top))
+        if shared < _COVERED * (right - left) * (bottom - top):
+            return False
+        own = labels[y : y + height, x : x + width] == number
+        across = np.logical_or.accumulate(own, axis=1) & np.logical_or.accumulate(own[:, ::-1], axis=1)[:, ::-1]
+        down = np.logical_or.accumulate(own, axis=0) & np.logical_or.accumulate(own[::-1], axis=0)[::-1]
+        return float((across & down).mean()) > _FILLED
 
     def rule_between(self, above: Bounds, below: Bounds) -> bool:
         """Whether a straight rule runs between two rows, over all of their columns."""

@@ -109,7 +109,7 @@ def separate(
     lines = straight_lines((distance(pixels, ground.colours) > STRONG).astype(np.uint8), em)
     if lines.any():  # a rule beside text says nothing of the ground
         ground = fit_smooth(pixels, ink | lines, em, within)
-    found = touched(pixels, ground, ink, em, where)
+    found = touched(pixels, ground, ink, em, where, within)
     ground, hole = replace(ground, holds=found.plain), found.hole
     background = repaint(pixels, hole, found.away, ground, em, painter)
     colour = _ink_colour(pixels, background, coverage)
