@@ -107,8 +107,12 @@ def panel(region: Region | None, crop: Crop, em: float) -> np.ndarray | None:
     free = region.free((-x, -y, width - x, height - y), em)
     if free.shape != (height, width):
         return None
-    inside = np.logical_or.accumulate(free, axis=1) & np.logical_or.accumulate(free[:, ::-1], axis=1)[:, ::-1]
-    return cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # its edge is blurred
+    inside = np.zeros((height, width), dtype=np.uint8)
+    places = cv2.findNonZero(free.astype(np.uint8))
+    if places is None:
+        return None
+    cv2.fillConvexPoly(inside, cv2.convexHull(places), 1)  # letters and what JPEG smeared from them hide parts of it
+    return cv2.erode(inside, np.ones((3, 3), np.uint8)) > 0  # its edge is blurred
 
 
 def _mostly_within(taken: np.ndarray, own: np.ndarray) -> np.ndarray:

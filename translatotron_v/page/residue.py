@@ -55,7 +55,7 @@ def touched(
 ) -> Touched:
     """What text has touched, given where ink surely is (H, W) bool, and where it may be (None: everywhere).
 
-    What lies outside the text's own box (`within`, None: it has none) says nothing of the ground under it.
+    Outside the text's own box (`within`, None: it has none) only smooth ground is touched.
     """
     off = pixels - ground.colours
     blocky = is_blocky(pixels)
@@ -71,7 +71,8 @@ def touched(
         reach = _REACH * em + _BLOCK
         apart = mean > max(_NOISY_MEAN * ground.noise, _APART)
         beside = (away > reach) & (away < reach + _BESIDE * em) & ~grow(far > STRONG, _BLOCK)
-        plain = plain & ~_busy(apart, beside if within is None else beside & within, em)
+        if within is None:  # a box of its own is plain, or it would not have been found
+            plain = plain & ~_busy(apart, beside, em)
     unclear = ~plain if within is None else ~plain & within
     if (unclear & grow(tight, round(_SHIFT * em))).any():
         tight |= _shifted(pixels, ink, em) & unclear & ~grow(lines, 1)
