@@ -210,14 +210,20 @@ class PageTranslator:
 
     def _prepare(self, page: np.ndarray, lines: Sequence[Line]) -> list[BlockState]:
         """The blocks of a page, separated and brought to the model's size."""
-        return [self.prepare_block(page, block) for block in find_blocks(lines, page.shape[1], page)]
+        blocks = find_blocks(lines, page.shape[1], page)
+        left = [line.quad for line in lines if line.skip_reason]
+        return [self.prepare_block(page, block, [*lines_of(blocks, block), *left]) for block in blocks]
 
-    def prepare_block(self, page: np.ndarray, block: Block) -> BlockState:
-        """A block of a page (H, W, 3), separated and brought to the model's size."""
-        crop = straighten(page, block)
+    def prepare_block(self, page: np.ndarray, block: Block, others: Sequence[Sequence[Point]] = ()) -> BlockState:
+        """A block of a page (H, W, 3), separated and brought to the model's size.
+
+        Args:
+            others: corners of other blocks' lines, whose ink is left alone.
+        """
+        crop = straighten(page, block, others=others)
         pixels = crop.pixels.astype(np.float32) / 255
         within = panel(block.region, crop, block.em)
-        layers = separate(pixels, self.matting, crop.where(), block.em, self.painter, within)
+        layers = separate(pixels, self.matting, crop.where(), block.em, self.painter, within, crop.foreign)
         layers, setting, style = measure_style(crop, layers)
         crop = crop.fitted(layers.text_alpha)
         ink = BlockAlpha(layers.text_alpha, crop.rows, setting)
@@ -279,6 +285,11 @@ class PageTranslator:
             debug=_debug(page, lines, states) if debug else {},
             clean=_cleaned(page, states, picture.mode) if clean else None,
         )
+
+
+def lines_of(blocks: Sequence[Block], but: Block) -> list[tuple[Point, ...]]:
+    """Corners of the lines of all blocks but one."""
+    return [line.quad for block in blocks if block is not but for line in block.lines]
 
 
 def _turn_back(translation: Translation, turns: int) -> Translation:

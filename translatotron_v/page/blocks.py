@@ -22,6 +22,7 @@ _WITHIN = 0.75  # share of a line's box that lies in another's where it is a par
 _OTHERS = 0.4  # as closely as the picture's middle do other rows' middles have to be in line
 _AT_EDGE = 2.5  # ems from the edge of a box to a row that is set at that edge
 _NEAR = 8.0  # ems from a row to those that show how it is set
+_MARKER = (0.3, 2.6)  # ems from a list's marker to its text
 _BEYOND = 0.5  # ems by which rows reach beyond their region at most: some of a photograph is plain by chance
 _OFF_LEFT = 0.07  # ems by which left ends that are in line differ for the shape of their letters
 _MIDDLE = 0.12  # ems by which middles that are in line differ for the same reason
@@ -198,6 +199,8 @@ def _alignment_of_one(row: Row, others: Sequence[Row], width: int | None) -> Ali
     # Of another row the middle agrees closely, or by chance.
     middles = [abs(sum(other.bounds[::2]) / 2 - centre) / _OTHERS for other in columns]
     off_left = min((abs(other.bounds[0] - left) for other in others), default=math.inf)
+    if any(other.marker and _MARKER[0] * em < other.bounds[0] - left < _MARKER[1] * em for other in columns):
+        return "left"  # in line with the markers of a list
     off_centre = min([*middles, math.inf if width is None else abs(width / 2 - centre)])
     # One end that is in line may be by chance, and any far away.
     near = [other for other in columns if 0.5 * em < abs(other.middle - row.middle) < _NEAR * em]

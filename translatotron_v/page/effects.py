@@ -21,6 +21,7 @@ _SEARCH_EM = 24.0  # pixels per em at which a shadow is looked for,
 _SEARCH_WIDTH = 30  # in so many ems of text,
 _FARTHEST = 0.25  # so far away,
 _BLURS = (0.0, 0.03, 0.06, 0.1, 0.15)  # and in these standard deviations
+_FAINT = 0.12  # change of colour that the widest shadows make at least
 _SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1))
 
 
@@ -207,6 +208,8 @@ def _shadow(
     error, blur, amount, right, down = best
     if 1 - error / total < _EXPLAINED or amount < _SHADOW:
         return None
+    if max(abs(right), abs(down)) >= reach or (blur == _BLURS[-1] and amount < _FAINT):
+        return None  # the best lies beyond what a shadow is: unevenness of the ground
     change = unit * amount
     behind = ground[strong].mean(axis=0)
     room = np.where(change < 0, -behind, 1 - behind)  # how far each channel can go
