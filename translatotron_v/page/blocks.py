@@ -7,11 +7,12 @@ from typing import Literal
 
 import numpy as np
 
+from translatotron_v.page.chains import find_chains
 from translatotron_v.page.lines import Line, Point, move_points, turn
 from translatotron_v.page.order import Placed, in_reading_order
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
 from translatotron_v.page.regions import Region, RegionMap
-from translatotron_v.page.rows import EDGE, Row, find_chains, join_pieces, mark_lists, on_one_row, share_columns
+from translatotron_v.page.rows import EDGE, Row, join_pieces, mark_lists, on_one_row, share_columns
 from translatotron_v.page.traits import Traits, gutters, look_at, split_at, tightened, wide_gaps
 
 Alignment = Literal["left", "centre", "right", "justified"]

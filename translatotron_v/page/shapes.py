@@ -101,8 +101,10 @@ def slant(lines: Sequence[Line]) -> float:
     smooth = np.exp(-0.5 * np.square(np.arange(-20, 21) * _ANGLE_STEP / _ANGLE_SPREAD))
     smoothed = np.convolve(histogram, smooth, "same")
     best = int(np.argmax(np.where(np.abs(_ANGLES) <= _MOST_SLANT, smoothed, -1)))
-    if not 2 * _LIKELY[0] < _ANGLES[best] < _LIKELY[1]:
-        likely = np.where((_ANGLES > _LIKELY[0]) & (_ANGLES < _LIKELY[1]), smoothed, -1)
+    least, most = _LIKELY
+    if not 2 * least < _ANGLES[best] < most:
+        peaks = (smoothed >= np.roll(smoothed, 1)) & (smoothed >= np.roll(smoothed, -1))
+        likely = np.where(peaks & (_ANGLES > least) & (_ANGLES < most), smoothed, -1)
         if likely.max() > _STANDING * smoothed[best]:
             best = int(np.argmax(likely))
     about = np.abs(_ANGLES - _ANGLES[best]) <= _ANGLE_SPREAD
