@@ -104,7 +104,7 @@ def slant(lines: Sequence[Line]) -> float:
     least, most = _LIKELY
     if not 2 * least < _ANGLES[best] < most:
         peaks = (smoothed >= np.roll(smoothed, 1)) & (smoothed >= np.roll(smoothed, -1))
-        likely = np.where(peaks & (_ANGLES > least) & (_ANGLES < most), smoothed, -1)
+        likely = np.where(peaks & (np.abs(_ANGLES - (least + most) / 2) < (most - least) / 2), smoothed, -1)
         if likely.max() > _STANDING * smoothed[best]:
             best = int(np.argmax(likely))
     about = np.abs(_ANGLES - _ANGLES[best]) <= _ANGLE_SPREAD
