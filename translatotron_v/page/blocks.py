@@ -87,6 +87,7 @@ def find_blocks(lines: Sequence[Line], width: int, pixels: np.ndarray | None = N
         usable = [line for line in usable if abs(line.angle - angle) > _SAME_ANGLE]
         matrix, _ = turn(angle, 1, 1)
         pieces = _without_slivers([piece for line in alike for piece in _seen(line, pixels)])
+        pieces = [(line, traits) for line, traits in pieces if traits is None or not traits.icon]
         parted = zip(pieces, gutters(pieces), strict=True)
         pieces = [part for (line, traits), at in parted for part in _parts(line, traits, at, pixels)]
         rows = [_row(matrix, line, traits, regions) for line, traits in pieces]

@@ -131,13 +131,32 @@ def _split_table(chain: list[Row], page: Rows, numbers: dict[int, int], em: floa
     for number, (above, below) in enumerate(pairwise(chain)):
         right = page.right_of.get(numbers[id(above)])
         spare = 0.0 if right is None else page.rows[right].bounds[0] - em - above.bounds[2] - below.first_word
-        if above.hyphen:
+        if above.hyphen or (not beside[number + 1] and _in_one_cell(above, below, page, numbers, em)):
             parts[-1].append(below)
             continue
         if beside[number + 1] or below.middle - above.middle > _TIGHT * em + 1 or spare > _CELL * em:
             parts.append([])
         parts[-1].append(below)
     return parts
+
+
+def _in_one_cell(above: Row, below: Row, page: Rows, numbers: dict[int, int], em: float) -> bool:
+    """Whether two tight rows stand in a table whose rows are parted by rules, with none between the two."""
+    region = above.region or below.region
+    if region is None or below.middle - above.middle > _TIGHT * em + 1:
+        return False
+    others = [row for row in page.rows if row is not above and row is not below and share_columns(row, above)]
+    higher = [row for row in others if row.middle < above.middle]
+    lower = [row for row in others if row.middle > below.middle]
+    before, after = (
+        max(higher, key=lambda row: row.middle, default=None),
+        min(lower, key=lambda row: row.middle, default=None),
+    )
+    return any(
+        region.map.rule_between(one.bounds, other.bounds)
+        for one, other in ((before, above), (below, after))
+        if one is not None and other is not None
+    )
 
 
 def _spare(chain: Sequence[Row], above: Row, below: Row, edge: float, centred: bool) -> float:

@@ -33,6 +33,7 @@ _TOO_HIGH, _FAR_TOO_HIGH = (
 )  # times the highest letters that a box is too high; where there may be no high ones
 _HYPHEN = (0.15, 0.48)  # ems: widths of hyphens
 _HYPHEN_HIGH, _HYPHEN_AT = 0.17, (0.13, 0.42)  # ems: the highest, and where it stands above the baseline
+_SQUARE, _SOLID = 1.5, 0.9  # times that icons are longer than wide, and share of their outline that they fill
 _AFTER_MARKER = 0.62  # ems of space from which a short first word is a marker
 
 
@@ -52,6 +53,7 @@ class Traits:
         marker_like: the first word might be a number of a list: short, with a full stop or a bracket at its end.
         marker_gap: the space after a marker that is told by that space alone, pixels; 0 of other markers.
         hyphen: a hyphen stands at the end.
+        icon: it is one filled shape, such as a square, a disc or a diamond.
     """
 
     words: tuple[Span, ...]
@@ -66,6 +68,7 @@ class Traits:
     spacing: float = 0.0
     marker_gap: float = 0.0
     hyphen: bool = False
+    icon: bool = False
 
     @property
     def gaps(self) -> list[float]:
@@ -107,7 +110,8 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     colours = as_colour(colour), as_colour(paper)
     like = len(words) > 1 and words[0][1] - words[0][0] < 1.4 * em and _ends_number(words[0][1], runs, base, em)
     hyphen = _is_hyphen(runs[-1], base, em)
-    return Traits(tuple(words), *colours, weight, band, rise, base, marker, like, spacing, marker_gap, hyphen)
+    icon = len(runs) == 1 and _is_filled_shape(letters)
+    return Traits(tuple(words), *colours, weight, band, rise, base, marker, like, spacing, marker_gap, hyphen, icon)
 
 
 def part_of(line: Line, span: Span) -> Line:
@@ -309,6 +313,18 @@ def _ends_number(end: float, runs: Sequence[tuple[int, int, int, int]], base: fl
     stop = max(wide, high) <= _FULL_STOP * em + 1 and abs(low - base) <= 0.15 * em + 1
     bracket = wide <= 0.4 * em and low > base + 0.08 * em and high > 0.8 * em
     return stop or bracket
+
+
+def _is_filled_shape(ink: np.ndarray) -> bool:
+    """Whether ink (h, w) is one shape about as wide as high without a hole or a notch; no letter and no digit is."""
+    contours, _ = cv2.findContours(ink.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if len(contours) != 1:
+        return False
+    _, _, width, height = cv2.boundingRect(contours[0])
+    hull = np.zeros(ink.shape, dtype=np.uint8)
+    cv2.fillConvexPoly(hull, cv2.convexHull(contours[0]), 1)
+    square = max(width, height) < _SQUARE * min(width, height)
+    return square and np.count_nonzero(ink) > _SOLID * np.count_nonzero(hull)
 
 
 def _is_hyphen(run: tuple[int, int, int, int], base: float, em: float) -> bool:
