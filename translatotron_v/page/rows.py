@@ -26,7 +26,8 @@ _LARGER = ((1.06, 0.5), (1.11, 0.8))  # times, and pixels, that letters are high
 _HIGHER = 1.17  # times that the highest letters are higher where it is not known whether most are capitals
 _SPACED = 0.15  # ems by which letters stand farther apart where that is meant
 _TELLING = 5.0  # ems: shorter lines do not tell their size
-_SENTENCE = 4  # words of which some have high letters
+_SENTENCE = 4  # words from which the spaces between them tell a row's size,
+_WIDER = 1.12  # and times that they are wider where it is larger
 _UNCLEAR = (0.82, 0.92)  # height of most letters as a share of the highest: below small ones, above capitals
 _OTHER_COLOUR = 50.0  # largest difference of a channel from which ink is of another colour
 _PALER = (1.14, 28.0)  # times thicker and levels of colour that are another setting where both are seen at once
@@ -264,11 +265,19 @@ def _larger(row: Row, other: Row, first: Traits, second: Traits) -> int:
         return sum(large > share * small and large - small > noise for share, noise in _LARGER)
     alike = abs(first.band - second.band) <= (_LARGER[0][0] - 1) * max(first.band, second.band) + _LARGER[0][1]
     lower, higher = sorted((first, second), key=lambda traits: traits.rise)
-    if alike and not (None not in kinds and kinds[0] != kinds[1] and len(lower.words) >= _SENTENCE):
+    if alike and not (None not in kinds and kinds[0] != kinds[1] and _is_narrower(lower, higher)):
         return 0  # the lower one may have no high letters
     if long and lower.rise > 0 and len(lower.words) > 1:  # one word may have no high letter
         return 2 * (higher.rise > _HIGHER * lower.rise + 0.3)
     return 0
+
+
+def _is_narrower(traits: Traits, other: Traits) -> bool:
+    """Whether the words of a row, of which there are many, stand clearly closer than those of another."""
+    if len(traits.words) < _SENTENCE or not other.gaps:
+        return False
+    close, wide = float(np.mean(traits.gaps)), float(np.mean(other.gaps))
+    return wide > _WIDER * close and wide - close > 1
 
 
 def _small_letters(traits: Traits) -> bool | None:
