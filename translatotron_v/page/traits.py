@@ -20,8 +20,10 @@ _BUSY = 0.9  # share of a box's height that letters do not fill: what stands out
 _RULE = 0.85  # share of a line's width that only a rule fills in one row of pixels
 _LOOK_LEFT = 2.4  # ems before a line's box in which a marker is looked for
 _LETTER_GAP, _PIXEL = 0.18, 0.7  # ems, and pixels on top: narrower gaps are between letters
+_LEADERS = 0.9  # ems before and after words that are no margin any more
 _DOT = 0.24  # ems: leaders consist of dots that are no larger
 _LEADER = 0.13  # ems: dots before a line that are no larger are the end of leaders
+_RAISED = (0.15, 0.5)  # ems that the middle of a tiny marker stands above the baseline; leaders stand on it
 _FULL_STOP = 0.24  # ems: the largest full stop
 _BULLET, _BULLET_HIGH = 0.75, 0.62  # ems: the widest and the highest bullet
 _NUMBER = 1.8  # ems: the widest number of a list
@@ -101,8 +103,8 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     weight = float((np.clip(own / strong, 0, 1) * letters).sum()) / crossings / em
     colour = np.median(inside[own > 0.8 * strong], axis=0)
     marker, marker_gap, words = _take_marker(_words(_without_leaders(runs, em), em), letters, em)
-    marker = marker or _marker_before(ink[:, :offset], em)
     band, rise, base = _heights(np.clip(own / strong, 0, 1) * letters.any(axis=1, keepdims=True))
+    marker = marker or _marker_before(ink[:, :offset], em, base)
     if band > _BUSY * len(window):
         return None
     apart = [after[0] - before[1] for before, after in pairwise(runs)]
@@ -136,6 +138,20 @@ def tightened(line: Line, traits: Traits) -> Line:
     top, bottom = base - 1.14 * traits.rise, base + 0.4 * traits.rise  # as boxes stand around letters
     (left, _), (right, _) = line.quad[0], line.quad[1]
     return replace(line, quad=((left, top), (right, top), (right, bottom), (left, bottom)), height=bottom - top)
+
+
+def trimmed(line: Line, traits: Traits) -> tuple[Line, Traits]:
+    """A level line without the leaders before and after its words."""
+    em = line.height * EM_PER_HEIGHT
+    if line.angle != 0 or not traits.words:
+        return line, traits
+    first, last = 0.0, line.width
+    if traits.words[0][0] > _LEADERS * em and not traits.marker:
+        first = traits.words[0][0] - 1
+    if line.width - traits.words[-1][1] > _LEADERS * em and not traits.hyphen:
+        last = traits.words[-1][1] + 1
+    moved = tuple((left - first, right - first) for left, right in traits.words)
+    return part_of(line, (first, last)), replace(traits, words=moved)
 
 
 def split_at(line: Line, traits: Traits, places: Sequence[int]) -> list[tuple[Line, Traits]]:
@@ -344,11 +360,16 @@ def _is_bullet(ink: np.ndarray, em: float) -> bool:
     return bottom - top <= _BULLET_HIGH * em and 0.3 < middle < 0.75 and filled > 0.55
 
 
-def _marker_before(ink: np.ndarray, em: float) -> bool:
-    """Whether one small thing, and nothing else, stands shortly before a line."""
+def _marker_before(ink: np.ndarray, em: float, base: float) -> bool:
+    """Whether one small thing, and nothing else, stands shortly before a line: a tiny one above the baseline."""
     if ink.shape[1] < 0.5 * em:
         return False
-    runs = [run for run in _runs(ink, em) if max(run[1] - run[0], run[3] - run[2]) > _LEADER * em]
+    runs = _runs(ink, em)
+    tiny = [run for run in runs if max(run[1] - run[0], run[3] - run[2]) <= _LEADER * em]
+    if len(runs) == len(tiny) == 1:
+        start, _, top, low = tiny[0]
+        return start > 1 and _RAISED[0] * em < base - (top + low) / 2 < _RAISED[1] * em
+    runs = [run for run in runs if run not in tiny]
     if not runs:
         return False
     start, end = runs[0][0], runs[-1][1]
