@@ -35,7 +35,8 @@ _TOO_HIGH, _FAR_TOO_HIGH = (
 )  # times the highest letters that a box is too high; where there may be no high ones
 _HYPHEN = (0.15, 0.48)  # ems: widths of hyphens
 _HYPHEN_HIGH, _HYPHEN_AT = 0.17, (0.13, 0.42)  # ems: the highest, and where it stands above the baseline
-_SQUARE, _SOLID = 1.5, 0.9  # times that icons are longer than wide, and share of their outline that they fill
+_NEARLY_SQUARE = 2.2  # times its height that the box of an icon is wide at most
+_THICK = 0.26  # ems of half the thickness that icons have somewhere, and no stroke
 _AFTER_MARKER = 0.62  # ems of space from which a short first word is a marker
 
 
@@ -55,7 +56,7 @@ class Traits:
         marker_like: the first word might be a number of a list: short, with a full stop or a bracket at its end.
         marker_gap: the space after a marker that is told by that space alone, pixels; 0 of other markers.
         hyphen: a hyphen stands at the end.
-        icon: it is one filled shape, such as a square, a disc or a diamond.
+        icon: it is one filled shape, such as a square, a disc or a switch.
     """
 
     words: tuple[Span, ...]
@@ -93,6 +94,7 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     if strong < _FAINT:
         return None
     ink = contrast > _INK * strong
+    icon = _is_icon(ink[:, -inside.shape[1] :], em)
     ink[ink[:, -inside.shape[1] :].mean(axis=1) > _RULE] = False
     offset = window.shape[1] - inside.shape[1]
     runs = _runs(ink[:, offset:], em)
@@ -112,7 +114,6 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     colours = as_colour(colour), as_colour(paper)
     like = len(words) > 1 and words[0][1] - words[0][0] < 1.4 * em and _ends_number(words[0][1], runs, base, em)
     hyphen = _is_hyphen(runs[-1], base, em)
-    icon = len(runs) == 1 and _is_filled_shape(letters)
     return Traits(tuple(words), *colours, weight, band, rise, base, marker, like, spacing, marker_gap, hyphen, icon)
 
 
@@ -331,16 +332,17 @@ def _ends_number(end: float, runs: Sequence[tuple[int, int, int, int]], base: fl
     return stop or bracket
 
 
-def _is_filled_shape(ink: np.ndarray) -> bool:
-    """Whether ink (h, w) is one shape about as wide as high without a hole or a notch; no letter and no digit is."""
-    contours, _ = cv2.findContours(ink.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    if len(contours) != 1:
-        return False
-    _, _, width, height = cv2.boundingRect(contours[0])
-    hull = np.zeros(ink.shape, dtype=np.uint8)
-    cv2.fillConvexPoly(hull, cv2.convexHull(contours[0]), 1)
-    square = max(width, height) < _SQUARE * min(width, height)
-    return square and np.count_nonzero(ink) > _SOLID * np.count_nonzero(hull)
+def _is_icon(ink: np.ndarray, em: float) -> bool:
+    """Whether what stands in a box (h, w) is thicker than any letter's strokes, as a square, a disc or a switch is.
+
+    Of a box that a disc fills the corners are what differs from most of it.
+    """
+    height, width = ink.shape
+    if width < _NEARLY_SQUARE * height and all(ink[row, column] for row in (0, -1) for column in (0, -1)):
+        return True
+    room = np.pad(ink.astype(np.uint8), 1)
+    thick = float(cv2.distanceTransform(room, cv2.DIST_L2, 3).max()) > _THICK * em
+    return thick and int(cv2.connectedComponents(ink.astype(np.uint8), connectivity=8)[0]) == 2
 
 
 def _is_hyphen(run: tuple[int, int, int, int], base: float, em: float) -> bool:
