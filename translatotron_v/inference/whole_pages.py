@@ -6,6 +6,7 @@ Everything that is no language is done by `translatotron_v.page`; this module le
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -21,10 +22,10 @@ from translatotron_v.inference.paragraphs import read_paragraphs, translate_para
 from translatotron_v.inference.pictures import in_mode
 from translatotron_v.inference.pieces import Paragraph
 from translatotron_v.ocr import LineDetector
-from translatotron_v.page.arrange import arrange
+from translatotron_v.page.arrange import arrange, ground_of
 from translatotron_v.page.blocks import Block, find_blocks
 from translatotron_v.page.compose import compose, erase
-from translatotron_v.page.free_ground import panel
+from translatotron_v.page.free_ground import Ground, panel
 from translatotron_v.page.groups import size_groups
 from translatotron_v.page.inpaint import Painter
 from translatotron_v.page.lines import Line, Point
@@ -60,6 +61,11 @@ class BlockState:
     language: str = ""
     style: Style | None = None
     right: float | None = None  # how probable it is that its translation is right
+
+    @cached_property
+    def ground(self) -> Ground | None:
+        """Where its words may stand."""
+        return ground_of(self.block.region, self.crop, self.setting.em)
 
 
 class BlockTranslator(Protocol):
@@ -262,9 +268,9 @@ class PageTranslator:
                 gap=USUAL_GAP + apart,
                 breaks=state.paragraph.breaks,
                 style=state.style,
-                region=state.block.region,
                 largest=largest[number],
                 in_place=True,
+                ground=state.ground,
             )
             state.skip_reason, new[number] = composed.skip_reason, composed.quads
         blocks = [_report(state, new.get(number, ())) for number, state in enumerate(states)]
@@ -343,7 +349,7 @@ def _shares(
                 obstacles=_beside(state, states, left),
                 gap=USUAL_GAP + apart,
                 breaks=state.paragraph.breaks,
-                region=state.block.region,
+                ground=state.ground,
             )
             if arranged is not None:
                 needed[number] = arranged.share

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -56,12 +57,12 @@ class Block:
         """All pieces in reading order."""
         return [line for row in self.rows for line in row]
 
-    @property
+    @cached_property
     def em(self) -> float:
         """Pixels per em as its boxes suggest; the ink tells it more exactly (`strips.measure`)."""
         return float(np.median([line.height for line in self.lines])) * EM_PER_HEIGHT
 
-    @property
+    @cached_property
     def quad(self) -> tuple[Point, ...]:
         """The tilted rectangle around its lines: corners in pixels, clockwise from the top left."""
         matrix, _ = turn(self.angle, 1, 1)

@@ -43,7 +43,8 @@ class Ground:
             slack = 0.2 * (row[3] - row[1])
             columns, rows = self._window((row[0] - slack, row[1] - slack, row[2] + slack, row[3] + slack))
             own[rows, columns] = True
-        self._free |= _mostly_within(~self._free, own)
+        near = self._window((first - em, upper - em, last + em, lower + em))
+        self._free[near[::-1]] |= _mostly_within(~self._free[near[::-1]], own[near[::-1]])
         self._inside = self._enclosed()
         self._free |= self._inside & own  # the block's own text goes
 
@@ -122,8 +123,8 @@ def _mostly_within(taken: np.ndarray, own: np.ndarray) -> np.ndarray:
     """
     if not taken.any():
         return taken
-    _, parts = cv2.connectedComponents(taken.astype(np.uint8), connectivity=8)
-    sizes, inside = np.bincount(parts.ravel()), np.bincount(parts[own], minlength=int(parts.max(initial=0)) + 1)
-    within = inside >= _OWN * np.maximum(sizes, 1)
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(taken.astype(np.uint8), connectivity=8)
+    inside = np.bincount(parts[own], minlength=count)
+    within = inside >= _OWN * np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
     within[0] = False
     return np.asarray(within[parts])

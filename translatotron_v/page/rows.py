@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class Row:
     region: Region | None = None
     marker: bool = False
 
-    @property
+    @cached_property
     def middle(self) -> float:
         return (self.bounds[1] + self.bounds[3]) / 2
 
@@ -60,11 +61,11 @@ class Row:
     def width(self) -> float:
         return self.bounds[2] - self.bounds[0]
 
-    @property
+    @cached_property
     def height(self) -> float:
         return float(np.median([line.height for line in self.pieces]))
 
-    @property
+    @cached_property
     def em(self) -> float:
         return self.height * EM_PER_HEIGHT
 
@@ -76,7 +77,7 @@ class Row:
             return _WORD * self.em
         return traits.words[0][1] - traits.words[0][0]
 
-    @property
+    @cached_property
     def longest(self) -> Traits | None:
         """The traits of its longest piece, which tell most."""
         known = [(piece.width, number) for number, piece in enumerate(self.pieces) if number < len(self.traits)]
@@ -96,7 +97,7 @@ class Row:
             for traits, piece in zip(known, self.pieces, strict=True)
         )
 
-    @property
+    @cached_property
     def space(self) -> float:
         """Between two words, pixels."""
         gaps = [gap for traits in self.traits if traits for gap in traits.gaps]
