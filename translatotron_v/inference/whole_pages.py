@@ -67,6 +67,14 @@ class BlockState:
         """Where its words may stand."""
         return ground_of(self.block.region, self.crop, self.setting.em)
 
+    def forget_pixels(self) -> None:
+        """Let go of what only composing needs: many blocks of large text take hundreds of megabytes."""
+        nothing = np.zeros((0, 0), dtype=np.float32)
+        self.crop = replace(self.crop, pixels=nothing)
+        self.layers = replace(self.layers, text_alpha=nothing, background=nothing, hole=nothing)
+        self.paragraph.ink = None
+        self.__dict__.pop("ground", None)
+
 
 class BlockTranslator(Protocol):
     """What happens between the blocks of a page and the words that are put back: `EndToEnd`, or what is handed in."""
@@ -176,7 +184,7 @@ class PageTranslator:
             clean: keep the pictures without the text that was translated in `Translation.clean`.
         """
         batch_size = max(batch_size, STRIPS)
-        upright = [self._orient(np.asarray(in_mode(picture, "RGB"))) for picture in pictures]
+        upright = [self._orient(np.array(in_mode(picture, "RGB"))) for picture in pictures]
         pages, found = [page.pixels for page in upright], [page.lines for page in upright]
         states = [self._prepare(page, lines) for page, lines in zip(pages, found, strict=True)]
         asked = [[state for state in page if not state.skip_reason] for page in states]
@@ -246,8 +254,8 @@ class PageTranslator:
         debug: bool,
         clean: bool = False,
     ) -> Translation:
-        """Put translations back, and say of each block what became of it."""
-        answer = page.copy()
+        """Put translations back, on the page itself unless it is asked for again, and say what became of each block."""
+        answer = page.copy() if debug or clean else page  # a copy of 100 million pixels takes 300 MB
         new: dict[int, tuple[tuple[Point, ...], ...]] = {}  # boxes of the words that stand already, by block
         left = [line.quad for line in lines if line.skip_reason]
         dressed = [dress(state.paragraph.words, state.style) for state in states]
@@ -273,6 +281,9 @@ class PageTranslator:
                 ground=state.ground,
             )
             state.skip_reason, new[number] = composed.skip_reason, composed.quads
+        if not (debug or clean):
+            for state in states:
+                state.forget_pixels()
         blocks = [_report(state, new.get(number, ())) for number, state in enumerate(states)]
         blocks += [
             BlockTranslation(line.quad, skip_reason=line.skip_reason, rows=((line.quad,),), angle=round(line.angle, 1))

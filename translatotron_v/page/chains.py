@@ -41,6 +41,8 @@ def follows(above: Row, below: Row) -> bool:
     distance = below.middle - above.middle
     if not (PITCH[0] * em <= distance <= PITCH[1] * em and same_height(above, below) and share_columns(above, below)):
         return False
+    if above.introduces or below.labelled:  # a label, or what a list or a field is introduced by
+        return False
     if below.marker or not one_ground(above, below) or not looks_alike(above, below):
         return False
     region = above.region or below.region

@@ -47,6 +47,10 @@ class Region:
         """
         return self.map.free(self.number, window, em)
 
+    def cells(self, window: Bounds, em: float) -> tuple[np.ndarray, tuple[float, float]]:
+        """The same in the map's own cells, of which each is `map.scale` pixels wide, and where the first one lies."""
+        return self.map.cells(self.number, window, em)
+
 
 class RegionMap:
     """The plain regions of a picture (H, W, 3) of bytes."""
@@ -153,24 +157,28 @@ class RegionMap:
 
     def free(self, number: int, window: Bounds, em: float) -> np.ndarray:
         """See `Region.free`."""
-        labels, _ = self._labelled
         left, top, right, bottom = (
             max(math.floor(window[0]), 0), max(math.floor(window[1]), 0),
             min(math.ceil(window[2]), self.width), min(math.ceil(window[3]), self.height),
         )  # fmt: skip
-        x, y, end, low = self._inside((left, top, right, bottom))
-        taken = (labels[y:low, x:end] != number).astype(np.uint8)
-        count, parts, stats, _ = cv2.connectedComponentsWithStats(taken, connectivity=8)
-        limit = _SPECK * em / self.scale
-        small = (stats[:, cv2.CC_STAT_WIDTH] <= limit) & (stats[:, cv2.CC_STAT_HEIGHT] <= limit)
-        small[0] = True
-        free = small[parts] if count else taken == 0
+        free, _ = self.cells(number, (left, top, right, bottom), em)
         size = max(right - left, 0), max(bottom - top, 0)
         if not free.size or not all(size):
             return np.zeros(size[::-1], dtype=bool)
         if self.scale == 1:
-            return np.asarray(free, dtype=bool)
+            return free
         return cv2.resize(free.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
+
+    def cells(self, number: int, window: Bounds, em: float) -> tuple[np.ndarray, tuple[float, float]]:
+        """See `Region.cells`."""
+        labels, _ = self._labelled
+        x, y, end, low = self._inside(window)
+        taken = (labels[y:low, x:end] != number).astype(np.uint8)
+        _, parts, stats, _ = cv2.connectedComponentsWithStats(taken, connectivity=8)
+        limit = _SPECK * em / self.scale
+        small = (stats[:, cv2.CC_STAT_WIDTH] <= limit) & (stats[:, cv2.CC_STAT_HEIGHT] <= limit)
+        small[0] = True
+        return np.asarray(small[parts], dtype=bool), (x * self.scale, y * self.scale)
 
     def _inside(self, bounds: Bounds) -> tuple[int, int, int, int]:
         """A rectangle of the picture on the map, cut off at its edges."""

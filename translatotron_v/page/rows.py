@@ -89,6 +89,16 @@ class Row:
         return bool(self.traits and self.traits[-1] is not None and self.traits[-1].hyphen)
 
     @property
+    def introduces(self) -> bool:
+        """Whether it ends in a colon."""
+        return bool(self.traits and self.traits[-1] is not None and self.traits[-1].introduces)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it begins with a word and a colon."""
+        return bool(self.traits and self.traits[0] is not None and self.traits[0].label)
+
+    @property
     def words(self) -> int:
         """How many words it has, or may have."""
         known = self.traits or (None,) * len(self.pieces)
