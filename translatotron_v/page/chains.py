@@ -29,6 +29,7 @@ _TIGHT = 1.45  # ems from row to row up to which a break by hand is taken for on
 _CELL = 3.0  # ems that the lines of a cell may be shorter than the cell
 _WRAPPED = 0.5  # ems that a line may be shorter than wrapping would have made it
 _HAND = 4.0  # ems by which lines of a centred or tight text may be broken earlier, by hand
+_TEXT = 3  # rows that fill their column from which they are running text
 _FULL = 0.62  # share of a column's width that the lines of its text fill, all but the last
 _GUTTERS = 4.0  # ems between columns of text, at most,
 _FAR_GUTTERS = 8.0  # and of tight rows where what stands at either side is wrapped
@@ -40,8 +41,6 @@ def follows(above: Row, below: Row) -> bool:
     em = (above.em + below.em) / 2
     distance = below.middle - above.middle
     if not (PITCH[0] * em <= distance <= PITCH[1] * em and same_height(above, below) and share_columns(above, below)):
-        return False
-    if above.introduces or below.labelled:  # a label, or what a list or a field is introduced by
         return False
     if below.marker or not one_ground(above, below) or not looks_alike(above, below):
         return False
@@ -74,7 +73,8 @@ def find_chains(rows: list[Row]) -> list[list[Row]]:
     inner = {numbers[id(row)] for chain in chains if chain[0].marker for row in chain[1:]}
     page = Rows(rows, inner)
     parts = [part for chain in chains for part in _split_irregular(chain)]
-    return [part for chain in parts for part in _split_unwrapped(chain, page, numbers)]
+    parts = [part for chain in parts for part in _split_unwrapped(chain, page, numbers)]
+    return [part for chain in parts for part in _split_labels(chain)]
 
 
 def _nearest(row: Row, others: Sequence[Row]) -> Row | None:
@@ -98,6 +98,22 @@ def _split_irregular(chain: list[Row]) -> list[list[Row]]:
         if distance > IRREGULAR * usual + 1:
             parts.append([])
         parts[-1].append(row)
+    return parts
+
+
+def _split_labels(chain: list[Row]) -> list[list[Row]]:
+    """Cut a chain after what ends in a colon, and before a row that begins with a word and a colon.
+
+    In text of several rows colons stand anywhere.
+    """
+    em = float(np.median([row.em for row in chain]))
+    if len(chain) >= _TEXT and _fills_column(chain, em):
+        return [chain]
+    parts = [[chain[0]]]
+    for above, below in pairwise(chain):
+        if above.introduces or below.labelled:
+            parts.append([])
+        parts[-1].append(below)
     return parts
 
 
