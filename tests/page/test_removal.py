@@ -119,3 +119,43 @@ def test_a_button_hardly_larger_than_its_text_is_its_ground() -> None:
     assert np.array_equal(
         fit_smooth(pixels, ink, 18.0, np.zeros_like(ink)).colours, fit_smooth(pixels, ink, 18.0).colours
     )
+
+
+@pytest.mark.parametrize("gap", [2, 6])
+def test_a_tight_button_gives_its_own_ground_and_keeps_its_edge(gap: int):
+    """What lies outside a text's own box is neither the ground under it nor noise around it."""
+    page = draw("plain", em=24)
+    page.pixels[:] = (20, 200, 40)
+    inside = np.zeros(page.fixed.shape, dtype=bool)
+    left, top, right, bottom = (round(edge) for edge in (*page.lines[0][:2], *page.lines[-1][2:]))
+    inside[top - gap : bottom + gap, left - gap : right + gap] = True
+    page.pixels[inside] = (60, 240, 80)
+    clean = page.pixels.copy()
+    page.pixels[page.fill_alpha > 128] = (10, 0, 30)
+    where = np.zeros(page.fixed.shape, dtype=bool)
+    where[top - 2 : bottom + 2, left - 2 : right + 2] = True
+    pixels = page.pixels.astype(np.float32) / 255
+    layers = separate(pixels, Knowing(page), where, 24, within=inside)
+    off = np.abs(np.rint(layers.background * 255) - clean)
+    assert off[page.fill_alpha > 128].mean() < 1
+    assert off[~inside].max() == 0
+
+
+@pytest.mark.parametrize("ground", ["gradient", "photo"])
+def test_letters_of_other_text_stay_though_boxes_overlap(ground: str):
+    """The second line is another block's; where both boxes lie it is known by the letters that reach into them."""
+    page = draw(ground, em=24)
+    boxes = []
+    for left, top, right, bottom in page.lines:
+        box = np.zeros(page.fixed.shape, dtype=bool)
+        box[int(top) - 6 : int(bottom) + 6, int(left) - 3 : int(right) + 4] = True
+        boxes.append(box)
+    first, second = boxes
+    middle = round((page.lines[0][3] + page.lines[1][1]) / 2)
+    second[:middle] = first[middle:] = False
+    layers = separate(page.pixels.astype(np.float32) / 255, Knowing(page), first, page.em, foreign=second)
+    letters = page.fill_alpha > 200
+    rows = np.arange(len(letters))[:, None]
+    assert layers.hole[letters & (rows < middle - 3)].mean() > 0.99
+    assert not layers.hole[letters & (rows > middle + 3)].any()
+    assert not layers.text_alpha[letters & (rows > middle + 3)].any()

@@ -5,7 +5,9 @@ import math
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
+from data_synth.fonts import find_font
 from translatotron_v.page.shapes import Line, edge_width, letter_gaps, slant, stem_width, strip_line
 from translatotron_v.page.shaping import Shape, ShapedWord, WordRow, at_size
 from translatotron_v.page.strips import BASELINE, EM, LINE, frame
@@ -157,3 +159,13 @@ def test_a_row_of_words_shapes_its_pictures_and_leaves_what_sets_itself() -> Non
     assert asked == [2.0, 2.0] and plain.shape[0] == bold.shape[0] == sum(frame(2.0))
     assert bold[:, :-11].sum() > 1.3 * plain[:, :-11].sum()
     assert (bold[:, -9:] == 1).all()
+
+
+@pytest.mark.parametrize("word", ["Analysis", "App Store", "AVATAR", "Wall"])
+@pytest.mark.parametrize("em", [20, 37])
+def test_diagonals_of_letters_are_no_slant(word: str, em: int) -> None:
+    font = ImageFont.truetype(str(find_font("DejaVuSans")), em)
+    page = Image.new("L", (int(font.getlength(word)) + 20, 2 * em))
+    ImageDraw.Draw(page).text((10, round(1.4 * em)), word, fill=255, font=font, anchor="ls")
+    line = Line(np.asarray(page, dtype=np.float32) / 255, round(1.4 * em), em)
+    assert abs(slant([line])) < 3
