@@ -125,8 +125,8 @@ def _literal(kind: str, rng: np.random.Generator) -> str:
 def count_right(literals: Sequence[str], answer: str) -> int:
     """How many literals stand in an answer, each as often as it is wanted at most.
 
-    Spaces inside a literal do not count ("02 . 05 ." is "02.05."). A literal that is only part of a longer number is wrong;
-    a number that stands a space, or a comma and a space, beside it is another one.
+    Spaces inside a literal do not count ("02 . 05 ." is "02.05."). A literal that is only part of a longer number is
+    wrong; a number that stands a space, or a comma and a space, beside it is another one.
     """
     right = 0
     for literal, wanted in Counter("".join(one.split()) for one in literals).items():
