@@ -205,7 +205,8 @@ def _translation_lines(scorer: Scorer, found: _Found) -> list[Line]:
     lines = [scorer.text("BLEU", texts, TRANSLATION), scorer.text("chrF", texts, TRANSLATION)]
     lines += [scorer.read("BLEU", pictures, PICTURE, ceiling), scorer.read("chrF", pictures, PICTURE, ceiling)]
     if (drawn := _chosen(read, written, found.where(found.answers))) is not None:
-        lines.append(scorer.read("CER", drawn, OWN_TEXT, found.references_read(found.originals)))
+        best = found.references_read(found.originals)
+        lines += [scorer.read(metric, drawn, OWN_TEXT, best) for metric in ("CER", "exact")]
     return lines
 
 

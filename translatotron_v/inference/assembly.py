@@ -46,7 +46,8 @@ def _parted(picture: np.ndarray, word: DrawnWord, inks: dict[int, list[Word]]) -
     middles = (np.cumsum(shares) - shares / 2) / shares.sum() * width
     edges = [0]
     for which in range(1, count):
-        edges.append(max(cut_between(picture, *middles[which - 1 : which + 1], which, count), edges[-1]))
+        before, after = float(middles[which - 1]), float(middles[which])
+        edges.append(max(cut_between(picture, before, after, which, count), edges[-1]))
     edges.append(width)
     parts: list[Sequence[Word]] = []
     start = 0  # of the characters since the last filler
