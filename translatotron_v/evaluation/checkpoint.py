@@ -206,7 +206,9 @@ def _translation_lines(scorer: Scorer, found: _Found) -> list[Line]:
     lines += [scorer.read("BLEU", pictures, PICTURE, ceiling), scorer.read("chrF", pictures, PICTURE, ceiling)]
     if (drawn := _chosen(read, written, found.where(found.answers))) is not None:
         best = found.references_read(found.originals)
-        lines += [scorer.read(metric, drawn, OWN_TEXT, best) for metric in ("CER", "exact")]
+        lines.append(scorer.read("CER", drawn, OWN_TEXT, best))
+        if (said := _chosen(read, written, [bool(text) for text in written])) is not None:  # blocks left: not drawn
+            lines.append(scorer.read("exact", said, OWN_TEXT, best))
     return lines
 
 
