@@ -91,9 +91,9 @@ def read_paragraphs(loaded: LoadedTranslator, pages: Sequence[Sequence[Paragraph
 def agree_on_fonts(paragraphs: Sequence[Paragraph], fonts: Sequence[str]) -> None:
     """Choose the fonts of a page's paragraphs together, in place: a word or two tell little of theirs.
 
-    A page has few fonts: the share of each is found by expectation maximisation, every letter counting alike, and is the
-    prior of each paragraph. What a paragraph says for itself counts the more, the longer it is: half at `_TELLING`
-    letters.
+    A page has few fonts: the share of each is found by expectation maximisation, every letter counting alike, and is
+    the prior of each paragraph. What a paragraph says for itself counts the more, the longer it is: half at
+    `_TELLING` letters.
     """
     known = [(one, one.font_scores) for one in paragraphs if one.font_scores is not None]
     if not known:
