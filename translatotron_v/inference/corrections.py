@@ -20,7 +20,7 @@ from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.other_texts import cut_into_sentences, give_text
 from translatotron_v.inference.paragraphs import read_paragraphs, translate_paragraphs
-from translatotron_v.inference.whole_pages import BlockState, PageTranslator
+from translatotron_v.inference.whole_pages import BlockState, PageTranslator, lines_of
 from translatotron_v.page.blocks import Alignment, Block
 from translatotron_v.page.compose import compose, erase
 from translatotron_v.page.lines import Line, Point
@@ -278,7 +278,8 @@ class _Drawing:
         self.loaded, self.pages, self.source, self.clean = loaded, pages, source, clean
         self.wanted, self.set_word = wanted, set_word
         self.notes: list[str] = []
-        self.quads = [_block(block).quad for block in wanted]
+        self.blocks = [_block(block) for block in wanted]
+        self.quads = [block.quad for block in self.blocks]
 
     def words(self, generation: GenerationConfig, batch_size: int) -> dict[int, BlockState]:
         """The states of the blocks that get words or lose theirs, by number, with their words."""
@@ -286,7 +287,7 @@ class _Drawing:
         states: dict[int, BlockState] = {}
         for number, block in enumerate(self.wanted):
             if block.changed and not block.leave:
-                states[number] = self._state(block, regions)
+                states[number] = self._state(number, block, regions)
         texts: dict[int, str] = {}
         asked = [
             (number, state) for number, state in states.items()
@@ -324,11 +325,13 @@ class _Drawing:
             raise UserError(f"no face {block.font!r}: the model draws {', '.join(known) or 'one face only'}")
         return True
 
-    def _state(self, block: Wanted, regions: RegionMap) -> BlockState:
+    def _state(self, number: int, block: Wanted, regions: RegionMap) -> BlockState:
         """A block separated again, with what is wanted of it; its words where a face sets them."""
-        place = _block(block)
+        place = self.blocks[number]
         found = (regions.region(line.bounds, line.em) for line in place.lines)
-        state = self.pages.prepare_block(self.source, replace(place, region=next((one for one in found if one), None)))
+        state = self.pages.prepare_block(
+            self.source, replace(place, region=next((one for one in found if one), None)), lines_of(self.blocks, place)
+        )
         style, layers = state.style or Style(), state.layers
         if self.clean is not None and block.words:
             background = straighten(self.clean, place).pixels.astype(np.float32) / 255

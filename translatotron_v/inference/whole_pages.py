@@ -6,6 +6,7 @@ Everything that is no language is done by `translatotron_v.page`; this module le
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -21,10 +22,10 @@ from translatotron_v.inference.paragraphs import read_paragraphs, translate_para
 from translatotron_v.inference.pictures import in_mode
 from translatotron_v.inference.pieces import Paragraph
 from translatotron_v.ocr import LineDetector
-from translatotron_v.page.arrange import arrange
+from translatotron_v.page.arrange import arrange, ground_of
 from translatotron_v.page.blocks import Block, find_blocks
 from translatotron_v.page.compose import compose, erase
-from translatotron_v.page.free_ground import panel
+from translatotron_v.page.free_ground import Ground, panel
 from translatotron_v.page.groups import size_groups
 from translatotron_v.page.inpaint import Painter
 from translatotron_v.page.lines import Line, Point
@@ -60,6 +61,19 @@ class BlockState:
     language: str = ""
     style: Style | None = None
     right: float | None = None  # how probable it is that its translation is right
+
+    @cached_property
+    def ground(self) -> Ground | None:
+        """Where its words may stand."""
+        return ground_of(self.block.region, self.crop, self.setting.em)
+
+    def forget_pixels(self) -> None:
+        """Let go of what only composing needs: many blocks of large text take hundreds of megabytes."""
+        nothing = np.zeros((0, 0), dtype=np.float32)
+        self.crop = replace(self.crop, pixels=nothing)
+        self.layers = replace(self.layers, text_alpha=nothing, background=nothing, hole=nothing)
+        self.paragraph.ink = None
+        self.__dict__.pop("ground", None)
 
 
 class BlockTranslator(Protocol):
@@ -170,7 +184,7 @@ class PageTranslator:
             clean: keep the pictures without the text that was translated in `Translation.clean`.
         """
         batch_size = max(batch_size, STRIPS)
-        upright = [self._orient(np.asarray(in_mode(picture, "RGB"))) for picture in pictures]
+        upright = [self._orient(np.array(in_mode(picture, "RGB"))) for picture in pictures]
         pages, found = [page.pixels for page in upright], [page.lines for page in upright]
         states = [self._prepare(page, lines) for page, lines in zip(pages, found, strict=True)]
         asked = [[state for state in page if not state.skip_reason] for page in states]
@@ -210,14 +224,20 @@ class PageTranslator:
 
     def _prepare(self, page: np.ndarray, lines: Sequence[Line]) -> list[BlockState]:
         """The blocks of a page, separated and brought to the model's size."""
-        return [self.prepare_block(page, block) for block in find_blocks(lines, page.shape[1], page)]
+        blocks = find_blocks(lines, page.shape[1], page)
+        left = [line.quad for line in lines if line.skip_reason]
+        return [self.prepare_block(page, block, [*lines_of(blocks, block), *left]) for block in blocks]
 
-    def prepare_block(self, page: np.ndarray, block: Block) -> BlockState:
-        """A block of a page (H, W, 3), separated and brought to the model's size."""
-        crop = straighten(page, block)
+    def prepare_block(self, page: np.ndarray, block: Block, others: Sequence[Sequence[Point]] = ()) -> BlockState:
+        """A block of a page (H, W, 3), separated and brought to the model's size.
+
+        Args:
+            others: corners of other blocks' lines, whose ink is left alone.
+        """
+        crop = straighten(page, block, others=others)
         pixels = crop.pixels.astype(np.float32) / 255
         within = panel(block.region, crop, block.em)
-        layers = separate(pixels, self.matting, crop.where(), block.em, self.painter, within)
+        layers = separate(pixels, self.matting, crop.where(), block.em, self.painter, within, crop.foreign)
         layers, setting, style = measure_style(crop, layers)
         crop = crop.fitted(layers.text_alpha)
         ink = BlockAlpha(layers.text_alpha, crop.rows, setting)
@@ -234,8 +254,8 @@ class PageTranslator:
         debug: bool,
         clean: bool = False,
     ) -> Translation:
-        """Put translations back, and say of each block what became of it."""
-        answer = page.copy()
+        """Put translations back, on the page itself unless it is asked for again, and say what became of each block."""
+        answer = page.copy() if debug or clean else page  # a copy of 100 million pixels takes 300 MB
         new: dict[int, tuple[tuple[Point, ...], ...]] = {}  # boxes of the words that stand already, by block
         left = [line.quad for line in lines if line.skip_reason]
         dressed = [dress(state.paragraph.words, state.style) for state in states]
@@ -256,11 +276,14 @@ class PageTranslator:
                 gap=USUAL_GAP + apart,
                 breaks=state.paragraph.breaks,
                 style=state.style,
-                region=state.block.region,
                 largest=largest[number],
                 in_place=True,
+                ground=state.ground,
             )
             state.skip_reason, new[number] = composed.skip_reason, composed.quads
+        if not (debug or clean):
+            for state in states:
+                state.forget_pixels()
         blocks = [_report(state, new.get(number, ())) for number, state in enumerate(states)]
         blocks += [
             BlockTranslation(line.quad, skip_reason=line.skip_reason, rows=((line.quad,),), angle=round(line.angle, 1))
@@ -279,6 +302,11 @@ class PageTranslator:
             debug=_debug(page, lines, states) if debug else {},
             clean=_cleaned(page, states, picture.mode) if clean else None,
         )
+
+
+def lines_of(blocks: Sequence[Block], but: Block) -> list[tuple[Point, ...]]:
+    """Corners of the lines of all blocks but one."""
+    return [line.quad for block in blocks if block is not but for line in block.lines]
 
 
 def _turn_back(translation: Translation, turns: int) -> Translation:
@@ -332,7 +360,7 @@ def _shares(
                 obstacles=_beside(state, states, left),
                 gap=USUAL_GAP + apart,
                 breaks=state.paragraph.breaks,
-                region=state.block.region,
+                ground=state.ground,
             )
             if arranged is not None:
                 needed[number] = arranged.share

@@ -75,6 +75,7 @@ def arrange(
     breaks: Collection[int] = (),
     region: Region | None = None,
     largest: float = 1.0,
+    ground: Ground | None = None,
 ) -> Arranged | None:
     """Find places for words; None where there is no room.
 
@@ -87,6 +88,7 @@ def arrange(
         region: the plain ground that the block stands on. Words stay on it: off rules, borders and pictures; in a box
             of its own a centred text stays in its middle.
         largest: share of the block's size with which to begin, such as the one that its equals need.
+        ground: of the region, where it is known already (`ground_of`).
     """
     kept = [number for number, word in enumerate(words) if callable(word) or word.shape[1]]
     if not kept:
@@ -94,7 +96,7 @@ def arrange(
     lines = frozenset(place for place, number in enumerate(kept) if number in breaks)
     words = [words[number] for number in kept]
     barriers = [crop.to_crop(quad) for quad in obstacles]
-    ground = Ground(region, crop, setting.em) if region is not None and crop.level else None
+    ground = ground or ground_of(region, crop, setting.em)
     boxed = ground is not None and ground.encloses and alignment == "centre"
     for starts in dict.fromkeys((lines, frozenset[int]())):
         share = largest
@@ -112,6 +114,11 @@ def arrange(
                     return Arranged(tuple(placed), share)
             share *= _STEP
     return None
+
+
+def ground_of(region: Region | None, crop: Crop, em: float) -> Ground | None:
+    """Where words of a block may stand; None where it has no region, or is tilted."""
+    return Ground(region, crop, em) if region is not None and crop.level else None
 
 
 def _rooms(

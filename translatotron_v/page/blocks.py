@@ -3,16 +3,18 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
+from translatotron_v.page.chains import find_chains
 from translatotron_v.page.lines import Line, Point, move_points, turn
 from translatotron_v.page.order import Placed, in_reading_order
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
 from translatotron_v.page.regions import Region, RegionMap
-from translatotron_v.page.rows import EDGE, Row, find_chains, join_pieces, mark_lists, on_one_row, share_columns
-from translatotron_v.page.traits import Traits, gutters, look_at, split_at, tightened, wide_gaps
+from translatotron_v.page.rows import EDGE, Row, join_pieces, mark_lists, on_one_row, share_columns
+from translatotron_v.page.traits import Traits, gutters, look_at, split_at, tightened, trimmed, wide_gaps
 
 Alignment = Literal["left", "centre", "right", "justified"]
 
@@ -22,6 +24,11 @@ _WITHIN = 0.75  # share of a line's box that lies in another's where it is a par
 _OTHERS = 0.4  # as closely as the picture's middle do other rows' middles have to be in line
 _AT_EDGE = 2.5  # ems from the edge of a box to a row that is set at that edge
 _NEAR = 8.0  # ems from a row to those that show how it is set
+_INNER, _LEFT_OVER = (
+    0.25,
+    0.4,
+)  # shares of a line's height that its edges are, and that are left of it in its box at least
+_MARKER = (0.3, 2.6)  # ems from a list's marker to its text
 _BEYOND = 0.5  # ems by which rows reach beyond their region at most: some of a photograph is plain by chance
 _OFF_LEFT = 0.07  # ems by which left ends that are in line differ for the shape of their letters
 _MIDDLE = 0.12  # ems by which middles that are in line differ for the same reason
@@ -50,12 +57,12 @@ class Block:
         """All pieces in reading order."""
         return [line for row in self.rows for line in row]
 
-    @property
+    @cached_property
     def em(self) -> float:
         """Pixels per em as its boxes suggest; the ink tells it more exactly (`strips.measure`)."""
         return float(np.median([line.height for line in self.lines])) * EM_PER_HEIGHT
 
-    @property
+    @cached_property
     def quad(self) -> tuple[Point, ...]:
         """The tilted rectangle around its lines: corners in pixels, clockwise from the top left."""
         matrix, _ = turn(self.angle, 1, 1)
@@ -84,7 +91,8 @@ def find_blocks(lines: Sequence[Line], width: int, pixels: np.ndarray | None = N
         alike = [line for line in usable if abs(line.angle - angle) <= _SAME_ANGLE]
         usable = [line for line in usable if abs(line.angle - angle) > _SAME_ANGLE]
         matrix, _ = turn(angle, 1, 1)
-        pieces = _without_slivers([piece for line in alike for piece in _seen(line, pixels)])
+        pieces = _without_slivers([piece for line in alike for piece in _seen(line, pixels, regions)])
+        pieces = [(line, traits) for line, traits in pieces if traits is None or not traits.icon]
         parted = zip(pieces, gutters(pieces), strict=True)
         pieces = [part for (line, traits), at in parted for part in _parts(line, traits, at, pixels)]
         rows = [_row(matrix, line, traits, regions) for line, traits in pieces]
@@ -112,12 +120,37 @@ def _without_slivers(pieces: list[tuple[Line, Traits | None]]) -> list[tuple[Lin
     ]
 
 
-def _seen(line: Line, pixels: np.ndarray | None) -> list[tuple[Line, Traits | None]]:
-    """A line with its traits, cut where far more space than between words parts it."""
-    traits = None if pixels is None else look_at(line, pixels)
+def _seen(line: Line, pixels: np.ndarray | None, regions: RegionMap | None) -> list[tuple[Line, Traits | None]]:
+    """A line with its traits, within its box and without leaders, cut where more space than between words parts it."""
+    if pixels is None or regions is None:
+        return [(line, None)]
+    line = _within_box(line, regions)
+    traits = look_at(line, pixels)
     if traits is None or not traits.words:
         return [(line, None)]
-    return _parts(tightened(line, traits), traits, wide_gaps(line, traits), pixels)
+    return [
+        (part, None) if seen is None else trimmed(part, seen)
+        for part, seen in _parts(tightened(line, traits), traits, wide_gaps(line, traits), pixels)
+    ]
+
+
+def _within_box(line: Line, regions: RegionMap) -> Line:
+    """A level line cut off at the edges of the button, field or cell that it stands in: some boxes take them in."""
+    if line.angle != 0:
+        return line
+    left, top, right, bottom = line.bounds
+    inner = min(_INNER * line.height, (right - left) / 3)
+    for look in ((left, top, right, bottom), (left + inner, top + inner, right - inner, bottom - inner)):
+        region = regions.region(look, _INNER * line.height)
+        if region is None or not region.encloses:
+            continue
+        x, y, end, low = region.box
+        inside = max(left, x + 1), max(top, y + 1), min(right, end - 1), min(bottom, low - 1)
+        high = inside[3] - inside[1]
+        if inside != (left, top, right, bottom) and high >= _LEFT_OVER * line.height and inside[2] - inside[0] > high:
+            left, top, right, bottom = inside
+            return replace(line, quad=((left, top), (right, top), (right, bottom), (left, bottom)), height=high)
+    return line
 
 
 def _parts(
@@ -198,6 +231,8 @@ def _alignment_of_one(row: Row, others: Sequence[Row], width: int | None) -> Ali
     # Of another row the middle agrees closely, or by chance.
     middles = [abs(sum(other.bounds[::2]) / 2 - centre) / _OTHERS for other in columns]
     off_left = min((abs(other.bounds[0] - left) for other in others), default=math.inf)
+    if any(other.marker and _MARKER[0] * em < other.bounds[0] - left < _MARKER[1] * em for other in columns):
+        return "left"  # in line with the markers of a list
     off_centre = min([*middles, math.inf if width is None else abs(width / 2 - centre)])
     # One end that is in line may be by chance, and any far away.
     near = [other for other in columns if 0.5 * em < abs(other.middle - row.middle) < _NEAR * em]

@@ -8,6 +8,7 @@ import numpy as np
 
 from translatotron_v.page.arrange import PlacedWord, arrange, corners_of, quad_of
 from translatotron_v.page.blocks import Alignment
+from translatotron_v.page.free_ground import Ground
 from translatotron_v.page.lines import Point, move_points, warp
 from translatotron_v.page.profile import Setting
 from translatotron_v.page.regions import Region
@@ -53,6 +54,7 @@ def compose(
     region: Region | None = None,
     largest: float = 1.0,
     in_place: bool = False,
+    ground: Ground | None = None,
 ) -> Composed:
     """Put words in the place of a block's text.
 
@@ -62,13 +64,13 @@ def compose(
     Args:
         pixels: the picture (H, W, 3), bytes; perhaps with other blocks replaced already.
         crop, layers, setting: of the block.
-        words, alignment, obstacles, gap, breaks, region, largest: see `arrange`.
+        words, alignment, obstacles, gap, breaks, region, largest, ground: see `arrange`.
         style: what words have beside their shape, which `style.dress` gives them: lines, colours, outline, shadow.
         in_place: paint on the picture given instead of a copy of it, which takes time and room on a large one.
     """
     if not any(callable(word) or word.shape[1] for word in words):
         return Composed(pixels, skip_reason="no words")
-    arranged = arrange(crop, setting, words, alignment, obstacles, gap, breaks, region, largest)
+    arranged = arrange(crop, setting, words, alignment, obstacles, gap, breaks, region, largest, ground)
     if arranged is None:
         return Composed(pixels, skip_reason="no room")
     new = pixels if in_place else pixels.copy()

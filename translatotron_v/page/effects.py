@@ -21,6 +21,8 @@ _SEARCH_EM = 24.0  # pixels per em at which a shadow is looked for,
 _SEARCH_WIDTH = 30  # in so many ems of text,
 _FARTHEST = 0.25  # so far away,
 _BLURS = (0.0, 0.03, 0.06, 0.1, 0.15)  # and in these standard deviations
+_TELLING = 20_000  # pixels that tell the ground's colour
+_FAINT = 0.12  # change of colour that the widest shadows make at least
 _SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1))
 
 
@@ -79,11 +81,11 @@ def measure_around(pixels: np.ndarray, ink: np.ndarray, colour: Colour, em: floa
         return Around()
     distance = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 5)
     near = _ring(distance, ink, 1.0, 2.9)
-    if not _stands_out(_without_ink(pixels, ink, colour), near, distance, em):
+    seen = _without_ink(pixels, ink, colour)
+    if not _stands_out(seen, near, distance, em):
         return Around()
     reach = max(math.ceil(_REACH * em), 4)
     ground = fill(pixels, distance <= reach)
-    seen = _without_ink(pixels, ink, colour)
     rest = seen - ground
     outline, width = _outline(seen, rest, distance, ink, em)
     shadow = _shadow(rest, ground, ink, distance, width, em)
@@ -108,11 +110,11 @@ def _stands_out(pixels: np.ndarray, near: np.ndarray, distance: np.ndarray, em: 
     far = (distance > _REACH * em) & (distance < 2 * _REACH * em + 4)
     if not far.any() or not near.any():
         return False
-    ground = np.median(pixels[far], axis=0)
-    gradient = _directions(distance)
+    ground = np.median(pixels[far][:: max(1, np.count_nonzero(far) // _TELLING)], axis=0)
+    gradient, beside = _directions(distance)[near], pixels[near]
     for side in _SIDES:
-        there = near & (gradient @ np.array(side, dtype=np.float32) > 0.7)
-        if there.any() and float(np.linalg.norm(np.median(pixels[there], axis=0) - ground)) > _SHADOW:
+        there = gradient @ np.array(side, dtype=np.float32) > 0.7
+        if there.any() and float(np.linalg.norm(np.median(beside[there], axis=0) - ground)) > _SHADOW:
             return True
     return False
 
@@ -207,6 +209,8 @@ def _shadow(
     error, blur, amount, right, down = best
     if 1 - error / total < _EXPLAINED or amount < _SHADOW:
         return None
+    if max(abs(right), abs(down)) >= reach or (blur == _BLURS[-1] and amount < _FAINT):
+        return None  # the best lies beyond what a shadow is: unevenness of the ground
     change = unit * amount
     behind = ground[strong].mean(axis=0)
     room = np.where(change < 0, -behind, 1 - behind)  # how far each channel can go

@@ -36,23 +36,28 @@ class Ground:
             min(math.ceil(min(last + reach - x, right + 1)), crop.size[0]),
             min(math.ceil(min(lower + reach - y, bottom + 1)), crop.size[1]),
         )  # fmt: skip
-        self._free = region.free(window, em)
-        self._left, self._top = window[0] + x, window[1] + y
+        self._free, (across, down) = region.cells(window, em)
+        self._left, self._top, self._scale = across + x, down + y, region.map.scale
         own = np.zeros_like(self._free)
         for row in crop.rows:
             slack = 0.2 * (row[3] - row[1])
             columns, rows = self._window((row[0] - slack, row[1] - slack, row[2] + slack, row[3] + slack))
             own[rows, columns] = True
-        self._free |= _mostly_within(~self._free, own)
+        near = self._window((first - em, upper - em, last + em, lower + em))
+        self._free[near[::-1]] |= _mostly_within(~self._free[near[::-1]], own[near[::-1]])
         self._inside = self._enclosed()
         self._free |= self._inside & own  # the block's own text goes
 
     def _window(self, bounds: Bounds) -> tuple[slice, slice]:
-        left, top, right, bottom = bounds
-        return (
-            slice(max(math.floor(left - self._left), 0), max(math.ceil(right - self._left), 0)),
-            slice(max(math.floor(top - self._top), 0), max(math.ceil(bottom - self._top), 0)),
-        )
+        """The cells of a rectangle: columns and rows."""
+        edges = ((bounds[0] - self._left, bounds[2] - self._left), (bounds[1] - self._top, bounds[3] - self._top))
+        if self._scale == 1:
+            columns, rows = (slice(max(math.floor(first), 0), max(math.ceil(last), 0)) for first, last in edges)
+        else:
+            columns, rows = (
+                slice(max(round(first / self._scale), 0), max(round(last / self._scale), 0)) for first, last in edges
+            )
+        return columns, rows
 
     def _enclosed(self) -> np.ndarray:
         """Between the first and the last pixel of the region in each row."""
@@ -85,17 +90,17 @@ class Ground:
         """How wide a text around a column may be between two rows; None where the region does not reach so far."""
         if upper < self.box[1] or lower > self.box[3]:
             return None
-        rows = slice(max(math.floor(upper - self._top), 0), math.ceil(lower - self._top))
+        _, rows = self._window((0.0, upper, 0.0, lower))
         inside: np.ndarray = (
             np.asarray(self._inside[rows].all(axis=0)) if self._free[rows].size else np.zeros(0, dtype=bool)
         )
-        place = round(middle - self._left)
+        place = round((middle - self._left) / self._scale)
         if not 0 <= place < len(inside) or not inside[place]:
             return None
         before, after = inside[:place][::-1], inside[place:]
         left = int(np.argmin(before)) if not before.all() else len(before)
         right = int(np.argmin(after)) if not after.all() else len(after)
-        return 2.0 * min(left, right)
+        return 2.0 * min(left, right) * self._scale
 
 
 def panel(region: Region | None, crop: Crop, em: float) -> np.ndarray | None:
@@ -107,8 +112,12 @@ def panel(region: Region | None, crop: Crop, em: float) -> np.ndarray | None:
     free = region.free((-x, -y, width - x, height - y), em)
     if free.shape != (height, width):
         return None
-    inside = np.logical_or.accumulate(free, axis=1) & np.logical_or.accumulate(free[:, ::-1], axis=1)[:, ::-1]
-    return cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # its edge is blurred
+    inside = np.zeros((height, width), dtype=np.uint8)
+    places = cv2.findNonZero(free.astype(np.uint8))
+    if places is None:
+        return None
+    cv2.fillConvexPoly(inside, cv2.convexHull(places), 1)  # letters and what JPEG smeared from them hide parts of it
+    return cv2.erode(inside, np.ones((3, 3), np.uint8)) > 0  # its edge is blurred
 
 
 def _mostly_within(taken: np.ndarray, own: np.ndarray) -> np.ndarray:
@@ -118,8 +127,8 @@ def _mostly_within(taken: np.ndarray, own: np.ndarray) -> np.ndarray:
     """
     if not taken.any():
         return taken
-    _, parts = cv2.connectedComponents(taken.astype(np.uint8), connectivity=8)
-    sizes, inside = np.bincount(parts.ravel()), np.bincount(parts[own], minlength=int(parts.max(initial=0)) + 1)
-    within = inside >= _OWN * np.maximum(sizes, 1)
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(taken.astype(np.uint8), connectivity=8)
+    inside = np.bincount(parts[own], minlength=count)
+    within = inside >= _OWN * np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
     within[0] = False
     return np.asarray(within[parts])

@@ -14,6 +14,7 @@ import numpy as np
 
 Colour = tuple[float, float, float]  # RGB in [0, 1]
 
+_EDGE = 0.15  # ems by which a text's own box may be seen too small
 _LEAST = 12  # cells of a text's own box from which they alone tell its ground
 _CELLS = 7  # of the coarse grid to an em
 _APART = 0.06  # ems around ink that say nothing of the ground,
@@ -64,7 +65,9 @@ def fit_smooth(pixels: np.ndarray, ink: np.ndarray, em: float, within: np.ndarra
     reach = max(1, round(_APART * em))
     kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     known = 1 - cv2.dilate(ink.astype(np.uint8), kernel).astype(np.float32)
-    if within is not None and np.count_nonzero(known[within]) >= _LEAST * step**2:
+    if within is not None and np.count_nonzero(known[within]) < _LEAST * step**2:
+        within = None
+    if within is not None:
         known = np.where(within, known, np.float32(0))
     share = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
     cells = cv2.resize(pixels * known[..., None], size, interpolation=cv2.INTER_AREA)
@@ -93,6 +96,10 @@ def fit_smooth(pixels: np.ndarray, ink: np.ndarray, em: float, within: np.ndarra
     support = cv2.GaussianBlur(both, (0, 0), _AROUND * scale)
     holds = (support[..., 0] > _SUPPORT * support[..., 1]) & (support[..., 1] > 1e-6)
     believed = cv2.resize(holds.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    if within is not None:  # beyond its box is other ground, whose difference is no noise
+        edge = 2 * max(1, round(_EDGE * em)) + 1
+        believed &= cv2.dilate(within.astype(np.uint8), np.ones((edge, edge), np.uint8)) > 0
+        quiet &= within
     return SmoothGround(colours, believed, _noise(pixels, colours, believed & quiet))
 
 

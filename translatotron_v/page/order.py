@@ -9,6 +9,8 @@ from translatotron_v.page.profile import Bounds
 Item = TypeVar("Item")
 
 _ALIGNED = 0.6  # share of the fewer blocks beside a gap that have one level with them at its other side: a table
+_SINGLE = 0.35  # share of all rows that stand alone in their block, from which level blocks are a table's
+_FOOT = 1.5  # rows of space above what stands at the foot of columns
 _LEVEL = 0.4  # of a row's height by which the first rows of what is level differ
 
 
@@ -32,6 +34,9 @@ class Placed:
     def first_middle(self) -> float:
         """Of its first row."""
         return self.bounds[1] + self.row / 2
+
+
+Cut = tuple[list[tuple[Placed, Item]], list[tuple[Placed, Item]]]  # what lies before a gap, and what after it
 
 
 def in_reading_order(
@@ -66,6 +71,9 @@ def _ordered(items: list[tuple[Placed, Item]]) -> list[tuple[Placed, Item]]:
     if len(items) < 2:
         return items
     upright = _cuts(items, 0)
+    foot = _foot(items, upright)
+    if foot is not None:
+        return _ordered(foot[0]) + _ordered(foot[1])
     for first, rest in sorted(upright, key=_gap_between, reverse=True):
         if _parts_columns([one for one, _ in first], [one for one, _ in rest]):
             return _ordered(first) + _ordered(rest)
@@ -76,14 +84,31 @@ def _ordered(items: list[tuple[Placed, Item]]) -> list[tuple[Placed, Item]]:
     return sorted(items, key=lambda item: (item[0].first_middle, item[0].bounds[0]))
 
 
-def _gap_between(cut: tuple[list[tuple[Placed, Item]], list[tuple[Placed, Item]]]) -> float:
+def _foot(items: list[tuple[Placed, Item]], upright: Sequence[Cut[Item]]) -> Cut[Item] | None:
+    """What stands below a wide gap at the foot of both of two columns, such as a source and a page's number."""
+    level = _cuts(items, 1)
+    if not level or not upright:
+        return None
+    rest, foot = level[-1]
+    row = max(one.row for one, _ in foot)
+    gap = min(one.bounds[1] for one, _ in foot) - max(one.bounds[3] for one, _ in rest)
+    if gap < _FOOT * row or len(rest) < 3 or any(one.rows > 1 or one.listed or one.boxed for one, _ in foot):
+        return None
+    for left, _ in upright:
+        edge = max(one.bounds[2] for one, _ in left)
+        if any(len({one.bounds[2] <= edge for one, _ in part}) < 2 for part in (rest, foot)):
+            continue
+        if all(one.row <= 1.05 * max(other.row for other, _ in rest) for one, _ in foot):
+            return rest, foot
+    return None
+
+
+def _gap_between(cut: Cut[Item]) -> float:
     first, rest = cut
     return min(one.bounds[0] for one, _ in rest) - max(one.bounds[2] for one, _ in first)
 
 
-def _cuts(
-    items: list[tuple[Placed, Item]], edge: int
-) -> list[tuple[list[tuple[Placed, Item]], list[tuple[Placed, Item]]]]:
+def _cuts(items: list[tuple[Placed, Item]], edge: int) -> list[Cut[Item]]:
     """What lies before each gap along one direction (0: to the right, 1: downwards), and what lies after it."""
     ordered = sorted(items, key=lambda item: item[0].bounds[edge])
     found, reach = [], -math.inf
@@ -103,7 +128,8 @@ def _parts_columns(left: Sequence[Placed], right: Sequence[Placed]) -> bool:
         return True
     fewer, more = sorted((left, right), key=len)
     level = sum(any(abs(one.first_middle - other.first_middle) < _LEVEL * one.row for other in more) for one in fewer)
+    rows = sum(one.rows for one in (*left, *right))
     single = sum(one.rows == 1 for one in (*left, *right))
-    if level >= _ALIGNED * len(fewer) and single >= 0.5 * (len(left) + len(right)):
+    if level >= _ALIGNED * len(fewer) and single >= _SINGLE * rows:
         return False
     return all(any(one.rows > 1 for one in side) or len(side) > 2 for side in (left, right))

@@ -79,14 +79,15 @@ def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np
     main = _main_direction(parts, weight, own)
     same = parts.good & (parts.direction @ main > _ONE_HUE)
     inked = same[parts.labels]
-    share = away @ main
-    length = _length(share[inked & (share > 0.3 * float(share[inked].max(initial=0.0)))], float(own @ main))
+    share = away[inked] @ main
+    length = _length(share[share > 0.3 * float(share.max(initial=0.0))], float(own @ main))
     if length <= 0:
         return layers
     colour = np.clip(middle + main * length, 0, 1).astype(np.float32)
-    towards = colour - plain
-    covered = (away * towards).sum(axis=2) / np.maximum(np.square(towards).sum(axis=2), 1e-6)
-    alpha = np.where(inked, np.clip(covered, 0, 1), layers.text_alpha)
+    towards = colour - plain[inked]
+    covered = (away[inked] * towards).sum(axis=1) / np.maximum(np.square(towards).sum(axis=1), 1e-6)
+    alpha = layers.text_alpha.copy()
+    alpha[inked] = np.clip(covered, 0, 1)
     alpha = _others(alpha, away, parts, same)
     settled = grow(parts.good[parts.labels], 2) & where
     background = np.where(settled[..., None], plain, layers.background)
@@ -148,8 +149,12 @@ def smooth_ground(pixels: np.ndarray, free: np.ndarray) -> np.ndarray | None:
         near = off < max(3 * float(np.median(off)), 0.01)
     if float(np.median(off)) > _EVEN:
         return None
-    down, across = np.meshgrid(np.arange(height, dtype=np.float64), np.arange(width, dtype=np.float64), indexing="ij")
-    return np.clip(terms(down, across) @ weights, 0, 1).astype(np.float32)
+    down, across = np.arange(height, dtype=np.float64) / height - 0.5, np.arange(width, dtype=np.float64) / width - 0.5
+    answer = np.empty(pixels.shape, dtype=np.float32)
+    for channel, (mean, right, below, curve, twist, bend) in enumerate(weights.T):
+        first = (mean + below * down + bend * down * down)[:, None]
+        answer[..., channel] = first + (right + twist * down)[:, None] * across + (curve * across * across)[None]
+    return np.clip(answer, 0, 1, out=answer)
 
 
 def _parts(away: np.ndarray, where: np.ndarray, rows: Sequence[Bounds]) -> _Parts:
@@ -157,18 +162,19 @@ def _parts(away: np.ndarray, where: np.ndarray, rows: Sequence[Bounds]) -> _Part
     em = float(np.median([bottom - top for _, top, _, bottom in rows])) * EM_PER_HEIGHT
     clear = np.linalg.norm(away, axis=2) > _CLEAR
     count, labels, stats, _ = cv2.connectedComponentsWithStats(clear.astype(np.uint8), connectivity=8)
-    flat = labels.ravel()
-    sums = np.stack([np.bincount(flat, away[..., channel].ravel(), count) for channel in range(3)], axis=1)
+    parts, off_ground = labels[clear], away[clear]  # of the pixels that are no ground, one after another
+    sums = np.stack([np.bincount(parts, off_ground[:, channel], count) for channel in range(3)], axis=1)
     direction = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-6)
-    along = (away * direction[labels]).sum(axis=2)
+    own = direction[parts]
+    along = (off_ground * own).sum(axis=1)
     # What lies on the ground's other side, as black does beside white on grey, is no ink of the same colour either.
-    off = np.linalg.norm(away - np.maximum(along, 0)[..., None] * direction[labels], axis=2)
-    size = np.maximum(np.bincount(flat, minlength=count), 1)
-    good = np.bincount(flat, off.ravel(), count) / size < _OFF_LINE
-    inside = np.bincount(flat, (~where).ravel(), count) / size < 0.3
+    off = np.linalg.norm(off_ground - np.maximum(along, 0)[:, None] * own, axis=1)
+    size = np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
+    good = np.bincount(parts, off, count) / size < _OFF_LINE
+    inside = np.bincount(parts, ~where[clear], count) / size < 0.3
     depth = cv2.distanceTransform(clear.astype(np.uint8), cv2.DIST_L2, 3)
     thick = np.zeros(count)
-    np.maximum.at(thick, flat, depth.ravel())
+    np.maximum.at(thick, parts, depth[clear])
     inside &= stats[:, cv2.CC_STAT_HEIGHT] < _TALLEST * em  # a frame is no letter
     inside[0] = False
     good &= inside & (thick < max(_THICKEST * em, 2.0))
@@ -234,8 +240,11 @@ def _others(alpha: np.ndarray, away: np.ndarray, parts: _Parts, same: np.ndarray
     other = parts.good & ~same
     if not other.any():
         return alpha
-    along = (away * parts.direction[parts.labels]).sum(axis=2)
+    there = other[parts.labels]
+    numbers = parts.labels[there]
+    along = (away[there] * parts.direction[numbers]).sum(axis=1)
     strongest = np.zeros(len(parts.good))
-    np.maximum.at(strongest, parts.labels.ravel(), along.ravel())
-    share = along / np.maximum(strongest, 1e-6)[parts.labels]
-    return np.where(other[parts.labels], np.clip(share, 0, 1), alpha)
+    np.maximum.at(strongest, numbers, along)
+    answer = alpha.copy()
+    answer[there] = np.clip(along / np.maximum(strongest, 1e-6)[numbers], 0, 1)
+    return answer

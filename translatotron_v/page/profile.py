@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 Bounds = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
@@ -119,10 +118,12 @@ def _fit(start: float, profile: np.ndarray, row: Bounds, em: float) -> tuple[flo
     for total, worth in zip(_TOTALS, (1.0, _CAPITALS_RARER), strict=True):
         below = np.interp(lattice, _GRID, total)
         model = (below[parts:] - below[:-parts]) ** _POWER
-        by_base = sliding_window_view(model, parts * (len(profile) - 1) + 1)[:, ::parts]  # (bases, rows), lowest first
+        # (bases, rows), lowest first: windows on the model, as `sliding_window_view` makes them more slowly
+        shape = len(model) - parts * (len(profile) - 1), len(profile)
+        by_base = np.ndarray(shape, model.dtype, model, 0, (model.itemsize, parts * model.itemsize))
         # Rows of the model outside the window count too: text does not end where the picture of it does.
         outside = _outside(below[:count], total[-1] - below[-count:], em)
-        whole = np.sqrt(np.square(by_base).sum(axis=1) + outside)
+        whole = np.sqrt(np.einsum("br,br->b", by_base, by_base) + outside)
         scores = np.maximum(scores, worth * (by_base @ profile) / (norm * np.maximum(whole, 1e-9)))
     scores = scores[::-1]
     best = int(np.argmax(scores))

@@ -18,6 +18,7 @@ _SIDE = 1600  # pixels of the longer side on which regions are told
 _STEP = (10.0, 48.0)  # least and most that a step of colour is taken to be, levels
 _NOISE = 5.0  # deviations of noise that make a step
 _SHARE = 0.22  # of the surroundings of a line that its region fills at least
+_COVERED = 0.75  # of those surroundings that a box hardly larger than its line shares with them
 _SPECK = 0.2  # ems: what is smaller on a region is no obstacle
 _WHOLE = 0.97  # share of the columns between two rows that a rule fills
 _CARD, _FILLED = 0.03, 0.8  # shares of a picture that a card takes at least, and of its box that it fills
@@ -45,6 +46,10 @@ class Region:
         What is written on it does not, but for specks.
         """
         return self.map.free(self.number, window, em)
+
+    def cells(self, window: Bounds, em: float) -> tuple[np.ndarray, tuple[float, float]]:
+        """The same in the map's own cells, of which each is `map.scale` pixels wide, and where the first one lies."""
+        return self.map.cells(self.number, window, em)
 
 
 class RegionMap:
@@ -91,12 +96,27 @@ class RegionMap:
         counts = np.bincount(window.ravel())
         counts[0] = 0
         number = int(counts.argmax())
-        if counts[number] < _SHARE * window.size or stats[number, cv2.CC_STAT_AREA] < 0.5 * window.size:
+        if counts[number] < _SHARE * window.size:
+            return None
+        if stats[number, cv2.CC_STAT_AREA] < 0.5 * window.size and not self._is_box(number, (left, top, right, bottom)):
             return None
         x, y, width, height = (float(value) * self.scale for value in stats[number, :4])
         spans = width >= _SPAN * self.width or height >= _SPAN * self.height
         box = (x, y, min(x + width, self.width), min(y + height, self.height))
         return Region(number, box, not spans, self)
+
+    def _is_box(self, number: int, window: tuple[int, int, int, int]) -> bool:
+        """Whether a region that letters fill almost wholly is a box around them, as a tight button is."""
+        labels, stats = self._labelled
+        x, y, width, height = (int(value) for value in stats[number, :4])
+        left, top, right, bottom = window
+        shared = (min(x + width, right) - max(x, left)) * (min(y + height, bottom) - max(y, top))
+        if shared < _COVERED * (right - left) * (bottom - top):
+            return False
+        own = labels[y : y + height, x : x + width] == number
+        across = np.logical_or.accumulate(own, axis=1) & np.logical_or.accumulate(own[:, ::-1], axis=1)[:, ::-1]
+        down = np.logical_or.accumulate(own, axis=0) & np.logical_or.accumulate(own[::-1], axis=0)[::-1]
+        return float((across & down).mean()) > _FILLED
 
     def rule_between(self, above: Bounds, below: Bounds) -> bool:
         """Whether a straight rule runs between two rows, over all of their columns."""
@@ -137,24 +157,28 @@ class RegionMap:
 
     def free(self, number: int, window: Bounds, em: float) -> np.ndarray:
         """See `Region.free`."""
-        labels, _ = self._labelled
         left, top, right, bottom = (
             max(math.floor(window[0]), 0), max(math.floor(window[1]), 0),
             min(math.ceil(window[2]), self.width), min(math.ceil(window[3]), self.height),
         )  # fmt: skip
-        x, y, end, low = self._inside((left, top, right, bottom))
-        taken = (labels[y:low, x:end] != number).astype(np.uint8)
-        count, parts, stats, _ = cv2.connectedComponentsWithStats(taken, connectivity=8)
-        limit = _SPECK * em / self.scale
-        small = (stats[:, cv2.CC_STAT_WIDTH] <= limit) & (stats[:, cv2.CC_STAT_HEIGHT] <= limit)
-        small[0] = True
-        free = small[parts] if count else taken == 0
+        free, _ = self.cells(number, (left, top, right, bottom), em)
         size = max(right - left, 0), max(bottom - top, 0)
         if not free.size or not all(size):
             return np.zeros(size[::-1], dtype=bool)
         if self.scale == 1:
-            return np.asarray(free, dtype=bool)
+            return free
         return cv2.resize(free.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
+
+    def cells(self, number: int, window: Bounds, em: float) -> tuple[np.ndarray, tuple[float, float]]:
+        """See `Region.cells`."""
+        labels, _ = self._labelled
+        x, y, end, low = self._inside(window)
+        taken = (labels[y:low, x:end] != number).astype(np.uint8)
+        _, parts, stats, _ = cv2.connectedComponentsWithStats(taken, connectivity=8)
+        limit = _SPECK * em / self.scale
+        small = (stats[:, cv2.CC_STAT_WIDTH] <= limit) & (stats[:, cv2.CC_STAT_HEIGHT] <= limit)
+        small[0] = True
+        return np.asarray(small[parts], dtype=bool), (x * self.scale, y * self.scale)
 
     def _inside(self, bounds: Bounds) -> tuple[int, int, int, int]:
         """A rectangle of the picture on the map, cut off at its edges."""

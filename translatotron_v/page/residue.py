@@ -46,9 +46,17 @@ class Touched:
 
 
 def touched(
-    pixels: np.ndarray, ground: SmoothGround, ink: np.ndarray, em: float, where: np.ndarray | None = None
+    pixels: np.ndarray,
+    ground: SmoothGround,
+    ink: np.ndarray,
+    em: float,
+    where: np.ndarray | None = None,
+    within: np.ndarray | None = None,
 ) -> Touched:
-    """What text has touched, given where ink surely is (H, W) bool, and where it may be (None: everywhere)."""
+    """What text has touched, given where ink surely is (H, W) bool, and where it may be (None: everywhere).
+
+    Outside the text's own box (`within`, None: it has none) only smooth ground is touched.
+    """
     off = pixels - ground.colours
     blocky = is_blocky(pixels)
     tight = grow(ink, 2 if blocky else 1)
@@ -63,9 +71,11 @@ def touched(
         reach = _REACH * em + _BLOCK
         apart = mean > max(_NOISY_MEAN * ground.noise, _APART)
         beside = (away > reach) & (away < reach + _BESIDE * em) & ~grow(far > STRONG, _BLOCK)
-        plain = plain & ~_busy(apart, beside, em)
-    if not (plain | ~grow(tight, round(_SHIFT * em))).all():
-        tight |= _shifted(pixels, ink, em) & ~plain & ~grow(lines, 1)
+        if within is None:  # a box of its own is plain, or it would not have been found
+            plain = plain & ~_busy(apart, beside, em)
+    unclear = ~plain if within is None else ~plain & within
+    if (unclear & grow(tight, round(_SHIFT * em))).any():
+        tight |= _shifted(pixels, ink, em) & unclear & ~grow(lines, 1)
     if plain.any():
         tight |= grow(differs & plain & (away < reach) & ~fixed, 1) & ~fixed & plain
     return Touched(tight & ~(lines & ~ink), plain, away)

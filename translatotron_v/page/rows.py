@@ -1,13 +1,8 @@
-"""Lines to rows, and rows to chains: what is read on, line after line, and what stands apart.
-
-A line goes on in the one below where both are alike (size, weight, colour), stand on the same ground with no rule
-between, at a paragraph's distance - and where the first word below would not have fitted above: text that is wrapped
-fills its lines; rows of a menu, entries of a list, labels of a form do not.
-"""
+"""Lines to rows: pieces that stand side by side, which rows are set alike, and which begin with a list's marker."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from functools import cached_property
 
 import numpy as np
 
@@ -21,33 +16,24 @@ BOXED_HEIGHT = 0.3  # the same of lines that are centred in one box
 HEIGHT_NOISE = 1.5  # ... and pixels on top, which is what boxes of small print are off by
 WORD_GAP = 1.0  # ems between two pieces of one row up to which they belong together; columns stand farther apart
 GUTTER = 0.55  # ems of a gap that several rows share, which parts columns
-PITCH = (0.85, 2.0)  # distance of two lines of a paragraph, in ems
-IRREGULAR = 1.2  # lines this many times farther apart than their block's usual distance begin another block
-INDENT = 2.5  # ems by which a line may begin farther right than its neighbour
 EDGE = 0.5  # ems within which edges are in line
 _LEVEL = 0.35  # ems by which the middles of what stands on one row differ
-_TIGHT = 1.45  # ems from row to row up to which a break by hand is taken for one inside a text
 _UNIT = 1.6  # ems: a piece of a row that is no wider may be a currency or a number, whose height tells little
 _LABEL = 3.2  # ems before a row within which what stands is the end of a label, where there is one
-_CELL = 3.0  # ems that the lines of a cell may be shorter than the cell
 _WORD = 4.0  # ems that a word may be wide where none can be measured
 _SPACE = 0.28  # ems between words where none can be measured
-_WRAPPED = 0.5  # ems that a line may be shorter than wrapping would have made it
-_HAND = 4.0  # ems by which lines of a centred or tight text may be broken earlier, by hand
 _HEAVIER = 1.28  # times that strokes are thicker in bold text than in regular
 _LARGER = ((1.06, 0.5), (1.11, 0.8))  # times, and pixels, that letters are higher in a heading: perhaps, and surely
 _HIGHER = 1.17  # times that the highest letters are higher where it is not known whether most are capitals
 _SPACED = 0.15  # ems by which letters stand farther apart where that is meant
 _TELLING = 5.0  # ems: shorter lines do not tell their size
+_SENTENCE = 4  # words from which the spaces between them tell a row's size,
+_WIDER = 1.12  # and times that they are wider where it is larger
 _UNCLEAR = (0.82, 0.92)  # height of most letters as a share of the highest: below small ones, above capitals
 _OTHER_COLOUR = 50.0  # largest difference of a channel from which ink is of another colour
 _PALER = (1.14, 28.0)  # times thicker and levels of colour that are another setting where both are seen at once
 _CLEAR = 16.0  # pixels per em: smaller letters differ so much by themselves
-_FULL = 0.62  # share of a column's width that the lines of its text fill, all but the last
-_GUTTERS = 4.0  # ems between columns of text, at most,
-_FAR_GUTTERS = 8.0  # and of tight rows where what stands at either side is wrapped
 _USUAL = 0.7  # share of the space after a number that words of the rows around are apart where that is no list's
-_NARROW = 7.0  # ems: a column that is narrower holds no text beside another
 
 
 @dataclass(frozen=True)
@@ -67,7 +53,7 @@ class Row:
     region: Region | None = None
     marker: bool = False
 
-    @property
+    @cached_property
     def middle(self) -> float:
         return (self.bounds[1] + self.bounds[3]) / 2
 
@@ -75,11 +61,11 @@ class Row:
     def width(self) -> float:
         return self.bounds[2] - self.bounds[0]
 
-    @property
+    @cached_property
     def height(self) -> float:
         return float(np.median([line.height for line in self.pieces]))
 
-    @property
+    @cached_property
     def em(self) -> float:
         return self.height * EM_PER_HEIGHT
 
@@ -91,7 +77,7 @@ class Row:
             return _WORD * self.em
         return traits.words[0][1] - traits.words[0][0]
 
-    @property
+    @cached_property
     def longest(self) -> Traits | None:
         """The traits of its longest piece, which tell most."""
         known = [(piece.width, number) for number, piece in enumerate(self.pieces) if number < len(self.traits)]
@@ -103,6 +89,16 @@ class Row:
         return bool(self.traits and self.traits[-1] is not None and self.traits[-1].hyphen)
 
     @property
+    def introduces(self) -> bool:
+        """Whether it ends in a colon."""
+        return bool(self.traits and self.traits[-1] is not None and self.traits[-1].introduces)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it begins with a word and a colon."""
+        return bool(self.traits and self.traits[0] is not None and self.traits[0].label)
+
+    @property
     def words(self) -> int:
         """How many words it has, or may have."""
         known = self.traits or (None,) * len(self.pieces)
@@ -111,7 +107,7 @@ class Row:
             for traits, piece in zip(known, self.pieces, strict=True)
         )
 
-    @property
+    @cached_property
     def space(self) -> float:
         """Between two words, pixels."""
         gaps = [gap for traits in self.traits if traits for gap in traits.gaps]
@@ -165,7 +161,7 @@ def same_height(row: Row, other: Row) -> bool:
         row.region is not None
         and row.region.encloses
         and one_ground(row, other)
-        and _off_centre(row, other) < EDGE * row.em
+        and off_centre(row, other) < EDGE * row.em
     )
     return abs(row.height - other.height) <= (BOXED_HEIGHT if boxed else SAME_HEIGHT) * most + HEIGHT_NOISE
 
@@ -191,7 +187,7 @@ def join_pieces(rows: list[Row]) -> list[Row]:
                 beside
                 and (narrow or same_height(row, other))
                 and one_ground(row, other)
-                and (narrow or _looks_alike(row, other))
+                and (narrow or looks_alike(row, other))
             ):
                 if gap > GUTTER * small and _is_gutter(other.bounds[2], row.bounds[0], row, rows):
                     continue
@@ -240,12 +236,12 @@ def one_ground(row: Row, other: Row) -> bool:
     return row.region is None or other.region is None or row.region.number == other.region.number
 
 
-def _looks_alike(row: Row, other: Row) -> bool:
+def looks_alike(row: Row, other: Row) -> bool:
     """Whether two rows are set alike, or differ in one of weight, colour and, slightly, size."""
-    return _differences(row, other) < 2
+    return differences(row, other) < 2
 
 
-def _differences(row: Row, other: Row) -> int:
+def differences(row: Row, other: Row) -> int:
     """In how much two rows are set differently: weight, colour and size.
 
     One that is surely larger, or whose letters stand apart, counts twice.
@@ -278,12 +274,21 @@ def _larger(row: Row, other: Row, first: Traits, second: Traits) -> int:
     if long and kinds[0] is not None and kinds[0] == kinds[1]:
         small, large = sorted((first.band, second.band))
         return sum(large > share * small and large - small > noise for share, noise in _LARGER)
-    if abs(first.band - second.band) <= (_LARGER[0][0] - 1) * max(first.band, second.band) + _LARGER[0][1]:
+    alike = abs(first.band - second.band) <= (_LARGER[0][0] - 1) * max(first.band, second.band) + _LARGER[0][1]
+    lower, higher = sorted((first, second), key=lambda traits: traits.rise)
+    if alike and not (None not in kinds and kinds[0] != kinds[1] and _is_narrower(lower, higher)):
         return 0  # the lower one may have no high letters
-    small, large = sorted((first.rise, second.rise))
-    if long and small > 0 and min(len(first.words), len(second.words)) > 1:  # one word may have no high letter
-        return 2 * (large > _HIGHER * small + 0.3)
+    if long and lower.rise > 0 and len(lower.words) > 1:  # one word may have no high letter
+        return 2 * (higher.rise > _HIGHER * lower.rise + 0.3)
     return 0
+
+
+def _is_narrower(traits: Traits, other: Traits) -> bool:
+    """Whether the words of a row, of which there are many, stand clearly closer than those of another."""
+    if len(traits.words) < _SENTENCE or not other.gaps:
+        return False
+    close, wide = float(np.mean(traits.gaps)), float(np.mean(other.gaps))
+    return wide > _WIDER * close and wide - close > 1
 
 
 def _small_letters(traits: Traits) -> bool | None:
@@ -292,158 +297,8 @@ def _small_letters(traits: Traits) -> bool | None:
     return None if _UNCLEAR[0] < share < _UNCLEAR[1] else share <= _UNCLEAR[0]
 
 
-def follows(above: Row, below: Row) -> bool:
-    """Whether a row may be the next line of a paragraph after another, by place and looks alone."""
-    em = (above.em + below.em) / 2
-    distance = below.middle - above.middle
-    if not (PITCH[0] * em <= distance <= PITCH[1] * em and same_height(above, below) and share_columns(above, below)):
-        return False
-    if below.marker or not one_ground(above, below) or not _looks_alike(above, below):
-        return False
-    region = above.region or below.region
-    if region is not None and region.map.rule_between(above.bounds, below.bounds):
-        return False
-    left, right = (abs(above.bounds[edge] - below.bounds[edge]) for edge in (0, 2))
-    return left <= INDENT * em or right <= 2 * EDGE * em or _off_centre(above, below) <= 2 * EDGE * em
-
-
-def _off_centre(row: Row, other: Row) -> float:
+def off_centre(row: Row, other: Row) -> float:
     return abs(sum(row.bounds[::2]) - sum(other.bounds[::2])) / 2
-
-
-def find_chains(rows: list[Row]) -> list[list[Row]]:
-    """Rows that follow one another, each after the nearest above it, cut where they are no text that goes on."""
-    rows = sorted(rows, key=lambda row: row.middle)
-    after: dict[int, int] = {}
-    for index, row in enumerate(rows):
-        below = _nearest(row, [other for other in rows if other.middle > row.middle])
-        if below is not None and follows(row, below):
-            above = _nearest(below, [other for other in rows if other.middle < below.middle])
-            if above is row:
-                after[index] = rows.index(below)
-    starts = sorted(set(range(len(rows))) - set(after.values()))
-    chains = []
-    for start in starts:
-        chain, index = [rows[start]], start
-        while index in after:
-            index = after[index]
-            chain.append(rows[index])
-        chains.append(chain)
-    numbers = {id(row): number for number, row in enumerate(rows)}
-    inner = {numbers[id(row)] for chain in chains if chain[0].marker for row in chain[1:]}
-    page = Rows(rows, inner)
-    parts = [part for chain in chains for part in _split_irregular(chain)]
-    return [part for chain in parts for part in _split_unwrapped(chain, page, numbers)]
-
-
-def _nearest(row: Row, others: Sequence[Row]) -> Row | None:
-    """The nearest row above or below that shares columns with it; None where two of them stand side by side."""
-    found = [other for other in others if share_columns(row, other) and abs(other.middle - row.middle) > 0.5 * row.em]
-    if not found:
-        return None
-    nearest = min(found, key=lambda other: abs(other.middle - row.middle))
-    beside = [other for other in found if abs(other.middle - nearest.middle) < 0.5 * row.em]
-    return nearest if len(beside) == 1 else None
-
-
-def _split_irregular(chain: list[Row]) -> list[list[Row]]:
-    """Cut a chain where rows stand farther apart than its usual distance."""
-    distances = [below.middle - above.middle for above, below in pairwise(chain)]
-    if len(distances) < 2:
-        return [chain]
-    usual = sorted(distances)[(len(distances) - 1) // 2]
-    parts = [[chain[0]]]
-    for row, distance in zip(chain[1:], distances, strict=True):
-        if distance > IRREGULAR * usual + 1:
-            parts.append([])
-        parts[-1].append(row)
-    return parts
-
-
-def _split_unwrapped(chain: list[Row], page: Rows, numbers: dict[int, int]) -> list[list[Row]]:
-    """Cut a chain where the first word of a row had room on the row above it, or a table's next row begins."""
-    if len(chain) < 2:
-        return [chain]
-    em = float(np.median([row.em for row in chain]))
-    boxed = chain[0].region is not None and chain[0].region.encloses
-    centred = _is_centred(chain, em)
-    if centred and boxed:
-        return [chain]
-    edge = max(row.bounds[2] for row in chain)
-    parts = [[chain[0]]]
-    for above, below in pairwise(chain):
-        spare = _spare(chain, above, below, edge, centred)
-        distance = below.middle - above.middle
-        by_hand = _HAND * em if centred else (_HAND / 2 * em if distance < _TIGHT * em else 0.0)
-        apart = page.is_beside(numbers[id(above)]) != page.is_beside(numbers[id(below)])  # perhaps a cell's second line
-        by_hand = 0.0 if _differences(above, below) else (_CELL * em if apart and not centred else by_hand)
-        if spare > max(_WRAPPED * em, by_hand) and not above.hyphen:
-            parts.append([])
-        parts[-1].append(below)
-    return [row for part in parts for row in _split_table(part, page, numbers, em)]
-
-
-def _split_table(chain: list[Row], page: Rows, numbers: dict[int, int], em: float) -> list[list[Row]]:
-    """Cut rows of a table, a menu or a form; what has nothing beside it goes on in its cell."""
-    beside = [page.is_beside(numbers[id(row)]) for row in chain]
-    if len(chain) < 2 or chain[0].marker or 2 * sum(beside) < len(chain) or _is_text(chain, page, numbers, em):
-        return [chain]
-    parts = [[chain[0]]]
-    for number, (above, below) in enumerate(pairwise(chain)):
-        right = page.right_of.get(numbers[id(above)])
-        spare = 0.0 if right is None else page.rows[right].bounds[0] - em - above.bounds[2] - below.first_word
-        if above.hyphen:
-            parts[-1].append(below)
-            continue
-        if beside[number + 1] or below.middle - above.middle > _TIGHT * em + 1 or spare > _CELL * em:
-            parts.append([])
-        parts[-1].append(below)
-    return parts
-
-
-def _spare(chain: Sequence[Row], above: Row, below: Row, edge: float, centred: bool) -> float:
-    """Pixels that would have been left on a row had the first word of the next one been put there."""
-    room = max(row.width for row in chain) - above.width if centred else edge - above.bounds[2]
-    return room - above.space - below.first_word
-
-
-def _is_centred(chain: Sequence[Row], em: float) -> bool:
-    lefts = [row.bounds[0] for row in chain]
-    middles = [(row.bounds[0] + row.bounds[2]) / 2 for row in chain]
-    return float(np.ptp(middles)) < 0.4 * em < 0.75 * float(np.ptp(lefts))
-
-
-def _is_text(chain: Sequence[Row], page: Rows, numbers: dict[int, int], em: float) -> bool:
-    """Whether rows beside others are text in a column: wrapped, and beside other text that is no narrower than that."""
-    edge, left = max(row.bounds[2] for row in chain), min(row.bounds[0] for row in chain)
-    width = edge - left
-    beside = [page.rows[found] for row in chain for found in page.beside(numbers[id(row)])]
-    wide = float(np.median([row.width for row in beside])) if beside else width
-    gutter = min(max(row.bounds[0] - edge, left - row.bounds[2]) for row in beside)
-    return (
-        _fills_column(chain, em) and wide > max(0.8 * _NARROW * em, 0.3 * width)
-        and gutter < max(_gutters(chain, page, numbers, em), 0.35 * width)
-    )  # fmt: skip
-
-
-def _fills_column(rows: Sequence[Row], em: float) -> bool:
-    """Whether rows below one another are wide, fill their column, and broke where the next word had no room."""
-    edge, left = max(row.bounds[2] for row in rows), min(row.bounds[0] for row in rows)
-    full = float(np.mean([row.width for row in rows[:-1]])) > _FULL * (edge - left)
-    wrapped = all(_spare(rows, above, below, edge, False) <= _WRAPPED * em for above, below in pairwise(rows))
-    words = float(np.mean([row.words for row in rows]))
-    return edge - left > _NARROW * em and full and wrapped and words >= 2
-
-
-def _gutters(chain: Sequence[Row], page: Rows, numbers: dict[int, int], em: float) -> float:
-    """Pixels between columns of text, at most: more where rows are tight and their neighbours are wrapped text too."""
-    tight = all(below.middle - above.middle < _TIGHT * em for above, below in pairwise(chain))
-    sides = [
-        [page.rows[of[numbers[id(row)]]] for row in chain if numbers[id(row)] in of]
-        for of in (page.left_of, page.right_of)
-    ]
-    text = all(_fills_column(side, em) for side in sides if len(side) > 1) and max(map(len, sides)) > 1
-    return (_FAR_GUTTERS if tight and text else _GUTTERS) * em
 
 
 def mark_lists(rows: list[Row]) -> list[Row]:

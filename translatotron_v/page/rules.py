@@ -26,6 +26,7 @@ _TOUCHING = 0.3  # share of an underline that ink may touch from one side: slabs
 _CROSSED = 0.75  # of one drawn through text
 _VISIBLE = 0.35  # coverage from which a pixel is looked at
 _EVEN = 0.1  # difference of a rule's pixels from its colour
+_TELLING = 20_000  # pixels that tell whether a ground is plain
 _PLAIN = 0.02  # spread of the ground's colours up to which what the letters' ink misses is seen by colour
 _ALIKE = 0.96  # cosine between two differences from the ground's colour that makes them one colour
 
@@ -110,6 +111,7 @@ def _seen(pixels: np.ndarray, layers: Layers) -> np.ndarray:
     ground = pixels[layers.text_alpha < 0.02]
     if len(ground) < 16:
         return layers.text_alpha
+    ground = ground[:: max(1, len(ground) // _TELLING)]
     plain = np.median(ground, axis=0)
     if float(np.median(np.abs(ground - plain))) > _PLAIN:
         return layers.text_alpha

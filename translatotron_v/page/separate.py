@@ -34,6 +34,7 @@ _PER_STROKE = 9.0  # strokes to an em
 _LARGE, _SEEN = 44.0, 32.0  # pixels per em from which text is made smaller for the network, and how small
 _MOSTLY = 0.7  # share of the ink on smooth ground from which shapes are told from it
 _OUTSIDE = 0.6  # share of a shape outside the lines of text from which it is none
+_MOSTLY_THEIRS = 0.6  # share of a letter in the boxes of one text from which it is that text's whole
 _LEGIBLE = 0.12  # distance of colours that counts as text without a network
 
 
@@ -67,6 +68,7 @@ def separate(
     em: float | None = None,
     painter: Painter | None = None,
     within: np.ndarray | None = None,
+    foreign: np.ndarray | None = None,
 ) -> Layers:
     """Take a crop around one block of text, in one colour, apart.
 
@@ -83,13 +85,18 @@ def separate(
         em: pixels per em, roughly; None: as the strokes suggest. The network looks at large text made smaller.
         painter: fills what is no smooth ground; None: what is around it does.
         within: (H, W) bool, true in the box or bubble that the text stands in; None: it has none.
+        foreign: (H, W) bool, true in the boxes of other text, which stays as it is; None: there is none.
 
     Raises:
         ValueError: an array of another shape or type.
     """
     _require_picture(pixels, where)
     coverage = _by_median(pixels, where) if matting is None else _by_network(pixels, matting, em)
+    others = None
     if where is not None:
+        if foreign is not None:
+            others = _others(coverage, where, foreign)
+            where = (where | foreign) & ~others
         coverage = np.where(where, coverage, np.float32(0))
     nothing = Layers(
         np.zeros(pixels.shape[:2], dtype=np.float32),
@@ -109,8 +116,10 @@ def separate(
     lines = straight_lines((distance(pixels, ground.colours) > STRONG).astype(np.uint8), em)
     if lines.any():  # a rule beside text says nothing of the ground
         ground = fit_smooth(pixels, ink | lines, em, within)
-    found = touched(pixels, ground, ink, em, where)
+    found = touched(pixels, ground, ink, em, where, within)
     ground, hole = replace(ground, holds=found.plain), found.hole
+    if others is not None:
+        hole &= ~others
     background = repaint(pixels, hole, found.away, ground, em, painter)
     colour = _ink_colour(pixels, background, coverage)
     beside = grow(ink, _FRINGE) & hole
@@ -155,6 +164,20 @@ def _not_text(pixels: np.ndarray, ground: SmoothGround, ink: np.ndarray, where: 
     outside = np.bincount(labels[~where], minlength=count) > _OUTSIDE * stats[:, cv2.CC_STAT_AREA]
     outside[0] = False
     return grow(outside[labels] | straight_lines(strong, em), 1)
+
+
+def _others(coverage: np.ndarray, where: np.ndarray, foreign: np.ndarray) -> np.ndarray:
+    """What (H, W) bool belongs to other text: letters that lie mostly in its boxes, and the ground between them.
+
+    A letter that reaches into the other text's box, as an accent or a descender does, is this text's. Letters of both
+    that touch are parted where the boxes are.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((coverage > _FAINT).astype(np.uint8), connectivity=8)
+    inside = np.bincount(labels[foreign], minlength=count) / np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
+    ours = np.bincount(labels[where], minlength=count) / np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
+    theirs, own = inside > _MOSTLY_THEIRS, ours > _MOSTLY_THEIRS
+    theirs[0] = own[0] = False
+    return (foreign & ~grow(own[labels], 1)) | (grow(theirs[labels], 1) & ~grow(own[labels], 1))
 
 
 def _stroke(text: np.ndarray) -> float:

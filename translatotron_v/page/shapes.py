@@ -23,7 +23,8 @@ _STEEPEST, _ANGLE_STEP = 40.0, 0.5  # degrees from upright within which edges te
 _ANGLES = np.arange(-_STEEPEST + _ANGLE_STEP / 2, _STEEPEST, _ANGLE_STEP)
 _MOST_SLANT = 24.0  # degrees
 _ANGLE_SPREAD = 3.0  # degrees (standard deviation) by which the histogram is smoothed
-_STANDING = 0.5  # share of the strongest direction's edges that may be upright on text that leans to the left
+_STANDING = 0.5  # share of the strongest direction's edges that have a likelier one where those are diagonals
+_LIKELY = (-3.0, 16.0)  # degrees that type leans; what seems to lean otherwise are the diagonals of "A", "W" and "v"
 _MOST_RAMP = 12  # pixels that an edge may be wide to be measured
 
 
@@ -100,9 +101,12 @@ def slant(lines: Sequence[Line]) -> float:
     smooth = np.exp(-0.5 * np.square(np.arange(-20, 21) * _ANGLE_STEP / _ANGLE_SPREAD))
     smoothed = np.convolve(histogram, smooth, "same")
     best = int(np.argmax(np.where(np.abs(_ANGLES) <= _MOST_SLANT, smoothed, -1)))
-    upright = np.abs(_ANGLES) < _ANGLE_SPREAD  # hardly any type leans to the left, but "W", "v" and "x" have diagonals
-    if _ANGLES[best] < -2 * _ANGLE_SPREAD and smoothed[upright].max() > _STANDING * smoothed[best]:
-        best = int(np.argmax(np.where(upright, smoothed, -1)))
+    least, most = _LIKELY
+    if not 2 * least < _ANGLES[best] < most:
+        peaks = (smoothed >= np.roll(smoothed, 1)) & (smoothed >= np.roll(smoothed, -1))
+        likely = np.where(peaks & (np.abs(_ANGLES - (least + most) / 2) < (most - least) / 2), smoothed, -1)
+        if likely.max() > _STANDING * smoothed[best]:
+            best = int(np.argmax(likely))
     about = np.abs(_ANGLES - _ANGLES[best]) <= _ANGLE_SPREAD
     return float((_ANGLES * smoothed)[about].sum() / smoothed[about].sum())
 

@@ -157,8 +157,10 @@ def _level(ink: np.ndarray, factor: int) -> np.ndarray:
 
 def _spread(ratio: np.ndarray, extra: int) -> np.ndarray:
     """Letters so many columns further apart; those that touch stay together."""
+    if extra <= 0:
+        return ratio
     letters, count = _letters(ratio > 1)
-    if extra <= 0 or count < 2:
+    if count < 2:
         return ratio
     height, width = ratio.shape
     spread = np.zeros((height, width + (count - 1) * extra), dtype=np.float32)

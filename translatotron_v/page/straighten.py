@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from translatotron_v.page.profile import Bounds
 
 _MARGIN = 1.0  # ems of background around a block, from which its background is judged
 _INKED = 0.3  # coverage from which a column holds ink
+_ALIKE = 20.0  # degrees within which another line's tilt is the block's, about; the boxes of others say little
 _SLACK = 0.15  # share of a line's height by which its accents and descenders may reach beyond its box
 
 
@@ -25,12 +27,14 @@ class Crop:
         matrix: (2, 3), leads points of the picture (pixel edges) to points of the crop; lengths stay.
         rows: for each row of the block, its box in the crop.
         size: width and height of the picture.
+        others: corners in the crop of lines of other blocks, as far as they reach into it.
     """
 
     pixels: np.ndarray
     matrix: np.ndarray
     rows: tuple[Bounds, ...]
     size: tuple[int, int]
+    others: tuple[np.ndarray, ...] = field(default=())
 
     @property
     def level(self) -> bool:
@@ -43,13 +47,41 @@ class Crop:
         return cv2.invertAffineTransform(self.matrix)
 
     def where(self, grow: float = 0.0) -> np.ndarray:
-        """(h, w) bool: the boxes of the rows with room for accents, and so many pixels more on every side."""
+        """(h, w) bool: the boxes of the rows with room for accents, and so many pixels more on every side.
+
+        What is nearer to another block's line is not among them.
+        """
         mask = np.zeros(self.pixels.shape[:2], dtype=bool)
         for left, top, right, bottom in self.rows:
             slack = grow + _SLACK * (bottom - top)
             columns = slice(max(math.floor(left - slack), 0), max(math.ceil(right + slack), 0))
             mask[max(math.floor(top - slack), 0) : max(math.ceil(bottom + slack), 0), columns] = True
-        return mask
+        return mask if self.foreign is None else mask & ~self.foreign
+
+    @cached_property
+    def foreign(self) -> np.ndarray | None:
+        """(h, w) bool: where other blocks' letters are; None where there are none.
+
+        Where boxes overlap, a pixel is that line's whose middle is nearer, as a share of its height.
+        """
+        if not self.others:
+            return None
+        height, width = self.pixels.shape[:2]
+        theirs = np.full((height, width), np.inf, dtype=np.float32)
+        down = np.arange(height, dtype=np.float32)[:, None]
+        across = np.arange(width, dtype=np.float32)[None]
+        for quad in self.others:
+            inside = np.zeros((height, width), dtype=np.uint8)
+            cv2.fillConvexPoly(inside, np.rint(quad).astype(np.int32), 1)
+            upwards, (x, y) = (quad[3] - quad[0]) / 2, quad.mean(axis=0)
+            off = ((across - x) * upwards[0] + (down - y) * upwards[1]) / max(float(upwards @ upwards), 0.25)
+            np.minimum(theirs, np.abs(off), out=theirs, where=inside > 0)
+        ours = np.full((height, width), np.inf, dtype=np.float32)
+        for left, top, right, bottom in self.rows:
+            columns = slice(max(math.floor(left), 0), max(math.ceil(right), 0))
+            off = np.abs(down - (top + bottom) / 2) / max((bottom - top) / 2, 0.5)
+            ours[:, columns] = np.minimum(ours[:, columns], off)
+        return np.asarray((theirs < 1) & (theirs < ours))
 
     def fitted(self, ink: np.ndarray) -> "Crop":
         """The same crop, with its rows ending where ink (h, w) does: boxes stand off from their letters."""
@@ -70,8 +102,19 @@ class Crop:
         return left, top, right, bottom
 
 
-def straighten(pixels: np.ndarray, block: Block, margin: float = _MARGIN) -> Crop:
-    """Cut a block out of a picture (H, W, 3) of bytes, with so many ems of background around it."""
+def _is_level(quad: np.ndarray) -> bool:
+    right, down = quad[1] - quad[0]
+    return abs(math.degrees(math.atan2(down, right))) < _ALIKE
+
+
+def straighten(
+    pixels: np.ndarray, block: Block, margin: float = _MARGIN, others: Sequence[Sequence[Point]] = ()
+) -> Crop:
+    """Cut a block out of a picture (H, W, 3) of bytes, with so many ems of background around it.
+
+    Args:
+        others: corners of lines that are not the block's; what is written there is not either.
+    """
     height, width = pixels.shape[:2]
     matrix, _ = turn(block.angle, 1, 1)
     corners = move_points(matrix, block.quad)
@@ -90,4 +133,10 @@ def straighten(pixels: np.ndarray, block: Block, margin: float = _MARGIN) -> Cro
         corners = move_points(matrix, [point for line in row for point in line.quad])
         (first, upper), (last, lower) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
         rows.append((first, upper, last, lower))
-    return Crop(cut, matrix, tuple(rows), (width, height))
+    high, wide = cut.shape[:2]
+    moved = (move_points(matrix, quad) for quad in others)
+    near = [
+        quad for quad in moved
+        if (quad.max(axis=0) > 0).all() and (quad.min(axis=0) < (wide, high)).all() and _is_level(quad)
+    ]  # fmt: skip
+    return Crop(cut, matrix, tuple(rows), (width, height), tuple(near))

@@ -25,6 +25,7 @@ from translatotron_v.page.tints import Tint, WordBox, take_tints
 _SAME_STEM = 0.05  # share of a stem's width up to which the drawn one is right
 _UPRIGHT, _SAME_SLANT = 4.0, 1.0  # degrees up to which text stands upright, and up to which two slants are one
 _OBLIQUE = 8.0  # degrees up to which a drawn family is upright, whatever the curves of its letters seem to say
+_TELLING = 8.0  # ems of drawn words from which they tell their family's slant
 _SPACED, _MORE_SPACE = 0.18, 0.07  # ems between letters from which text is spaced, and more than drawn letters have
 _GAP_NOISE = 1.0  # pixels by which the grid may widen gaps
 _LIGHTEST, _HEAVIEST = -0.06, 0.1  # ems by which outlines are moved at most
@@ -238,7 +239,8 @@ def shape_for(drawn: Sequence[np.ndarray], style: Style) -> Shape:
     if not drawn:
         return Shape(blur=style.soft)
     line = strip_line(drawn[:_MOST_WORDS])
-    lean = _leant(style.slant, slant([line]))
+    tells = line.ink.shape[1] > _TELLING * line.em
+    lean = _leant(style.slant, slant([line]) if tells else 0.0)
     stem = stem_width([line])
     gap = _letter_gap([line])
     shape = Shape(slant=lean, blur=style.soft)
@@ -253,7 +255,7 @@ def shape_for(drawn: Sequence[np.ndarray], style: Style) -> Shape:
 def _leant(source: float, drawn: float) -> float:
     """The shear, in degrees, from one slant to another."""
     source = 0.0 if abs(source) < _UPRIGHT else source
-    drawn = 0.0 if abs(drawn) < _OBLIQUE else drawn
+    drawn = 0.0 if drawn < _OBLIQUE else drawn
     lean = float(np.degrees(np.arctan(np.tan(np.radians(source)) - np.tan(np.radians(drawn)))))
     return 0.0 if abs(lean) < _SAME_SLANT else lean
 

@@ -34,7 +34,10 @@ def continued(off: np.ndarray, hole: np.ndarray, near: np.ndarray, em: float, gr
     known = near & ~hole
     if np.count_nonzero(known) < _KNOWN:
         return None
-    shown = off[known] - off[known].mean(axis=0)
+    shown = off[known]
+    shown = shown - shown.mean(axis=0)
+    if float(np.abs(shown).mean()) < _VISIBLE / 10:  # whatever the direction, it varies no more than three channels do
+        return None
     most = np.linalg.eigh(shown.T @ shown)[1][:, -1]  # the direction of colours in which they differ most
     grey = off @ most.astype(np.float32)
     grey -= np.median(grey[known])

@@ -8,22 +8,25 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from translatotron_v.page.ground import Colour, as_colour
+from translatotron_v.page.glyphs import FULL_STOP, is_bullet, is_colon, is_hyphen, is_icon
+from translatotron_v.page.ground import Colour, as_colour, largest
 from translatotron_v.page.lines import Line, Point, move_points, turn, warp
 from translatotron_v.page.profile import EM_PER_HEIGHT
 
 Span = tuple[float, float]  # from and to, pixels along a line from the left edge of its box
 
+_TELLING = 20_000  # pixels of a line that tell its paper and its strongest ink
 _INK = 0.4  # of the strongest contrast with the paper: what differs more is ink
 _FAINT = 14.0  # grey levels: where no contrast is stronger, nothing can be told
 _BUSY = 0.9  # share of a box's height that letters do not fill: what stands out is no paper then, and tells nothing
 _RULE = 0.85  # share of a line's width that only a rule fills in one row of pixels
 _LOOK_LEFT = 2.4  # ems before a line's box in which a marker is looked for
 _LETTER_GAP, _PIXEL = 0.18, 0.7  # ems, and pixels on top: narrower gaps are between letters
+_LEADERS = 0.9  # ems before and after words that are no margin any more
 _DOT = 0.24  # ems: leaders consist of dots that are no larger
 _LEADER = 0.13  # ems: dots before a line that are no larger are the end of leaders
-_FULL_STOP = 0.24  # ems: the largest full stop
-_BULLET, _BULLET_HIGH = 0.75, 0.62  # ems: the widest and the highest bullet
+_RAISED = (0.15, 0.5)  # ems that the middle of a tiny marker stands above the baseline; leaders stand on it
+_BULLET = 0.75  # ems: the widest bullet
 _NUMBER = 1.8  # ems: the widest number of a list
 _WIDE, _WIDER, _WIDEST = 1.35, 1.9, 2.6  # ems of space that part two labels; before a short word; where all are wide
 _GUTTER = 0.5  # ems between columns, at least
@@ -31,8 +34,6 @@ _TOO_HIGH, _FAR_TOO_HIGH = (
     1.85,
     2.3,
 )  # times the highest letters that a box is too high; where there may be no high ones
-_HYPHEN = (0.15, 0.48)  # ems: widths of hyphens
-_HYPHEN_HIGH, _HYPHEN_AT = 0.17, (0.13, 0.42)  # ems: the highest, and where it stands above the baseline
 _AFTER_MARKER = 0.62  # ems of space from which a short first word is a marker
 
 
@@ -52,6 +53,9 @@ class Traits:
         marker_like: the first word might be a number of a list: short, with a full stop or a bracket at its end.
         marker_gap: the space after a marker that is told by that space alone, pixels; 0 of other markers.
         hyphen: a hyphen stands at the end.
+        label: its first word ends in a colon.
+        introduces: it ends in a colon itself.
+        icon: it is one filled shape, such as a square, a disc or a switch.
     """
 
     words: tuple[Span, ...]
@@ -66,6 +70,9 @@ class Traits:
     spacing: float = 0.0
     marker_gap: float = 0.0
     hyphen: bool = False
+    label: bool = False
+    introduces: bool = False
+    icon: bool = False
 
     @property
     def gaps(self) -> list[float]:
@@ -81,13 +88,15 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     if min(window.shape[:2]) < 3:
         return None
     inside = window[:, min(round(before), window.shape[1] - 2) :]
-    paper = np.median(inside, axis=(0, 1))
-    contrast = np.abs(window - paper).max(axis=2)
+    every = max(1, inside[..., 0].size // _TELLING)
+    paper = np.median(inside.reshape(-1, 3)[::every], axis=0)
+    contrast = largest(np.abs(window - paper))
     own = contrast[:, -inside.shape[1] :]
-    strong = float(np.percentile(own, 96))
+    strong = float(np.percentile(own.ravel()[::every], 96))
     if strong < _FAINT:
         return None
     ink = contrast > _INK * strong
+    icon = is_icon(ink[:, -inside.shape[1] :], em)
     ink[ink[:, -inside.shape[1] :].mean(axis=1) > _RULE] = False
     offset = window.shape[1] - inside.shape[1]
     runs = _runs(ink[:, offset:], em)
@@ -98,16 +107,21 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     weight = float((np.clip(own / strong, 0, 1) * letters).sum()) / crossings / em
     colour = np.median(inside[own > 0.8 * strong], axis=0)
     marker, marker_gap, words = _take_marker(_words(_without_leaders(runs, em), em), letters, em)
-    marker = marker or _marker_before(ink[:, :offset], em)
     band, rise, base = _heights(np.clip(own / strong, 0, 1) * letters.any(axis=1, keepdims=True))
+    marker = marker or _marker_before(ink[:, :offset], em, base)
     if band > _BUSY * len(window):
         return None
     apart = [after[0] - before[1] for before, after in pairwise(runs)]
     spacing = float(np.median(apart)) / em if apart else 0.0
     colours = as_colour(colour), as_colour(paper)
     like = len(words) > 1 and words[0][1] - words[0][0] < 1.4 * em and _ends_number(words[0][1], runs, base, em)
-    hyphen = _is_hyphen(runs[-1], base, em)
-    return Traits(tuple(words), *colours, weight, band, rise, base, marker, like, spacing, marker_gap, hyphen)
+    hyphen = is_hyphen(runs[-1], base, em)
+    colons = [end for start, end, _, _ in runs if is_colon(letters[:, start:end], base, em)]
+    label, introduces = bool(words) and words[0][1] in colons[:1], runs[-1][1] in colons
+    return Traits(
+        tuple(words), *colours, weight, band, rise, base, marker, like, spacing, marker_gap, hyphen,
+        label and len(words) > 1, introduces, icon,
+    )  # fmt: skip
 
 
 def part_of(line: Line, span: Span) -> Line:
@@ -134,6 +148,20 @@ def tightened(line: Line, traits: Traits) -> Line:
     return replace(line, quad=((left, top), (right, top), (right, bottom), (left, bottom)), height=bottom - top)
 
 
+def trimmed(line: Line, traits: Traits) -> tuple[Line, Traits]:
+    """A level line without the leaders before and after its words."""
+    em = line.height * EM_PER_HEIGHT
+    if line.angle != 0 or not traits.words:
+        return line, traits
+    first, last = 0.0, line.width
+    if traits.words[0][0] > _LEADERS * em and not traits.marker:
+        first = traits.words[0][0] - 1
+    if line.width - traits.words[-1][1] > _LEADERS * em and not traits.hyphen:
+        last = traits.words[-1][1] + 1
+    moved = tuple((left - first, right - first) for left, right in traits.words)
+    return part_of(line, (first, last)), replace(traits, words=moved)
+
+
 def split_at(line: Line, traits: Traits, places: Sequence[int]) -> list[tuple[Line, Traits]]:
     """A line cut between words: before each of the numbered ones."""
     starts = [0, *places]
@@ -147,7 +175,11 @@ def split_at(line: Line, traits: Traits, places: Sequence[int]) -> list[tuple[Li
         first_part = start == 0
         marks = traits.marker and first_part, traits.marker_like and first_part and len(words) > 1
         hyphen = traits.hyphen and end == len(traits.words)
-        own = replace(traits, words=moved, marker=marks[0], marker_like=marks[1], hyphen=hyphen)
+        introduces = traits.introduces and end == len(traits.words)
+        own = replace(
+            traits, words=moved, marker=marks[0], marker_like=marks[1], hyphen=hyphen,
+            label=traits.label and first_part, introduces=introduces,
+        )  # fmt: skip
         parts.append((part_of(line, (first, last)), own))
     return parts
 
@@ -291,7 +323,7 @@ def _take_marker(words: list[Span], ink: np.ndarray, em: float) -> tuple[bool, f
         return False, 0.0, words
     (start, end), after = words[0], words[1][0] - words[0][1]
     wide = end - start
-    if wide <= _BULLET * em and _is_bullet(ink[:, int(start) : math.ceil(end)], em):
+    if wide <= _BULLET * em and is_bullet(ink[:, int(start) : math.ceil(end)], em):
         return True, 0.0, words[1:]
     others = [after[0] - before[1] for before, after in pairwise(words[1:])]
     usual = float(np.median(others)) if others else 0.3 * em
@@ -306,33 +338,21 @@ def _ends_number(end: float, runs: Sequence[tuple[int, int, int, int]], base: fl
     wide, high = end - start, low - top
     if float(np.median([run[3] for run in runs])) > base + 0.08 * em:  # a rule is left below the letters
         return False
-    stop = max(wide, high) <= _FULL_STOP * em + 1 and abs(low - base) <= 0.15 * em + 1
+    stop = max(wide, high) <= FULL_STOP * em + 1 and abs(low - base) <= 0.15 * em + 1
     bracket = wide <= 0.4 * em and low > base + 0.08 * em and high > 0.8 * em
     return stop or bracket
 
 
-def _is_hyphen(run: tuple[int, int, int, int], base: float, em: float) -> bool:
-    start, end, top, low = run
-    flat = low - top <= _HYPHEN_HIGH * em + 1 and low - top < end - start
-    at = base - (top + low) / 2
-    return flat and _HYPHEN[0] * em <= end - start <= _HYPHEN[1] * em and _HYPHEN_AT[0] * em <= at <= _HYPHEN_AT[1] * em
-
-
-def _is_bullet(ink: np.ndarray, em: float) -> bool:
-    rows = np.flatnonzero(ink.any(axis=1))
-    if not len(rows):
-        return False
-    top, bottom = int(rows[0]), int(rows[-1]) + 1
-    middle = (top + bottom) / 2 / len(ink)
-    filled = float(ink[top:bottom].mean())
-    return bottom - top <= _BULLET_HIGH * em and 0.3 < middle < 0.75 and filled > 0.55
-
-
-def _marker_before(ink: np.ndarray, em: float) -> bool:
-    """Whether one small thing, and nothing else, stands shortly before a line."""
+def _marker_before(ink: np.ndarray, em: float, base: float) -> bool:
+    """Whether one small thing, and nothing else, stands shortly before a line: a tiny one above the baseline."""
     if ink.shape[1] < 0.5 * em:
         return False
-    runs = [run for run in _runs(ink, em) if max(run[1] - run[0], run[3] - run[2]) > _LEADER * em]
+    runs = _runs(ink, em)
+    tiny = [run for run in runs if max(run[1] - run[0], run[3] - run[2]) <= _LEADER * em]
+    if len(runs) == len(tiny) == 1:
+        start, _, top, low = tiny[0]
+        return start > 1 and _RAISED[0] * em < base - (top + low) / 2 < _RAISED[1] * em
+    runs = [run for run in runs if run not in tiny]
     if not runs:
         return False
     start, end = runs[0][0], runs[-1][1]
