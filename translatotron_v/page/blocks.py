@@ -14,7 +14,7 @@ from translatotron_v.page.order import Placed, in_reading_order
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
 from translatotron_v.page.regions import Region, RegionMap
 from translatotron_v.page.rows import EDGE, Row, join_pieces, mark_lists, on_one_row, share_columns
-from translatotron_v.page.traits import Traits, gutters, look_at, split_at, tightened, trimmed, wide_gaps
+from translatotron_v.page.traits import Traits, gutters, look_at, part_of, split_at, tightened, trimmed, wide_gaps
 
 Alignment = Literal["left", "centre", "right", "justified"]
 
@@ -24,6 +24,7 @@ _WITHIN = 0.75  # share of a line's box that lies in another's where it is a par
 _OTHERS = 0.4  # as closely as the picture's middle do other rows' middles have to be in line
 _AT_EDGE = 2.5  # ems from the edge of a box to a row that is set at that edge
 _NEAR = 8.0  # ems from a row to those that show how it is set
+_CORNER = 0.3  # share of its height that a button's corners are round
 _INNER, _LEFT_OVER = (
     0.25,
     0.4,
@@ -92,7 +93,6 @@ def find_blocks(lines: Sequence[Line], width: int, pixels: np.ndarray | None = N
         usable = [line for line in usable if abs(line.angle - angle) > _SAME_ANGLE]
         matrix, _ = turn(angle, 1, 1)
         pieces = _without_slivers([piece for line in alike for piece in _seen(line, pixels, regions)])
-        pieces = [(line, traits) for line, traits in pieces if traits is None or not traits.icon]
         parted = zip(pieces, gutters(pieces), strict=True)
         pieces = [part for (line, traits), at in parted for part in _parts(line, traits, at, pixels)]
         rows = [_row(matrix, line, traits, regions) for line, traits in pieces]
@@ -121,11 +121,21 @@ def _without_slivers(pieces: list[tuple[Line, Traits | None]]) -> list[tuple[Lin
 
 
 def _seen(line: Line, pixels: np.ndarray | None, regions: RegionMap | None) -> list[tuple[Line, Traits | None]]:
-    """A line with its traits, within its box and without leaders, cut where more space than between words parts it."""
+    """A line with its traits, within its box and without leaders, cut where more space than between words parts it.
+
+    None of a line that is an icon.
+    """
     if pixels is None or regions is None:
         return [(line, None)]
-    line = _within_box(line, regions)
     traits = look_at(line, pixels)
+    if traits is not None and traits.icon:
+        return []
+    whole, line = line, _within_box(line, regions)
+    if line is not whole:
+        traits = look_at(line, pixels)
+        if traits is None and line.width > 2 * line.height:  # perhaps for a button's round corners
+            line = part_of(line, (_CORNER * line.height, line.width - _CORNER * line.height))
+            traits = look_at(line, pixels)
     if traits is None or not traits.words:
         return [(line, None)]
     return [

@@ -55,7 +55,7 @@ class Traits:
         hyphen: a hyphen stands at the end.
         label: its first word ends in a colon.
         introduces: it ends in a colon itself.
-        icon: it is one filled shape, such as a square, a disc or a switch.
+        icon: it is no text but one filled shape, such as a square, a disc or a switch; nothing else is known then.
     """
 
     words: tuple[Span, ...]
@@ -92,11 +92,12 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     paper = np.median(inside.reshape(-1, 3)[::every], axis=0)
     contrast = largest(np.abs(window - paper))
     own = contrast[:, -inside.shape[1] :]
-    strong = float(np.percentile(own.ravel()[::every], 96))
-    if strong < _FAINT:
+    strong = next((level for level in np.percentile(own.ravel()[::every], (96, 99)) if level >= _FAINT), None)
+    if strong is None:  # in a box far higher than its text letters are few
         return None
     ink = contrast > _INK * strong
-    icon = is_icon(ink[:, -inside.shape[1] :], em)
+    if is_icon(ink[:, -inside.shape[1] :], em):
+        return Traits((), (0.0, 0.0, 0.0), as_colour(paper), 0.0, icon=True)
     ink[ink[:, -inside.shape[1] :].mean(axis=1) > _RULE] = False
     offset = window.shape[1] - inside.shape[1]
     runs = _runs(ink[:, offset:], em)
@@ -120,7 +121,7 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     label, introduces = bool(words) and words[0][1] in colons[:1], runs[-1][1] in colons
     return Traits(
         tuple(words), *colours, weight, band, rise, base, marker, like, spacing, marker_gap, hyphen,
-        label and len(words) > 1, introduces, icon,
+        label and len(words) > 1, introduces,
     )  # fmt: skip
 
 
