@@ -72,7 +72,7 @@ class BlockState:
         nothing = np.zeros((0, 0), dtype=np.float32)
         self.crop = replace(self.crop, pixels=nothing)
         self.layers = replace(self.layers, text_alpha=nothing, background=nothing, hole=nothing)
-        self.paragraph.ink = None
+        self.paragraph.text_alpha = None
         self.__dict__.pop("ground", None)
 
 
