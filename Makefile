@@ -20,7 +20,7 @@ BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-light test lint format docs hooks bench gallery tiny small small-en-de clean experiment-ssr experiment-modality-gap experiment-skip-links \
-	experiment-textual-regularization experiment-combined experiment-decoding experiment-ablations experiment-joint words text-to-image paper-tiny pixels table
+	experiment-textual-regularization experiment-combined experiment-decoding experiment-ablations experiment-joint text-to-image paper-tiny pixels table
 
 help:  ## list the targets and the settings
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-33s  %s\n", $$1, $$2}' Makefile
@@ -123,12 +123,6 @@ experiment-ablations: $(READY)  ## each part of the tiny model taken away or rep
 
 experiment-joint: $(READY)  ## one model trained as a whole against cascades of its own reader, also on pages that are hard to read
 	@$(BIN)/python -m experiments.joint --data $(DATA)
-
-words: $(READY)  ## teach the shipped weights to draw all words of a page at once; the same command resumes
-	@$(BIN)/python train.py translator --config configs/small/words.yaml data.folder=$(DATA)
-	@cp weights/small/matting.safetensors runs/small/words/final/
-	@for drawing in tokens words; do $(BIN)/python evaluate.py checkpoint runs/small/words --data $(DATA) --split val --limit 256 --cased \
-		--pages mix --drawing $$drawing --out $(OUT)/words/$$drawing || exit 1; done
 
 text-to-image: $(READY)  ## train the text-to-image model of the cascades (docs/experiments/comparison.md); the same command resumes
 	@$(BIN)/python train.py teacher --config configs/small/teacher.yaml data.folder=$(DATA) vocabulary=weights/small start.image_tokenizer=weights/small

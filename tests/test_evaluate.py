@@ -271,6 +271,7 @@ def test_a_checkpoint_is_scored_on_every_pair(corpus: Config, tmp_path: Path) ->
     assert translation.count == picture.count == 5
     assert "ocr" not in translation.score.signature and "ocr:fake" in picture.score.signature
     assert picture.ceiling is not None and picture.ceiling.value < 5  # the reference of 200 words fits no page
+    assert report.value(checkpoints.OWN_TEXT, "exact") == 100.0
     assert report.value(checkpoints.OWN_TEXT, "CER") == 0.0 and found[checkpoints.OWN_TEXT, "CER"].count == 4
     assert found[checkpoints.STRUCTURE, "Structure-BLEU"].count == 4
     ceiling = found[checkpoints.STRUCTURE, "Structure-BLEU"].ceiling

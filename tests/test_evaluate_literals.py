@@ -32,6 +32,11 @@ def test_sentences_hold_one_to_four_literals_and_are_the_same_for_a_seed() -> No
         (("www.beispiel.org",), "see www.beispiel.org.", 1),
         (("3",), "the 3rd", 1),
         (("2,5 km",), "12,5 km", 0),
+        (("23.26", "8"), "From 23.26 8.", 2),
+        (("976", "57.739"), "From 976, 57.739 came.", 2),
+        (("5.739",), "From 5.739,8 to 45.739", 0),
+        (("23.26",), "23.268 or 1,23.26", 0),
+        (("+49 89 4999",), "+498 9 4999", 1),
         ((), "", 0),
     ],
 )

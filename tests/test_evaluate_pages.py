@@ -348,6 +348,7 @@ def test_blocks_that_were_left_count_as_empty(config: Config, tmp_path: Path) ->
     said = sum(len(text) for page in pages for text in page.references[1:])
     # CER against the own text: every letter of the blocks that were left is too much
     assert report.value(checkpoints.OWN_TEXT, "CER") == pytest.approx(left / said)
+    assert report.value(checkpoints.OWN_TEXT, "exact") == 100  # of those that were drawn
 
 
 def test_command_on_blocks(

@@ -87,6 +87,7 @@ def test_a_label_keeps_its_first_capital_and_half_a_sentence_its_small_letter() 
         ("A B", "ab", [(0, 1), (2, 3)]),
         ("so- da", "soda", [(0, 1), (1, 2), (4, 5), (5, 6)]),
         ("Fuß", "fuß", [(0, 1), (1, 2), (2, 3)]),
+        ("aB5- c", "ab 5c", [(0, 1), (1, 2), (2, 3), (2, 3), (5, 6)]),
     ],
 )
 def test_characters_are_traced_back(before: str, after: str, spans: list[tuple[int, int]]) -> None:

@@ -116,6 +116,27 @@ def test_a_digit_that_is_a_run_of_its_own_belongs_to_its_literal() -> None:
     assert taken(1.0).sum() == pytest.approx(expected, rel=1e-6)
 
 
+def test_a_literal_that_was_read_into_the_word_of_another_line_stands_alone() -> None:
+    ink, runs, texts, _ = block("er kostet", "74,47 € hier 1 bis", "9 Leute")
+    (strip,) = pack(runs)
+    text, frames = read(strip, texts)
+    for glued in ("kostet 74,47", "bis 9"):
+        gap = text.index(glued) + glued.index(" ")
+        text, frames = text[:gap] + text[gap + 1 :], frames[:gap] + frames[gap + 1 :]
+    assert text == "er kostet74,47 € hier 1 bis9 Leute"
+    found = LiteralInks([(Paragraph(runs, ink), Piece(strip, runs))], CONFIG.model, "de")
+    prepared = found.prepare(0, text, frames)
+    assert prepared.text == f"er kostet {LITERALS[0]} hier {LITERALS[1]} bis {LITERALS[2]} Leute"
+    assert [text[slice(*prepared.spans[prepared.text.index(mark)])] for mark in LITERALS[:3]] == ["74,47 €", "1", "9"]
+    ((price, *rest), (one,), (nine,)) = (
+        [word(1.0) for word in found.inks[0][number] if callable(word)] for number in range(3)
+    )
+    assert not rest and price.sum() == pytest.approx(
+        sum(float(FACE.word(word).mask.sum()) / 255 for word in ("74,47", "€")), rel=1e-6
+    )
+    assert same_ink(one, "1") and same_ink(nine, "9")
+
+
 def test_a_literal_that_is_written_in_another_way_is_drawn() -> None:
     ink, runs, texts, _ = block("Zug 579 um 8.15 Uhr", "kostet 12,50 € heute")
     text, inks = literals_of(ink, runs, texts, numbers_for="en")
@@ -214,6 +235,17 @@ def test_ink_takes_the_place_of_its_filler() -> None:
     assert len(words) == 4 and callable(words[1]) and callable(words[2])
     # too few words drawn: nothing is lost but what cannot be told apart
     assert len(assemble(spelling, drawn[:2], {0: [first], 1: [second]})) >= 2
+
+
+def test_a_filler_that_breaks_apart_is_cut_off_whole() -> None:
+    spelling = spell([f"{LITERALS[0]}."], prepare("7"), [0])
+    broken = np.zeros((LINE, 16), dtype=np.float32)
+    broken[10:20, :5] = broken[10:20, 7:12] = 1  # a thin 0 is two strokes,
+    broken[18:20, 14:] = 1  # and the full stop stands behind it
+    (word,) = assemble(spelling, [broken], {0: [picture(21)]})
+    assert callable(word)
+    heights = [int(column.sum()) for column in word(1.0).T]
+    assert set(heights) == {21, 0, 2} and heights.count(2) == 2
 
 
 @pytest.mark.parametrize(

@@ -151,3 +151,41 @@ def test_nothing_is_read_unless_asked_for(monkeypatch, loaded):
     press = Press(["smoll dog"])
     (strip,) = proof(monkeypatch, loaded, ["small dog"], press, 0)
     assert strip.readings == [] and len(strip.pictures) == 2 and not hasattr(press, "strips")
+
+
+def test_words_that_were_drawn_alone_are_drawn_anew_in_parts(monkeypatch):
+    """First by chance, then four, two and one letters at a time, which stand side by side."""
+    asked: list[tuple[list[str], int]] = []
+
+    def draw_words(
+        model: Any, vocabulary: Any, draft: Any, parts: Sequence[Spelling], settings: GenerationConfig
+    ) -> Any:
+        pages = [["".join(sign for sign, _ in one.characters) for one in part.words] for part in parts]
+        asked.append(([text for page in pages for text in page], settings.top_k))
+        lines = [[np.ones((1, 32, 512), dtype=np.float32) for _ in page] for page in pages]
+        for page, row in zip(pages, lines, strict=True):
+            for text, line in zip(page, row, strict=True):
+                line[:, 8:24, 7 : 7 + 6 * len(text)] = 0
+        return SimpleNamespace(lines=lines)
+
+    def read(loaded: Any, strips: Sequence[DrawnStrip], batch_size: int) -> None:
+        for strip in strips:  # nothing says what it should, but letters that were drawn each for itself
+            strip.readings = ["kinds" if picture.shape[1] == 5 * 6 + 4 * 2 else "kinas" for picture in strip.pictures]
+
+    monkeypatch.setattr(proofreading, "draw_words", draw_words)
+    monkeypatch.setattr(proofreading, "_read", read)
+    model: Any = SimpleNamespace(model=SimpleNamespace(ctc_head=object()), vocabulary=None)
+    blank = np.ones((1, 32, 512), dtype=np.float32)
+    blank[:, 8:24, 7:37] = 0
+    settings = GenerationConfig(redraws=6, drawing="words", top_k=1)
+    (strip,) = proofread(model, DRAFT, [spelling("kinds")], np.zeros((1, 96, 512)), settings, 2, [[blank]])
+    assert asked == [(["kinds"], 4), (["kinds"], 1), (["ki", "nds"], 1), (list("kinds"), 1)]
+    assert strip.misdrawn == [] and strip.pictures[0].shape == (32, 38)
+    assert [int(width) for width in np.diff(np.flatnonzero(np.diff(strip.pictures[0][12])))] == [2, 6, 2, 6, 2, 6, 2]
+
+
+def test_words_with_the_ink_of_others_are_not_drawn_in_parts():
+    assert proofreading._pieces(word("(0)", 1), 1) == [word("(0)", 1)]
+    assert ["".join(sign for sign, _ in part.characters) for part in proofreading._pieces(word("abcdefghi"), 4)] == [
+        "abcd", "efghi",
+    ]  # fmt: skip

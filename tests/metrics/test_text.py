@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from translatotron_v.metrics import bleu, cer, chrf
+from translatotron_v.metrics import bleu, cer, chrf, exact
 from translatotron_v.metrics.text import edits
 
 MAT = "the cat sat on the mat"
@@ -121,3 +121,11 @@ def test_a_further_reference_that_is_empty_says_nothing(metric) -> None:
     assert beside.value == pytest.approx(alone.value)
     with pytest.raises(ValueError, match="2 hypotheses and 1 references"):
         metric([MAT, HAT], [MAT, HAT], others=[[MAT]])
+
+
+def test_exact_counts_texts_and_no_spaces():
+    score = exact(["Ab c", "Abd", "e\u0301", ""], ["abc", "abc", "\u00e9", ""])
+    assert score.value == 75.0 and exact(["Ab c"], ["abc"], lower_case=False).value == 0.0
+    assert "case:lc" in score.signature
+    with pytest.raises(ValueError, match="1 hypotheses and 2"):
+        exact(["a"], ["a", "b"])

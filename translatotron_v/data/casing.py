@@ -98,10 +98,14 @@ def restore_case(translation: str, case: Case) -> str:
 def align(before: str, after: str) -> list[tuple[int, int]]:
     """For each character of a text that was joined and folded, the characters [start, end) that it was before.
 
-    Characters were dropped (hyphens and spaces where words were joined), lowered, or "ss" became "ß"; nothing moved.
+    Characters were dropped (hyphens and spaces where words were joined), lowered, or "ss" became "ß", and words that
+    were read as one were parted; nothing moved.
     """
     spans, place = [], 0
     for sign in after:
+        if sign.isspace() and place < len(before) and before[place].isalnum():  # a new space: it was nowhere
+            spans.append((place, place + 1))
+            continue
         while place < len(before) and not (
             _same(before[place], sign) or (sign == "ß" and before[place : place + 2].lower() == "ss")
         ):

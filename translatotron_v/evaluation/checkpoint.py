@@ -205,7 +205,10 @@ def _translation_lines(scorer: Scorer, found: _Found) -> list[Line]:
     lines = [scorer.text("BLEU", texts, TRANSLATION), scorer.text("chrF", texts, TRANSLATION)]
     lines += [scorer.read("BLEU", pictures, PICTURE, ceiling), scorer.read("chrF", pictures, PICTURE, ceiling)]
     if (drawn := _chosen(read, written, found.where(found.answers))) is not None:
-        lines.append(scorer.read("CER", drawn, OWN_TEXT, found.references_read(found.originals)))
+        best = found.references_read(found.originals)
+        lines.append(scorer.read("CER", drawn, OWN_TEXT, best))
+        if (said := _chosen(read, written, [bool(text) for text in written])) is not None:  # blocks left: not drawn
+            lines.append(scorer.read("exact", said, OWN_TEXT, best))
     return lines
 
 

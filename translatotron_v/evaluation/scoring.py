@@ -9,12 +9,12 @@ from PIL import Image
 
 from translatotron_v.evaluation.reading import Boxes
 from translatotron_v.evaluation.report import Line
-from translatotron_v.metrics import Score, bleu, cer, chrf, merge_lines, structure_bleu
+from translatotron_v.metrics import Score, bleu, cer, chrf, exact, merge_lines, structure_bleu
 from translatotron_v.metrics.image import mean_psnr, mean_ssim, pair_psnr, pair_ssim
 from translatotron_v.ocr import boxes_to_text
 
 Picture = Image.Image | np.ndarray
-TextMetric = Literal["BLEU", "chrF", "CER"]
+TextMetric = Literal["BLEU", "chrF", "CER", "exact"]
 
 _METRICS: dict[str, Callable[..., Score]] = {"BLEU": bleu, "chrF": chrf, "CER": cer}
 
@@ -29,6 +29,8 @@ class TextPairs:
 
     def score(self, metric: TextMetric, lower_case: bool) -> Score:
         """One of the text metrics over all pairs."""
+        if metric == "exact":
+            return exact(self.hypotheses, self.references, lower_case=lower_case)
         return _METRICS[metric](self.hypotheses, self.references, others=self.others, lower_case=lower_case)
 
 

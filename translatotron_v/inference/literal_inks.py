@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Sequence
+from itertools import groupby
 
 from translatotron_v.config import ModelConfig
 from translatotron_v.data.casing import align
@@ -12,7 +13,6 @@ from translatotron_v.page.shaping import Word
 from translatotron_v.page.strips import EM, LINE, BlockAlpha, Run, Strip, cut_between
 
 _CLOSE = 1.5 * EM  # columns between two runs of a literal that are taken up together with what is between them
-_WIDE = 0.4 * EM  # columns beside its middle at which a letter may have been read
 _EDGE = 1.0  # columns beyond the ink of a run that may hold the faint edge of its letters
 
 
@@ -80,7 +80,7 @@ class LiteralInks:
         assert piece.strip is not None
         places = [place_of(frame, self.config) for frame in frames]
         words = [found.span() for found in re.finditer(r"\S+", text)]
-        runs_of_words = _runs_of_words(words, places, piece.strip)
+        words, runs_of_words = _parted_at_lines(words, places, piece)
         texts = [""] * len(piece.runs)
         for (start, end), run in zip(words, runs_of_words, strict=True):
             if run is not None:
@@ -119,24 +119,16 @@ class _Reading:
         words: Sequence[tuple[int, int]],
         runs_of_words: Sequence[int | None],
     ) -> None:
-        assert piece.strip is not None
-        self.strip, self.runs, self.places = piece.strip, piece.runs, places
+        strip = piece.strip
+        assert strip is not None
+        self.strip, self.runs, self.places = strip, piece.runs, places
         self.held: dict[int, list[int]] = {}  # characters that were read on each run
-        for (start, end), run in zip(words, runs_of_words, strict=True):
-            if run is not None:
-                self.held.setdefault(run, []).extend(range(start, end))
-        self.beside = {run: self._unread(held, set(self.held)) for run, held in self.held.items()}
-
-    def _unread(self, held: Sequence[int], read: Collection[int]) -> list[Run]:
-        """Runs between the first and the last character of a word on which none was read: a 1 set wide apart, say."""
-        (row, first), last = self.places[held[0]], self.places[held[-1]][1]
-        return [
-            self.runs[place.run]
-            for place in self.strip.placed
-            if place.row == row
-            and place.run not in read
-            and first - _WIDE <= place.left + self.runs[place.run].width / 2 <= last + _WIDE
-        ]
+        for word, own in zip(words, runs_of_words, strict=True):
+            if own is not None:
+                for place, run in zip(
+                    range(*word), _runs_of_letters(word, own, runs_of_words, places, piece), strict=True
+                ):
+                    self.held.setdefault(run, []).append(place)
 
     def stretches(self, first: int, last: int) -> list[tuple[int, float, float]]:
         """Where characters [first, last) stand: lines of the block, and columns of each from left to right.
@@ -154,8 +146,7 @@ class _Reading:
             run = self.runs[number]
             columns = [self.places[place][1] - placed[0].left for place in held]
             before, after = held.index(inside[0]), held.index(inside[-1]) + 1
-            left = min(one.left for one in (run, *self.beside[number])) - run.left - _EDGE
-            right = max(one.left + one.width for one in (run, *self.beside[number])) - run.left + _EDGE
+            left, right = -_EDGE, run.width + _EDGE
             if before:
                 left = cut_between(run.text_alpha, columns[before - 1], columns[before], before, len(held))
             if after < len(held):
@@ -175,6 +166,49 @@ def _traced(spans: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int
         return spans[start][0], spans[end - 1][1]
     place = spans[start - 1][1] if start else 0
     return place, place
+
+
+def _parted_at_lines(
+    words: Sequence[tuple[int, int]], places: Sequence[tuple[int, float]], piece: Piece
+) -> tuple[list[tuple[int, int]], list[int | None]]:
+    """Words, those that were read across the end of a line of the block parted there, and the run of each."""
+    assert piece.strip is not None
+    runs_of_words = _runs_of_words(words, places, piece.strip)
+    parted: list[tuple[int, int]] = []
+    runs: list[int | None] = []
+    for (start, end), own in zip(words, runs_of_words, strict=True):
+        if own is None:
+            parted.append((start, end))
+            runs.append(None)
+            continue
+        letters = zip(range(start, end), _runs_of_letters((start, end), own, runs_of_words, places, piece), strict=True)
+        for _, group in groupby(letters, lambda one: piece.runs[one[1]].line):
+            part = list(group)
+            parted.append((part[0][0], part[-1][0] + 1))
+            runs.append(part[0][1])
+    return parted, runs
+
+
+def _runs_of_letters(
+    word: tuple[int, int],
+    own: int,
+    runs_of_words: Sequence[int | None],
+    places: Sequence[tuple[int, float]],
+    piece: Piece,
+) -> list[int]:
+    """The runs on which the letters of a word were read: its own, or those on which no word begins.
+
+    A 1 set wide apart is a run of its own, and so is a word that was read as one with the word before it.
+    """
+    assert piece.strip is not None
+    placed = piece.strip.placed
+    there = [one for one in placed if one.run == own]
+    there += [one for one in placed if one.row == places[word[0]][0] and one.run not in runs_of_words]
+
+    def nearest(column: float) -> int:
+        return min(there, key=lambda one: max(one.left - column, column - one.right, 0.0)).run
+
+    return [nearest(column) for _, column in places[slice(*word)]]
 
 
 def _runs_of_words(

@@ -28,7 +28,8 @@ from translatotron_v.inference.strip_reading import Item, assign, batches, pixel
 from translatotron_v.page.shaping import Word
 from translatotron_v.page.strips import Run, Strip, pack
 
-_TELLING = 20  # letters
+_TELLING = 10  # letters
+_ROUNDS = 10  # of expectation maximisation
 _END = re.compile(r"[.!?…][\"'”“’»)\]]*$")  # how the last word of a sentence ends
 _BEGIN = re.compile(r"[\"'„“‚‘«(\[]*[A-ZÄÖÜÀ-ÝČĎĚŇŘŠŤŮŽ0-9]")  # how the first word of the next one begins
 
@@ -90,17 +91,22 @@ def read_paragraphs(loaded: LoadedTranslator, pages: Sequence[Sequence[Paragraph
 def agree_on_fonts(paragraphs: Sequence[Paragraph], fonts: Sequence[str]) -> None:
     """Choose the fonts of a page's paragraphs together, in place: a word or two tell little of theirs.
 
-    To the log-probabilities of each paragraph those of the whole page are added, in which every letter counts alike;
-    for a text of `_TELLING` letters they count half, for longer ones less.
+    A page has few fonts: the share of each is found by expectation maximisation, every letter counting alike, and is
+    the prior of each paragraph. What a paragraph says for itself counts the more, the longer it is: half at
+    `_TELLING` letters.
     """
     known = [(one, one.font_scores) for one in paragraphs if one.font_scores is not None]
     if not known:
         return
     logits = np.stack([scores for _, scores in known]).astype(np.float64)  # (N, F)
-    own = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     letters = np.array([max(sum(map(str.isalpha, one.text)), 1) for one, _ in known])[:, None]
-    page = np.log((np.exp(own) * letters).sum(0) / letters.sum() + 1e-3)  # (F,)
-    for (one, _), best in zip(known, (own + page * _TELLING / (_TELLING + letters)).argmax(1), strict=True):
+    own = (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)) * letters / (letters + _TELLING)
+    shares = np.full(len(fonts), 1 / len(fonts))
+    for _ in range(_ROUNDS):
+        posterior = own + np.log(shares + 1e-3)
+        posterior -= np.logaddexp.reduce(posterior, axis=1, keepdims=True)
+        shares = (np.exp(posterior) * letters).sum(0) / letters.sum()
+    for (one, _), best in zip(known, posterior.argmax(1), strict=True):
         one.font = fonts[int(best)]
 
 

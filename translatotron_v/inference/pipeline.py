@@ -306,7 +306,7 @@ class Translator:
         if generation.drawing == WORDS and not self.loaded.config.loss.words:
             raise UserError(
                 f"{self.loaded.folder}: not trained to draw word by word (loss.words is 0); take drawing tokens, or "
-                "tune the weights as configs/small/words.yaml does"
+                "train them on as configs/small/teacher2.yaml does"
             )
         if generation.drawing == WORDS and self.baseline != BASELINES[0]:
             raise UserError(f"drawing words is for the end-to-end model; the baseline {self.baseline} takes tokens")

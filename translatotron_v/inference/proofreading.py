@@ -22,6 +22,8 @@ from translatotron_v.page.strips import Run, pack, word_of, words_of
 
 # What looks alike in most faces at 20 pixels per em counts as the same.
 _ALIKE = str.maketrans("’‘‚‛′`´„“”″‟–—−‐‑…", "'''''''\"\"\"\"\"-----.")
+_LETTERS = (0, 4, 2, 1)  # drawn at a time, attempt by attempt, of words that are drawn word by word; 0: all
+_BESIDE = 2  # columns between letters that are set side by side
 _ROUND = str.maketrans("oOQD", "0000")  # a lone filler is read as any of these
 
 
@@ -100,7 +102,8 @@ def proofread(
         draft: what the strips were drawn from.
         spellings: what was to be drawn on each.
         drawn: the strips (96, 512), ink in [0, 1].
-        generation: its `redraws` are how often a word may be drawn again: first alone, then by chance as well.
+        generation: its `redraws` are how often a word may be drawn again: first alone, then by chance as well; where
+            it draws words anyway first by chance, then in parts of a few letters.
         batch_size: strips at a time.
         lines: the words of each strip, where they were drawn one by one (``words.Drawing``).
     """
@@ -117,20 +120,49 @@ def proofread(
         if not wrong:
             break
         parts = [Spelling([strips[number].spelling.words[word] for word in words]) for number, words in wrong.items()]
-        chance = replace(
-            generation, image_steps=0, top_k=1 if attempt == 0 else 4, temperature=0.7, seed=attempt, beams=1
-        )
         rows = draft.rows(list(wrong))
-        if generation.drawing == WORDS:
-            anew = draw_words(loaded.model, loaded.vocabulary, rows, parts, chance).lines
-            tries = [DrawnStrip(part, _pictures(row)) for part, row in zip(parts, anew, strict=True)]
+        chance = replace(generation, image_steps=0, temperature=0.7, seed=attempt, beams=1)
+        if generation.drawing == WORDS:  # words that were drawn alone come out the same again, but for chance
+            letters = _LETTERS[min(attempt, len(_LETTERS) - 1)]
+            tries = _draw_parts(loaded, rows, parts, replace(chance, top_k=1 if letters else 4), letters)
         else:
+            chance = replace(chance, top_k=1 if attempt == 0 else 4)
             inks = 1 - to_numpy(redraw(loaded.model, loaded.vocabulary, rows, parts, chance)).mean(1)
             tries = [DrawnStrip(part, words_of(ink, len(part.words))) for part, ink in zip(parts, inks, strict=True)]
         _read(loaded, tries, batch_size)
         for (number, words), once_more in zip(wrong.items(), tries, strict=True):
             _take(strips[number], words, once_more)
     return strips
+
+
+def _draw_parts(
+    loaded: LoadedTranslator, draft: Draft, parts: Sequence[Spelling], generation: GenerationConfig, letters: int
+) -> list[DrawnStrip]:
+    """Words drawn anew, so many letters at a time and set side by side; 0: as a whole."""
+    cut = [[_pieces(word, letters) for word in part.words] for part in parts]
+    spelled = [Spelling([piece for pieces in words for piece in pieces]) for words in cut]
+    drawn = draw_words(loaded.model, loaded.vocabulary, draft, spelled, generation).lines
+    tries = []
+    for part, words, row in zip(parts, cut, drawn, strict=True):
+        pictures = iter(_pictures(row))
+        tries.append(DrawnStrip(part, [_side_by_side([next(pictures) for _ in pieces]) for pieces in words]))
+    return tries
+
+
+def _pieces(word: DrawnWord, letters: int) -> list[DrawnWord]:
+    """A word in parts of so many letters, a single last one with those before it; whole where ink is to be set in."""
+    count = len(word.characters)
+    if not letters or word.fillers or count <= letters:
+        return [word]
+    starts = [start for start in range(0, count, letters) if letters == 1 or start < count - 1]
+    ends = [*starts[1:], count]
+    return [DrawnWord(word.characters[start:end]) for start, end in zip(starts, ends, strict=True)]
+
+
+def _side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures (32, w) of parts of a word as one."""
+    gap = np.zeros((len(pictures[0]), _BESIDE), dtype=pictures[0].dtype)
+    return np.concatenate([part for picture in pictures for part in (gap, picture)][1:], axis=1)
 
 
 def _pictures(lines: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -12,3 +12,4 @@ from translatotron_v.metrics.structure import structure_bleu as structure_bleu
 from translatotron_v.metrics.text import bleu as bleu
 from translatotron_v.metrics.text import cer as cer
 from translatotron_v.metrics.text import chrf as chrf
+from translatotron_v.metrics.text import exact as exact

@@ -1,4 +1,4 @@
-"""BLEU, chrF and character error rate of texts, by corpus."""
+"""BLEU, chrF, character error rate and exact matches of texts, by corpus."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -75,6 +75,18 @@ def cer(
     several = f"nrefs:{1 + len(others)},nearest|" if others else ""
     signature = f"{several}case:{case}|norm:nfc,spaces|level:corpus|rapidfuzz:{version('rapidfuzz')}"
     return Score("CER", wrong / max(total, 1), signature)
+
+
+def exact(hypotheses: Sequence[str], references: Sequence[str], *, lower_case: bool = True) -> Score:
+    """Percent of texts that equal their reference, after the folding that `cer` does and without spaces, 0..100.
+
+    OCR drops and adds spaces between words that are drawn as they should be. Arguments as of `bleu`.
+    """
+    _check(hypotheses, references, ())
+    sides = ([_plain(text, lower_case).replace(" ", "") for text in texts] for texts in (hypotheses, references))
+    right = sum(left == other for left, other in zip(*sides, strict=True))
+    case = "lc" if lower_case else "mixed"
+    return Score("exact", 100 * right / len(references), f"case:{case}|norm:nfc,no spaces")
 
 
 def edits(hypothesis: str, reference: str, *, lower_case: bool = True) -> tuple[int, int]:

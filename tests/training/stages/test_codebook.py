@@ -69,10 +69,23 @@ def test_a_finished_fit_is_not_repeated(folder: Path, capsys: pytest.CaptureFixt
     assert (folder / "24" / "final" / "image_tokenizer.safetensors").stat().st_mtime_ns == before
 
 
+def test_codes_are_patches_that_were_seen_the_common_one_of_those_that_are_alike():
+    torch.manual_seed(0)
+    plain = (torch.rand(4, 16) > 0.5).float()
+    dotted = plain.clone()
+    dotted[:, :2] = 1 - dotted[:, :2]
+    patches, weights = torch.cat([plain, dotted]), torch.tensor([900.0] * 4 + [4.0] * 4)
+    assert torch.equal(fit_codebook(patches, weights, 5)[1:], plain)
+    many = torch.rand(60, 16)
+    fitted = fit_codebook(many, torch.rand(60) + 0.1, 9)
+    assert all((many == code).all(1).any() for code in fitted[1:]) and len(fitted.unique(dim=0)) == 9
+
+
 def test_k_means_lowers_the_weighted_error():
     torch.manual_seed(0)
     centres = torch.rand(5, 16)
-    patches = (centres.repeat(20, 1) + 0.05 * torch.randn(100, 16)).clamp(0, 1)
+    patches = centres.repeat_interleave(20, 0)  # the start knows one of them
+    patches = (patches + 0.05 * torch.randn(100, 16)).clamp(0, 1)
     weights = torch.arange(100, 0, -1).float()
 
     def error(codebook: torch.Tensor) -> float:
