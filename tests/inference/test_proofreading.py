@@ -184,8 +184,9 @@ def test_words_that_were_drawn_alone_are_drawn_anew_in_parts(monkeypatch):
     assert [int(width) for width in np.diff(np.flatnonzero(np.diff(strip.pictures[0][12])))] == [2, 6, 2, 6, 2, 6, 2]
 
 
-def test_words_with_the_ink_of_others_are_not_drawn_in_parts():
-    assert proofreading._pieces(word("(0)", 1), 1) == [word("(0)", 1)]
+def test_parts_of_words():
+    assert proofreading._pieces(word("(0)", 1), 2) == [word("(0)", 1)]  # a filler is cut out where letters part
+    assert proofreading._pieces(word("(0)", 1), 1) == [word("("), word("0"), word(")")]
     assert ["".join(sign for sign, _ in part.characters) for part in proofreading._pieces(word("abcdefghi"), 4)] == [
         "abcd", "efghi",
     ]  # fmt: skip

@@ -126,12 +126,15 @@ def count_right(literals: Sequence[str], answer: str) -> int:
     """How many literals stand in an answer, each as often as it is wanted at most.
 
     Spaces inside a literal do not count ("02 . 05 ." is "02.05."). A literal that is only part of a longer number is
-    wrong; a number that stands a space, or a comma and a space, beside it is another one.
+    wrong; a number that stands a space, or a comma and a space, beside it is another one, and so is one with points or
+    colons after a comma alone, where OCR has lost a space.
     """
     right = 0
     for literal, wanted in Counter("".join(one.split()) for one in literals).items():
-        inside = r"(?<!\d)(?<!\d[.,:])" if literal[0].isdigit() else ""
-        after = r"(?![.,:]?\d)" if literal[-1].isdigit() else ""
+        inside = r"(?<!\d)(?<!\d[.:])" if literal[0].isdigit() else ""
+        if inside and not re.search("[.:]", literal):
+            inside += r"(?<!\d,)"
+        after = r"(?!\d)(?![.:]\d)(?!,\d+(?![\d.:]))" if literal[-1].isdigit() else ""
         spelled = r"\s*".join(map(re.escape, literal))
         right += min(len(re.findall(f"{inside}{spelled}{after}", answer)), wanted)
     return right

@@ -150,9 +150,9 @@ def _draw_parts(
 
 
 def _pieces(word: DrawnWord, letters: int) -> list[DrawnWord]:
-    """A word in parts of so many letters, a single last one with those before it; whole where ink is to be set in."""
+    """A word in parts of so many letters, a single last one with those before it; a filler stays or stands alone."""
     count = len(word.characters)
-    if not letters or word.fillers or count <= letters:
+    if not letters or count <= letters or (word.fillers and letters > 1):
         return [word]
     starts = [start for start in range(0, count, letters) if letters == 1 or start < count - 1]
     ends = [*starts[1:], count]

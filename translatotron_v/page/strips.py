@@ -22,6 +22,7 @@ EM = 20  # pixels per em
 BASELINE = 23  # row of a line on which its letters stand: the first row below them
 WORD_GRID = 8  # columns; words that the model writes begin at multiples of it after the margin
 GAP = 7  # columns between two words where nothing else is known
+_MARKS, _MARK = 2, 7  # so many marks at the end of a word are told by their gaps, each at most so many columns wide
 USUAL_GAP = 0.33  # the same of words that are put back, ems
 
 _EXACT = 0.02  # a text whose size is so near to a strip's is not resampled
@@ -284,8 +285,9 @@ def usual_gap(runs: Sequence[Run]) -> float:
 def cut_between(ink: np.ndarray, before: float, after: float, which: int, count: int) -> int:
     """The column of a run's ink (32, w) that parts two neighbouring characters.
 
-    Where each character stands apart from the next the gaps are counted; otherwise the gap is taken that is nearest to
-    the middle between the places where the two were read, or, without any, the emptiest column about there.
+    Where each character stands apart from the next the gaps are counted, and so they are from the end if what follows
+    is as narrow as marks are ("org."); otherwise the gap is taken that is nearest to the middle between the places
+    where the two were read, or, without any, the emptiest column about there.
 
     Args:
         before, after: columns at which they were read.
@@ -296,6 +298,9 @@ def cut_between(ink: np.ndarray, before: float, after: float, which: int, count:
     middles = [(first + last) // 2 for first, last in gaps]
     if len(gaps) == count - 1:
         return middles[which - 1]
+    behind = count - which
+    if behind <= min(len(gaps), _MARKS) and ink.shape[1] - gaps[-behind][1] <= behind * _MARK:
+        return middles[-behind]
     place = min(max((before + after) / 2, 1.0), ink.shape[1] - 1.0)
     if middles:
         return min(middles, key=lambda middle: abs(middle - place))
