@@ -30,6 +30,7 @@ from translatotron_v.evaluation.generation import GeneratedBlock, GeneratedPage,
 from translatotron_v.evaluation.pairs import score_pairs
 from translatotron_v.evaluation.pictures import Expected, score_pictures
 from translatotron_v.evaluation.report import Report
+from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.metrics import Score
 
 GERMAN = {"9": "die katze sitzt auf der matte", "10": "zwei hunde rennen", "11": "ein mann mit hut"}
@@ -298,6 +299,7 @@ def test_other_languages_than_the_weights_own_are_asked_for(monkeypatch: pytest.
     class Asked:
         baseline, baseline_folder = "end-to-end", None
         loaded = SimpleNamespace(config=Config(), precision="fp32", folder=Path("x"))
+        generation = GenerationConfig(source_language="de", target_language="en")
 
         def translate(self, pictures: Sequence[Image.Image], **options: Any) -> list[Any]:
             self.options = options
@@ -307,6 +309,7 @@ def test_other_languages_than_the_weights_own_are_asked_for(monkeypatch: pytest.
     translator: Any = Asked()
     asked = loading.TranslatorModel(translator, "fake", languages=("fr", ""))
     asked.translate([draw(MAT)])
-    assert translator.options["source_language"] == "fr" and translator.options["target_language"] is None
+    wanted = translator.options["generation"]
+    assert (wanted.source_language, wanted.target_language) == ("fr", "en")
     assert asked.identity["languages"] == "fr to "
     assert "languages" not in loading.TranslatorModel(translator, "fake").identity
