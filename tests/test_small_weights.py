@@ -56,7 +56,7 @@ def test_what_is_asked_for_is_translated(sign: Translation):
     (block,) = sign.blocks
     assert "dog" in block.text and block.source_text.startswith("Ein Hund")
     assert 45 < block.size < 60 and min(block.colour) > 200 and abs(block.angle) < 0.5
-    assert set(block.scores) == {"text", "image", "reading", "right"}
+    assert set(block.scores) == {"text", "image", "reading", "drawing", "right"}
 
 
 def test_nothing_outside_the_block_changes(sign: Translation):
@@ -76,7 +76,8 @@ def other_tokens(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.usefixtures("other_tokens")
 def test_other_tokens_are_another_picture(translator: Translator, sign: Translation, reader: OcrEngine):
-    changed = translator(PAGES / "sign.jpg")
+    assert translator(PAGES / "sign.jpg").blocks[0].skip_reason == "misdrawn"  # what it drew is not what it meant
+    changed = translator(PAGES / "sign.jpg", redraws=0)
     assert changed.text == sign.text
     read = boxes_to_text(reader.read(changed.image))
     assert cer([read], [sign.text]).value > 0.5
