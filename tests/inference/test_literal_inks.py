@@ -185,6 +185,7 @@ def test_cutting_where_letters_touch() -> None:
     ink[:, 20] = 0
     assert cut_between(ink, 8, 22, 1, 3) == 20  # one gap where three letters have two: the nearest
     assert cut_between(ink, 2, 3, 1, 2) == 20  # as many gaps as there must be: counted
+    assert cut_between(np.ones((LINE, 30), dtype=np.float32) - (np.arange(30) == 2), 20, 24, 2, 4) != 2  # far away
     ink[:, 26] = 0
     assert cut_between(ink, 14, 23, 4, 5) == 26  # what follows is as narrow as a full stop
     assert cut_between(ink, 14, 23, 3, 5) == 20 and cut_between(ink, 14, 23, 2, 5) == 20

@@ -16,7 +16,7 @@ from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference import proofreading
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.proofreading import DrawnStrip, proofread, reads_as
-from translatotron_v.page.strips import Strip
+from translatotron_v.page.strips import Run, Strip, pack
 
 DRAFT = Draft(torch.zeros(3, 1, 1), torch.ones(3, 1, dtype=torch.bool), [0] * 3, torch.zeros(3, 1, 1), None)
 
@@ -190,3 +190,16 @@ def test_parts_of_words():
     assert ["".join(sign for sign, _ in part.characters) for part in proofreading._pieces(word("abcdefghi"), 4)] == [
         "abcd", "efghi",
     ]  # fmt: skip
+
+
+def test_a_reading_goes_on_with_the_next_word_where_its_picture_begins():
+    """Frames are four columns wide: the first word stands in columns 2 to 22, the second in 29 to 41."""
+    config = Config().model
+    config.canvas.height, config.canvas.width = 96, 512
+    config.image_encoder.patch, config.ctc_frames = [32, 16], 4
+    (page,) = pack([Run(np.ones((32, width), dtype=np.float32), 0, left, 7) for width, left in ((20, 0), (12, 27))])
+    assert [(one.left, one.right) for one in page.placed] == [(2, 22), (29, 41)]
+    text, frames = proofreading._parted(page, "ab0.", [1, 4, 7, 9], config)
+    assert text == "ab 0." and list(frames) == [1, 4, 4, 7, 9]
+    assert proofreading._parted(page, "ab 0.", [1, 4, 6, 7, 9], config) == ("ab 0.", [1, 4, 6, 7, 9])
+    assert proofreading._parted(page, "ab", [1, 4], config)[0] == "ab"

@@ -9,16 +9,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from translatotron_v.config import ModelConfig
 from translatotron_v.decoding.arrays import inference, to_numpy
 from translatotron_v.decoding.source import read_ctc_frames
 from translatotron_v.decoding.spelling import DrawnWord, Spelling
 from translatotron_v.decoding.text import Draft, redraw
 from translatotron_v.decoding.words import draw_words
 from translatotron_v.generation_config import WORDS, GenerationConfig
+from translatotron_v.inference.literal_inks import place_of
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.strip_reading import assign, batches, pixels_of
 from translatotron_v.metrics.text import edits
-from translatotron_v.page.strips import Run, pack, word_of, words_of
+from translatotron_v.page.strips import Placed, Run, Strip, pack, word_of, words_of
 
 # What looks alike in most faces at 20 pixels per em counts as the same.
 _ALIKE = str.maketrans("’‘‚‛′`´„“”″‟–—−‐‑…", "'''''''\"\"\"\"\"-----.")
@@ -185,6 +187,26 @@ def _take(strip: DrawnStrip, words: Sequence[int], once_more: DrawnStrip) -> Non
             strip.pictures[number], strip.readings[number] = picture, reading
 
 
+def _parted(page: Strip, text: str, frames: Sequence[int], config: ModelConfig) -> tuple[str, Sequence[int]]:
+    """A reading of fewer words than the strip has, with a space where one goes on beyond the picture of a word."""
+    if len(text.split()) >= len(page.placed):
+        return text, frames
+    signs: list[str] = []
+    where: list[int] = []
+    last: Placed | None = None
+    for sign, frame in zip(text, frames, strict=True):
+        row, column = place_of(frame, config)
+        there = [one for one in page.placed if one.row == row]
+        own = min(there, key=lambda one: max(one.left - column, column - one.right, 0.0), default=None)
+        if not sign.isspace() and last is not None and own is not last and not signs[-1].isspace():
+            signs.append(" ")
+            where.append(where[-1])
+        signs.append(sign)
+        where.append(frame)
+        last = last if sign.isspace() else own
+    return "".join(signs), where
+
+
 def _read(loaded: LoadedTranslator, strips: Sequence[DrawnStrip], batch_size: int) -> None:
     """Read the words of strips as they will stand, in place."""
     laid = []
@@ -199,6 +221,7 @@ def _read(loaded: LoadedTranslator, strips: Sequence[DrawnStrip], batch_size: in
         found = read_ctc_frames(loaded.model.ctc_logits(source), loaded.vocabulary)
         for (strip, numbers, page), (text, where) in zip(part, found, strict=True):
             texts = [strip.readings[number] for number in numbers]
-            assign(texts, page, text, where, loaded.model.config)  # a word that was cut goes on where it was left
+            text, places = _parted(page, text, where, loaded.model.config)
+            assign(texts, page, text, places, loaded.model.config)  # a word that was cut goes on where it was left
             for number, read in zip(numbers, texts, strict=True):
                 strip.readings[number] = read

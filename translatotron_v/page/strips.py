@@ -22,6 +22,7 @@ EM = 20  # pixels per em
 BASELINE = 23  # row of a line on which its letters stand: the first row below them
 WORD_GRID = 8  # columns; words that the model writes begin at multiples of it after the margin
 GAP = 7  # columns between two words where nothing else is known
+_FAR = 0.4 * EM  # columns from where two letters part up to which a gap is taken for theirs
 _MARKS, _MARK = 2, 7  # so many marks at the end of a word are told by their gaps, each at most so many columns wide
 USUAL_GAP = 0.33  # the same of words that are put back, ems
 
@@ -287,7 +288,7 @@ def cut_between(ink: np.ndarray, before: float, after: float, which: int, count:
 
     Where each character stands apart from the next the gaps are counted, and so they are from the end if what follows
     is as narrow as marks are ("org."); otherwise the gap is taken that is nearest to the middle between the places
-    where the two were read, or, without any, the emptiest column about there.
+    where the two were read, or, without any near there, the emptiest column about it.
 
     Args:
         before, after: columns at which they were read.
@@ -302,8 +303,9 @@ def cut_between(ink: np.ndarray, before: float, after: float, which: int, count:
     if behind <= min(len(gaps), _MARKS) and ink.shape[1] - gaps[-behind][1] <= behind * _MARK:
         return middles[-behind]
     place = min(max((before + after) / 2, 1.0), ink.shape[1] - 1.0)
-    if middles:
-        return min(middles, key=lambda middle: abs(middle - place))
+    nearest = min(middles, key=lambda middle: abs(middle - place), default=None)
+    if nearest is not None and abs(nearest - place) <= _FAR:
+        return nearest
     start, end = max(int(place) - 3, 0), min(int(place) + 4, ink.shape[1])
     return start + int(np.argmin(ink[:, start:end].sum(axis=0)))
 
