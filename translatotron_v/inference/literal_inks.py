@@ -10,7 +10,7 @@ from translatotron_v.data.sentences import join_lines
 from translatotron_v.decoding.text_mode import Insertions, Prepared, prepare
 from translatotron_v.inference.pieces import Paragraph, Piece
 from translatotron_v.page.shaping import Word
-from translatotron_v.page.strips import EM, LINE, BlockAlpha, Run, Strip, cut_between
+from translatotron_v.page.strips import EM, LINE, BlockAlpha, Run, Strip, cut_between, nearest_run
 
 _CLOSE = 1.5 * EM  # columns between two runs of a literal that are taken up together with what is between them
 _EDGE = 1.0  # columns beyond the ink of a run that may hold the faint edge of its letters
@@ -204,11 +204,8 @@ def _runs_of_letters(
     placed = piece.strip.placed
     there = [one for one in placed if one.run == own]
     there += [one for one in placed if one.row == places[word[0]][0] and one.run not in runs_of_words]
-
-    def nearest(column: float) -> int:
-        return min(there, key=lambda one: max(one.left - column, column - one.right, 0.0)).run
-
-    return [nearest(column) for _, column in places[slice(*word)]]
+    found = (nearest_run(there, column) for _, column in places[slice(*word)])
+    return [own if one is None else one.run for one in found]
 
 
 def _runs_of_words(

@@ -20,7 +20,7 @@ from translatotron_v.inference.literal_inks import place_of
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.strip_reading import assign, batches, pixels_of
 from translatotron_v.metrics.text import edits
-from translatotron_v.page.strips import Placed, Run, Strip, pack, word_of, words_of
+from translatotron_v.page.strips import Placed, Run, Strip, nearest_run, pack, word_of, words_of
 
 # What looks alike in most faces at 20 pixels per em counts as the same.
 _ALIKE = str.maketrans("’‘‚‛′`´„“”″‟–—−‐‑…", "'''''''\"\"\"\"\"-----.")
@@ -197,7 +197,7 @@ def _parted(page: Strip, text: str, frames: Sequence[int], config: ModelConfig) 
     for sign, frame in zip(text, frames, strict=True):
         row, column = place_of(frame, config)
         there = [one for one in page.placed if one.row == row]
-        own = min(there, key=lambda one: max(one.left - column, column - one.right, 0.0), default=None)
+        own = nearest_run(there, column)
         if not sign.isspace() and last is not None and own is not last and not signs[-1].isspace():
             signs.append(" ")
             where.append(where[-1])

@@ -310,6 +310,11 @@ def cut_between(ink: np.ndarray, before: float, after: float, which: int, count:
     return start + int(np.argmin(ink[:, start:end].sum(axis=0)))
 
 
+def nearest_run(placed: Sequence[Placed], column: float) -> Placed | None:
+    """Which of the runs that stand on a line is nearest to a column of it; None of none."""
+    return min(placed, key=lambda one: max(one.left - column, column - one.right, 0.0), default=None)
+
+
 def pack(runs: Sequence[Run]) -> list[Strip]:
     """Lay runs into as few strips as their order allows.
 
