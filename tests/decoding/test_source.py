@@ -3,13 +3,14 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from tests.small import PAIRS, TEXTS, enliven, small
 from translatotron_v.config import ConfigError, load_config
 from translatotron_v.data.vocabulary import EOS, PAD, Vocabulary
-from translatotron_v.decoding.source import encode_source, read_ctc_frames, reading_scores
+from translatotron_v.decoding.source import encode_source, read_ctc_frames, reading_doubts, reading_scores
 from translatotron_v.decoding.text import drawing_states, generate, generate_answer
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.models.text_decoder import mean_of_spans
@@ -134,3 +135,22 @@ def test_fonts_and_reading_are_asked_for_where_they_are_missing(model: Translato
     for wrong in ("model.connector=guess", "model.ctc_frames=0"):
         with pytest.raises(ConfigError, match=r"model\.connector"):
             load_config(None, ["model.connector=read", "model.text_encoder.layers=1", wrong])
+
+
+def test_doubts_are_what_stands_at_a_frame_beside_the_best_path_nearby():
+    """Frames of an "also" in three letters (a 1, l 2, o 3): an "a" beside the "o", and an "l" that is not sure."""
+    blank, a, letter_l, o, e = range(5)
+    probable = np.full((1, 12, 5), 1e-9)
+    for frame, shares in {
+        0: {a: 1.0},
+        1: {a: 0.5, letter_l: 0.5},  # the next letter, a frame too soon
+        3: {letter_l: 0.6, blank: 0.4},
+        7: {o: 0.7, a: 0.2, e: 0.1},
+        8: {o: 0.8, blank: 0.2},
+    }.items():
+        probable[0, frame, list(shares)] = list(shares.values())
+    probable[0, probable[0].sum(1) < 0.5, blank] = 1
+    (doubts,) = reading_doubts(torch.from_numpy(np.log(probable)))
+    expected = np.zeros(12)
+    expected[3], expected[7] = 0.4, 0.3
+    assert doubts == pytest.approx(expected, abs=1e-6)

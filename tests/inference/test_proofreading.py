@@ -1,6 +1,6 @@
 """What was drawn is read, and drawn again where it says something else."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -117,6 +117,7 @@ def proof(
     monkeypatch.setattr(proofreading, "redraw", press.redraw)
     monkeypatch.setattr(proofreading, "pixels_of", press.pixels_of)
     monkeypatch.setattr(proofreading, "read_ctc_frames", press.read)
+    monkeypatch.setattr(proofreading, "reading_doubts", lambda logits: [np.zeros(1)] * len(press.strips))
     monkeypatch.setattr(proofreading, "assign", press.assign)
     drawn = press.draw(press.drafts.pop(0))
     generation = GenerationConfig(redraws=redraws, image_steps=4, beams=3)
@@ -153,43 +154,83 @@ def test_nothing_is_read_unless_asked_for(monkeypatch, loaded):
     assert strip.readings == [] and len(strip.pictures) == 2 and not hasattr(press, "strips")
 
 
-def test_words_that_were_drawn_alone_are_drawn_anew_in_parts(monkeypatch):
-    """First by chance, then four, two and one letters at a time, which stand side by side."""
-    asked: list[tuple[list[str], int]] = []
+class Workshop:
+    """Stands in for a model that draws words alone: a box of six columns for each letter, parts two columns apart.
+
+    Args:
+        reads: what is read on a picture of a word, given its width, and how much that is doubted.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, reads: Callable[[int], tuple[str, float]]) -> None:
+        self.reads = reads
+        self.asked: list[tuple[list[str], int]] = []
+        monkeypatch.setattr(proofreading, "draw_words", self.draw_words)
+        monkeypatch.setattr(proofreading, "_read", self.read)
 
     def draw_words(
-        model: Any, vocabulary: Any, draft: Any, parts: Sequence[Spelling], settings: GenerationConfig
+        self, model: Any, vocabulary: Any, draft: Any, parts: Sequence[Spelling], settings: GenerationConfig
     ) -> Any:
         pages = [["".join(sign for sign, _ in one.characters) for one in part.words] for part in parts]
-        asked.append(([text for page in pages for text in page], settings.top_k))
-        lines = [[np.ones((1, 32, 512), dtype=np.float32) for _ in page] for page in pages]
-        for page, row in zip(pages, lines, strict=True):
-            for text, line in zip(page, row, strict=True):
-                line[:, 8:24, 7 : 7 + 6 * len(text)] = 0
-        return SimpleNamespace(lines=lines)
+        self.asked.append(([text for page in pages for text in page], settings.top_k))
+        return SimpleNamespace(lines=[[self.line(text) for text in page] for page in pages])
 
-    def read(loaded: Any, strips: Sequence[DrawnStrip], batch_size: int) -> None:
-        for strip in strips:  # nothing says what it should, but letters that were drawn each for itself
-            strip.readings = ["kinds" if picture.shape[1] == 5 * 6 + 4 * 2 else "kinas" for picture in strip.pictures]
+    def line(self, text: str) -> np.ndarray:
+        line = np.ones((1, 32, 512), dtype=np.float32)
+        line[:, 8:24, 7 : 7 + 6 * len(text)] = 0
+        return line
 
-    monkeypatch.setattr(proofreading, "draw_words", draw_words)
-    monkeypatch.setattr(proofreading, "_read", read)
-    model: Any = SimpleNamespace(model=SimpleNamespace(ctc_head=object()), vocabulary=None)
-    blank = np.ones((1, 32, 512), dtype=np.float32)
-    blank[:, 8:24, 7:37] = 0
-    settings = GenerationConfig(redraws=6, drawing="words", top_k=1)
-    (strip,) = proofread(model, DRAFT, [spelling("kinds")], np.zeros((1, 96, 512)), settings, 2, [[blank]])
-    assert asked == [(["kinds"], 4), (["kinds"], 1), (["ki", "nds"], 1), (list("kinds"), 1)]
+    def read(self, loaded: Any, strips: Sequence[DrawnStrip], batch_size: int) -> None:
+        for strip in strips:
+            found = [self.reads(picture.shape[1]) for picture in strip.pictures]
+            strip.readings, strip.doubts = [text for text, _ in found], [doubt for _, doubt in found]
+
+    def proofread(self, text: str, redraws: int = 6) -> DrawnStrip:
+        model: Any = SimpleNamespace(model=SimpleNamespace(ctc_head=object()), vocabulary=None)
+        settings = GenerationConfig(redraws=redraws, drawing="words", top_k=1)
+        lines = [[self.line(one) for one in text.split()]]
+        return proofread(model, DRAFT, [spelling(text)], np.zeros((1, 96, 512)), settings, 2, lines)[0]
+
+
+def test_words_that_were_drawn_alone_are_drawn_anew_in_parts(monkeypatch):
+    """First by chance, then four, two and one letters at a time, which stand side by side."""
+    shop = Workshop(monkeypatch, lambda width: ("kinds" if width == 5 * 6 + 4 * 2 else "kinas", 0.0))
+    strip = shop.proofread("kinds")  # nothing says what it should, but letters that were drawn each for itself
+    assert shop.asked == [(["kinds"], 4), (list("kinds"), 1)]
     assert strip.misdrawn == [] and strip.pictures[0].shape == (32, 38)
     assert [int(width) for width in np.diff(np.flatnonzero(np.diff(strip.pictures[0][12])))] == [2, 6, 2, 6, 2, 6, 2]
 
 
+def test_a_word_that_is_read_right_but_doubted_is_drawn_in_parts_and_the_least_doubted_stays(monkeypatch):
+    doubts = {24: 0.4, 24 + 3 * 2: 0.02}  # whole, letter by letter
+    shop = Workshop(monkeypatch, lambda width: ("also", doubts[width]))
+    strip = shop.proofread("also")
+    assert shop.asked == [(list("also"), 1)]
+    assert strip.pictures[0].shape == (32, 30) and strip.doubts == [0.02]
+    shop = Workshop(monkeypatch, lambda width: ("also", 0.08))
+    assert shop.proofread("also").pictures[0].shape == (32, 24) and shop.asked == []
+
+
+def test_a_mark_behind_a_word_is_drawn_alone_unless_it_is_misread_there(monkeypatch):
+    shop = Workshop(monkeypatch, lambda width: ("early.", 0.0))
+    strip = shop.proofread("early.")
+    assert shop.asked == [(["early", "."], 4)] and strip.pictures[0].shape == (32, 6 * 6 + 2)
+    shop = Workshop(monkeypatch, lambda width: ("early." if width == 6 * 6 else "early", 0.0))
+    assert shop.proofread("early.").pictures[0].shape == (32, 6 * 6)
+    shop = Workshop(monkeypatch, lambda width: ("early.", 0.5 if width > 6 * 6 else 0.05))
+    assert shop.proofread("early.").pictures[0].shape == (32, 6 * 6)
+
+
 def test_parts_of_words():
-    assert proofreading._pieces(word("(0)", 1), 2) == [word("(0)", 1)]  # a filler is cut out where letters part
-    assert proofreading._pieces(word("(0)", 1), 1) == [word("("), word("0"), word(")")]
-    assert ["".join(sign for sign, _ in part.characters) for part in proofreading._pieces(word("abcdefghi"), 4)] == [
-        "abcd", "efghi",
-    ]  # fmt: skip
+    def parts(text: str, attempt: int, filler: int | None = None) -> list[str]:
+        pieces = proofreading._pieces(word(text, filler), attempt)
+        return ["".join(sign for sign, _ in part.characters) for part in pieces]
+
+    assert parts("(0)", 2, 1) == ["(0)"]  # a filler is cut out where letters part
+    assert parts("(0)", 3, 1) == ["(", "0", ")"]
+    assert parts("abcdefghi", 1) == ["abcd", "efghi"] and parts("abcde", 2) == ["ab", "cde"]
+    assert parts("abc", 1) == ["a", "b", "c"] and parts("abc", 0) == ["abc"]
+    assert [parts("so...", attempt) for attempt in range(4)] == [["so", "..."], list("so..."), ["so..."], list("so...")]
+    assert parts("...", 0) == ["..."] and parts("e.g", 0) == ["e.g"]
 
 
 def test_a_reading_goes_on_with_the_next_word_where_its_picture_begins():

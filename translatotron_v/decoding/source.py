@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from translatotron_v.models.states import SourceStates
     from translatotron_v.models.translator import TranslatotronV
 
+_NEAR = 2  # frames that a character may be read before or after its place
+_NEGLIGIBLE = 0.02  # probability of anything at all, below which a frame is not looked at
 # What is to become of the reading of a page, given its number in the batch, the text, and the frame at which each
 # character was read; spans of what comes back are those of that text.
 Prepare = Callable[[int, str, Sequence[int]], Prepared]
@@ -56,6 +58,29 @@ def reading_scores(logits: Array) -> list[float]:
     count = read.sum(1)
     means: list[float] = np.where(count > 0, (best * read).sum(1) / count.clip(min=1), -np.inf).tolist()
     return means
+
+
+def reading_doubts(logits: Array) -> np.ndarray:
+    """How probable CTC logits (B, frames, characters) hold it that something else stands at each frame (B, frames).
+
+    Something else is neither nothing nor a character of the best path up to two frames away: where a letter is read a
+    little earlier or later, none doubts it. At the first frame of a letter it is at least what that letter lacks, at
+    its best frame, to certainty.
+    """
+    values = to_numpy(logits)
+    probable = np.exp(values - values.max(-1, keepdims=True))
+    probable /= probable.sum(-1, keepdims=True)
+    path = probable.argmax(-1)
+    doubts: np.ndarray = np.zeros(path.shape, dtype=probable.dtype)
+    for row, doubted, best in zip(probable, doubts, path, strict=True):
+        for frame in np.flatnonzero(row[:, PAD] < 1 - _NEGLIGIBLE).tolist():
+            near = {PAD, *best[max(0, frame - _NEAR) : frame + _NEAR + 1].tolist()}
+            doubted[frame] = 1 - row[frame, list(near)].sum()
+        starts = np.flatnonzero(np.diff(best, prepend=-1))
+        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(best)], strict=True):
+            if best[start] != PAD:
+                doubted[start] = max(doubted[start], 1 - row[start:end, best[start]].max())
+    return doubts
 
 
 def masks_readings(model: "TranslatotronV", vocabulary: Vocabulary) -> bool:

@@ -1,7 +1,8 @@
 """What is drawn says what was meant: the model reads the words that it drew, and draws again those that it misreads.
 
 A word is checked as it will be put back: cut out of its strip, and laid on a new one between its neighbours. What is
-still another word after the last attempt is named; whole pages leave such a block as it was.
+still another word after the last attempt is named; whole pages leave such a block as it was. A reader that knows its
+language reads over a stray stroke ("also" off "alsa"), so words on which it is in two minds are drawn again as well.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import numpy as np
 
 from translatotron_v.config import ModelConfig
 from translatotron_v.decoding.arrays import inference, to_numpy
-from translatotron_v.decoding.source import read_ctc_frames
+from translatotron_v.decoding.source import read_ctc_frames, reading_doubts
 from translatotron_v.decoding.spelling import DrawnWord, Spelling
 from translatotron_v.decoding.text import Draft, redraw
 from translatotron_v.decoding.words import draw_words
@@ -20,12 +21,18 @@ from translatotron_v.inference.literal_inks import place_of
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.strip_reading import assign, batches, pixels_of
 from translatotron_v.metrics.text import edits
-from translatotron_v.page.strips import Placed, Run, Strip, nearest_run, pack, word_of, words_of
+from translatotron_v.page.strips import Placed, Run, Strip, nearest_run, pack, trim, word_of, words_of
 
 # What looks alike in most faces at 20 pixels per em counts as the same.
 _ALIKE = str.maketrans("’‘‚‛′`´„“”″‟–—−‐‑…", "'''''''\"\"\"\"\"-----.")
-_LETTERS = (0, 4, 2, 1)  # drawn at a time, attempt by attempt, of words that are drawn word by word; 0: all
-_BESIDE = 2  # columns between letters that are set side by side
+# Letters drawn at a time, attempt by attempt, of words that are drawn word by word; 0: all. A word that ends in a mark
+# is parted there first, and whole at the third: a letter and the mark behind it are one patch, and many are alike.
+_LETTERS = (0, 4, 2, 1)
+_CHANCE = (0, 2)  # attempts that draw by chance
+_MARKS = ".,;:!?"
+_BESIDE = 2  # columns between the ink of letters that are set side by side
+_DOUBT = 0.1  # of a word that is read as it was meant: it is drawn again
+_SURE = 0.3  # doubt up to which a mark that was drawn alone is kept
 _ROUND = str.maketrans("oOQD", "0000")  # a lone filler is read as any of these
 
 
@@ -37,11 +44,13 @@ class DrawnStrip:
         spelling: what was to be drawn.
         pictures: of its words (32, w), one for each; other numbers of them where the strip could not be cut.
         readings: what was read on each word; empty strings before they are read.
+        doubts: how probable it is, at one place of each word, that something else stands there.
     """
 
     spelling: Spelling
     pictures: list[np.ndarray]
     readings: list[str] = field(default_factory=list)
+    doubts: list[float] = field(default_factory=list)
 
     @property
     def wrong(self) -> list[int]:
@@ -54,6 +63,21 @@ class DrawnStrip:
             for number, (word, reading) in enumerate(zip(words, self.readings, strict=True))
             if not reads_as(word, reading)
         ]
+
+    @property
+    def doubtful(self) -> list[int]:
+        """Numbers of the words that are to be drawn again though they are not all wrong: fillers are not doubted."""
+        words = self.spelling.words
+        if len(self.pictures) != len(words):
+            return self.wrong
+        doubted = [n for n, word in enumerate(words) if self.doubts[n] > _DOUBT and not word.fillers]
+        return sorted({*self.wrong, *doubted})
+
+    @property
+    def marked(self) -> list[int]:
+        """Numbers of the words that end in a mark."""
+        cut = len(self.pictures) == len(self.spelling.words)
+        return [number for number, word in enumerate(self.spelling.words) if cut and _stem(word)]
 
     @property
     def certainty(self) -> float:
@@ -82,6 +106,13 @@ def reads_as(word: DrawnWord, reading: str) -> bool:
 
 def _text(word: DrawnWord) -> str:
     return "".join(character for character, _ in word.characters)
+
+
+def _stem(word: DrawnWord) -> int:
+    """How many characters stand before the marks that a word ends in; 0 where there are no marks, or nothing else."""
+    text = _text(word)
+    count = len(text.rstrip(_MARKS))
+    return count if count < len(text) and not word.fillers else 0
 
 
 def _plain(text: str) -> str:
@@ -118,32 +149,40 @@ def proofread(
         return strips
     _read(loaded, strips, batch_size)
     for attempt in range(generation.redraws):
-        wrong = {number: strip.wrong for number, strip in enumerate(strips) if strip.wrong}
-        if not wrong:
-            break
-        parts = [Spelling([strips[number].spelling.words[word] for word in words]) for number, words in wrong.items()]
-        rows = draft.rows(list(wrong))
+        asked = {number: _asked(strip, attempt, generation) for number, strip in enumerate(strips)}
+        asked = {number: words for number, words in asked.items() if words}
+        if not asked:
+            continue
+        parts = [Spelling([strips[number].spelling.words[word] for word in words]) for number, words in asked.items()]
+        rows = draft.rows(list(asked))
         chance = replace(generation, image_steps=0, temperature=0.7, seed=attempt, beams=1)
         if generation.drawing == WORDS:  # words that were drawn alone come out the same again, but for chance
-            letters = _LETTERS[min(attempt, len(_LETTERS) - 1)]
-            tries = _draw_parts(loaded, rows, parts, replace(chance, top_k=1 if letters else 4), letters)
+            tries = _draw_parts(loaded, rows, parts, chance, attempt)
         else:
             chance = replace(chance, top_k=1 if attempt == 0 else 4)
             inks = 1 - to_numpy(redraw(loaded.model, loaded.vocabulary, rows, parts, chance)).mean(1)
             tries = [DrawnStrip(part, words_of(ink, len(part.words))) for part, ink in zip(parts, inks, strict=True)]
         _read(loaded, tries, batch_size)
-        for (number, words), once_more in zip(wrong.items(), tries, strict=True):
-            _take(strips[number], words, once_more)
+        for (number, words), once_more in zip(asked.items(), tries, strict=True):
+            _take(strips[number], words, once_more, marks_first=attempt == 0 and generation.drawing == WORDS)
     return strips
 
 
+def _asked(strip: DrawnStrip, attempt: int, generation: GenerationConfig) -> list[int]:
+    """Numbers of the words of a strip that are drawn again at an attempt."""
+    if generation.drawing != WORDS:
+        return strip.wrong
+    return sorted({*strip.wrong, *strip.marked}) if attempt == 0 else strip.doubtful
+
+
 def _draw_parts(
-    loaded: LoadedTranslator, draft: Draft, parts: Sequence[Spelling], generation: GenerationConfig, letters: int
+    loaded: LoadedTranslator, draft: Draft, parts: Sequence[Spelling], generation: GenerationConfig, attempt: int
 ) -> list[DrawnStrip]:
-    """Words drawn anew, so many letters at a time and set side by side; 0: as a whole."""
-    cut = [[_pieces(word, letters) for word in part.words] for part in parts]
+    """Words drawn anew, as a whole or some letters at a time and set side by side."""
+    cut = [[_pieces(word, attempt) for word in part.words] for part in parts]
     spelled = [Spelling([piece for pieces in words for piece in pieces]) for words in cut]
-    drawn = draw_words(loaded.model, loaded.vocabulary, draft, spelled, generation).lines
+    drawing = replace(generation, top_k=4 if attempt in _CHANCE else 1)
+    drawn = draw_words(loaded.model, loaded.vocabulary, draft, spelled, drawing).lines
     tries = []
     for part, words, row in zip(parts, cut, drawn, strict=True):
         pictures = iter(_pictures(row))
@@ -151,20 +190,27 @@ def _draw_parts(
     return tries
 
 
-def _pieces(word: DrawnWord, letters: int) -> list[DrawnWord]:
-    """A word in parts of so many letters, a single last one with those before it; a filler stays or stands alone."""
-    count = len(word.characters)
-    if not letters or count <= letters or (word.fillers and letters > 1):
+def _pieces(word: DrawnWord, attempt: int) -> list[DrawnWord]:
+    """The parts in which a word is drawn at an attempt; a filler stays in its word or stands alone.
+
+    So many letters at a time, a single last one with those before it; each alone where that would be one part.
+    """
+    letters, count, stem = _LETTERS[min(attempt, len(_LETTERS) - 1)], len(word.characters), _stem(word)
+    if stem and not letters:
+        return [DrawnWord(word.characters[:stem]), DrawnWord(word.characters[stem:])]
+    if not letters or (stem and attempt in _CHANCE) or (word.fillers and letters > 1):
         return [word]
+    letters = letters if count > letters + 1 else 1
     starts = [start for start in range(0, count, letters) if letters == 1 or start < count - 1]
     ends = [*starts[1:], count]
     return [DrawnWord(word.characters[start:end]) for start, end in zip(starts, ends, strict=True)]
 
 
 def _side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Pictures (32, w) of parts of a word as one."""
+    """Pictures (32, w) of parts of a word as one; the empty columns before the ink of a part are left out."""
     gap = np.zeros((len(pictures[0]), _BESIDE), dtype=pictures[0].dtype)
-    return np.concatenate([part for picture in pictures for part in (gap, picture)][1:], axis=1)
+    others = [part for picture in pictures[1:] for part in (gap, trim(picture))]
+    return np.concatenate([pictures[0], *others], axis=1)
 
 
 def _pictures(lines: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -172,19 +218,29 @@ def _pictures(lines: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [word_of(1 - line.mean(0)) for line in lines]
 
 
-def _take(strip: DrawnStrip, words: Sequence[int], once_more: DrawnStrip) -> None:
-    """Take over from a new drawing of some words of a strip what is read better there."""
+def _take(strip: DrawnStrip, words: Sequence[int], once_more: DrawnStrip, marks_first: bool = False) -> None:
+    """Take over from a new drawing of some words of a strip what is read better there.
+
+    Args:
+        marks_first: what was drawn without its last mark is better where it is read right.
+    """
     if len(once_more.pictures) != len(words):
         return
-    count = len(strip.spelling.words)
-    if len(strip.pictures) != count:  # then all its words were drawn anew
-        strip.pictures, strip.readings = once_more.pictures, once_more.readings
+    if len(strip.pictures) != len(strip.spelling.words):  # then all its words were drawn anew
+        strip.pictures, strip.readings, strip.doubts = once_more.pictures, once_more.readings, once_more.doubts
         return
-    for number, picture, reading in zip(words, once_more.pictures, once_more.readings, strict=True):
-        meant = _text(strip.spelling.words[number])
-        new, old = (edits(read, meant, lower_case=False)[0] for read in (reading, strip.readings[number]))
-        if new < old:
-            strip.pictures[number], strip.readings[number] = picture, reading
+    for place, number in enumerate(words):
+        word, doubt = strip.spelling.words[number], once_more.doubts[place]
+        new, old = (_errors(word, one.readings[n]) for one, n in ((once_more, place), (strip, number)))
+        sure = marks_first and _stem(word) and not new and doubt <= max(_SURE, strip.doubts[number])
+        if sure or (new, doubt) < (old, strip.doubts[number]):
+            strip.pictures[number], strip.readings[number] = once_more.pictures[place], once_more.readings[place]
+            strip.doubts[number] = doubt
+
+
+def _errors(word: DrawnWord, reading: str) -> int:
+    """Edits from what was meant to what was read; none where it reads as meant."""
+    return 0 if reads_as(word, reading) else edits(reading, _text(word), lower_case=False)[0]
 
 
 def _parted(page: Strip, text: str, frames: Sequence[int], config: ModelConfig) -> tuple[str, Sequence[int]]:
@@ -212,16 +268,24 @@ def _read(loaded: LoadedTranslator, strips: Sequence[DrawnStrip], batch_size: in
     laid = []
     for strip in strips:
         strip.readings = [""] * len(strip.pictures)
+        strip.doubts = [0.0] * len(strip.pictures)
         numbers = [number for number, picture in enumerate(strip.pictures) if picture.shape[1]]
         runs = [Run(strip.pictures[number], number, 0, 0) for number in numbers]
         laid += [(strip, numbers, page) for page in pack(runs)]
     for part in batches(laid, batch_size):
         pixels = loaded.model.array(pixels_of([page for _, _, page in part]))
         source = loaded.model.encode_image(pixels)
-        found = read_ctc_frames(loaded.model.ctc_logits(source), loaded.vocabulary)
-        for (strip, numbers, page), (text, where) in zip(part, found, strict=True):
+        logits = loaded.model.ctc_logits(source)
+        found, doubts = read_ctc_frames(logits, loaded.vocabulary), reading_doubts(logits)
+        for (strip, numbers, page), (text, where), doubted in zip(part, found, doubts, strict=True):
             texts = [strip.readings[number] for number in numbers]
             text, places = _parted(page, text, where, loaded.model.config)
             assign(texts, page, text, places, loaded.model.config)  # a word that was cut goes on where it was left
             for number, read in zip(numbers, texts, strict=True):
                 strip.readings[number] = read
+            for frame in np.flatnonzero(doubted > _DOUBT).tolist():
+                row, column = place_of(frame, loaded.model.config)
+                own = nearest_run([one for one in page.placed if one.row == row], column)
+                if own is not None:
+                    number = numbers[own.run]
+                    strip.doubts[number] = max(strip.doubts[number], float(doubted[frame]))

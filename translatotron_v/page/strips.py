@@ -140,7 +140,7 @@ def _normalised(ink: np.ndarray, rows: Sequence[Bounds], setting: Setting) -> li
         line = resample(alone, scale, (0.0, base - BASELINE / scale), size)
         columns = np.flatnonzero(_filled(line))
         start = int(columns[0]) if len(columns) else 0
-        lines.append((_trim(line), first + start / scale))
+        lines.append((trim(line), first + start / scale))
     return lines
 
 
@@ -206,7 +206,7 @@ def _filled(line: np.ndarray) -> np.ndarray:
     return line.max(axis=0, initial=0.0) > _FAINT
 
 
-def _trim(line: np.ndarray) -> np.ndarray:
+def trim(line: np.ndarray) -> np.ndarray:
     """A line without its empty columns at either side."""
     columns = np.flatnonzero(_filled(line))
     return line[:, columns[0] : columns[-1] + 1] if len(columns) else line[:, :0]

@@ -88,9 +88,10 @@ def most_common(counts: Counter[bytes]) -> tuple[Tensor, Tensor]:
 def fit_codebook(patches: Tensor, weights: Tensor, codes: int, rounds: int = ROUNDS) -> Tensor:
     """A codebook (K, P): blank paper, and the patches (M, P) themselves or, if they are too many, some of them.
 
-    These are the middles of clusters: k-means starts from the most frequent patches and counts each by its weight (M,),
-    the square root of which is used, since letters that are rare should stay legible too; of each cluster the patch is
-    taken that is nearest to its mean. The mean itself shows faint dots above a letter that has some in other words.
+    These are clusters' medians: k-means starts from the most frequent patches and counts each by its weight (M,), the
+    square root of which is used, since letters that are rare should stay legible too; of each cluster the patch is
+    taken that has the least distance to all that were seen. So what is seen most is drawn as it is. The mean shows
+    faint dots above a letter that has some in other words, and the patch nearest to it may carry a stroke of the next.
     """
     codebook = torch.zeros(codes, patches.shape[1])
     chosen = patches[: codes - 1].clone()
@@ -101,25 +102,24 @@ def fit_codebook(patches: Tensor, weights: Tensor, codes: int, rounds: int = ROU
             total = torch.zeros(len(chosen)).index_add_(0, nearest, share)
             sums = torch.zeros_like(chosen).index_add_(0, nearest, patches * share[:, None])
             chosen = torch.where(total[:, None] > 0, sums / total.clamp(min=1e-12)[:, None], chosen)
-        chosen = _middles(patches, chosen)
+        chosen = _medians(patches, weights, chosen)
     codebook[1 : 1 + len(chosen)] = chosen
     return codebook
 
 
-def _middles(patches: Tensor, means: Tensor) -> Tensor:
-    """For each mean (K, P) of a cluster the one of its patches (M, P) that is nearest to it; the mean where none is."""
+def _medians(patches: Tensor, weights: Tensor, means: Tensor) -> Tensor:
+    """For each mean (K, P) of a cluster its geometric median among its patches (M, P), by weight (M,); or the mean."""
     nearest = _nearest(patches, means)
-    away = torch.cat(
-        [
-            (part - means[own]).square().sum(1)
-            for part, own in zip(patches.split(2048), nearest.split(2048), strict=True)
-        ]
-    )
-    farthest_first = away.argsort(descending=True, stable=True).numpy()
-    middle = np.full(len(means), -1)
-    middle[nearest.numpy()[farthest_first]] = farthest_first  # the last one stays
-    held = torch.from_numpy(middle)
-    return torch.where(held[:, None] >= 0, patches[held.clamp(min=0)], means)
+    medians = means.clone()
+    first = 0
+    order = nearest.argsort(stable=True)
+    for number, count in enumerate(nearest.bincount(minlength=len(means)).tolist()):
+        own = order[first : first + count]
+        first += count
+        if count:
+            away = torch.cdist(patches[own], patches[own]) @ weights[own]
+            medians[number] = patches[own[away.argmin()]]
+    return medians
 
 
 def _nearest(patches: Tensor, codes: Tensor) -> Tensor:
