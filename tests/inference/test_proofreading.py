@@ -196,6 +196,9 @@ def test_words_that_were_drawn_alone_are_drawn_anew_in_parts(monkeypatch):
     shop = Workshop(monkeypatch, lambda width: ("kinds" if width == 5 * 6 + 4 * 2 else "kinas", 0.0))
     strip = shop.proofread("kinds")  # nothing says what it should, but letters that were drawn each for itself
     assert shop.asked == [(["kinds"], 4), (list("kinds"), 1)]
+    stubborn = Workshop(monkeypatch, lambda width: ("kinas", 0.5))
+    assert stubborn.proofread("kinds").misdrawn == ["kinds"]
+    assert stubborn.asked[2:] == [(["ki", "nds"], 4), (list("kinds"), 1), (["kinds"], 4), (["kinds"], 4)]
     assert strip.misdrawn == [] and strip.pictures[0].shape == (32, 38)
     assert [int(width) for width in np.diff(np.flatnonzero(np.diff(strip.pictures[0][12])))] == [2, 6, 2, 6, 2, 6, 2]
 
@@ -229,7 +232,9 @@ def test_parts_of_words():
     assert parts("(0)", 3, 1) == ["(", "0", ")"]
     assert parts("abcdefghi", 1) == ["abcd", "efghi"] and parts("abcde", 2) == ["ab", "cde"]
     assert parts("abc", 1) == ["a", "b", "c"] and parts("abc", 0) == ["abc"]
-    assert [parts("so...", attempt) for attempt in range(4)] == [["so", "..."], list("so..."), ["so..."], list("so...")]
+    assert [parts("so...", attempt) for attempt in range(5)] == [
+        ["so", "..."], list("so..."), ["so..."], list("so..."), ["so..."],
+    ]  # fmt: skip
     assert parts("...", 0) == ["..."] and parts("e.g", 0) == ["e.g"]
 
 

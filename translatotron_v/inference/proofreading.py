@@ -27,8 +27,8 @@ from translatotron_v.page.strips import Placed, Run, Strip, nearest_run, pack, t
 _ALIKE = str.maketrans("’‘‚‛′`´„“”″‟–—−‐‑…", "'''''''\"\"\"\"\"-----.")
 # Letters drawn at a time, attempt by attempt, of words that are drawn word by word; 0: all. A word that ends in a mark
 # is parted there first, and whole at the third: a letter and the mark behind it are one patch, and many are alike.
-_LETTERS = (0, 4, 2, 1)
-_CHANCE = (0, 2)  # attempts that draw by chance
+_LETTERS = (0, 4, 2, 1, 0)
+_CHANCE = (0, 2, 4)  # attempts that draw by chance, as do all later ones
 _MARKS = ".,;:!?"
 _BESIDE = 2  # columns between the ink of letters that are set side by side
 _DOUBT = 0.1  # of a word that is read as it was meant: it is drawn again
@@ -172,7 +172,14 @@ def _asked(strip: DrawnStrip, attempt: int, generation: GenerationConfig) -> lis
     """Numbers of the words of a strip that are drawn again at an attempt."""
     if generation.drawing != WORDS:
         return strip.wrong
-    return sorted({*strip.wrong, *strip.marked}) if attempt == 0 else strip.doubtful
+    if attempt == 0:
+        return sorted({*strip.wrong, *strip.marked})
+    return strip.doubtful if _LETTERS[_kind(attempt)] else strip.wrong
+
+
+def _kind(attempt: int) -> int:
+    """Which of `_LETTERS` an attempt is."""
+    return min(attempt, len(_LETTERS) - 1)
 
 
 def _draw_parts(
@@ -181,7 +188,7 @@ def _draw_parts(
     """Words drawn anew, as a whole or some letters at a time and set side by side."""
     cut = [[_pieces(word, attempt) for word in part.words] for part in parts]
     spelled = [Spelling([piece for pieces in words for piece in pieces]) for words in cut]
-    drawing = replace(generation, top_k=4 if attempt in _CHANCE else 1)
+    drawing = replace(generation, top_k=4 if _kind(attempt) in _CHANCE else 1)
     drawn = draw_words(loaded.model, loaded.vocabulary, draft, spelled, drawing).lines
     tries = []
     for part, words, row in zip(parts, cut, drawn, strict=True):
@@ -195,10 +202,10 @@ def _pieces(word: DrawnWord, attempt: int) -> list[DrawnWord]:
 
     So many letters at a time, a single last one with those before it; each alone where that would be one part.
     """
-    letters, count, stem = _LETTERS[min(attempt, len(_LETTERS) - 1)], len(word.characters), _stem(word)
-    if stem and not letters:
+    letters, count, stem = _LETTERS[_kind(attempt)], len(word.characters), _stem(word)
+    if stem and attempt == 0:
         return [DrawnWord(word.characters[:stem]), DrawnWord(word.characters[stem:])]
-    if not letters or (stem and attempt in _CHANCE) or (word.fillers and letters > 1):
+    if not letters or (stem and _kind(attempt) in _CHANCE) or (word.fillers and letters > 1):
         return [word]
     letters = letters if count > letters + 1 else 1
     starts = [start for start in range(0, count, letters) if letters == 1 or start < count - 1]
