@@ -235,6 +235,7 @@ def test_parts_of_words():
     assert [parts("so...", attempt) for attempt in range(5)] == [
         ["so", "..."], list("so..."), ["so..."], list("so..."), ["so..."],
     ]  # fmt: skip
+    assert parts("it's", 3) == ["i", "t'", "s"] and parts('"tcsh"', 3) == ['"t', "c", "s", 'h"']  # no quote alone
     assert parts("...", 0) == ["..."] and parts("e.g", 0) == ["e.g"]
 
 

@@ -30,6 +30,7 @@ _ALIKE = str.maketrans("’‘‚‛′`´„“”″‟–—−‐‑…", "'
 _LETTERS = (0, 4, 2, 1, 0)
 _CHANCE = (0, 2, 4)  # attempts that draw by chance, as do all later ones
 _MARKS = ".,;:!?"
+_QUOTES = "'’‘\"“”"  # too small to be drawn alone
 _BESIDE = 2  # columns between the ink of letters that are set side by side
 _DOUBT = 0.1  # of a word that is read as it was meant: it is drawn again
 _SURE = 0.3  # doubt up to which a mark that was drawn alone is kept
@@ -208,9 +209,13 @@ def _pieces(word: DrawnWord, attempt: int) -> list[DrawnWord]:
     if not letters or (stem and _kind(attempt) in _CHANCE) or (word.fillers and letters > 1):
         return [word]
     letters = letters if count > letters + 1 else 1
-    starts = [start for start in range(0, count, letters) if letters == 1 or start < count - 1]
-    ends = [*starts[1:], count]
-    return [DrawnWord(word.characters[start:end]) for start, end in zip(starts, ends, strict=True)]
+    text = _text(word)
+    cuts = [
+        cut
+        for cut in range(letters, count, letters)
+        if (letters == 1 or cut < count - 1) and text[cut] not in _QUOTES and text[:cut].strip(_QUOTES)
+    ]
+    return [DrawnWord(word.characters[start:end]) for start, end in zip([0, *cuts], [*cuts, count], strict=True)]
 
 
 def _side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
