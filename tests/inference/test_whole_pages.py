@@ -198,6 +198,22 @@ def test_blocks_in_other_languages_and_without_words_stay(translator: Translator
     assert np.array_equal(np.asarray(translation.image)[:top], page.pixels[:top])
 
 
+@pytest.mark.parametrize(
+    ("words", "languages"),
+    [
+        (("Neurologie", "Akademie"), ("de", "de")),  # Polish and Czech to the identifier, were there more of it
+        (("Entrance", "Way out"), ("en", "en")),  # translated already
+        (("Neurologie", "Le musée est fermé le lundi et le mardi"), ("fr", "fr")),
+    ],
+)
+def test_a_word_or_two_are_the_sources_unless_the_page_says_more(words: tuple[str, str], languages: tuple[str, str]):
+    states = [SimpleNamespace(paragraph=Paragraph([], reading=-0.1), language="", skip_reason="") for _ in words]
+    for state, text in zip(states, words, strict=True):
+        state.paragraph.text = text
+        whole_pages._judge(state, "de", "en", " ".join(words))  # type: ignore[arg-type]
+    assert tuple(state.language for state in states) == languages
+
+
 def test_debug_shows_what_was_seen(translator: Translator, tmp_path: Path):
     Image.fromarray(render(20).pixels).save(tmp_path / "page.png")
     jobs = plan_jobs([str(tmp_path / "page.png")], tmp_path / "out")

@@ -193,7 +193,7 @@ class PageTranslator:
             for page in asked:
                 whole = " ".join(state.paragraph.text for state in page)
                 for state in page:
-                    _judge(state, generation.source_language, whole)
+                    _judge(state, generation.source_language, generation.target_language, whole)
         wanted = [state for page in asked for state in page if not state.skip_reason]
         self.translator.translate(wanted, batch_size, generation)
         for state in wanted:
@@ -372,15 +372,18 @@ def _shares(
     return shares
 
 
-def _judge(state: BlockState, source_language: str, whole: str) -> None:
+def _judge(state: BlockState, source_language: str, target_language: str, whole: str) -> None:
     """Leave a block on which nothing sure, or nothing in the source language, was read.
 
-    A word or two tell little of their language: what they seem to be must be what the whole page says.
+    A word or two tell little of their language: what they seem to be must be what the whole page says. Where that says
+    no more, they are taken for the source's unless they seem to be translated already.
     """
     paragraph, languages = state.paragraph, tuple(sorted({*SPOKEN, source_language}))
     state.language = plainly(paragraph.text, languages) or identify(paragraph.text, languages)
-    if state.language != source_language and sum(map(str.isalpha, paragraph.text)) < TELLING:
+    if state.language != source_language and _letters(paragraph.text) < TELLING:
         state.language = identify(whole, languages) if state.language else ""
+        if state.language not in ("", target_language) and _letters(whole) < TELLING:
+            state.language = source_language
     if not paragraph.text or (paragraph.reading or 0.0) < math.log(UNSURE):
         state.skip_reason = "unreadable"
     elif paragraph.wordless:
@@ -389,6 +392,10 @@ def _judge(state: BlockState, source_language: str, whole: str) -> None:
         state.skip_reason = "no words"
     elif state.language != source_language:
         state.skip_reason = "another language"
+
+
+def _letters(text: str) -> int:
+    return sum(map(str.isalpha, text))
 
 
 def _cleaned(page: np.ndarray, states: Sequence[BlockState], mode: str) -> Image.Image:
