@@ -12,6 +12,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from translatotron_v.page.ground import largest
 from translatotron_v.page.profile import Bounds
 
 _SIDE = 1600  # pixels of the longer side on which regions are told
@@ -68,8 +69,8 @@ class RegionMap:
     def _steps(self) -> np.ndarray:
         """(h, w) bool: where the colour of the next pixel, to the right or below, is another."""
         values = self._small.astype(np.int16)
-        across = np.abs(np.diff(values, axis=1)).max(axis=2)
-        down = np.abs(np.diff(values, axis=0)).max(axis=2)
+        across = largest(np.abs(np.diff(values, axis=1)))
+        down = largest(np.abs(np.diff(values, axis=0)))
         sample = across[:: max(1, len(across) // 400)]
         noise = 1.4826 * float(np.median(sample)) / math.sqrt(2) if sample.size else 0.0
         least = float(np.clip(_NOISE * noise, *_STEP))

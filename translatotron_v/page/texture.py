@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy import fft
 
+from translatotron_v.page.ground import under
+
 _VISIBLE = 2.5 / 255  # standard deviation from which ground has a texture
 _OUTLYING = 4.5  # standard deviations from which a pixel is no part of it
 _REPEATS = 0.6  # correlation with a shifted copy from which ground repeats itself
@@ -34,10 +36,12 @@ def continued(off: np.ndarray, hole: np.ndarray, near: np.ndarray, em: float, gr
     known = near & ~hole
     if np.count_nonzero(known) < _KNOWN:
         return None
-    shown = off[known]
-    shown = shown - shown.mean(axis=0)
-    if float(np.abs(shown).mean()) < _VISIBLE / 10:  # whatever the direction, it varies no more than three channels do
+    mask = known.astype(np.uint8)
+    mean = np.array(cv2.mean(off, mask)[:3], dtype=np.float32)
+    # Whatever the direction, it varies no more than three channels do.
+    if sum(cv2.mean(np.abs(off - mean), mask)) / 3 < _VISIBLE / 10:
         return None
+    shown = under(off, known) - mean
     most = np.linalg.eigh(shown.T @ shown)[1][:, -1]  # the direction of colours in which they differ most
     grey = off @ most.astype(np.float32)
     grey -= np.median(grey[known])
