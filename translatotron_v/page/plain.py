@@ -174,7 +174,8 @@ def _parts(away: np.ndarray, where: np.ndarray, rows: Sequence[Bounds]) -> _Part
     em = float(np.median([bottom - top for _, top, _, bottom in rows])) * EM_PER_HEIGHT
     clear = length(away) > _CLEAR
     count, labels, stats, _ = cv2.connectedComponentsWithStats(clear.astype(np.uint8), connectivity=8)
-    parts, off_ground = labels[clear], under(away, clear)  # of the pixels that are no ground, one after another
+    off_ground = under(away, clear)  # of the pixels that are no ground, one after another,
+    parts: np.ndarray = labels[clear]  # and the part of each
     sums = np.stack([np.bincount(parts, off_ground[:, channel], count) for channel in range(3)], axis=1)
     direction = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-6)
     own = direction[parts]

@@ -64,6 +64,7 @@ class RegionMap:
             size = max(1, round(self.width / self.scale)), max(1, round(self.height / self.scale))
             small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
         self._small = small
+        self._apart: dict[int, tuple[np.ndarray, np.ndarray, tuple[int, int]]] = {}
 
     @cached_property
     def _steps(self) -> np.ndarray:
@@ -172,14 +173,26 @@ class RegionMap:
 
     def cells(self, number: int, window: Bounds, em: float) -> tuple[np.ndarray, tuple[float, float]]:
         """See `Region.cells`."""
-        labels, _ = self._labelled
         x, y, end, low = self._inside(window)
-        taken = (labels[y:low, x:end] != number).astype(np.uint8)
-        _, parts, stats, _ = cv2.connectedComponentsWithStats(taken, connectivity=8)
+        parts, stats, (left, top) = self._parts(number)
         limit = _SPECK * em / self.scale
         small = (stats[:, cv2.CC_STAT_WIDTH] <= limit) & (stats[:, cv2.CC_STAT_HEIGHT] <= limit)
         small[0] = True
-        return np.asarray(small[parts], dtype=bool), (x * self.scale, y * self.scale)
+        free = np.zeros((max(low - y, 0), max(end - x, 0)), dtype=bool)
+        inside = small[parts[max(y - top, 0) : max(low - top, 0), max(x - left, 0) : max(end - left, 0)]]
+        first, upper = max(left - x, 0), max(top - y, 0)
+        free[upper : upper + inside.shape[0], first : first + inside.shape[1]] = inside
+        return free, (x * self.scale, y * self.scale)
+
+    def _parts(self, number: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+        """The connected parts of what is none of a region within its box, their statistics, and the box's corner."""
+        if number not in self._apart:  # many blocks share a region
+            labels, found = self._labelled
+            x, y, width, height = (int(value) for value in found[number, :4])
+            taken = (labels[y : y + height, x : x + width] != number).astype(np.uint8)
+            _, parts, stats, _ = cv2.connectedComponentsWithStats(taken, connectivity=8)
+            self._apart[number] = parts, stats, (x, y)
+        return self._apart[number]
 
     def _inside(self, bounds: Bounds) -> tuple[int, int, int, int]:
         """A rectangle of the picture on the map, cut off at its edges."""
