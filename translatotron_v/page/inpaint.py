@@ -51,10 +51,12 @@ def repaint(
         mostly = bool(np.count_nonzero(smooth) > np.count_nonzero(rest))
         if mostly:
             near &= far < _OUTLYING * ground.noise
-        copied = texture.continued(off, hole, near, em, mostly)
-        if copied is not None:
-            _put(answer, hole, under(ground.colours, hole) + under(copied, hole))
-            return answer
+        found = texture.continued(off, hole, near, em, mostly)
+        if found is not None:
+            copied, repeats = found
+            painted = hole if repeats else smooth  # grain belongs to the ground that it was told from
+            _put(answer, painted, under(ground.colours, painted) + under(copied, painted))
+            rest, smooth = rest & ~painted, smooth & ~painted
         if rest.any():
             _put(answer, rest, under(fill(pixels, hole), rest))
     if smooth.any():

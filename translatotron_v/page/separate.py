@@ -34,6 +34,7 @@ _PER_STROKE = 9.0  # strokes to an em
 _LARGE, _SEEN = 44.0, 32.0  # pixels per em from which text is made smaller for the network, and how small
 _MOSTLY = 0.7  # share of the ink on smooth ground from which shapes are told from it
 _OUTSIDE = 0.6  # share of a shape outside the lines of text from which it is none
+_ASTRAY = 0.5  # ems wide and high that differ because the fit is wrong there
 _MOSTLY_THEIRS = 0.6  # share of a letter in the boxes of one text from which it is that text's whole
 _LEGIBLE = 0.12  # distance of colours that counts as text without a network
 
@@ -110,7 +111,7 @@ def separate(
     ground = fit_smooth(pixels, coverage > _FAINT, em, within)
     strong, lines = _strong(pixels, ground, em)
     if where is not None:
-        foreign_ink = _not_text(strong, lines, ground, coverage > _FAINT, where)
+        foreign_ink = _not_text(strong, lines, ground, coverage > _FAINT, where, em)
         coverage = np.where(foreign_ink, np.float32(0), coverage)
         if np.count_nonzero(coverage > 0.5) < _LEAST:
             return nothing
@@ -164,13 +165,17 @@ def _strong(pixels: np.ndarray, ground: SmoothGround, em: float) -> tuple[np.nda
 
 
 def _not_text(
-    strong: np.ndarray, lines: np.ndarray, ground: SmoothGround, ink: np.ndarray, where: np.ndarray
+    strong: np.ndarray, lines: np.ndarray, ground: SmoothGround, ink: np.ndarray, where: np.ndarray, em: float
 ) -> np.ndarray:
     """What differs from smooth ground but cannot be letters: lines, and what lies mostly outside the lines of text."""
     if not ground.holds[ink].mean() > _MOSTLY:
         return np.zeros(where.shape, dtype=bool)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(strong, connectivity=8)
     outside = np.bincount(labels[~where], minlength=count) > _OUTSIDE * stats[:, cv2.CC_STAT_AREA]
+    # Where the fit is wrong all differs from it, and letters are parts of what does.
+    side = max(round(_ASTRAY * em), 2)
+    astray = cv2.morphologyEx(strong & ~ground.holds, cv2.MORPH_OPEN, np.ones((side, side), np.uint8)) > 0
+    outside &= np.bincount(labels[astray & where], minlength=count) < side**2
     outside[0] = False
     return grow(outside[labels] | lines, 1)
 

@@ -21,7 +21,9 @@ _WINDOW = 640  # rows and columns of a crop that are looked at
 _KNOWN = 400  # pixels that are enough to see a texture
 
 
-def continued(off: np.ndarray, hole: np.ndarray, near: np.ndarray, em: float, grain: bool) -> np.ndarray | None:
+def continued(
+    off: np.ndarray, hole: np.ndarray, near: np.ndarray, em: float, grain: bool
+) -> tuple[np.ndarray, bool] | None:
     """Texture for a hole, as differences from smooth ground; None where there is none to continue.
 
     Args:
@@ -31,7 +33,7 @@ def continued(off: np.ndarray, hole: np.ndarray, near: np.ndarray, em: float, gr
         grain: whether texture that does not repeat is continued too.
 
     Returns:
-        (H, W, 3), whole: the picture's own outside the hole.
+        (H, W, 3), whole: the picture's own outside the hole; and whether it repeats itself, or is grain.
     """
     known = near & ~hole
     if np.count_nonzero(known) < _KNOWN:
@@ -55,7 +57,8 @@ def continued(off: np.ndarray, hole: np.ndarray, near: np.ndarray, em: float, gr
         if not grain or not _is_grain(grey, known, spread):
             return None
         shifts = _anywhere(em)
-    return _copied(off, known, hole, shifts)
+        return _copied(off, known, hole, shifts), False
+    return _copied(off, known, hole, shifts), True
 
 
 def _repeats(grey: np.ndarray, known: np.ndarray, em: float) -> list[tuple[int, int]]:
