@@ -140,7 +140,7 @@ class RegionMap:
         before = labels[place].copy()
         pieces = (before == 0) | (stats[before, cv2.CC_STAT_AREA] < counts.sum())
         labels[place][(parts == own) & pieces] = number
-        self._labelled = labels, np.concatenate([stats, found[own : own + 1] + (x, y, 0, 0, 0)])
+        self._labelled = labels, np.vstack([stats, np.add(found[own], (x, y, 0, 0, 0))])
         if self._is_box(number, window):
             return number
         labels[place] = before
