@@ -81,6 +81,15 @@ def test_rows_of_nearly_one_length_are_centred_in_the_middle_of_the_picture(widt
     assert block.alignment == alignment
 
 
+def test_rows_whose_middles_agree_as_well_as_their_ragged_left_ends_are_centred() -> None:
+    """On a photograph boxes stand off from their letters, some farther than others."""
+    rows = [line(2.58, 1, 4.35), line(2.79, 2, 3.6), line(2.45, 3, 4.95)]
+    (block,) = find_blocks(rows, width=10 * EM)
+    assert block.alignment == "centre"
+    in_line = [line(2.5, 1, 4.35), line(2.52, 2, 3.6), line(2.45, 3, 4.95)]
+    assert find_blocks(in_line, width=10 * EM)[0].alignment == "left"
+
+
 def test_rows_about_the_middle_of_the_picture_are_centred_however_equal_they_are() -> None:
     """Their left ends differ by an eighth of an em, their middles by a 25th: letters have no more room beside them."""
     (block,) = find_blocks([line(20, 2, 12), line(19.88, 3.3, 12.16)], round(52 * EM))

@@ -180,3 +180,30 @@ def test_an_explanation_in_smaller_letters_is_a_block_of_its_own() -> None:
     sheet.write(40, 60, "Suchen und ersetzen", size=22)
     sheet.write(40, 86, "Auch in alten Dateien und Ordnern", size=17)
     assert sheet.blocks() == [[0], [1]]
+
+
+def test_a_row_set_differently_and_farther_apart_begins_a_block() -> None:
+    heading = Sheet()
+    heading.write(40, 60, "Pflegehinweise lesen", font="DejaVuSans-Bold")
+    heading.write(40, 60 + 1.8 * EM, "Fragen? Wir helfen")
+    assert heading.blocks() == [[0], [1]]
+    alike = Sheet()
+    alike.write(40, 60, "Pflegehinweise lesen")
+    alike.write(40, 60 + 1.8 * EM, "Fragen? Wir helfen")
+    assert alike.blocks() == [[0, 1]]
+
+
+def test_an_explanation_with_narrower_spaces_is_smaller_where_capitals_hide_its_letters_height() -> None:
+    sheet = Sheet()
+    sheet.write(40, 60, "Aus dem Holzofen", size=15, font="LiberationMono-Regular")
+    sheet.write(40, 78, "Sahnejoghurt mild, 10 % Fett", size=12, font="LiberationMono-Regular")
+    assert sheet.blocks() == [[0], [1]]
+
+
+@pytest.mark.parametrize(("size", "blocks"), [(44, [[0], [1]]), (49, [[0, 1]])])
+def test_a_label_in_large_print_and_its_value_are_two_blocks(size: int, blocks: list[list[int]]) -> None:
+    """Its strokes are thicker, and its height differs by a tenth, as small print's does by chance."""
+    sheet = Sheet()
+    sheet.write(40, 80, "Bestand", size=49, font="DejaVuSans-Bold")
+    sheet.write(44, 140, "250 ml", size=size)
+    assert sheet.blocks() == blocks

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from data_synth.fonts import find_font
+from data_synth.grounds import draw_on_ground
 from translatotron_v.page.blocks import Block, find_blocks
 from translatotron_v.page.compose import arrange, compose
 from translatotron_v.page.free_ground import Ground, panel
@@ -291,3 +292,17 @@ def test_the_panel_of_a_block_is_its_box_without_its_edge() -> None:
     assert (columns[0], columns[-1], rows[0], rows[-1]) == pytest.approx((223, 337, 103, 157), abs=1)
     assert mask[rows[0] + y : rows[-1] + y, columns[0] + x : columns[-1] + x].all()  # letters are within it
     assert panel(None, crop, EM) is None
+
+
+@pytest.mark.parametrize("seed", [1, 4, 8])
+@pytest.mark.parametrize(("em", "quality"), [(16, 50), (18, 30), (20, 75)])
+def test_a_small_button_is_a_box_though_jpeg_has_broken_it_up(em: int, quality: int, seed: int) -> None:
+    """Around letters with an outline no pixel has the colour of the next one."""
+    lines = ("Heiße Schokolade",)
+    rng = np.random.default_rng(seed)
+    page = draw_on_ground(rng, "button", "outline", lines, "DejaVuSansCondensed", em, quality=quality)
+    region = RegionMap(page.pixels).region(page.lines[0], em)
+    rows, columns = np.nonzero(page.fixed)
+    edges = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    assert region is not None and region.encloses
+    assert np.abs(np.subtract(region.box, edges)).max() <= 2

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from data_synth.grounds import LOOKS, GroundPage, draw_on_ground
-from translatotron_v.page.ground import fit_smooth
+from translatotron_v.page.ground import SmoothGround, fit_smooth
+from translatotron_v.page.inpaint import repaint
 from translatotron_v.page.residue import STRONG, foreign, straight_lines
 from translatotron_v.page.separate import Layers, separate
 
@@ -57,6 +58,32 @@ def test_nothing_of_the_text_is_left_on_smooth_ground(ground: str, look: str, qu
 def test_a_disc_keeps_its_middle():
     page = draw("disc", "outline")
     assert error(page, take_off(page)) <= 2.0
+
+
+@pytest.mark.parametrize("seed", [4, 14, 28])
+def test_letters_go_where_the_ground_is_fitted_wrongly(seed: int):
+    """On one side of a steep disc everything differs from the fit: that says nothing of what are letters."""
+    lines = ("Bitte nicht füttern!", "Die Tiere sind satt.")
+    page = draw_on_ground(np.random.default_rng(seed), "disc", "flat", lines, FONT, 24)
+    layers = take_off(page)
+    assert layers.hole[page.fill_alpha > 200].all()
+    assert error(page, layers) <= 3.0
+
+
+def test_grain_is_continued_only_where_its_ground_is_known():
+    rng = np.random.default_rng(0)
+    truth = np.full((80, 240, 3), 0.6, dtype=np.float32)
+    truth[:, :160] += rng.normal(0, 0.04, (80, 160, 1)).astype(np.float32)
+    truth[:, 160:] = (0.2, 0.3, 0.5)
+    hole = np.zeros((80, 240), dtype=bool)
+    hole[30:50, 20:220] = True
+    holds = np.ones_like(hole)
+    holds[:, 160:] = False
+    ground = SmoothGround(np.full_like(truth, 0.6), holds, 0.04)
+    pixels = np.where(hole[..., None], np.float32(0), truth)
+    answer = repaint(pixels, hole, np.where(hole, 0.0, 1.0).astype(np.float32), ground, 24.0, None)
+    assert 0.8 < answer[30:50, 20:150].std() / truth[30:50, 20:150].std() < 1.25
+    assert np.abs(answer - truth)[30:50, 180:220].max() < 0.02
 
 
 @pytest.mark.parametrize("ground", ["rules", "frame"])

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -35,7 +36,7 @@ _INK = 0.05  # coverage from which a row of a word holds ink
 class PlacedWord(Placed):
     """A word's ink at its final size, and where it goes in the crop."""
 
-    @property
+    @cached_property
     def bounds(self) -> Bounds:
         """Of its ink; of a whole strip line's rows where it has none."""
         rows = np.flatnonzero(self.text_alpha.max(axis=1, initial=0.0) > _INK)
@@ -95,7 +96,7 @@ def arrange(
         return None
     lines = frozenset(place for place, number in enumerate(kept) if number in breaks)
     words = [words[number] for number in kept]
-    barriers = [crop.to_crop(quad) for quad in obstacles]
+    barriers = crop.boxes_in_crop(obstacles)
     ground = ground or ground_of(region, crop, setting.em)
     boxed = ground is not None and ground.encloses and alignment == "centre"
     for starts in dict.fromkeys((lines, frozenset[int]())):
@@ -122,9 +123,11 @@ def ground_of(region: Region | None, crop: Crop, em: float) -> Ground | None:
 
 
 def _rooms(
-    crop: Crop, setting: Setting, barriers: Sequence[Bounds], alignment: Alignment, ground: Ground | None = None
+    crop: Crop, setting: Setting, barriers: np.ndarray, alignment: Alignment, ground: Ground | None = None
 ) -> list[_Room]:
     """The block's own box, then what is free below it and beside it; of a single line, first beside it.
+
+    Barriers (N, 4) are boxes in the crop of what must not be covered.
 
     Beside it is at its right, of a block set to the right at its left, and of a centred one equally at both sides.
     """
@@ -136,15 +139,16 @@ def _rooms(
         left, right = max(left, start + 1), min(right, edge - 1)  # a line's box may have taken in a rule beside it
     apart = _APART * setting.em
 
-    def below(first: float, last: float) -> float:
-        tops = [box[1] for box in barriers if box[1] >= bottom - apart and box[0] < last + apart and box[2] > first]
-        return max(min([floor, *(upper - apart for upper in tops)]), bottom)
+    lefts, tops, rights, bottoms = barriers.T
 
-    level = [box for box in barriers if box[1] < bottom + apart and box[3] > top]
-    after = [box[0] - apart for box in level if box[0] >= right - apart]
-    before = [box[2] + apart for box in level if box[2] <= left + apart]
-    more_right = max(min([edge - apart, *after]) - right, 0.0)
-    more_left = max(left - max([start + apart, *before]), 0.0)
+    def below(first: float, last: float) -> float:
+        under = tops[(tops >= bottom - apart) & (lefts < last + apart) & (rights > first)]
+        return max(float(under.min(initial=floor + apart)) - apart, bottom)
+
+    level = (tops < bottom + apart) & (bottoms > top)
+    after, before = lefts[level & (lefts >= right - apart)], rights[level & (rights <= left + apart)]
+    more_right = max(float(after.min(initial=edge)) - apart - right, 0.0)
+    more_left = max(left - float(before.max(initial=start)) - apart, 0.0)
     if alignment == "centre":
         more_left = more_right = min(more_left, more_right)
     elif alignment == "right":
@@ -257,13 +261,14 @@ def _is_free(
     placed: Sequence[PlacedWord],
     crop: Crop,
     setting: Setting,
-    barriers: Sequence[Bounds],
+    barriers: np.ndarray,
     ground: Ground | None = None,
 ) -> bool:
     """Whether words lie within the picture and on nothing that must not be covered."""
     width, height = crop.size
     back = crop.back
     first_column, last_column = min(row[0] for row in crop.rows), max(row[2] for row in crop.rows)
+    lefts, tops, rights, bottoms = barriers.T
     for word in placed:
         left, top, right, bottom = word.bounds
         # Where the old text stood the new one may, however near its neighbours.
@@ -274,9 +279,8 @@ def _is_free(
             return False
         if ground is not None and not (ground.holds(word.bounds) and (own or ground.clears(word.bounds, apart))):
             return False
-        for first, upper, last, lower in barriers:
-            if left < last + apart and right > first - apart and top < lower and bottom > upper:
-                return False
+        if ((left < rights + apart) & (right > lefts - apart) & (top < bottoms) & (bottom > tops)).any():
+            return False
     return True
 
 

@@ -32,6 +32,7 @@ _INNER, _LEFT_OVER = (
 _MARKER = (0.3, 2.6)  # ems from a list's marker to its text
 _BEYOND = 0.5  # ems by which rows reach beyond their region at most: some of a photograph is plain by chance
 _OFF_LEFT = 0.07  # ems by which left ends that are in line differ for the shape of their letters
+_RAGGED = 0.25  # and from which they are not in line, if middles agree as well
 _MIDDLE = 0.12  # ems by which middles that are in line differ for the same reason
 
 
@@ -223,6 +224,8 @@ def _alignment(
     middling = width is not None and abs(float(edges[:, 1].mean()) - width / 2) < 0.5 * EDGE * em
     agree = off_middle < _MIDDLE * em or (middling and centre < 0.3 * min(left, right))
     if agree and _OFF_LEFT * em < left < EDGE * em:
+        return "centre"
+    if _RAGGED * em < left < EDGE * em and centre <= left < 0.5 * right:
         return "centre"
     if left < EDGE * em:
         full = np.ptp(edges[:-1, 2])

@@ -23,6 +23,7 @@ from translatotron_v.page.rows import (
 )
 
 PITCH = (0.85, 2.0)  # distance of two lines of a paragraph, in ems
+_APART = 1.65  # ems from which a row that is set differently is no next line
 IRREGULAR = 1.2  # lines this many times farther apart than their block's usual distance begin another block
 INDENT = 2.5  # ems by which a line may begin farther right than its neighbour
 _TIGHT = 1.45  # ems from row to row up to which a break by hand is taken for one inside a text
@@ -43,6 +44,8 @@ def follows(above: Row, below: Row) -> bool:
     if not (PITCH[0] * em <= distance <= PITCH[1] * em and same_height(above, below) and share_columns(above, below)):
         return False
     if below.marker or not one_ground(above, below) or not looks_alike(above, below):
+        return False
+    if distance > _APART * em and differences(above, below):
         return False
     region = above.region or below.region
     if region is not None and region.map.rule_between(above.bounds, below.bounds):

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy import fft
 
-from translatotron_v.page.ground import Colour, as_colour
+from translatotron_v.page.ground import Colour, as_colour, length, total, under
 from translatotron_v.page.inpaint import fill
 
 _REACH = 0.3  # ems around letters in which effects are looked for
@@ -81,9 +81,9 @@ def measure_around(pixels: np.ndarray, ink: np.ndarray, colour: Colour, em: floa
         return Around()
     distance = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 5)
     near = _ring(distance, ink, 1.0, 2.9)
-    seen = _without_ink(pixels, ink, colour)
-    if not _stands_out(seen, near, distance, em):
+    if not _stands_out(pixels, ink, colour, near, distance, em):
         return Around()
+    seen = _without_ink(pixels, ink, colour)
     reach = max(math.ceil(_REACH * em), 4)
     ground = fill(pixels, distance <= reach)
     rest = seen - ground
@@ -96,7 +96,7 @@ def measure_around(pixels: np.ndarray, ink: np.ndarray, colour: Colour, em: floa
 
 
 def _without_ink(pixels: np.ndarray, ink: np.ndarray, colour: Colour) -> np.ndarray:
-    """Pixels (h, w, 3) without what letters add to them; where they are mostly letters it means nothing."""
+    """Pixels (..., 3) without what letters add to them; where they are mostly letters it means nothing."""
     share = np.minimum(ink, 0.5)[..., None]
     return np.asarray((pixels - share * np.array(colour, dtype=np.float32)) / (1 - share), dtype=np.float32)
 
@@ -105,13 +105,18 @@ def _ring(distance: np.ndarray, ink: np.ndarray, least: float, most: float) -> n
     return (distance >= least) & (distance < most) & (ink < 0.3)
 
 
-def _stands_out(pixels: np.ndarray, near: np.ndarray, distance: np.ndarray, em: float) -> bool:
+def _stands_out(
+    pixels: np.ndarray, ink: np.ndarray, colour: Colour, near: np.ndarray, distance: np.ndarray, em: float
+) -> bool:
     """Whether what is next to letters differs on some side from what is farther off; a quick look."""
-    far = (distance > _REACH * em) & (distance < 2 * _REACH * em + 4)
-    if not far.any() or not near.any():
+    far = np.flatnonzero((distance > _REACH * em) & (distance < 2 * _REACH * em + 4))
+    far = far[:: max(1, len(far) // _TELLING)]
+    beside = np.flatnonzero(near)
+    if not len(far) or not len(beside):
         return False
-    ground = np.median(pixels[far][:: max(1, np.count_nonzero(far) // _TELLING)], axis=0)
-    gradient, beside = _directions(distance)[near], pixels[near]
+    around, beside = (_without_ink(pixels.reshape(-1, 3)[some], ink.ravel()[some], colour) for some in (far, beside))
+    ground = np.median(around, axis=0)
+    gradient = _unit(under(_gradient(distance), near))
     for side in _SIDES:
         there = gradient @ np.array(side, dtype=np.float32) > 0.7
         if there.any() and float(np.linalg.norm(np.median(beside[there], axis=0) - ground)) > _SHADOW:
@@ -121,9 +126,18 @@ def _stands_out(pixels: np.ndarray, near: np.ndarray, distance: np.ndarray, em: 
 
 def _directions(distance: np.ndarray) -> np.ndarray:
     """(h, w, 2): away from the letters, at each pixel."""
+    return _unit(_gradient(distance))
+
+
+def _gradient(distance: np.ndarray) -> np.ndarray:
+    """(h, w, 2): to the right and down."""
     smooth = cv2.GaussianBlur(distance, (0, 0), 0.8)
-    away = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)], axis=2)
-    return away / np.maximum(np.linalg.norm(away, axis=2, keepdims=True), 1e-6)
+    return cv2.merge([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)])
+
+
+def _unit(away: np.ndarray) -> np.ndarray:
+    """Vectors (..., 2) made one long."""
+    return away / np.maximum(np.hypot(away[..., 0], away[..., 1]), 1e-6)[..., None]
 
 
 def _outline(
@@ -142,7 +156,7 @@ def _outline(
     if max(float(np.linalg.norm(one - colour)) for one in colours) > _AGREE:
         return None, 0.0
     towards = colour - (pixels - rest)
-    share = np.clip((rest * towards).sum(axis=2) / np.maximum(np.square(towards).sum(axis=2), 1e-6), 0, 1)
+    share = np.clip(total(rest * towards) / np.maximum(total(np.square(towards)), 1e-6), 0, 1)
     edges = np.arange(1.0, _REACH * em, 0.5)
     widths = []
     for side in sides:
@@ -173,7 +187,7 @@ def _shadow(
     strong = outside & (distance < width + 0.12 * em + 1)
     if not strong.any():
         return None
-    weight = np.linalg.norm(rest, axis=2)
+    weight = length(rest)
     mean = (rest * weight[..., None])[strong].sum(axis=0)
     size = float(np.linalg.norm(mean))
     if size < 1e-6:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from translatotron_v.page.ground import length
 from translatotron_v.page.lines import Line, move_points, turn, warp
 from translatotron_v.page.profile import BELOW_CENTRE, EM_PER_HEIGHT, Setting, measure
 from translatotron_v.page.tiles import Level
@@ -82,7 +83,7 @@ def tighten(line: Line, levels: Sequence[Level], above: float = _ROOM, below: fl
     view = _cut_out(line, levels, above, below, _ENDS)
     window = view.pixels.astype(np.float32)
     paper = np.median(view.pixels.reshape(-1, 3)[:: max(1, view.pixels.size // 30_000)], axis=0).astype(np.float32)
-    ink = np.sqrt(np.square(window - paper).sum(axis=2))
+    ink = length(window - paper)
     strong = float(np.percentile(ink, 95))
     if strong < _FAINT:
         return line

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from translatotron_v.page import texture
-from translatotron_v.page.ground import SmoothGround, largest
+from translatotron_v.page.ground import SmoothGround, largest, under
 
 _RELAXATIONS = 6  # of a filled hole, on each level of its pyramid
 _WORK = 16.0  # pixels per em at which what a smooth fit leaves is filled
@@ -36,6 +36,7 @@ def repaint(
     is filled smoothly from its rim, or by a painter where there is one. `away` (H, W) is pixels to the nearest ink.
     """
     off = pixels - ground.colours
+    far = largest(np.abs(off))
     smooth = hole & ground.holds
     rest = hole & ~ground.holds
     grainy = ground.noise > _SURELY
@@ -49,18 +50,25 @@ def repaint(
         near = away < _NEAR * em
         mostly = bool(np.count_nonzero(smooth) > np.count_nonzero(rest))
         if mostly:
-            near &= largest(np.abs(off)) < _OUTLYING * ground.noise
-        copied = texture.continued(off, hole, near, em, mostly)
-        if copied is not None:
-            answer[hole] = (ground.colours + copied)[hole].clip(0, 1)
-            return answer
+            near &= far < _OUTLYING * ground.noise
+        found = texture.continued(off, hole, near, em, mostly)
+        if found is not None:
+            copied, repeats = found
+            painted = hole if repeats else smooth  # grain belongs to the ground that it was told from
+            _put(answer, painted, under(ground.colours, painted) + under(copied, painted))
+            rest, smooth = rest & ~painted, smooth & ~painted
         if rest.any():
-            answer[rest] = fill(pixels, hole)[rest]
+            _put(answer, rest, under(fill(pixels, hole), rest))
     if smooth.any():
-        aside = largest(np.abs(off)) > max(_OUTLYING * ground.noise, _FITS)
+        aside = far > max(_OUTLYING * ground.noise, _FITS)
         left = _coarse_fill(off, hole | aside, min(1.0, _WORK / em))
-        answer[smooth] = (ground.colours + left)[smooth].clip(0, 1)
+        _put(answer, smooth, under(ground.colours, smooth) + under(left, smooth))
     return answer
+
+
+def _put(picture: np.ndarray, where: np.ndarray, colours: np.ndarray) -> None:
+    """Set the pixels of a picture (H, W, 3), in place, where a mask (H, W) is set, to colours (N, 3) cut to [0, 1]."""
+    picture.reshape(-1, 3)[np.flatnonzero(where)] = colours.clip(0, 1)
 
 
 def fill(pixels: np.ndarray, hole: np.ndarray) -> np.ndarray:

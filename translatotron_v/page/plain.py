@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from translatotron_v.page.ground import as_colour
+from translatotron_v.page.ground import as_colour, largest, length, total, under
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
 from translatotron_v.page.residue import grow
 from translatotron_v.page.separate import Layers
@@ -70,7 +70,7 @@ def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np
         return filled
     if not parts.good.any():
         return layers
-    middle = np.median(plain[where], axis=0) if where.any() else plain[0, 0]
+    middle = _middle(plain, where)
     own = np.array(layers.colour, dtype=np.float32) - middle
     held = layers.text_alpha * parts.good[parts.labels]
     weight = np.bincount(parts.labels.ravel(), held.ravel(), len(parts.good))
@@ -85,12 +85,12 @@ def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np
         return layers
     colour = np.clip(middle + main * length, 0, 1).astype(np.float32)
     towards = colour - plain[inked]
-    covered = (away[inked] * towards).sum(axis=1) / np.maximum(np.square(towards).sum(axis=1), 1e-6)
+    covered = total(away[inked] * towards) / np.maximum(total(np.square(towards)), 1e-6)
     alpha = layers.text_alpha.copy()
     alpha[inked] = np.clip(covered, 0, 1)
     alpha = _others(alpha, away, parts, same)
     settled = grow(parts.good[parts.labels], 2) & where
-    background = np.where(settled[..., None], plain, layers.background)
+    background = _with(layers.background, plain, settled)
     return replace(layers, text_alpha=alpha.astype(np.float32), colour=as_colour(colour), background=background)
 
 
@@ -111,8 +111,8 @@ def with_hue(pixels: np.ndarray, layers: Layers, where: np.ndarray) -> Layers:
     if ground is None:
         return layers
     around &= where
-    middle = np.median(ground[ink > 0.5], axis=0)
-    away = (pixels - ground)[around].sum(axis=0, dtype=np.float64)
+    middle = _middle(ground, ink > 0.5)
+    away = np.array(cv2.mean(pixels - ground, around.astype(np.uint8))[:3]) * np.count_nonzero(around)
     bright, seen = float(away @ _LUMA), float((np.array(layers.colour) - middle) @ _LUMA)
     if abs(seen) < _TOLD or bright * seen <= 0:
         return layers
@@ -124,15 +124,14 @@ def smooth_ground(pixels: np.ndarray, free: np.ndarray) -> np.ndarray | None:
 
     A quadratic in both coordinates is fitted to each channel, twice, the second time without what lies far off.
     """
-    rows, columns = np.nonzero(free)
-    if len(rows) < 16:
+    places = np.flatnonzero(free)
+    if len(places) < 16:
         return None
     height, width = free.shape
-    step = max(len(rows) // _FITTED, 1)
-    rows, columns = rows[::step], columns[::step]
+    rows, columns = np.divmod(places[:: max(len(places) // _FITTED, 1)], width)
     seen = pixels[rows, columns]
     middle = np.median(seen, axis=0)
-    if float(np.quantile(np.abs(seen - middle).max(axis=1), 0.75)) <= _EVEN / 2:
+    if float(np.quantile(largest(np.abs(seen - middle)), 0.75)) <= _EVEN / 2:
         return np.broadcast_to(middle.astype(np.float32), pixels.shape)
 
     def terms(down: np.ndarray, across: np.ndarray) -> np.ndarray:
@@ -145,7 +144,7 @@ def smooth_ground(pixels: np.ndarray, free: np.ndarray) -> np.ndarray | None:
         if np.count_nonzero(near) < 16:
             return None
         weights, *_ = np.linalg.lstsq(basis[near], seen[near].astype(np.float64), rcond=None)
-        off = np.abs(seen - basis @ weights).max(axis=1)
+        off = largest(np.abs(seen - basis @ weights))
         near = off < max(3 * float(np.median(off)), 0.01)
     if float(np.median(off)) > _EVEN:
         return None
@@ -157,18 +156,32 @@ def smooth_ground(pixels: np.ndarray, free: np.ndarray) -> np.ndarray | None:
     return np.clip(answer, 0, 1, out=answer)
 
 
+def _middle(ground: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """The median colour (3,) of smooth ground (h, w, 3) there, which a part of its pixels tells."""
+    places = np.flatnonzero(where)
+    rows, columns = np.divmod(places[:: max(len(places) // _FITTED, 1)], where.shape[1])
+    answer: np.ndarray = np.median(ground[rows, columns], axis=0) if len(places) else ground[0, 0]
+    return answer
+
+
+def _with(picture: np.ndarray, other: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """A picture (h, w, 3) that is another one where a mask (h, w) is set."""
+    return cv2.copyTo(np.ascontiguousarray(other), where.astype(np.uint8), picture.copy())
+
+
 def _parts(away: np.ndarray, where: np.ndarray, rows: Sequence[Bounds]) -> _Parts:
     """What stands out from the ground, given each pixel's difference (h, w, 3) from it."""
     em = float(np.median([bottom - top for _, top, _, bottom in rows])) * EM_PER_HEIGHT
-    clear = np.linalg.norm(away, axis=2) > _CLEAR
+    clear = length(away) > _CLEAR
     count, labels, stats, _ = cv2.connectedComponentsWithStats(clear.astype(np.uint8), connectivity=8)
-    parts, off_ground = labels[clear], away[clear]  # of the pixels that are no ground, one after another
+    off_ground = under(away, clear)  # of the pixels that are no ground, one after another,
+    parts: np.ndarray = labels[clear]  # and the part of each
     sums = np.stack([np.bincount(parts, off_ground[:, channel], count) for channel in range(3)], axis=1)
     direction = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-6)
     own = direction[parts]
-    along = (off_ground * own).sum(axis=1)
+    along = total(off_ground * own)
     # What lies on the ground's other side, as black does beside white on grey, is no ink of the same colour either.
-    off = np.linalg.norm(off_ground - np.maximum(along, 0)[:, None] * own, axis=1)
+    off = length(off_ground - np.maximum(along, 0)[:, None] * own)
     size = np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
     good = np.bincount(parts, off, count) / size < _OFF_LINE
     inside = np.bincount(parts, ~where[clear], count) / size < 0.3
@@ -191,13 +204,13 @@ def _filled(pixels: np.ndarray, layers: Layers, parts: _Parts, plain: np.ndarray
         return None
     depth = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 3)
     rim = region & (depth < 1.5)
-    away = np.linalg.norm(pixels - plain, axis=2)
+    away = length(pixels - plain)
     low, high = np.quantile(away[rim], (0.4, 0.8))
     outline = np.median(pixels[rim & (away >= low) & (away <= high)], axis=0)
     inner = region & (depth > 1.5)
     if not inner.any():
         return None
-    apart = np.linalg.norm(pixels - outline, axis=2)
+    apart = length(pixels - outline)
     fill = np.median(pixels[inner & (apart >= np.quantile(apart[inner], 0.9))], axis=0)
     towards = fill - outline
     if float(np.linalg.norm(towards)) < _TWO_COLOURS:
@@ -209,7 +222,7 @@ def _filled(pixels: np.ndarray, layers: Layers, parts: _Parts, plain: np.ndarray
     share = np.where(depth > 1.3, share, np.float32(0))
     if not _FILLED[0] < float(share.sum()) / np.count_nonzero(region) < _FILLED[1]:
         return None
-    background = np.where(grow(region, 2)[..., None], plain, layers.background)
+    background = _with(layers.background, plain, grow(region, 2))
     return replace(layers, text_alpha=share.astype(np.float32), colour=as_colour(fill), background=background)
 
 
@@ -242,7 +255,7 @@ def _others(alpha: np.ndarray, away: np.ndarray, parts: _Parts, same: np.ndarray
         return alpha
     there = other[parts.labels]
     numbers = parts.labels[there]
-    along = (away[there] * parts.direction[numbers]).sum(axis=1)
+    along = total(away[there] * parts.direction[numbers])
     strongest = np.zeros(len(parts.good))
     np.maximum.at(strongest, numbers, along)
     answer = alpha.copy()

@@ -12,6 +12,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from translatotron_v.page.ground import largest
 from translatotron_v.page.profile import Bounds
 
 _SIDE = 1600  # pixels of the longer side on which regions are told
@@ -19,6 +20,8 @@ _STEP = (10.0, 48.0)  # least and most that a step of colour is taken to be, lev
 _NOISE = 5.0  # deviations of noise that make a step
 _SHARE = 0.22  # of the surroundings of a line that its region fills at least
 _COVERED = 0.75  # of those surroundings that a box hardly larger than its line shares with them
+_ALIKE = 22  # levels from a smeared box's colour that are it,
+_RIM, _ROOM = 0.12, 1.0  # ems above and below a line that show it, and around the line in which the box ends
 _SPECK = 0.2  # ems: what is smaller on a region is no obstacle
 _WHOLE = 0.97  # share of the columns between two rows that a rule fills
 _CARD, _FILLED = 0.03, 0.8  # shares of a picture that a card takes at least, and of its box that it fills
@@ -63,13 +66,14 @@ class RegionMap:
             size = max(1, round(self.width / self.scale)), max(1, round(self.height / self.scale))
             small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
         self._small = small
+        self._apart: dict[int, tuple[np.ndarray, np.ndarray, tuple[int, int]]] = {}
 
     @cached_property
     def _steps(self) -> np.ndarray:
         """(h, w) bool: where the colour of the next pixel, to the right or below, is another."""
         values = self._small.astype(np.int16)
-        across = np.abs(np.diff(values, axis=1)).max(axis=2)
-        down = np.abs(np.diff(values, axis=0)).max(axis=2)
+        across = largest(np.abs(np.diff(values, axis=1)))
+        down = largest(np.abs(np.diff(values, axis=0)))
         sample = across[:: max(1, len(across) // 400)]
         noise = 1.4826 * float(np.median(sample)) / math.sqrt(2) if sample.size else 0.0
         least = float(np.clip(_NOISE * noise, *_STEP))
@@ -85,6 +89,16 @@ class RegionMap:
 
     def region(self, bounds: Bounds, em: float) -> Region | None:
         """The region that a line stands on; None where what surrounds it is no plain ground."""
+        number = self._number(bounds, em)
+        if number is None:
+            return None
+        x, y, width, height = (float(value) * self.scale for value in self._labelled[1][number, :4])
+        spans = width >= _SPAN * self.width or height >= _SPAN * self.height
+        box = (x, y, min(x + width, self.width), min(y + height, self.height))
+        return Region(number, box, not spans, self)
+
+    def _number(self, bounds: Bounds, em: float) -> int | None:
+        """Of the region that surrounds a line, if it is plain ground."""
         labels, stats = self._labelled
         grow = 0.25 * em
         left, top, right, bottom = self._inside(
@@ -96,14 +110,42 @@ class RegionMap:
         counts = np.bincount(window.ravel())
         counts[0] = 0
         number = int(counts.argmax())
-        if counts[number] < _SHARE * window.size:
+        place = left, top, right, bottom
+        large = stats[number, cv2.CC_STAT_AREA] >= 0.5 * window.size
+        if counts[number] >= _SHARE * window.size and (large or self._is_box(number, place)):
+            return number
+        return self._smeared_box(place, em)
+
+    def _smeared_box(self, window: tuple[int, int, int, int], em: float) -> int | None:
+        """The number of a new region: the box around a line whose colour JPEG has broken up in small pieces."""
+        labels, stats = self._labelled
+        left, top, right, bottom = window
+        edge = max(round(_RIM * em / self.scale), 1)  # there are fewer letters
+        rows = np.r_[top : top + edge, max(bottom - edge, top) : bottom]
+        colours = self._small[rows, left:right].reshape(-1, 3).astype(np.int16)
+        cells = (colours // 16) @ (256, 16, 1)
+        most = np.median(colours[cells == np.bincount(cells).argmax()], axis=0)
+        around = max(round(_ROOM * em / self.scale), 2)
+        x, y = max(left - around, 0), max(top - around, 0)
+        place = np.s_[y : bottom + around, x : right + around]
+        off = largest(np.abs(self._small[place] - most))
+        _, parts, found, _ = cv2.connectedComponentsWithStats((off < _ALIKE).astype(np.uint8), connectivity=4)
+        counts = np.bincount(parts[top - y : bottom - y, left - x : right - x].ravel())
+        counts[0] = 0
+        own = int(counts.argmax())
+        wide, high = found[own, cv2.CC_STAT_WIDTH], found[own, cv2.CC_STAT_HEIGHT]
+        if counts[own] < _SHARE * (right - left) * (bottom - top) or wide == parts.shape[1] or high == parts.shape[0]:
             return None
-        if stats[number, cv2.CC_STAT_AREA] < 0.5 * window.size and not self._is_box(number, (left, top, right, bottom)):
-            return None
-        x, y, width, height = (float(value) * self.scale for value in stats[number, :4])
-        spans = width >= _SPAN * self.width or height >= _SPAN * self.height
-        box = (x, y, min(x + width, self.width), min(y + height, self.height))
-        return Region(number, box, not spans, self)
+        number = len(stats)
+        before = labels[place].copy()
+        pieces = (before == 0) | (stats[before, cv2.CC_STAT_AREA] < counts.sum())
+        labels[place][(parts == own) & pieces] = number
+        self._labelled = labels, np.vstack([stats, np.add(found[own], (x, y, 0, 0, 0))])
+        if self._is_box(number, window):
+            return number
+        labels[place] = before
+        self._labelled = labels, stats
+        return None
 
     def _is_box(self, number: int, window: tuple[int, int, int, int]) -> bool:
         """Whether a region that letters fill almost wholly is a box around them, as a tight button is."""
@@ -171,14 +213,26 @@ class RegionMap:
 
     def cells(self, number: int, window: Bounds, em: float) -> tuple[np.ndarray, tuple[float, float]]:
         """See `Region.cells`."""
-        labels, _ = self._labelled
         x, y, end, low = self._inside(window)
-        taken = (labels[y:low, x:end] != number).astype(np.uint8)
-        _, parts, stats, _ = cv2.connectedComponentsWithStats(taken, connectivity=8)
+        parts, stats, (left, top) = self._parts(number)
         limit = _SPECK * em / self.scale
         small = (stats[:, cv2.CC_STAT_WIDTH] <= limit) & (stats[:, cv2.CC_STAT_HEIGHT] <= limit)
         small[0] = True
-        return np.asarray(small[parts], dtype=bool), (x * self.scale, y * self.scale)
+        free = np.zeros((max(low - y, 0), max(end - x, 0)), dtype=bool)
+        inside = small[parts[max(y - top, 0) : max(low - top, 0), max(x - left, 0) : max(end - left, 0)]]
+        first, upper = max(left - x, 0), max(top - y, 0)
+        free[upper : upper + inside.shape[0], first : first + inside.shape[1]] = inside
+        return free, (x * self.scale, y * self.scale)
+
+    def _parts(self, number: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+        """The connected parts of what is none of a region within its box, their statistics, and the box's corner."""
+        if number not in self._apart:  # many blocks share a region
+            labels, found = self._labelled
+            x, y, width, height = (int(value) for value in found[number, :4])
+            taken = (labels[y : y + height, x : x + width] != number).astype(np.uint8)
+            _, parts, stats, _ = cv2.connectedComponentsWithStats(taken, connectivity=8)
+            self._apart[number] = parts, stats, (x, y)
+        return self._apart[number]
 
     def _inside(self, bounds: Bounds) -> tuple[int, int, int, int]:
         """A rectangle of the picture on the map, cut off at its edges."""

@@ -49,18 +49,19 @@ def touched(
     pixels: np.ndarray,
     ground: SmoothGround,
     ink: np.ndarray,
+    lines: np.ndarray,
     em: float,
     where: np.ndarray | None = None,
     within: np.ndarray | None = None,
 ) -> Touched:
     """What text has touched, given where ink surely is (H, W) bool, and where it may be (None: everywhere).
 
-    Outside the text's own box (`within`, None: it has none) only smooth ground is touched.
+    `lines` (H, W) bool are the straight ones on the picture (`straight_lines`). Outside the text's own box (`within`,
+    None: it has none) only smooth ground is touched.
     """
     off = pixels - ground.colours
     blocky = is_blocky(pixels)
     tight = grow(ink, 2 if blocky else 1)
-    lines = straight_lines((largest(np.abs(off)) > STRONG).astype(np.uint8), em)
     away = cv2.distanceTransform((~ink).astype(np.uint8), cv2.DIST_L2, 3)
     plain = ground.holds
     if plain.any():

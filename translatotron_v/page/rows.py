@@ -26,6 +26,7 @@ _HEAVIER = 1.28  # times that strokes are thicker in bold text than in regular
 _LARGER = ((1.06, 0.5), (1.11, 0.8))  # times, and pixels, that letters are higher in a heading: perhaps, and surely
 _HIGHER = 1.17  # times that the highest letters are higher where it is not known whether most are capitals
 _SPACED = 0.15  # ems by which letters stand farther apart where that is meant
+_LARGE, _SIZED = 30.0, 1.09  # pixels per em from which boxes tell sizes, and times that one is larger
 _TELLING = 5.0  # ems: shorter lines do not tell their size
 _SENTENCE = 4  # words from which the spaces between them tell a row's size,
 _WIDER = 1.12  # and times that they are wider where it is larger
@@ -254,6 +255,9 @@ def differences(row: Row, other: Row) -> int:
     off = max(abs(a - b) for a, b in zip(first.colour, second.colour, strict=True))
     coloured = off > _OTHER_COLOUR
     larger = _larger(row, other, first, second)
+    sizes = sorted((row.em, other.em))
+    if heavier and sizes[0] > _LARGE and sizes[1] > _SIZED * sizes[0]:
+        larger = max(larger, 1)
     spaced = (
         abs(first.spacing - second.spacing) > _SPACED and min(row.width / row.em, other.width / other.em) > _TELLING
     )
@@ -276,7 +280,7 @@ def _larger(row: Row, other: Row, first: Traits, second: Traits) -> int:
         return sum(large > share * small and large - small > noise for share, noise in _LARGER)
     alike = abs(first.band - second.band) <= (_LARGER[0][0] - 1) * max(first.band, second.band) + _LARGER[0][1]
     lower, higher = sorted((first, second), key=lambda traits: traits.rise)
-    if alike and not (None not in kinds and kinds[0] != kinds[1] and _is_narrower(lower, higher)):
+    if alike and not ((None in kinds or kinds[0] != kinds[1]) and _is_narrower(lower, higher)):
         return 0  # the lower one may have no high letters
     if long and lower.rise > 0 and len(lower.words) > 1:  # one word may have no high letter
         return 2 * (higher.rise > _HIGHER * lower.rise + 0.3)

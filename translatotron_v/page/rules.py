@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from translatotron_v.page.ground import Colour, as_colour
+from translatotron_v.page.ground import Colour, as_colour, length
 from translatotron_v.page.inpaint import fill
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds, Setting, measure
 from translatotron_v.page.separate import Layers
@@ -108,15 +108,15 @@ def take_rules(
 
 def _seen(pixels: np.ndarray, layers: Layers) -> np.ndarray:
     """Ink, and on a plain ground whatever else stands out from it: a rule of another colour is no text's ink."""
-    ground = pixels[layers.text_alpha < 0.02]
-    if len(ground) < 16:
+    free = np.flatnonzero(layers.text_alpha < 0.02)
+    if len(free) < 16:
         return layers.text_alpha
-    ground = ground[:: max(1, len(ground) // _TELLING)]
+    ground = np.take(pixels.reshape(-1, 3), free[:: max(1, len(free) // _TELLING)], axis=0)
     plain = np.median(ground, axis=0)
     if float(np.median(np.abs(ground - plain))) > _PLAIN:
         return layers.text_alpha
     strength = max(float(np.linalg.norm(np.array(layers.colour) - plain)), 0.3)
-    apart = np.linalg.norm(pixels - plain, axis=2) / np.float32(0.8 * strength)
+    apart = length(pixels - plain) / np.float32(0.8 * strength)
     return np.maximum(layers.text_alpha, np.clip(apart, 0, 1))
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from translatotron_v.errors import UserError
-from translatotron_v.page.ground import Colour, SmoothGround, as_colour, distance, fit_smooth
+from translatotron_v.page.ground import Colour, SmoothGround, as_colour, distance, fit_smooth, length, total, under
 from translatotron_v.page.inpaint import Painter, fill, repaint
 from translatotron_v.page.residue import STRONG, grow, straight_lines, touched
 
@@ -34,6 +34,7 @@ _PER_STROKE = 9.0  # strokes to an em
 _LARGE, _SEEN = 44.0, 32.0  # pixels per em from which text is made smaller for the network, and how small
 _MOSTLY = 0.7  # share of the ink on smooth ground from which shapes are told from it
 _OUTSIDE = 0.6  # share of a shape outside the lines of text from which it is none
+_ASTRAY = 0.5  # ems wide and high that differ because the fit is wrong there
 _MOSTLY_THEIRS = 0.6  # share of a letter in the boxes of one text from which it is that text's whole
 _LEGIBLE = 0.12  # distance of colours that counts as text without a network
 
@@ -108,15 +109,17 @@ def separate(
         return nothing
     em = em or min(max(_PER_STROKE * _stroke(coverage > 0.5), 8.0), 400.0)
     ground = fit_smooth(pixels, coverage > _FAINT, em, within)
+    strong, lines = _strong(pixels, ground, em)
     if where is not None:
-        coverage = np.where(_not_text(pixels, ground, coverage > _FAINT, where, em), np.float32(0), coverage)
+        foreign_ink = _not_text(strong, lines, ground, coverage > _FAINT, where, em)
+        coverage = np.where(foreign_ink, np.float32(0), coverage)
         if np.count_nonzero(coverage > 0.5) < _LEAST:
             return nothing
     ink = coverage > _FAINT
-    lines = straight_lines((distance(pixels, ground.colours) > STRONG).astype(np.uint8), em)
     if lines.any():  # a rule beside text says nothing of the ground
         ground = fit_smooth(pixels, ink | lines, em, within)
-    found = touched(pixels, ground, ink, em, where, within)
+        _, lines = _strong(pixels, ground, em)
+    found = touched(pixels, ground, ink, lines, em, where, within)
     ground, hole = replace(ground, holds=found.plain), found.hole
     if others is not None:
         hole &= ~others
@@ -155,15 +158,26 @@ def load_matting(folder: str | Path) -> "TextMatting":
     return matting.to(memory_format=torch.channels_last).requires_grad_(False).eval()
 
 
-def _not_text(pixels: np.ndarray, ground: SmoothGround, ink: np.ndarray, where: np.ndarray, em: float) -> np.ndarray:
+def _strong(pixels: np.ndarray, ground: SmoothGround, em: float) -> tuple[np.ndarray, np.ndarray]:
+    """What differs from the ground as ink and edges do (H, W) bytes of 0 or 1, and which of it are straight lines."""
+    strong = (distance(pixels, ground.colours) > STRONG).astype(np.uint8)
+    return strong, straight_lines(strong, em)
+
+
+def _not_text(
+    strong: np.ndarray, lines: np.ndarray, ground: SmoothGround, ink: np.ndarray, where: np.ndarray, em: float
+) -> np.ndarray:
     """What differs from smooth ground but cannot be letters: lines, and what lies mostly outside the lines of text."""
     if not ground.holds[ink].mean() > _MOSTLY:
         return np.zeros(where.shape, dtype=bool)
-    strong = (distance(pixels, ground.colours) > STRONG).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(strong, connectivity=8)
     outside = np.bincount(labels[~where], minlength=count) > _OUTSIDE * stats[:, cv2.CC_STAT_AREA]
+    # Where the fit is wrong all differs from it, and letters are parts of what does.
+    side = max(round(_ASTRAY * em), 2)
+    astray = cv2.morphologyEx(strong & ~ground.holds, cv2.MORPH_OPEN, np.ones((side, side), np.uint8)) > 0
+    outside &= np.bincount(labels[astray & where], minlength=count) < side**2
     outside[0] = False
-    return grow(outside[labels] | straight_lines(strong, em), 1)
+    return grow(outside[labels] | lines, 1)
 
 
 def _others(coverage: np.ndarray, where: np.ndarray, foreign: np.ndarray) -> np.ndarray:
@@ -203,14 +217,14 @@ def _by_median(pixels: np.ndarray, where: np.ndarray | None) -> np.ndarray:
     """Coverage (H, W) by colours alone: what stands out from a running median, in the colour that most of it has."""
     grey_levels = np.rint(pixels * 255).astype(np.uint8)
     nothing = np.zeros(pixels.shape[:2], dtype=np.float32)
-    text = background = distance = nothing
+    text = background = apart = nothing
     for window in _WINDOWS:
         background = cv2.medianBlur(grey_levels, window).astype(np.float32) / 255
-        distance = np.linalg.norm(pixels - background, axis=2).astype(np.float32)
+        apart = length(pixels - background)
         if where is not None:
-            distance = np.where(where, distance, np.float32(0))
-        threshold = max(_otsu(distance), _LEGIBLE)
-        text = (distance > threshold).astype(np.uint8)
+            apart = np.where(where, apart, np.float32(0))
+        threshold = max(_otsu(apart), _LEGIBLE)
+        text = (apart > threshold).astype(np.uint8)
         if np.count_nonzero(text) < _LEAST:
             continue
         if window >= _STROKES * _stroke(text > 0):
@@ -218,12 +232,12 @@ def _by_median(pixels: np.ndarray, where: np.ndarray | None) -> np.ndarray:
     if np.count_nonzero(text) < _LEAST:
         return nothing
     chosen = text > 0
-    colour = pixels[chosen & (distance >= np.quantile(distance[chosen], 0.8))].mean(axis=0)
+    colour = pixels[chosen & (apart >= np.quantile(apart[chosen], 0.8))].mean(axis=0)
     for _ in range(4):  # two means: the ink's colour, and for each pixel that of its own background
-        inked = chosen & (np.linalg.norm(pixels - colour, axis=2) < distance)
+        inked = chosen & (length(pixels - colour) < apart)
         if np.count_nonzero(inked) < _LEAST:
             return nothing
-        strong = inked & (distance >= np.median(distance[inked]))
+        strong = inked & (apart >= np.median(apart[inked]))
         colour = np.median(pixels[strong], axis=0)
     coverage, _ = _equation(pixels, background, colour)
     return np.where(grow(inked, 1), coverage, np.float32(0))
@@ -253,9 +267,9 @@ def _equation(pixels: np.ndarray, background: np.ndarray, colour: np.ndarray) ->
     """Coverage (...) that mixes background and colour to the pixels (..., 3), and the distance (...) of the two."""
     from_ink = np.asarray(colour, dtype=np.float32) - background
     towards = _brightened(from_ink)
-    coverage = np.einsum("...k,...k->...", _brightened(pixels - background), towards)
-    coverage /= np.maximum(np.einsum("...k,...k->...", towards, towards), 1e-6)
-    return coverage.clip(0, 1), np.linalg.norm(from_ink, axis=-1)
+    coverage = total(_brightened(pixels - background) * towards)
+    coverage /= np.maximum(total(np.square(towards)), 1e-6)
+    return coverage.clip(0, 1), length(from_ink)
 
 
 def _brightened(difference: np.ndarray) -> np.ndarray:
@@ -278,7 +292,7 @@ def _solve(
     the network by ``doubt``. Without a network (None) the first guess counts only where colours say nothing.
     """
     guess = coverage[beside]
-    solved, apart = _equation(pixels[beside], background[beside], colour)
+    solved, apart = _equation(under(pixels, beside), under(background, beside), colour)
     if doubt is not None:
         trust = doubt**2 / (doubt**2 + np.square(noise / np.maximum(apart, 1e-3)))
         solved = trust * solved + (1 - trust) * guess
@@ -291,10 +305,10 @@ def _unrest(pixels: np.ndarray, ground: SmoothGround, hole: np.ndarray) -> float
     """How far colours beside a hole are from what would be painted there if they were hidden too."""
     rim = grow(hole, 6) & ~hole
     if (ground.holds | ~hole).all():
-        off = (pixels - ground.colours)[rim & ground.holds]
+        off = under(pixels - ground.colours, rim & ground.holds)
     else:
-        off = (pixels - fill(pixels, hole | _checker(hole)))[rim & _checker(hole)]
-    noise = float(np.sqrt(np.square(off).sum(axis=1).mean())) if off.size else 0.0
+        off = under(pixels - fill(pixels, hole | _checker(hole)), rim & _checker(hole))
+    noise = float(np.sqrt(total(np.square(off)).mean())) if off.size else 0.0
     return max(noise, _NOISE)
 
 

@@ -7,6 +7,7 @@ grown, thinned, leant and enlarged, and its edges are as sharp at any size.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -138,21 +139,32 @@ def _level(ink: np.ndarray, factor: int) -> np.ndarray:
     What is enlarged is corrected until its pixels' averages are the ink again (iterative back-projection, Irani and
     Peleg 1991), so that smoothing neither thins strokes nor rounds what is round already.
     """
-    margin = 2
-    padded = np.pad(ink, ((margin, margin), (margin, margin)))
-    small = (padded.shape[1], padded.shape[0])
-    size = (small[0] * factor, small[1] * factor)
-
-    def enlarged(picture: np.ndarray) -> np.ndarray:
-        return cv2.GaussianBlur(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), (0, 0), _SMOOTH * factor)
-
-    large = enlarged(padded)
+    margin = 3
+    missing = total = np.pad(ink, ((margin, margin), (margin, margin)))
+    kernel = _round_trip(factor)
     for _ in range(_PROJECTIONS):
-        large = large + enlarged(padded - cv2.resize(large, small, interpolation=cv2.INTER_AREA))
+        missing = missing - cv2.sepFilter2D(missing, -1, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
+        total = total + missing
+    large = _enlarged(total, factor)  # once, since enlarging is linear: corrections are made at the ink's own size
     reach = 2 * factor + 1
     peak = cv2.GaussianBlur(cv2.dilate(large, np.ones((reach, reach), np.uint8)), (0, 0), 0.5 * factor)
     ratio = large / np.clip(_HALF * peak, _LEAST_HALF, _HALF)
     return ratio[margin * factor : -margin * factor]
+
+
+def _enlarged(picture: np.ndarray, factor: int) -> np.ndarray:
+    """A picture (H, W) at so many times its size, without the grid of its pixels."""
+    size = (picture.shape[1] * factor, picture.shape[0] * factor)
+    return cv2.GaussianBlur(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), (0, 0), _SMOOTH * factor)
+
+
+@lru_cache
+def _round_trip(factor: int) -> np.ndarray:
+    """What enlarging and averaging again makes of a pixel, along one axis: a filter (11,)."""
+    lit = np.zeros((21, 21), dtype=np.float32)
+    lit[:, 10] = 1
+    again = cv2.resize(_enlarged(lit, factor), lit.shape, interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(again[10, 5:16])
 
 
 def _spread(ratio: np.ndarray, extra: int) -> np.ndarray:

@@ -101,6 +101,11 @@ class Crop:
         (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
         return left, top, right, bottom
 
+    def boxes_in_crop(self, quads: Sequence[Sequence[Point]]) -> np.ndarray:
+        """The upright rectangles (N, 4) in the crop around the four corners of each of so many boxes of the picture."""
+        corners = move_points(self.matrix, np.reshape(quads, (-1, 2))).reshape(-1, 4, 2)
+        return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+
 
 def _is_level(quad: np.ndarray) -> bool:
     right, down = quad[1] - quad[0]

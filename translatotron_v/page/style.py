@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from translatotron_v.page.effects import Layer, Outline, Shadow, layers_below, margin, measure_around
-from translatotron_v.page.ground import Colour
+from translatotron_v.page.ground import Colour, distance
 from translatotron_v.page.plain import settle, smooth_ground, with_hue
 from translatotron_v.page.profile import Bounds, Setting, measure
 from translatotron_v.page.rules import Rule, take_rules
@@ -116,7 +116,7 @@ def measure_style(crop: Crop, layers: Layers) -> tuple[Layers, Setting, Style]:
         touched = crop.where(around.reach)
         smooth = smooth_ground(pixels, ~touched)
         ground = around.ground if smooth is None else smooth
-        erased = erased | (touched & (np.abs(pixels - ground).max(axis=2) > _NEW / 2))
+        erased = erased | (touched & (distance(pixels, ground) > _NEW / 2))
     if not (tints or rules or around.outline or around.shadow):
         letters = with_hue(pixels, letters, crop.where(_SMEARED))
     lines = _lines(letters.text_alpha, crop.rows, setting, words)

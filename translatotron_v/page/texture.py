@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy import fft
 
+from translatotron_v.page.ground import under
+
 _VISIBLE = 2.5 / 255  # standard deviation from which ground has a texture
 _OUTLYING = 4.5  # standard deviations from which a pixel is no part of it
 _REPEATS = 0.6  # correlation with a shifted copy from which ground repeats itself
@@ -19,7 +21,9 @@ _WINDOW = 640  # rows and columns of a crop that are looked at
 _KNOWN = 400  # pixels that are enough to see a texture
 
 
-def continued(off: np.ndarray, hole: np.ndarray, near: np.ndarray, em: float, grain: bool) -> np.ndarray | None:
+def continued(
+    off: np.ndarray, hole: np.ndarray, near: np.ndarray, em: float, grain: bool
+) -> tuple[np.ndarray, bool] | None:
     """Texture for a hole, as differences from smooth ground; None where there is none to continue.
 
     Args:
@@ -29,15 +33,17 @@ def continued(off: np.ndarray, hole: np.ndarray, near: np.ndarray, em: float, gr
         grain: whether texture that does not repeat is continued too.
 
     Returns:
-        (H, W, 3), whole: the picture's own outside the hole.
+        (H, W, 3), whole: the picture's own outside the hole; and whether it repeats itself, or is grain.
     """
     known = near & ~hole
     if np.count_nonzero(known) < _KNOWN:
         return None
-    shown = off[known]
-    shown = shown - shown.mean(axis=0)
-    if float(np.abs(shown).mean()) < _VISIBLE / 10:  # whatever the direction, it varies no more than three channels do
+    mask = known.astype(np.uint8)
+    mean = np.array(cv2.mean(off, mask)[:3], dtype=np.float32)
+    # Whatever the direction, it varies no more than three channels do.
+    if sum(cv2.mean(np.abs(off - mean), mask)) / 3 < _VISIBLE / 10:
         return None
+    shown = under(off, known) - mean
     most = np.linalg.eigh(shown.T @ shown)[1][:, -1]  # the direction of colours in which they differ most
     grey = off @ most.astype(np.float32)
     grey -= np.median(grey[known])
@@ -51,7 +57,8 @@ def continued(off: np.ndarray, hole: np.ndarray, near: np.ndarray, em: float, gr
         if not grain or not _is_grain(grey, known, spread):
             return None
         shifts = _anywhere(em)
-    return _copied(off, known, hole, shifts)
+        return _copied(off, known, hole, shifts), False
+    return _copied(off, known, hole, shifts), True
 
 
 def _repeats(grey: np.ndarray, known: np.ndarray, em: float) -> list[tuple[int, int]]:

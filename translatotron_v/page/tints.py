@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from translatotron_v.page.colours import ciede2000, rgb_to_lab
-from translatotron_v.page.ground import Colour, as_colour
+from translatotron_v.page.ground import Colour, as_colour, length, total
 from translatotron_v.page.profile import EM_PER_HEIGHT, Bounds
 from translatotron_v.page.separate import Layers
 from translatotron_v.page.strips import greatest_leap
@@ -114,7 +114,7 @@ def _shown(pixels: np.ndarray, layers: Layers, word: WordBox) -> tuple[np.ndarra
     inked = ink > _INKED * float(ink.max(initial=0.0))
     if np.count_nonzero(inked) < _FEW:
         return None
-    apart = np.linalg.norm(away, axis=2)
+    apart = length(away)
     strongest = inked & (apart >= float(np.quantile(apart[inked], 1 - _FULLEST)))
     return np.median(layers.background[part][strongest], axis=0), np.median(away[strongest], axis=0)
 
@@ -157,5 +157,5 @@ def _solved(pixels: np.ndarray, layers: Layers, part: tuple[slice, slice], colou
     """Coverage of a word's box where its ink has a colour, within what is ink at all."""
     ground = layers.background[part]
     towards = np.asarray(colour, dtype=np.float32) - ground
-    share = ((pixels - ground) * towards).sum(axis=2) / np.maximum(np.square(towards).sum(axis=2), 1e-6)
+    share = total((pixels - ground) * towards) / np.maximum(total(np.square(towards)), 1e-6)
     return np.where(layers.text_alpha[part] > 0, np.clip(share, 0, 1), np.float32(0)).astype(np.float32)
