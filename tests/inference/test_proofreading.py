@@ -155,7 +155,7 @@ def test_nothing_is_read_unless_asked_for(monkeypatch, loaded):
 
 
 class Workshop:
-    """Stands in for a model that draws words alone: a box of six columns for each letter, parts two columns apart.
+    """Stands in for a model that draws words alone: a box of six columns for each letter, parts three columns apart.
 
     Args:
         reads: what is read on a picture of a word, given its width, and how much that is doubted.
@@ -193,22 +193,22 @@ class Workshop:
 
 def test_words_that_were_drawn_alone_are_drawn_anew_in_parts(monkeypatch):
     """First by chance, then four, two and one letters at a time, which stand side by side."""
-    shop = Workshop(monkeypatch, lambda width: ("kinds" if width == 5 * 6 + 4 * 2 else "kinas", 0.0))
+    shop = Workshop(monkeypatch, lambda width: ("kinds" if width == 5 * 6 + 4 * 3 else "kinas", 0.0))
     strip = shop.proofread("kinds")  # nothing says what it should, but letters that were drawn each for itself
     assert shop.asked == [(["kinds"], 4), (list("kinds"), 1)]
     stubborn = Workshop(monkeypatch, lambda width: ("kinas", 0.5))
     assert stubborn.proofread("kinds").misdrawn == ["kinds"]
     assert stubborn.asked[2:] == [(["ki", "nds"], 4), (list("kinds"), 1), (["kinds"], 4), (["kinds"], 4)]
-    assert strip.misdrawn == [] and strip.pictures[0].shape == (32, 38)
-    assert [int(width) for width in np.diff(np.flatnonzero(np.diff(strip.pictures[0][12])))] == [2, 6, 2, 6, 2, 6, 2]
+    assert strip.misdrawn == [] and strip.pictures[0].shape == (32, 42)
+    assert [int(width) for width in np.diff(np.flatnonzero(np.diff(strip.pictures[0][12])))] == [3, 6, 3, 6, 3, 6, 3]
 
 
 def test_a_word_that_is_read_right_but_doubted_is_drawn_in_parts_and_the_least_doubted_stays(monkeypatch):
-    doubts = {24: 0.4, 24 + 3 * 2: 0.02}  # whole, letter by letter
+    doubts = {24: 0.4, 24 + 3 * 3: 0.02}  # whole, letter by letter
     shop = Workshop(monkeypatch, lambda width: ("also", doubts[width]))
     strip = shop.proofread("also")
     assert shop.asked == [(list("also"), 1)]
-    assert strip.pictures[0].shape == (32, 30) and strip.doubts == [0.02]
+    assert strip.pictures[0].shape == (32, 33) and strip.doubts == [0.02]
     shop = Workshop(monkeypatch, lambda width: ("also", 0.08))
     assert shop.proofread("also").pictures[0].shape == (32, 24) and shop.asked == []
 
@@ -216,7 +216,7 @@ def test_a_word_that_is_read_right_but_doubted_is_drawn_in_parts_and_the_least_d
 def test_a_mark_behind_a_word_is_drawn_alone_unless_it_is_misread_there(monkeypatch):
     shop = Workshop(monkeypatch, lambda width: ("early.", 0.0))
     strip = shop.proofread("early.")
-    assert shop.asked == [(["early", "."], 4)] and strip.pictures[0].shape == (32, 6 * 6 + 2)
+    assert shop.asked == [(["early", "."], 4)] and strip.pictures[0].shape == (32, 6 * 6 + 3)
     shop = Workshop(monkeypatch, lambda width: ("early." if width == 6 * 6 else "early", 0.0))
     assert shop.proofread("early.").pictures[0].shape == (32, 6 * 6)
     shop = Workshop(monkeypatch, lambda width: ("early.", 0.5 if width > 6 * 6 else 0.05))
@@ -250,3 +250,15 @@ def test_a_reading_goes_on_with_the_next_word_where_its_picture_begins():
     assert text == "ab 0." and list(frames) == [1, 4, 4, 7, 9]
     assert proofreading._parted(page, "ab 0.", [1, 4, 6, 7, 9], config) == ("ab 0.", [1, 4, 6, 7, 9])
     assert proofreading._parted(page, "ab", [1, 4], config)[0] == "ab"
+
+
+def test_specks_that_stand_apart_are_no_ink_of_a_part():
+    mark = np.zeros((32, 9), dtype=np.float32)
+    mark[20, 1] = 0.26  # of the patch's neighbour
+    mark[20, 4:7] = [0.2, 1.0, 0.7]
+    stem = np.ones((32, 3), dtype=np.float32)
+    joined = proofreading._side_by_side([stem, mark])
+    assert joined.shape == (32, 3 + 3 + 3) and np.array_equal(joined[20, 6:], mark[20, 4:7])
+    assert np.array_equal(proofreading._side_by_side([mark]), mark)
+    faint = np.full((32, 2), 0.3, dtype=np.float32)  # all there is
+    assert proofreading._side_by_side([stem, faint]).shape == (32, 8)

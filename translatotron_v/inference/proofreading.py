@@ -21,7 +21,7 @@ from translatotron_v.inference.literal_inks import place_of
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.strip_reading import assign, batches, pixels_of
 from translatotron_v.metrics.text import edits
-from translatotron_v.page.strips import Placed, Run, Strip, nearest_run, pack, trim, word_of, words_of
+from translatotron_v.page.strips import FAINT, Placed, Run, Strip, nearest_run, pack, trim, word_of, words_of
 
 # What looks alike in most faces at 20 pixels per em counts as the same.
 _ALIKE = str.maketrans("’‘‚‛′`´„“”″‟–—−‐‑…", "'''''''\"\"\"\"\"-----.")
@@ -31,7 +31,8 @@ _LETTERS = (0, 4, 2, 1, 0)
 _CHANCE = (0, 2, 4)  # attempts that draw by chance, as do all later ones
 _MARKS = ".,;:!?"
 _QUOTES = "'’‘\"“”"  # too small to be drawn alone
-_BESIDE = 2  # columns between the ink of letters that are set side by side
+_BESIDE = 3  # columns between the ink of letters that are set side by side
+_SPECK = 0.4  # ink up to which something that stands apart is a speck of another patch
 _DOUBT = 0.1  # of a word that is read as it was meant: it is drawn again
 _SURE = 0.3  # doubt up to which a mark that was drawn alone is kept
 _ROUND = str.maketrans("oOQD", "0000")  # a lone filler is read as any of these
@@ -219,10 +220,22 @@ def _pieces(word: DrawnWord, attempt: int) -> list[DrawnWord]:
 
 
 def _side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Pictures (32, w) of parts of a word as one; the empty columns before the ink of a part are left out."""
+    """Pictures (32, w) of parts of a word as one."""
     gap = np.zeros((len(pictures[0]), _BESIDE), dtype=pictures[0].dtype)
-    others = [part for picture in pictures[1:] for part in (gap, trim(picture))]
-    return np.concatenate([pictures[0], *others], axis=1)
+    parts = [pictures[0]] if len(pictures) == 1 else [_bare(picture) for picture in pictures]
+    return np.concatenate([part for picture in parts for part in (gap, picture)][1:], axis=1)
+
+
+def _bare(picture: np.ndarray) -> np.ndarray:
+    """A part of a word (32, w) without what is empty at its sides, and without faint specks that stand apart there."""
+    inked = trim(picture)
+    strong = np.flatnonzero((inked > _SPECK).any(0))
+    if not len(strong):
+        return inked
+    empty = np.flatnonzero((inked <= FAINT).all(0))
+    first = empty[empty < strong[0]].max(initial=-1) + 1
+    last = empty[empty > strong[-1]].min(initial=inked.shape[1])
+    return inked[:, first:last]
 
 
 def _pictures(lines: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -27,7 +27,7 @@ _MARKS, _MARK = 2, 7  # so many marks at the end of a word are told by their gap
 USUAL_GAP = 0.33  # the same of words that are put back, ems
 
 _EXACT = 0.02  # a text whose size is so near to a strip's is not resampled
-_FAINT = 0.15  # coverage up to which a column counts as empty
+FAINT = 0.15  # coverage up to which a column counts as empty
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def frame(scale: float) -> tuple[int, int]:
 
 def _filled(line: np.ndarray) -> np.ndarray:
     """Which columns of a line (32, w) hold ink: (w,) bool."""
-    return line.max(axis=0, initial=0.0) > _FAINT
+    return line.max(axis=0, initial=0.0) > FAINT
 
 
 def trim(line: np.ndarray) -> np.ndarray:
