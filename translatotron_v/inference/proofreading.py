@@ -21,7 +21,7 @@ from translatotron_v.inference.literal_inks import place_of
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.strip_reading import assign, batches, pixels_of
 from translatotron_v.metrics.text import edits
-from translatotron_v.page.strips import FAINT, Placed, Run, Strip, nearest_run, pack, trim, word_of, words_of
+from translatotron_v.page.strips import FAINT, Placed, Run, Strip, pack, trim, word_of, words_of
 
 # What looks alike in most faces at 20 pixels per em counts as the same.
 _ALIKE = str.maketrans("’‘‚‛′`´„“”″‟–—−‐‑…", "'''''''\"\"\"\"\"-----.")
@@ -276,9 +276,7 @@ def _parted(page: Strip, text: str, frames: Sequence[int], config: ModelConfig) 
     where: list[int] = []
     last: Placed | None = None
     for sign, frame in zip(text, frames, strict=True):
-        row, column = place_of(frame, config)
-        there = [one for one in page.placed if one.row == row]
-        own = nearest_run(there, column)
+        own = page.placed_at(*place_of(frame, config))
         if not sign.isspace() and last is not None and own is not last and not signs[-1].isspace():
             signs.append(" ")
             where.append(where[-1])
@@ -309,8 +307,7 @@ def _read(loaded: LoadedTranslator, strips: Sequence[DrawnStrip], batch_size: in
             for number, read in zip(numbers, texts, strict=True):
                 strip.readings[number] = read
             for frame in np.flatnonzero(doubted > _DOUBT).tolist():
-                row, column = place_of(frame, loaded.model.config)
-                own = nearest_run([one for one in page.placed if one.row == row], column)
-                if own is not None:
-                    number = numbers[own.run]
+                run = page.run_at(*place_of(frame, loaded.model.config))
+                if run is not None:
+                    number = numbers[run]
                     strip.doubts[number] = max(strip.doubts[number], float(doubted[frame]))

@@ -80,10 +80,10 @@ def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np
     same = parts.good & (parts.direction @ main > _ONE_HUE)
     inked = same[parts.labels]
     share = away[inked] @ main
-    length = _length(share[share > 0.3 * float(share.max(initial=0.0))], float(own @ main))
-    if length <= 0:
+    full = _full_length(share[share > 0.3 * float(share.max(initial=0.0))], float(own @ main))
+    if full <= 0:
         return layers
-    colour = np.clip(middle + main * length, 0, 1).astype(np.float32)
+    colour = np.clip(middle + main * full, 0, 1).astype(np.float32)
     towards = colour - plain[inked]
     covered = total(away[inked] * towards) / np.maximum(total(np.square(towards)), 1e-6)
     alpha = layers.text_alpha.copy()
@@ -237,7 +237,7 @@ def _main_direction(parts: _Parts, weight: np.ndarray, own: np.ndarray) -> np.nd
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-6), dtype=np.float32)
 
 
-def _length(shares: np.ndarray, seen: float) -> float:
+def _full_length(shares: np.ndarray, seen: float) -> float:
     """How far full ink lies from the ground: where many pixels are, or else the strongest ones or what was seen."""
     if not len(shares):
         return 0.0

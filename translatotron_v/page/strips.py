@@ -75,10 +75,12 @@ class Strip:
 
     def run_at(self, row: int, column: float) -> int | None:
         """The run whose columns are nearest to a place in one of the three lines; None where that line is empty."""
-        there = [place for place in self.placed if place.row == row]
-        if not there:
-            return None
-        return min(there, key=lambda place: max(place.left - column, column - place.right, 0.0)).run
+        found = self.placed_at(row, column)
+        return None if found is None else found.run
+
+    def placed_at(self, row: int, column: float) -> Placed | None:
+        """As ``run_at``, with where it stands."""
+        return nearest_run([place for place in self.placed if place.row == row], column)
 
 
 def resample(ink: np.ndarray, scale: float, corner: tuple[float, float], size: tuple[int, int]) -> np.ndarray:

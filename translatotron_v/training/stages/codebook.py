@@ -85,7 +85,7 @@ def most_common(counts: Counter[bytes]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(patches).float() / 255, torch.tensor([float(count) for _, count in ordered])
 
 
-def fit_codebook(patches: Tensor, weights: Tensor, codes: int, rounds: int = ROUNDS) -> Tensor:
+def fit_codebook(patches: Tensor, weights: Tensor, codes: int) -> Tensor:
     """A codebook (K, P): blank paper, and the patches (M, P) themselves or, if they are too many, some of them.
 
     These are clusters' medians: k-means starts from the most frequent patches and counts each by its weight (M,), the
@@ -96,15 +96,21 @@ def fit_codebook(patches: Tensor, weights: Tensor, codes: int, rounds: int = ROU
     codebook = torch.zeros(codes, patches.shape[1])
     chosen = patches[: codes - 1].clone()
     if len(patches) > len(chosen):
-        share = weights.sqrt()
-        for _ in range(rounds):
-            nearest = _nearest(patches, chosen)
-            total = torch.zeros(len(chosen)).index_add_(0, nearest, share)
-            sums = torch.zeros_like(chosen).index_add_(0, nearest, patches * share[:, None])
-            chosen = torch.where(total[:, None] > 0, sums / total.clamp(min=1e-12)[:, None], chosen)
-        chosen = _medians(patches, weights, chosen)
+        means = k_means(patches, weights.sqrt(), chosen)
+        chosen = _medians(patches, weights, means)
     codebook[1 : 1 + len(chosen)] = chosen
     return codebook
+
+
+def k_means(patches: Tensor, weights: Tensor, start: Tensor, rounds: int = ROUNDS) -> Tensor:
+    """The means (K, P) of clusters of patches (M, P) of some weight (M,), from a start (K, P); no rounds keep it."""
+    means = start
+    for _ in range(rounds):
+        nearest = _nearest(patches, means)
+        total = torch.zeros(len(means)).index_add_(0, nearest, weights)
+        sums = torch.zeros_like(means).index_add_(0, nearest, patches * weights[:, None])
+        means = torch.where(total[:, None] > 0, sums / total.clamp(min=1e-12)[:, None], means)
+    return means
 
 
 def _medians(patches: Tensor, weights: Tensor, means: Tensor) -> Tensor:
