@@ -19,6 +19,7 @@ from translatotron_v.models.layers import (
     RelativeBias2d,
     SinusoidalPositions,
     _attend_multi_query,
+    attend,
     initialise,
     plain,
 )
@@ -65,6 +66,17 @@ def test_masked_cross_attention_is_torchs():
     torch.testing.assert_close(ours(x, ours.project_kv(states, mask)), expected)
     elsewhere = torch.where(mask[..., None], states, torch.randn(B, L, M))  # what the mask hides does not matter
     torch.testing.assert_close(ours(x, ours.project_kv(elsewhere, mask)), expected)
+
+
+def test_a_cpu_trains_attention_in_float32_within_autocast():
+    queries, keys, values = (torch.randn(B, H, Q, D // H).bfloat16() for _ in range(3))
+    expected = torch.nn.functional.scaled_dot_product_attention(queries.float(), keys.float(), values.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert attend(queries, keys, values).dtype == torch.bfloat16  # nothing is learnt
+        learnt = attend(queries.requires_grad_(), keys, values)
+    assert torch.equal(learnt, expected)
+    learnt.sum().backward()
+    assert queries.grad.dtype == torch.bfloat16 and queries.grad.abs().sum() > 0
 
 
 def test_attention_by_hand():

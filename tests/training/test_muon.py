@@ -36,6 +36,17 @@ def test_singular_values_come_near_one():
     assert not orthogonalize(torch.zeros(3, 4)).any()
 
 
+def test_products_are_in_the_precision_of_the_step():
+    torch.manual_seed(0)
+    matrix = torch.randn(12, 40)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = orthogonalize(matrix)
+    assert found.dtype == torch.bfloat16
+    values = torch.linalg.svdvals(found.float())
+    assert float(values.min()) > 0.6 and float(values.max()) < 1.3
+    assert torch.nn.functional.cosine_similarity(found.float().flatten(), orthogonalize(matrix).flatten(), dim=0) > 0.99
+
+
 def test_matrices_of_layers_alone_go_to_muon():
     model = Model()
     groups = muon_groups(model, grouped(model), 0.5)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from translatotron_v.models.layers import Dropout
+from translatotron_v.models.layers import Dropout, attend
 
 _EPS = 1e-6
 
@@ -52,7 +52,7 @@ class _SelfAttention(nn.Module):
         """(B, S, D) -> (B, S, D)."""
         batch, count, width = x.shape
         qkv = self.qkv(x).reshape(batch, count, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(*qkv.unbind(0))  # (B, H, S, D / H)
+        attended = attend(*qkv.unbind(0))  # (B, H, S, D / H)
         mixed: Tensor = self.proj_drop(self.proj(attended.transpose(1, 2).reshape(batch, count, width)))
         return mixed
 

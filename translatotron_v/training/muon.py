@@ -1,7 +1,8 @@
-"""Muon (Jordan et al. 2024) in float32: the momentum of a matrix, made orthogonal, is the step.
+"""Muon (Jordan et al. 2024): the momentum of a matrix, made orthogonal, is the step.
 
-PyTorch's own ``torch.optim.Muon`` orthogonalizes in bfloat16, which CPUs without such units emulate slowly. Tables,
-norms, biases and everything that is no matrix of a layer go to AdamW in the same optimizer.
+PyTorch's own ``torch.optim.Muon`` orthogonalizes in bfloat16, which CPUs without such units emulate slowly; here the
+products are in float32, or in what autocast has made of the step. Tables, norms, biases and everything that is no
+matrix of a layer go to AdamW in the same optimizer.
 """
 
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)  # of Jordan et al.: steep at zero, so that
 
 
 def orthogonalize(matrix: Tensor, iterations: int = ITERATIONS) -> Tensor:
-    """Singular values of a matrix (M, N) brought near one (0.7 to 1.2), by Newton-Schulz iterations in float32."""
+    """Singular values of a matrix (M, N) brought near one (0.7 to 1.2), by Newton-Schulz iterations."""
     a, b, c = _QUINTIC
     x = matrix.float()
     tall = x.shape[0] > x.shape[1]

@@ -329,7 +329,8 @@ class Trainer:
                     losses.append(norm)
                     report.add({label.replace("loss", "gradient_norm"): norm})
             self._require_finite(losses, name)
-            optimizer.step()
+            with self.accelerator.autocast():  # Muon's products too are in the precision of the run
+                optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         if self.averaged is not None:
             self.averaged.update()
