@@ -1,6 +1,6 @@
 """Does one model from picture to picture keep up with cascades of readers, translators and drawers, and is it smaller?
 
-Every system translates the same pages of Multi30k in three looks, by the same code that finds blocks of text and puts
+Every system translates the same pages of Multi30k in four looks, by the same code that finds blocks of text and puts
 words back, so that they differ in nothing but reading, translating and drawing.
 """
 
@@ -35,11 +35,13 @@ SETS: dict[str, dict[str, Any]] = {  # name -> arguments of `evaluation.renderin
     "clean": {"pages": "mix", "fonts": ["DejaVuSans"], "backgrounds": ["plain"]},
     "fonts": {"pages": "mix", "backgrounds": ["plain"]},
     "photo": {"pages": "mix", "backgrounds": ["photo"]},
+    "layouts": {"pages": "layouts"},
 }
 LOOKS = {
     "clean": "DejaVu Sans on plain paper",
     "fonts": "the seven families of `small` on plain paper",
     "photo": "the seven families on photographs, all that are bundled",
+    "layouts": "menus, forms, tables, screens, ... with captions for sentences, block by block",
 }
 BATCH = 8  # pages that are translated together
 RESAMPLES, SEED = 1000, 12345  # of the bootstrap; the seed is sacrebleu's own
@@ -296,10 +298,11 @@ def make_page(experiment: Experiment, results: Results) -> Page:
     from translatotron_v.checkpoint import resolve
     from translatotron_v.config import load_config
 
-    counted = len(next(iter(results.sets.values()))[END_TO_END]["references"])
+    counted = {name: len(found[END_TO_END]["references"]) for name, found in results.sets.items()}
+    pages = ", ".join(f"{name} {count:,}" for name, count in counted.items())
     data = (
-        f"{Path(experiment.data).name} `{experiment.options.split}`, German to English, {counted:,} pages in each set, "
-        f"true case; seed 0 of the pages, {SEED} of the bootstrap"
+        f"{Path(experiment.data).name} `{experiment.options.split}`, German to English, true case, pages in each set: "
+        f"{pages}; seed 0 of the pages, {SEED} of the bootstrap"
     )
     report = experiment.report("One model against cascades", verdict(results), data)
     report.text(EXPLAINED)
@@ -374,8 +377,8 @@ def samples(experiment: Experiment, results: Results) -> Path:
 
 EXPLAINED = """\
 All systems translate the same pages (`--pages mix`: 192 x 640 pixels, one paragraph of 10 to 28 pixels per em, colours
-that stay readable) by the same code that finds blocks, takes ink off its background and puts words back. They differ in
-what lies between.
+that stay readable; for the last set `--pages layouts`) by the same code that finds blocks, takes ink off its background
+and puts words back. They differ in what lies between.
 
 - **end-to-end**: `small` as it is. It writes the translated text, and draws it in image tokens from the states of that
   text and of the source picture.

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments import comparison, harness
-from experiments.comparison import END_TO_END, SETS, Results, inference_parameters, verdict
+from experiments.comparison import END_TO_END, LOOKS, SETS, Results, inference_parameters, verdict
 from translatotron_v import baselines
 from translatotron_v.arguments import BASELINES
 from translatotron_v.checkpoint import save_checkpoint
@@ -210,7 +210,7 @@ def test_the_page(measured: Measured, capsys: pytest.CaptureFixture[str]):
     pixels = next(row for row in tables if row[0] == "pixels")
     assert pixels[2:4] == ["1.50", "0.005 †"] and pixels[7:10] == ["9.50", "0.005 †", ""]  # it has no text of its own
     assert ["OCR ceiling", "", "99.25", "", "", "", "", "99.50", "", "1.23", ""] in tables and tables[2][3] == "1.000"
-    assert "3 source texts do not fit the page." in text and "40 pages in each set" in text
+    assert "3 source texts do not fit the page." in text and "clean 40, fonts 40, photo 40, layouts 40; seed 0" in text
     assert re.search(r"\npixel_baseline +1200 +100 +cer 0\.03125\n", text)
     assert "Where the end-to-end model loses" not in text
     sheet, plot = page.with_suffix("") / "samples.png", page.with_suffix("") / "bleu.png"
@@ -224,7 +224,7 @@ def test_the_page(measured: Measured, capsys: pytest.CaptureFixture[str]):
     text = page.read_text(encoding="utf-8")
     assert "## Where the end-to-end model loses, and why\n\nWhere letters are small.\n" in text
     assert command("--limit", "3", "--baselines", "pixels") == 0
-    assert measured.calls[len(wanted) :] == [*["end-to-end"] * 3, *["pixels"] * 3]
+    assert measured.calls[len(wanted) :] == [*["end-to-end"] * len(SETS), *["pixels"] * len(SETS)]
     kept = sorted(path.stem for path in Path("runs/comparison/measurements").glob("*.json"))
     assert "photo-cascade-tit-draw" in kept and len(kept) == len(wanted)
 
@@ -256,7 +256,9 @@ def test_options(capsys: pytest.CaptureFixture[str]):
 
 
 def test_sets_differ_in_fonts_and_backgrounds():
-    looks = {name: TestPages(**look).looks(SMALL) for name, look in SETS.items()}
+    pages = {name: TestPages(**look) for name, look in SETS.items()}
+    looks = {name: kind.looks(SMALL) for name, kind in pages.items() if kind.pages == "mix"}
+    assert pages["layouts"].pages == "layouts" and set(LOOKS) == set(SETS)
     assert looks["clean"].fonts == ("DejaVuSans",) and looks["clean"].backgrounds == ("plain",)
     assert len(looks["fonts"].fonts) == 7 and looks["fonts"].backgrounds == ("plain",)
     assert len(looks["photo"].fonts) == 7 and looks["photo"].backgrounds == ("photo",)

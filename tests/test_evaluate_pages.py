@@ -100,6 +100,33 @@ def test_pages_of_a_configuration_have_its_canvas_and_typography(config: Config)
         TestPages(str(TALKS / "pages.yaml"), backgrounds=("plain",))
 
 
+def test_layouts_show_each_block_and_its_translation(config: Config) -> None:
+    """A page of each layout in turn; its reference is the same page but for the ink of its blocks."""
+    write_corpus(Path(config.data.folder), PAIRS * 2)
+    pages = render_split(config, "train", 12, test_pages=TestPages("layouts", seed=3))
+    again = render_split(config, "train", 12, test_pages=TestPages("layouts", seed=3))
+    assert len(pages) == 3 and all(map(same, pages, again))
+    assert not same(pages[0], render_split(config, "train", 4, test_pages=TestPages("layouts", seed=4))[0])
+    sentences = {pair.source: pair.target for pair in PAIRS}
+    stood = 0
+    for page in pages:
+        assert len(page.sources) == len(page.references) == len(page.regions) > 1
+        assert page.source_page is not None and page.reference_page is not None
+        assert page.source_page.shape == page.reference_page.shape
+        for source, target in zip(page.sources, page.references, strict=True):
+            if source in sentences:
+                stood += 1
+                assert target == sentences[source]
+        outside = np.ones(page.reference_page.shape[:2], dtype=bool)
+        for left, top, right, bottom in page.regions:
+            block = page.reference_page[top:bottom, left:right]
+            assert block.reshape(-1, 3).std(axis=0).max() > 0  # something stands there
+            outside[top - 2 : bottom + 2, left - 2 : right + 2] = False
+        apart = np.abs(page.source_page.astype(int) - page.reference_page.astype(int)).mean(axis=-1)[outside]
+        assert np.median(apart) < 8  # but for noise and JPEG
+    assert stood
+
+
 def test_test_sets_that_a_release_lacks_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for language, text in (("de", "ein hund"), ("en", "a dog")):
         path = tmp_path / f"IWSLT17.TED.tst2010.en-de.{language}.xml"
@@ -199,7 +226,7 @@ def test_fonts_and_photographs_by_name(config: Config, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pages": "posters"}, "pages 'posters': choose one of strips, mix, blocks, or name a conf"),
+        ({"pages": "posters"}, "pages 'posters': choose one of strips, mix, blocks, layouts, or name a conf"),
         ({"pages": "configs/nowhere.yaml"}, "configs/nowhere.yaml: no such config file"),
         ({"fonts": ("DejaVuSans", "DejaVuSant")}, "no font 'DejaVuSant': give the path .* a name such as DejaVuSans"),
         ({"pages": "mix", "photographs": ("chelsea", "chelsey")}, r"photograph 'chelsey': neither .*\(astronaut, "),
@@ -207,6 +234,8 @@ def test_fonts_and_photographs_by_name(config: Config, tmp_path: Path) -> None:
         ({"photographs": ("chelsea",)}, "photographs: strips have none"),
         ({"pages": "mix", "backgrounds": ("plain", "grass")}, "background 'grass': choose from plain, gradient, photo"),
         ({"backgrounds": ("plain",)}, "backgrounds: strips are black on white"),
+        ({"pages": "layouts", "backgrounds": ("plain",)}, "backgrounds: layouts have their own"),
+        ({"pages": "layouts", "photographs": ("chelsea",)}, "photographs: layouts have none"),
         ({"pages": "mix", "photographs": ("chelsea",), "backgrounds": ("plain",)}, "drawn on backgrounds plain"),
     ],
 )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from translatotron_v.metrics import Comet
 
 OUT = Path("out") / "evaluate"
-PAGES = ("strips", "mix", "blocks")  # how test pages are drawn (see `evaluation.rendering`)
+PAGES = ("strips", "mix", "blocks", "layouts")  # how test pages are drawn (see `evaluation.rendering`)
 BACKGROUNDS = ("plain", "gradient", "photo")  # behind the text of those that are not strips
 
 
@@ -101,8 +101,9 @@ def add_test_pages(parser: argparse.ArgumentParser) -> None:
         "--pages", default="strips", metavar="KIND|FILE",
         help="strips: black on white, of the size of the model's canvas; mix: colour pages of one paragraph, 192x640, "
         "text of 10 to 28 pixels on plain paper, gradients and photographs; blocks: the same with one to four "
-        "captions on 512x512, text of 12 to 24 pixels, scored block by block; or a configuration (.yaml), whose canvas "
-        "and page they have: configs/iwslt14/pages.yaml (strips)",
+        "captions on 512x512, text of 12 to 24 pixels, scored block by block; layouts: menus, forms, tables, screens, "
+        "... with captions for sentences, a page for four of them, scored block by block; or a configuration (.yaml), "
+        "whose canvas and page they have: configs/iwslt14/pages.yaml (strips)",
     )  # fmt: skip
     parser.add_argument(
         "--fonts", type=name_list, default=(), metavar="LIST",
@@ -123,7 +124,7 @@ def add_test_pages(parser: argparse.ArgumentParser) -> None:
         help="how hard source pages are to read, 0 to 1: blur, noise and JPEG (0)",
     )  # fmt: skip
     parser.add_argument(
-        "--seed", type=not_negative, default=0, metavar="N", help="of how mix, blocks and degraded pages look (0)"
+        "--seed", type=not_negative, default=0, metavar="N", help="of all but plain strips (0)"
     )  # fmt: skip
 
 

@@ -1,8 +1,9 @@
-"""The pages on which a checkpoint is scored: the pairs of a split, drawn in one of three ways.
+"""The pages on which a checkpoint is scored: the pairs of a split, drawn in one of four ways.
 
 `strips` are pages of the model's canvas, as plain as can be, or of the canvas and the typography of a configuration;
 `mix` are colour pages of one paragraph in many looks; `blocks` are larger ones, with several captions at places of
-their own. Equal arguments give equal pixels.
+their own; `layouts` are menus, forms, screens, ... in which the pairs are the sentences. Equal arguments give equal
+pixels.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,11 +15,12 @@ import numpy as np
 
 from data_synth.backgrounds import degrade, pictures_in
 from data_synth.corpora import PUBLIC_TEXTS, missing_parts, read_pairs
-from data_synth.faces import installed, read_faces
+from data_synth.faces import Family, installed, read_faces
 from data_synth.fonts import default_fonts
 from data_synth.grounds import GROUNDS as GROUNDS
 from data_synth.grounds import LOOKS, draw_on_ground
 from data_synth.grounds import GroundPage as GroundPage
+from data_synth.layout_translated import translated_pages
 from data_synth.layouts import HELD_OUT, TUNING, Texts, draw_layout
 from data_synth.layouts import LAYOUTS as LAYOUTS
 from data_synth.layouts import LayoutPage as LayoutPage
@@ -35,8 +37,11 @@ from translatotron_v.evaluation.options import BACKGROUNDS, PAGES
 
 _LAYOUTS = {"mix": PageLayout(192, 640, 3, "paragraph"), "blocks": PageLayout(512, 512, 3, "blocks")}
 _SIZES = {"mix": (10, 28), "blocks": (12, 24)}  # pixels per em
+_PAIRS = 4  # to a page of `layouts`
+_SENTENCE = 5  # words that make one; what has fewer is a label or a title
 _SMALLEST = 10  # pixels per em down to which is tried where a text does not fit
 GROUND_LOOKS = LOOKS  # of letters on known ground
+_GROUNDS = {"strips": "strips are black on white", "layouts": "layouts have their own"}
 _MARGIN = 16  # pixels left free on every side
 _MOST_BLOCKS = 4  # on one page
 _HARD = 9  # begins the random numbers of what makes a page hard to read;
@@ -81,14 +86,14 @@ class TestPages:
         fonts: bundled names or paths of font files; none: those that the checkpoint was trained on.
         photographs: names of bundled ones, or one folder of pictures, behind the text of some pages of `mix` and
             `blocks`; none: every bundled one.
-        seed: of the looks of `mix` and `blocks`, and of the places of blocks.
+        seed: of the looks of `mix` and `blocks`, of the places of blocks, and of everything on `layouts`.
         backgrounds: of `mix` and `blocks`, some of `BACKGROUNDS`; none: all of them, drawn page by page.
         degraded: how hard source pages are to read, 0 to 1: blur, noise and JPEG, of which each page has its own share.
         pictures: the files behind `photographs`.
 
     Raises:
         UserError: a kind of pages, a font, a photograph or a background that does not exist, photographs or backgrounds
-            for strips, or photographs where none is drawn.
+            for strips or layouts, or photographs where none is drawn.
     """
 
     __test__: ClassVar[bool] = False  # to pytest, no class of tests
@@ -108,9 +113,9 @@ class TestPages:
             raise UserError(f"pages {self.pages!r}: choose one of {', '.join(PAGES)}, or name a configuration (.yaml)")
         object.__setattr__(self, "own", load_config(self.pages) if configured else None)
         if self._plain and self.photographs:
-            raise UserError("photographs: strips have none behind their text; take pages mix or blocks")
+            raise UserError(f"photographs: {self._named} have none behind their text; take pages mix or blocks")
         if self._plain and self.backgrounds:
-            raise UserError("backgrounds: strips are black on white; take pages mix or blocks")
+            raise UserError(f"backgrounds: {_GROUNDS[self._named]}; take pages mix or blocks")
         for name in self.backgrounds:
             if name not in BACKGROUNDS:
                 raise UserError(f"background {name!r}: choose from {', '.join(BACKGROUNDS)}")
@@ -167,8 +172,13 @@ class TestPages:
 
     @property
     def _plain(self) -> bool:
-        """Whether pages are black on white."""
-        return self.pages == "strips" or self.own is not None
+        """Whether nothing can be chosen of their backgrounds."""
+        return self.pages not in _LAYOUTS
+
+    @property
+    def _named(self) -> str:
+        """What those of a configuration are as well."""
+        return self.pages if self.own is None else "strips"
 
     @property
     def _on_photographs(self) -> bool:
@@ -178,7 +188,8 @@ class TestPages:
     def _fonts(self, config: Config) -> list[str]:
         if self.fonts:
             return list(self.fonts)
-        return config.page.fonts[:1] if self._plain and redrawn(config.page) else config.page.fonts
+        one = self._named == "strips" and redrawn(config.page)
+        return config.page.fonts[:1] if one else config.page.fonts
 
 
 def redrawn(page: PageConfig) -> bool:
@@ -191,7 +202,8 @@ def render_split(
 ) -> list[TestPage]:
     """Render the pairs of a split, or as strips take its pages from shards where there are some (those that fit).
 
-    Every pair is on one page and in the order of the corpus. Strips take their fonts in turn.
+    Every pair is on one page and in the order of the corpus, but for `layouts`, which take their sentences from the
+    pairs by chance and labels and titles from the texts that come with the program. Strips take their fonts in turn.
 
     Args:
         limit: only the first pairs; 0 takes all.
@@ -221,7 +233,7 @@ def render_pairs(
 ) -> list[TestPage]:
     """Render pairs as `render_split` does."""
     test_pages = test_pages or TestPages()
-    draw = {"mix": _mix, "blocks": _blocks}.get(test_pages.pages, _strips)
+    draw = {"mix": _mix, "blocks": _blocks, "layouts": _layouts}.get(test_pages.pages, _strips)
     with one_family_of_errors():
         rendered = draw(pairs, test_pages.applied(config), test_pages)
         if test_pages.degraded:
@@ -288,6 +300,24 @@ def _blocks(pairs: Sequence[TextPair], config: Config, test_pages: TestPages) ->
                 start += count
                 break
     return pages
+
+
+def _layouts(pairs: Sequence[TextPair], config: Config, test_pages: TestPages) -> list[TestPage]:
+    """Pages (H, W, 3) of all layouts in turn, one for every four pairs, in the fonts of the test."""
+    known = read_pairs(PUBLIC_TEXTS, config.data.source_language, config.data.target_language)
+    texts = Texts([*(pair for pair in known if len(pair.source.split()) < _SENTENCE), *pairs])
+    families = [Family(font, "sans", (font,)) for font in test_pages._fonts(config)]
+    count = max(1, round(len(pairs) / _PAIRS))
+    return [
+        TestPage(
+            "\n".join(block.text for block in page.blocks),
+            "\n".join(block.target for block in page.blocks),
+            page.pixels,
+            translated,
+            tuple(block.frame for block in page.blocks),
+        )
+        for page, translated in translated_pages(texts, families, count, test_pages.seed)
+    ]
 
 
 def _draw(pair: TextPair, config: Config, test_pages: TestPages, index: int) -> PagePair | None:
@@ -374,7 +404,7 @@ def layout_pages(
         if not families:
             raise UserError(f"{faces}: none of its faces is installed; they come with {', '.join(missing)}")
         own = read_pairs(PUBLIC_TEXTS, "de", "en")
-        short = [pair for pair in own if len(pair.source.split()) < 5]
+        short = [pair for pair in own if len(pair.source.split()) < _SENTENCE]
         texts = Texts([*short, *pairs] if pairs else own)
         for layout in layouts or LAYOUTS:
             for index in range(limit):
