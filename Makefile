@@ -125,7 +125,6 @@ experiment-joint: $(READY)  ## one model trained as a whole against cascades of 
 	@$(BIN)/python -m experiments.joint --data $(DATA)
 
 text-to-image: $(READY)  ## train the text-to-image model of the cascades (docs/experiments/comparison.md); the same command resumes
-	@$(BIN)/python train.py teacher --config configs/small/teacher.yaml data.folder=$(DATA) vocabulary=weights/small start.image_tokenizer=weights/small
 	@$(BIN)/python train.py teacher --config configs/small/text_to_image.yaml data.folder=$(DATA)
 
 paper-tiny: $(READY)  ## train the paper's own graph at a laptop's size, and score it on strips (docs/fidelity.md); the same command resumes
@@ -135,7 +134,7 @@ paper-tiny: $(READY)  ## train the paper's own graph at a laptop's size, and sco
 pixels: $(READY)  ## train the pixel-level baseline; the same command resumes
 	@$(BIN)/python train.py pixel_baseline --config configs/small/pixel_baseline.yaml data.folder=$(DATA)
 
-table: $(READY)  ## end to end against cascades and pixels, on three kinds of test pages (after: make text-to-image pixels)
+table: $(READY)  ## end to end against cascades and pixels, on four kinds of test pages (after: make text-to-image pixels)
 	@$(BIN)/python -m experiments.comparison --data $(DATA)
 
 clean:  ## remove what the demo, the tests and the checks left; runs and the environment stay
