@@ -246,10 +246,10 @@ def test_a_reading_goes_on_with_the_next_word_where_its_picture_begins():
     config.image_encoder.patch, config.ctc_frames = [32, 16], 4
     (page,) = pack([Run(np.ones((32, width), dtype=np.float32), 0, left, 7) for width, left in ((20, 0), (12, 27))])
     assert [(one.left, one.right) for one in page.placed] == [(2, 22), (29, 41)]
-    text, frames = proofreading._parted(page, "ab0.", [1, 4, 7, 9], config)
+    text, frames = proofreading._spaced(page, "ab0.", [1, 4, 7, 9], config)
     assert text == "ab 0." and list(frames) == [1, 4, 4, 7, 9]
-    assert proofreading._parted(page, "ab 0.", [1, 4, 6, 7, 9], config) == ("ab 0.", [1, 4, 6, 7, 9])
-    assert proofreading._parted(page, "ab", [1, 4], config)[0] == "ab"
+    assert proofreading._spaced(page, "ab 0.", [1, 4, 6, 7, 9], config) == ("ab 0.", [1, 4, 6, 7, 9])
+    assert proofreading._spaced(page, "ab", [1, 4], config)[0] == "ab"
 
 
 def test_specks_that_stand_apart_are_no_ink_of_a_part():

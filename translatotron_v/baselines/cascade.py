@@ -132,11 +132,12 @@ def assign_boxes(states: Sequence[BlockState], boxes: Sequence[TextBox]) -> None
     """Give each block of a page the text of the boxes that lie on it or near it, and the mean of their scores."""
     own: list[list[TextBox]] = [[] for _ in states]
     for box in boxes:
-        placed = [state.crop.to_crop(box.polygon) for state in states]
+        placed = [state.crop.boxes_in_crop([box.polygon])[0].tolist() for state in states]
         distances = [_distance(state, bounds) for state, bounds in zip(states, placed, strict=True)]
         nearest = int(np.argmin(distances))
         if distances[nearest] <= _NEAR:
-            own[nearest].append(box_from_bounds(*placed[nearest], box.text, box.score))
+            left, top, right, bottom = placed[nearest]
+            own[nearest].append(box_from_bounds(left, top, right, bottom, box.text, box.score))
     for state, found in zip(states, own, strict=True):
         state.paragraph.text = boxes_to_text(found)
         letters = sum(len(box.text) for box in found)

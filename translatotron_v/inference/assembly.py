@@ -33,13 +33,13 @@ def assemble(spelling: Spelling, drawn: Sequence[np.ndarray], inks: dict[int, li
         if not word.fillers:
             words += pictures
         elif len(pictures) == 1 and len(word.characters) > len(word.fillers):
-            words += _joined(_parted(pictures[0], word, inks))
+            words += _joined(_cut_at_fillers(pictures[0], word, inks))
         else:
             words += _joined([inks[literal] for literal in word.fillers.values()])
     return words
 
 
-def _parted(picture: np.ndarray, word: DrawnWord, inks: dict[int, list[Word]]) -> list[Sequence[Word]]:
+def _cut_at_fillers(picture: np.ndarray, word: DrawnWord, inks: dict[int, list[Word]]) -> list[Sequence[Word]]:
     """The parts of a drawn word (32, w), literals in place of their fillers."""
     count, width = len(word.characters), picture.shape[1]
     shares = np.array([_NARROW if letter in _NARROW_LETTERS else 1.0 for letter, _ in word.characters])

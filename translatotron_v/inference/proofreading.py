@@ -268,7 +268,7 @@ def _errors(word: DrawnWord, reading: str) -> int:
     return 0 if reads_as(word, reading) else edits(reading, _text(word), lower_case=False)[0]
 
 
-def _parted(page: Strip, text: str, frames: Sequence[int], config: ModelConfig) -> tuple[str, Sequence[int]]:
+def _spaced(page: Strip, text: str, frames: Sequence[int], config: ModelConfig) -> tuple[str, Sequence[int]]:
     """A reading of fewer words than the strip has, with a space where one goes on beyond the picture of a word."""
     if len(text.split()) >= len(page.placed):
         return text, frames
@@ -302,7 +302,7 @@ def _read(loaded: LoadedTranslator, strips: Sequence[DrawnStrip], batch_size: in
         found, doubts = read_ctc_frames(logits, loaded.vocabulary), reading_doubts(logits)
         for (strip, numbers, page), (text, where), doubted in zip(part, found, doubts, strict=True):
             texts = [strip.readings[number] for number in numbers]
-            text, places = _parted(page, text, where, loaded.model.config)
+            text, places = _spaced(page, text, where, loaded.model.config)
             assign(texts, page, text, places, loaded.model.config)  # a word that was cut goes on where it was left
             for number, read in zip(numbers, texts, strict=True):
                 strip.readings[number] = read

@@ -95,12 +95,6 @@ class Crop:
             rows.append((left, top, right, bottom))
         return replace(self, rows=tuple(rows))
 
-    def to_crop(self, quad: Sequence[Point]) -> Bounds:
-        """The upright rectangle in the crop around points of the picture."""
-        corners = move_points(self.matrix, quad)
-        (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
-        return left, top, right, bottom
-
     def boxes_in_crop(self, quads: Sequence[Sequence[Point]]) -> np.ndarray:
         """The upright rectangles (N, 4) in the crop around the four corners of each of so many boxes of the picture."""
         corners = move_points(self.matrix, np.reshape(quads, (-1, 2))).reshape(-1, 4, 2)
