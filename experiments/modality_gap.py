@@ -223,8 +223,8 @@ The same sentences as text, as strips rendered in the face of the page, and as s
 cuts out of menus, slides, comics, columns, ... in faces and measures that nothing was chosen on (`evaluate.py
 natural-pages`). Lines are taken where they are known to stand."""
 SET_UP = """\
-- The start: the broad reader's states go through the layers of broad text mode by a connector that is new; image mode
-  learns the gold translations, CTC goes on, and text mode goes on beside them.
+- The start: the broad reader's states go through the layers of broad text mode by a connector that is new
+  (`model.connector=states`); image mode learns to transcribe and the gold translations, CTC and text mode go on.
 - Each variant takes as many CPU-seconds on strips in the four faces; nothing but the loss differs. The texts of
   self-distillation are those of the start's own text mode, greedy and without dropout; no gradient flows into them.
 - By sequence: cross-entropy of that text. By token: KL to text mode's distribution along that text. With text mode
