@@ -367,7 +367,13 @@ def test_every_script_has_a_target():
 def test_the_verdict_on_self_review(ocr: tuple[float, ...], bleu: tuple[float, ...], begin: str):
     accuracies = dict(zip(("start", "sft", "ssr"), ([value, value] for value in ocr), strict=True))
     answers = dict(zip(("sft", "ssr"), ([value - 0.25, value + 0.25] for value in bleu), strict=True))
-    rest = {"sft_converged": [90.0], "ssr_converged": [96.0], "sft_tenth": [50.0], "ssr_tenth": [96.0]}
+    rest = {
+        "sft_converged": [90.0],
+        "ssr_converged": [96.0],
+        "sft_tenth": [50.0],
+        "ssr_tenth": [96.0],
+        ssr.ALONE: [1.0],
+    }
     assert re.match(begin, ssr.verdict(accuracies | rest, answers | rest))
     forgotten = {"sft_converged": [30.0], "ssr_converged": [96.0]}
     told = ssr.verdict(
@@ -378,6 +384,9 @@ def test_the_verdict_on_self_review(ocr: tuple[float, ...], bleu: tuple[float, .
         accuracies | rest | forgotten, answers | rest | {"sft_converged": [22.0], "ssr_converged": [9.0]}
     )
     assert re.match(begin, worse)
+    alone = ssr.verdict(accuracies | rest | {ssr.ALONE: [96.0]}, answers | rest | {ssr.ALONE: [19.6]})
+    short_of_it = not begin.startswith(("Reproduced", "Not"))
+    assert alone.startswith("Reproduced where half of the answers") if short_of_it else re.match(begin, alone)
 
 
 @pytest.mark.parametrize(
