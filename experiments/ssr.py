@@ -159,7 +159,7 @@ def verdict(ocr: Mapping[str, Sequence[float]], bleu: Mapping[str, Sequence[floa
         return f"Reproduced: once both have converged, what plain fine-tuning forgets self-review keeps. {figures}"
     if all(alone):
         return (
-            "Reproduced where half of the answers are learnt without transcript and the translation alone is asked "
+            "Reproduced: where half of the answers are learnt without transcript and the translation alone is asked "
             f"for; with a transcript in every answer it costs BLEU. {figures}"
         )
     forgets, keeps, translates = main

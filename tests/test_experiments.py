@@ -386,7 +386,7 @@ def test_the_verdict_on_self_review(ocr: tuple[float, ...], bleu: tuple[float, .
     assert re.match(begin, worse)
     alone = ssr.verdict(accuracies | rest | {ssr.ALONE: [96.0]}, answers | rest | {ssr.ALONE: [19.6]})
     short_of_it = not begin.startswith(("Reproduced", "Not"))
-    assert alone.startswith("Reproduced where half of the answers") if short_of_it else re.match(begin, alone)
+    assert alone.startswith("Reproduced: where half of the answers") if short_of_it else re.match(begin, alone)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 import re
 import textwrap
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from translatotron_v.errors import UserError
@@ -94,6 +97,22 @@ def test_plots_are_small_pictures(tmp_path: Path):
         with Image.open(path) as picture:
             assert picture.size == (640, 360)
             assert len(picture.convert("RGB").getcolors(100)) > 3  # more than paper, grid and letters
+
+
+def test_long_names_of_groups_do_not_lie_on_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    drawn: list[Any] = []
+    monkeypatch.setattr(plots, "as_png", lambda figure: drawn.append(figure) or b"")
+    groups = {f"a variant whose name is long, {n}": {"before": 1.0, "after": 2.0} for n in range(8)}
+    plots.bar_plot(tmp_path / "bars.png", groups, "BLEU")
+    figure = drawn[0]
+    FigureCanvasAgg(figure).draw()
+    labels = figure.axes[0].get_yticklabels()
+    assert [label.get_text() for label in labels] == list(groups)
+    boxes = [label.get_window_extent() for label in labels]
+    assert all(box.x0 >= 0 for box in boxes)
+    assert all(upper.y0 > lower.y1 for upper, lower in pairwise(boxes))  # the first stands at the top
+    [legend] = figure.legends
+    assert not legend.get_window_extent().overlaps(figure.axes[0].get_window_extent())
 
 
 def test_files_are_whole_or_an_error(tmp_path: Path):

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from translatotron_v.evaluation.report import as_png, write_whole
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # matplotlib takes a second: only plots pay for it
 Bars = Mapping[str, Mapping[str, float | Sequence[float]]]
 
 _INCHES, _DOTS = (6.4, 3.6), 100  # of a plot: 640 x 360 pixels
+_LEVEL = 75  # letters of the names of groups, beyond which bars lie, with a line for each name
 
 
 def line_plot(
@@ -36,7 +37,8 @@ def bar_plot(path: Path, groups: Bars, ylabel: str, title: str = "") -> Path:
         ylabel: of the values, with the unit.
         title: above the plot.
     """
-    figure, axes = _figure("", ylabel, title)
+    lying = sum(max(map(len, name.split("\n"))) for name in groups) > _LEVEL
+    figure, axes = _figure(*((ylabel, "") if lying else ("", ylabel)), title)
     names = list(dict.fromkeys(name for bars in groups.values() for name in bars))
     width = 0.8 / max(1, len(names))
     for number, name in enumerate(names):
@@ -46,10 +48,18 @@ def bar_plot(path: Path, groups: Bars, ylabel: str, title: str = "") -> Path:
         below = [mean - min(one) for mean, one in zip(means, values, strict=True)]
         above = [max(one) - mean for mean, one in zip(means, values, strict=True)]
         places = [place + (number - (len(names) - 1) / 2) * width for place in present]
-        several = any(len(one) > 1 for one in values)
-        axes.bar(places, means, width * 0.92, label=name, yerr=[below, above] if several else None, capsize=2.5)
-    axes.set_xticks(range(len(groups)), list(groups))
-    return _save(figure, axes, path, len(names))
+        spread: dict[str, Any] = (
+            {"xerr" if lying else "yerr": [below, above]} if any(len(one) > 1 for one in values) else {}
+        )
+        (axes.barh if lying else axes.bar)(places, means, width * 0.92, label=name, capsize=2.5, **spread)
+    if lying:
+        axes.set_yticks(range(len(groups)), list(groups), fontsize=8)
+        axes.invert_yaxis()
+    else:
+        axes.set_xticks(range(len(groups)), list(groups))
+    if len(names) > 1:  # no corner of the axes is free of bars
+        figure.legend(fontsize=8, frameon=False, loc="outside upper right", ncols=len(names))
+    return _save(figure, axes, path, 1)
 
 
 def _as_list(value: float | Sequence[float]) -> list[float]:
