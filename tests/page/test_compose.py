@@ -11,8 +11,9 @@ from translatotron_v.page.blocks import Block
 from translatotron_v.page.compose import Composed, compose
 from translatotron_v.page.lines import Line
 from translatotron_v.page.profile import Setting
-from translatotron_v.page.separate import separate
-from translatotron_v.page.straighten import straighten
+from translatotron_v.page.regions import RegionMap
+from translatotron_v.page.separate import Layers, separate
+from translatotron_v.page.straighten import Crop, straighten
 from translatotron_v.page.strips import frame, usual_gap
 
 
@@ -100,6 +101,50 @@ def test_a_centred_line_grows_to_both_sides() -> None:
     assert edges["left"][0] == pytest.approx(150, abs=4) and edges["left"][1] > 330
     assert edges["right"][1] == pytest.approx(250, abs=4) and edges["right"][0] < 70
     assert sum(edges["centre"]) / 2 == pytest.approx(200, abs=4)
+
+
+def one_line(pixels: np.ndarray) -> tuple[Crop, Layers, Setting]:
+    """A line of 20 pixels per em from column 150 to 250 of a picture 60 pixels high."""
+    line = Line(((150.0, 20.0), (250.0, 20.0), (250.0, 44.0), (150.0, 44.0)), 0.0, 24.0)
+    crop = straighten(pixels, Block(((line,),), 0.0, "left"))
+    ((_, top, _, _),) = crop.rows
+    layers = separate(crop.pixels.astype(np.float32) / 255, None, crop.where())
+    return crop, layers, Setting(20.0, (top + 17.0,), 1.0)
+
+
+def test_over_a_photograph_words_may_stand_where_text_stood() -> None:
+    """The plain ground around the text has its edge within the text, which is written over a photograph."""
+    pixels = np.full((60, 400, 3), 255, dtype=np.uint8)
+    pixels[:, :180] = np.random.default_rng(1).integers(0, 200, (60, 180, 3), dtype=np.uint8)
+    region = RegionMap(pixels).region((150, 20, 250, 44), 20.0)
+    assert region is not None and not region.encloses and region.box[0] > 170
+    crop, layers, setting = one_line(pixels)
+
+    def put_back(width: int) -> Composed:
+        return compose(pixels, crop, layers, setting, [np.ones((32, width), dtype=np.float32)], region=region)
+
+    composed = put_back(95)
+    corners = np.array(composed.quads).reshape(-1, 2)
+    assert not composed.skip_reason and composed.em == 20.0
+    assert corners[:, 0].min() >= 145 and corners[:, 0].max() <= 256
+    longer = put_back(130)  # smaller, not beyond
+    assert not longer.skip_reason and SHRUNK * 20 <= longer.em < 20
+    assert np.array(longer.quads).reshape(-1, 2)[:, 0].max() <= 256
+    assert put_back(200).skip_reason == "no room"
+
+
+def test_what_was_taken_for_a_line_around_the_text_is_no_obstacle() -> None:
+    pixels = np.full((60, 400, 3), 255, dtype=np.uint8)
+    crop, layers, setting = one_line(pixels)
+    words = [np.ones((32, 60), dtype=np.float32)]
+
+    def reason(*corners: float) -> str:
+        left, top, right, bottom = corners
+        quad = [(left, top), (right, top), (right, bottom), (left, bottom)]
+        return compose(pixels, crop, layers, setting, words, obstacles=[quad]).skip_reason
+
+    assert reason(160, -30, 300, 90) == ""  # such as the texture of a photograph
+    assert reason(140, 36, 300, 90) == "no room"  # a line close below
 
 
 def test_a_word_that_sets_itself_is_asked_for_the_size_it_gets(detector: LineDetector) -> None:

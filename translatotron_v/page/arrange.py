@@ -1,7 +1,7 @@
 """Where the words of a translation go: lines in the room of the block that they replace, on its ground."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +25,7 @@ _ASCENT, _DESCENT = 0.76, 0.25  # of letters without accents, ems
 _SLACK = 0.3  # ems by which lines may be longer than the block's longest
 _APART = 0.25  # ems between the words and what stands beside them,
 _NEAR = 0.1  # and where words stood before
+_AROUND = 0.25  # of a row, which no neighbour covers
 _EXACT = 0.02  # words whose size is so near to a strip's are not resampled
 _IN_BOX = 0.35  # ems that text in a box leaves free of its width, and at its lower edge
 _X_MIDDLE = 0.26  # ems from a baseline up to the middle of small letters
@@ -96,12 +97,11 @@ def arrange(
         return None
     lines = frozenset(place for place, number in enumerate(kept) if number in breaks)
     words = [words[number] for number in kept]
-    barriers = crop.boxes_in_crop(obstacles)
+    barriers = _beside(crop, crop.boxes_in_crop(obstacles))
     ground = ground or ground_of(region, crop, setting.em)
     boxed = ground is not None and ground.encloses and alignment == "centre"
     for starts in dict.fromkeys((lines, frozenset[int]())):
-        share = largest
-        while share >= SHRUNK * _ROUNDING and (share == largest or setting.em * share >= LEAST):
+        for share in _shares(setting.em, largest):
             if boxed and ground is not None and not starts:
                 rooms: list[_Room] = []
                 placed = _lay_out_in_box(words, setting, share, ground, crop, gap)
@@ -113,8 +113,33 @@ def arrange(
                 placed = _lay_out(words, setting, share, room, alignment, gap, starts)
                 if placed is not None and _is_free(placed, crop, setting, barriers, ground):
                     return Arranged(tuple(placed), share)
-            share *= _STEP
+    if ground is not None and not ground.encloses:
+        # Over a photograph even the block's own text leaves the plain ground: where that stood, words may stand.
+        own = _rooms(crop, setting, barriers, alignment)[0]
+        for share in _shares(setting.em, largest):
+            placed = _lay_out(words, setting, share, own, alignment, gap, frozenset())
+            if placed is not None and _is_free(placed, crop, setting, barriers):
+                return Arranged(tuple(placed), share)
     return None
+
+
+def _shares(em: float, largest: float) -> Iterator[float]:
+    """Of the block's size, from the largest down."""
+    share = largest
+    while share >= SHRUNK * _ROUNDING and (share == largest or em * share >= LEAST):
+        yield share
+        share *= _STEP
+
+
+def _beside(crop: Crop, barriers: np.ndarray) -> np.ndarray:
+    """Barriers (N, 4) but for those around the block's own text, such as texture that was taken for a line."""
+    lefts, tops, rights, bottoms = barriers.T
+    around = np.ones(len(barriers), dtype=bool)
+    for left, top, right, bottom in crop.rows:
+        middle = (top + bottom) / 2
+        covered = np.minimum(rights, right) - np.maximum(lefts, left)
+        around &= (tops < middle) & (bottoms > middle) & (covered > _AROUND * (right - left))
+    return barriers[~around]
 
 
 def ground_of(region: Region | None, crop: Crop, em: float) -> Ground | None:
