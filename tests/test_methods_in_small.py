@@ -104,7 +104,7 @@ def test_self_review(trained: list[Config]):
     assert lines[2].startswith("Not tested: the start reads less than 95 %")
     runs = [Path(config.run).name for config in trained]
     names = "start both sft ssr sft-seed2 ssr-seed2 sft-tenth ssr-tenth sft-converged ssr-converged"
-    assert sorted(runs) == sorted([*names.split(), "ssr-soft", "ssr-dropped", "ssr-both"])
+    assert sorted(runs) == sorted([*names.split(), "ssr-soft", "ssr-dropped", "ssr-dropped-seed2", "ssr-both"])
     by_name = dict(zip(runs, trained, strict=True))
     assert by_name["start"].start == {}  # nothing is trained yet to start from
     assert by_name["ssr-seed2"].ssr.reader == "out/quick/ssr/start" and by_name["sft-seed2"].trainer.seed == 2
@@ -112,7 +112,8 @@ def test_self_review(trained: list[Config]):
     assert (by_name["ssr-soft"].ssr.weight, by_name["ssr-dropped"].ssr.dropped) == (0.1, 0.5)
     assert all(cells(lines, name)[1] for name in ssr.VARIANTS.values())
     assert "±" in cells(lines, "SSR")[1] and cells(lines, "SSR")[4] == "2" and cells(lines, "SFT")[2] == ""
-    assert cells(lines, "SSR, half without transcript")[2]
+    assert "±" in cells(lines, "SSR, half without transcript")[2]
+    assert "±" in cells(lines, "SSR, half without transcript, asked for the translation alone")[3]
     assert Path("out", "quick", "ssr", "ssr", "accuracy.png").is_file()
 
 
