@@ -176,8 +176,10 @@ def test_a_run_that_is_killed_anywhere_ends_as_one_that_is_not(pages: Path, smal
         (place / pages.name).symlink_to(pages)
         kills = 6 if name == "cut" else 0
         for _ in range(kills):
-            run(arguments, place, chance.uniform(0.005, 0.12))
-        assert run(arguments, place) == 0
+            if run(arguments, place, chance.uniform(0.005, 0.12)) == 0:
+                break  # it was faster: nothing is left to go on with
+        else:
+            assert run(arguments, place) == 0
     assert contents(places["cut"] / "out") == contents(places["whole"] / "out")
     assert len(contents(places["cut"] / "out")) == 21
 
