@@ -8,7 +8,7 @@ from data_synth.backgrounds import Pixels
 from data_synth.faces import Family
 from data_synth.layout_parts import LayoutBlock, Texts
 from data_synth.layout_sheet import extent
-from data_synth.layouts import HELD_OUT, LAYOUTS, LayoutPage, draw_layout
+from data_synth.layouts import HELD_OUT, LAYOUTS, LayoutPage, draw_layout, paint
 from data_synth.typeset import Face, Mask, load_face
 
 _ATTEMPTS = 16  # how often a page is drawn while a translation does not fit it
@@ -51,10 +51,8 @@ def draw_translated(page: LayoutPage) -> Pixels | None:
         mask = _set(block, page.mask.shape)
         if mask is None:
             return None
-        share = mask[:, :, None].astype(np.uint16)
-        pixels = ((pixels * (255 - share) + np.array(block.colour, dtype=np.uint16) * share + 127) // 255).astype(
-            np.uint8
-        )
+        height, width = mask.shape
+        paint(pixels, mask, (0, 0, width, height), block.colour)
     return pixels
 
 

@@ -163,11 +163,7 @@ def _finish(kind: str, sheet: Sheet, options: LayoutOptions, rng: np.random.Gene
     mask = sheet.mask[:height].copy()
     pixels = ground.copy()
     for block in sheet.blocks:
-        left, top, right, bottom = block.box
-        share = mask[top:bottom, left:right, None].astype(np.uint16)
-        window = pixels[top:bottom, left:right]
-        colour = np.array(block.colour, dtype=np.uint16)
-        pixels[top:bottom, left:right] = (window * (255 - share) + colour * share + 127) // 255
+        paint(pixels, mask, block.box, block.colour)
     style = PageStyle(
         noise=round(float(rng.uniform(0, options.noise)), 2) if rng.random() < 0.4 else 0.0,
         jpeg=int(rng.integers(options.jpeg, 96)) if options.jpeg and rng.random() < 0.5 else 0,
@@ -177,6 +173,14 @@ def _finish(kind: str, sheet: Sheet, options: LayoutOptions, rng: np.random.Gene
         kind, degrade(pixels, style), ground, mask, tuple(sheet.blocks), tuple(sheet.solid),
         replace(style, font=sheet.family.name, font_size=sheet.em, ink=sheet.ink, paper=sheet.paper),
     )  # fmt: skip
+
+
+def paint(pixels: Pixels, mask: Mask, box: Region, colour: Colour) -> None:
+    """Put ink of a colour, by its coverage (H, W), on the part of a page (H, W, 3) that a box holds, in place."""
+    left, top, right, bottom = box
+    share = mask[top:bottom, left:right, None].astype(np.uint16)
+    window = pixels[top:bottom, left:right]
+    pixels[top:bottom, left:right] = (window * (255 - share) + np.array(colour, np.uint16) * share + 127) // 255
 
 
 def _tint(rng: np.random.Generator, low: int, high: int) -> Colour:

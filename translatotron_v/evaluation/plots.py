@@ -24,7 +24,9 @@ def line_plot(
     figure, axes = _figure(xlabel, ylabel, title)
     for name, (x, y) in series.items():
         axes.plot(x, y, label=name, linewidth=1.3, marker="o" if len(x) <= 12 else "", markersize=3.5)
-    return _save(figure, axes, path, len(series))
+    if len(series) > 1:
+        axes.legend(fontsize=8, frameon=False)
+    return _save(figure, path)
 
 
 def bar_plot(path: Path, groups: Bars, ylabel: str, title: str = "") -> Path:
@@ -59,7 +61,7 @@ def bar_plot(path: Path, groups: Bars, ylabel: str, title: str = "") -> Path:
         axes.set_xticks(range(len(groups)), list(groups))
     if len(names) > 1:  # no corner of the axes is free of bars
         figure.legend(fontsize=8, frameon=False, loc="outside upper right", ncols=len(names))
-    return _save(figure, axes, path, 1)
+    return _save(figure, path)
 
 
 def _as_list(value: float | Sequence[float]) -> list[float]:
@@ -79,8 +81,6 @@ def _figure(xlabel: str, ylabel: str, title: str) -> tuple["Figure", "Axes"]:
     return figure, axes
 
 
-def _save(figure: "Figure", axes: "Axes", path: Path, names: int) -> Path:
-    if names > 1:
-        axes.legend(fontsize=8, frameon=False)
+def _save(figure: "Figure", path: Path) -> Path:
     write_whole(path, as_png(figure))
     return path

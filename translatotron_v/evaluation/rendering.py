@@ -304,8 +304,7 @@ def _blocks(pairs: Sequence[TextPair], config: Config, test_pages: TestPages) ->
 
 def _layouts(pairs: Sequence[TextPair], config: Config, test_pages: TestPages) -> list[TestPage]:
     """Pages (H, W, 3) of all layouts in turn, one for every four pairs, in the fonts of the test."""
-    known = read_pairs(PUBLIC_TEXTS, config.data.source_language, config.data.target_language)
-    texts = Texts([*(pair for pair in known if len(pair.source.split()) < _SENTENCE), *pairs])
+    texts = _texts(pairs, config.data.source_language, config.data.target_language)
     families = [Family(font, "sans", (font,)) for font in test_pages._fonts(config)]
     count = max(1, round(len(pairs) / _PAIRS))
     return [
@@ -403,12 +402,16 @@ def layout_pages(
         families, missing = installed(read_faces(faces, "unseen" if held_out else "training"))
         if not families:
             raise UserError(f"{faces}: none of its faces is installed; they come with {', '.join(missing)}")
-        own = read_pairs(PUBLIC_TEXTS, "de", "en")
-        short = [pair for pair in own if len(pair.source.split()) < _SENTENCE]
-        texts = Texts([*short, *pairs] if pairs else own)
+        texts = _texts(pairs, "de", "en")
         for layout in layouts or LAYOUTS:
             for index in range(limit):
                 yield draw_layout(layout, texts, families, HELD_OUT if held_out else TUNING, seed, index)
+
+
+def _texts(pairs: Sequence[TextPair], source: str, target: str) -> Texts:
+    """What stands on pages of known layout: the texts that come with the program, pairs in place of their sentences."""
+    own = read_pairs(PUBLIC_TEXTS, source, target)
+    return Texts([*(pair for pair in own if len(pair.source.split()) < _SENTENCE), *pairs] if pairs else own)
 
 
 @one_family_of_errors()

@@ -99,27 +99,22 @@ def arrange(
     words = [words[number] for number in kept]
     barriers = _beside(crop, crop.boxes_in_crop(obstacles))
     ground = ground or ground_of(region, crop, setting.em)
-    boxed = ground is not None and ground.encloses and alignment == "centre"
-    for starts in dict.fromkeys((lines, frozenset[int]())):
-        for share in _shares(setting.em, largest):
-            if boxed and ground is not None and not starts:
-                rooms: list[_Room] = []
-                placed = _lay_out_in_box(words, setting, share, ground, crop, gap)
-                if placed is not None and _is_free(placed, crop, setting, barriers, ground):
-                    return Arranged(tuple(placed), share)
-            else:
-                rooms = _rooms(crop, setting, barriers, alignment, ground)
-            for room in rooms:
-                placed = _lay_out(words, setting, share, room, alignment, gap, starts)
-                if placed is not None and _is_free(placed, crop, setting, barriers, ground):
-                    return Arranged(tuple(placed), share)
+    rooms = _rooms(crop, setting, barriers, alignment, ground)
+    tries = [(starts, rooms, ground) for starts in dict.fromkeys((lines, frozenset[int]()))]
     if ground is not None and not ground.encloses:
         # Over a photograph even the block's own text leaves the plain ground: where that stood, words may stand.
-        own = _rooms(crop, setting, barriers, alignment)[0]
+        tries.append((frozenset(), rooms[:1], None))
+    for starts, where, on in tries:
+        boxed = on if on is not None and on.encloses and alignment == "centre" and not starts else None
         for share in _shares(setting.em, largest):
-            placed = _lay_out(words, setting, share, own, alignment, gap, frozenset())
-            if placed is not None and _is_free(placed, crop, setting, barriers):
-                return Arranged(tuple(placed), share)
+            layouts = (
+                (_lay_out(words, setting, share, room, alignment, gap, starts) for room in where)
+                if boxed is None
+                else [_lay_out_in_box(words, setting, share, boxed, crop, gap)]
+            )
+            for placed in layouts:
+                if placed is not None and _is_free(placed, crop, setting, barriers, on):
+                    return Arranged(tuple(placed), share)
     return None
 
 
