@@ -1,12 +1,13 @@
 """Scores of layout: counts worked by hand, and one page all the way."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from translatotron_v.evaluation.command import main
-from translatotron_v.evaluation.layout import Counts, compare, overlap
+from translatotron_v.evaluation.layout import Bounds, Counts, compare, overlap
 
 ROWS = [(0.0, 20.0 * n, 100.0, 20.0 * n + 10) for n in range(4)]
 
@@ -17,16 +18,24 @@ def test_overlap_of_boxes() -> None:
     assert overlap((0, 0, 10, 10), (10, 0, 20, 10)) == 0
 
 
+def counted(truth: Sequence[Bounds], found: Sequence[Bounds]) -> Counts:
+    return compare(truth, found, (["left"] * len(truth), ["left"] * len(found)))
+
+
 def test_what_is_found_is_counted() -> None:
-    assert compare(ROWS, ROWS) == Counts(4, 4, 4, 6, 6, 3, 3)
-    swapped = compare(ROWS, [ROWS[1], ROWS[0], *ROWS[2:]])
+    assert counted(ROWS, ROWS) == Counts(4, 4, 4, 6, 6, 3, 3, aligned=4)
+    swapped = counted(ROWS, [ROWS[1], ROWS[0], *ROWS[2:]])
     assert (swapped.ordered, swapped.next, swapped.f1) == (5, 1, 1.0)
-    merged = compare(ROWS, [(0, 0, 100, 30), *ROWS[2:]])
+    merged = counted(ROWS, [(0, 0, 100, 30), *ROWS[2:]])
     assert (merged.matched, merged.merged, merged.split) == (2, 1, 0) and merged.f1 == pytest.approx(4 / 7)
-    split = compare(ROWS, [(0, 0, 48, 10), (52, 0, 100, 10), *ROWS[1:]])
+    split = counted(ROWS, [(0, 0, 48, 10), (52, 0, 100, 10), *ROWS[1:]])
     assert (split.matched, split.merged, split.split) == (3, 0, 1)
-    assert compare([], []).f1 == 1 and compare(ROWS, []).f1 == 0
-    assert (compare(ROWS, ROWS) + compare(ROWS, [])).f1 == pytest.approx(8 / 12)
+    assert counted([], []).f1 == 1 and counted(ROWS, []).f1 == 0
+    assert (counted(ROWS, ROWS) + counted(ROWS, [])).f1 == pytest.approx(8 / 12)
+    aligned = compare(
+        ROWS, ROWS, (["left", "right", "centre", "justified"], ["left", "left", "centre", "left"])
+    ).aligned
+    assert aligned == 3  # justified text stands at the left too
 
 
 def test_a_page_all_the_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,6 +129,23 @@ def test_amounts_are_set_to_the_right() -> None:
     assert [block.alignment for block in blocks] == ["left", "right"] * 3
 
 
+def test_entries_as_wide_as_one_another_are_set_to_the_left() -> None:
+    """In a typewriter face two entries of as many letters have one middle, which says nothing."""
+    lines = []
+    for number, jitter in enumerate((0, 0.03, -0.03, 0.02)):
+        lines += [line(2 + jitter, 2 + 1.8 * number, 9 - 2 * jitter), line(36, 2 + 1.8 * number, 2.5)]
+    assert [block.alignment for block in find_blocks(lines, 900)][::2] == ["left"] * 4
+
+
+@pytest.mark.parametrize(("widths", "alignment"), [((5, 9, 7, 4), "centre"), ((6, 6, 6, 6), "left")])
+def test_tabs_stand_at_equal_steps_by_their_middles(widths: tuple[float, ...], alignment: str) -> None:
+    """Names as wide as one another do not tell, nor do those that begin where other text does."""
+    tabs = [line(6 + 11 * n - width / 2, 30, width) for n, width in enumerate(widths)]
+    assert [block.alignment for block in find_blocks(tabs, round(70 * EM))] == [alignment] * len(tabs)
+    columns = [line(tab.quad[0][0] / EM, 28, 3) for tab in tabs]
+    assert {block.alignment for block in find_blocks([*columns, *tabs], round(70 * EM))} == {"left"}
+
+
 def place(left: float, top: float, right: float, bottom: float, **how: bool | int) -> Placed:
     rows = int(how.get("rows", 1))
     return Placed(

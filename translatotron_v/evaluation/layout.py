@@ -3,7 +3,8 @@
 A found block is the truth's where their boxes overlap by at least half of what they cover together (IoU .5), each
 block being counted once, the best overlaps first. F1 is of blocks found and blocks there. Order is the share of pairs
 of matched blocks of one page that stand in the truth's order; "next" the share of neighbours in the truth, both
-matched, that are neighbours in what was found.
+matched, that are neighbours in what was found. "Aligned" is the share of matched blocks that are set as in the truth:
+to the left (justified or not), to the right or centred.
 """
 
 import argparse
@@ -41,6 +42,7 @@ class Counts:
         neighbours, next: matched blocks that follow one another in the truth, and those that do so in what was found.
         merged: found blocks that hold the middles of several of the truth's.
         split: blocks of the truth that hold the middles of several found ones.
+        aligned: matched blocks that are set as in the truth.
     """
 
     truth: int = 0
@@ -52,6 +54,7 @@ class Counts:
     next: int = 0
     merged: int = 0
     split: int = 0
+    aligned: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         ours, theirs = asdict(self), asdict(other)
@@ -98,8 +101,15 @@ def match(truth: Sequence[Bounds], found: Sequence[Bounds]) -> dict[int, int]:
     return answer
 
 
-def compare(truth: Sequence[Bounds], found: Sequence[Bounds]) -> Counts:
-    """Blocks of a page, both in reading order."""
+def compare(
+    truth: Sequence[Bounds], found: Sequence[Bounds], alignments: tuple[Sequence[str], Sequence[str]]
+) -> Counts:
+    """Blocks of a page, both in reading order.
+
+    Args:
+        truth, found: their boxes.
+        alignments: of the truth's blocks and of those found.
+    """
     matched = match(truth, found)
     places = [matched[place] for place in sorted(matched)]
     neighbours = [(matched[a], matched[b]) for a, b in pairwise(range(len(truth))) if a in matched and b in matched]
@@ -118,7 +128,12 @@ def compare(truth: Sequence[Bounds], found: Sequence[Bounds]) -> Counts:
         next=sum(after == before + 1 for before, after in neighbours),
         merged=sum(sum(holds(box, other) for other in truth) > 1 for box in found),
         split=sum(sum(holds(box, other) for other in found) > 1 for box in truth),
+        aligned=sum(_edge(alignments[0][own]) == _edge(alignments[1][other]) for own, other in matched.items()),
     )
+
+
+def _edge(alignment: str) -> str:
+    return "left" if alignment == "justified" else alignment
 
 
 def bounds_of(block: "Block") -> Bounds:
@@ -127,13 +142,13 @@ def bounds_of(block: "Block") -> Bounds:
     return min(columns), min(rows), max(columns), max(rows)
 
 
-def find_on(page: "LayoutPage", detector: "LineDetector") -> list[Bounds]:
-    """Boxes of the blocks that are found on a page, in reading order."""
+def find_on(page: "LayoutPage", detector: "LineDetector") -> list["Block"]:
+    """The blocks that are found on a page, in reading order."""
     from translatotron_v.page.blocks import find_blocks
     from translatotron_v.page.search import find_lines
 
     lines = find_lines(page.pixels, detector)
-    return [bounds_of(block) for block in find_blocks(lines, page.pixels.shape[1], page.pixels)]
+    return find_blocks(lines, page.pixels.shape[1], page.pixels)
 
 
 class LayoutReport(Report):
@@ -141,7 +156,7 @@ class LayoutReport(Report):
 
     def screen(self) -> str:
         """A row for each layout, and one for all."""
-        head = ["layout", "pages", "F1", "order", "next", "blocks", "found", "matched", "merged", "split"]
+        head = ["layout", "pages", "F1", "order", "next", "aligned", "blocks", "found", "matched", "merged", "split"]
         rows = [[str(value) for value in row.values()] for row in self.settings["by layout"]]
         return "\n".join([self.title, "", table(head, rows), "", *self.notes]).rstrip()
 
@@ -168,6 +183,7 @@ def report_of(
                 "F1": round(total.f1, 4),
                 "order": round(total.order, 4),
                 "next": round(follow, 4),
+                "aligned": round(total.aligned / total.matched if total.matched else 1.0, 4),
                 "blocks": total.truth,
                 "found": total.found,
                 "matched": total.matched,
@@ -191,7 +207,7 @@ def add_command(commands: Any) -> None:
         "layout",
         help="how well lines are grouped into blocks and put in order",
         description="Render menus, forms, receipts and other layouts of known blocks, find lines and blocks, and score "
-        "blocks (F1 at IoU .5) and reading order. Thresholds were chosen on --set tuning alone.",
+        "blocks (F1 at IoU .5), reading order and alignment. Thresholds were chosen on --set tuning alone.",
     )
     parser.add_argument("--set", choices=SETS, default=SETS[0], dest="part", help=f"of measures and faces ({SETS[0]})")
     parser.add_argument("--layouts", type=name_list, default=(), metavar="LIST", help="some of them (all)")
@@ -213,13 +229,17 @@ def run(options: argparse.Namespace) -> None:
 
     detector = LineDetector()
     pages: dict[str, tuple[LayoutPage, list[Bounds], list[Bounds]]] = {}
+    counts = []
     held_out = options.part == SETS[0]
     drawn = layout_pages(options.layouts, options.faces, held_out, options.limit, options.seed)
     for number, page in enumerate(drawn):
         truth: list[Bounds] = [block.frame for block in page.blocks]
-        pages[f"{page.kind}-{number % options.limit}"] = page, truth, find_on(page, detector)
+        blocks = find_on(page, detector)
+        found = [bounds_of(block) for block in blocks]
+        alignments = [block.alignment for block in page.blocks], [block.alignment for block in blocks]
+        pages[f"{page.kind}-{number % options.limit}"] = page, truth, found
+        counts.append(compare(truth, found, alignments))
     names = list(pages)
-    counts = [compare(truth, found) for _, truth, found in pages.values()]
     settings = {
         "set": options.part,
         "pages of each layout": options.limit,

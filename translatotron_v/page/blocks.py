@@ -34,6 +34,8 @@ _BEYOND = 0.5  # ems by which rows reach beyond their region at most: some of a 
 _OFF_LEFT = 0.07  # ems by which left ends that are in line differ for the shape of their letters
 _RAGGED = 0.25  # and from which they are not in line, if middles agree as well
 _MIDDLE = 0.12  # ems by which middles that are in line differ for the same reason
+_AS_WIDE = 0.3  # ems by which rows differ in width, if where they begin and where their middles are tells apart
+_TABS, _STEP = 3, 0.5  # rows beside one another at equal steps, and ems by which steps that are equal differ
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,7 @@ def _alignment(
     """
     em = float(np.median([row.em for row in chain]))
     edges = np.array([(row.bounds[0], (row.bounds[0] + row.bounds[2]) / 2, row.bounds[2]) for row in chain])
-    if region is not None and region.encloses:
+    if region is not None and region.encloses and not _shares_box(chain, others, region.box):
         inside = _in_box(chain, region.box, em)
         if inside:
             return inside
@@ -241,16 +243,22 @@ def _alignment_of_one(row: Row, others: Sequence[Row], width: int | None) -> Ali
     em, (left, _, right, _) = row.em, row.bounds
     centre = (left + right) / 2
     columns = [other for other in others if share_columns(other, row)]
-    # Of another row the middle agrees closely, or by chance.
-    middles = [abs(sum(other.bounds[::2]) / 2 - centre) / _OTHERS for other in columns]
-    off_left = min((abs(other.bounds[0] - left) for other in others), default=math.inf)
     if any(other.marker and _MARKER[0] * em < other.bounds[0] - left < _MARKER[1] * em for other in columns):
         return "left"  # in line with the markers of a list
+    # A row of the same column that is as wide agrees in everything, and tells nothing.
+    telling = [other for other in columns if abs(other.bounds[2] - other.bounds[0] - (right - left)) > _AS_WIDE * em]
+    off_left, told_left = (
+        min((abs(other.bounds[0] - left) for other in some), default=math.inf) for some in (others, telling)
+    )
+    # Of another row the middle agrees closely, or by chance.
+    middles = [abs(sum(other.bounds[::2]) / 2 - centre) / _OTHERS for other in telling]
     off_centre = min([*middles, math.inf if width is None else abs(width / 2 - centre)])
+    if off_left > _AS_WIDE * em and _is_tab(row, others):
+        return "centre"
     # One end that is in line may be by chance, and any far away.
-    near = [other for other in columns if 0.5 * em < abs(other.middle - row.middle) < _NEAR * em]
+    near = [other for other in telling if 0.5 * em < abs(other.middle - row.middle) < _NEAR * em]
     off_right = sorted(abs(other.bounds[2] - right) for other in near)[1:2]
-    ends = bool(off_right) and off_right[0] < min(_MIDDLE * em, off_centre) and off_left > EDGE * em
+    ends = bool(off_right) and off_right[0] < min(_MIDDLE * em, off_centre) and told_left > _AS_WIDE * em
     if ends or _ends_a_row(row, others):
         return "right"
     if off_centre < min(EDGE * em, off_left):
@@ -258,6 +266,29 @@ def _alignment_of_one(row: Row, others: Sequence[Row], width: int | None) -> Ali
     margin = min((other.bounds[0] for other in others), default=math.inf)
     mirrored = width is not None and left > width / 2 and abs(width - right - margin) < _RIGHT_EDGE * em
     return "right" if mirrored and off_left > EDGE * em else "left"
+
+
+def _is_tab(row: Row, others: Sequence[Row]) -> bool:
+    """Whether a row and those beside it stand at equal steps by their middles, and not by their left ends."""
+    beside = sorted((other for other in [row, *others] if other is row or on_one_row(row, other)), key=_left)
+    if len(beside) < _TABS:
+        return False
+    middles = np.array([(other.bounds[0] + other.bounds[2]) / 2 for other in beside])
+    return bool(np.ptp(np.diff(middles)) < _STEP * row.em < np.ptp(np.diff([_left(other) for other in beside])))
+
+
+def _left(row: Row) -> float:
+    return row.bounds[0]
+
+
+def _shares_box(chain: Sequence[Row], others: Sequence[Row], box: Bounds) -> bool:
+    """Whether there are other rows beside these in their box, as in the head of a table."""
+    return any(
+        on_one_row(row, other) and box[0] <= other.bounds[0] and other.bounds[2] <= box[2]
+        for row in chain
+        for other in others
+        if other not in chain
+    )
 
 
 def _ends_a_row(row: Row, others: Sequence[Row]) -> bool:
