@@ -5,6 +5,7 @@ One safetensors file per module, the text files that describe the model (``confi
 whatever bears its name is whole: a full disk or a kill leaves the previous one in place.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -253,9 +254,12 @@ def weights_digest(folder: Path) -> str:
 
 
 def prune(run_folder: Path, keep: int) -> None:
-    """Delete all but the newest ``keep`` checkpoints, and what an interrupted save has left behind."""
+    """Delete all but the newest ``keep`` checkpoints, and what an interrupted save or deletion has left behind."""
     folder = Path(run_folder) / "checkpoints"
-    for path in [*list_checkpoints(run_folder)[:-keep], *folder.glob(".tmp-*"), *Path(run_folder).glob(".tmp-*")]:
+    for path in list_checkpoints(run_folder)[:-keep]:
+        with contextlib.suppress(OSError):  # out of the way first: no half of a checkpoint stands under its name
+            path.rename(path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}"))
+    for path in [*folder.glob(".tmp-*"), *Path(run_folder).glob(".tmp-*")]:
         shutil.rmtree(path, ignore_errors=True)
 
 

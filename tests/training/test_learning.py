@@ -19,10 +19,11 @@ from translatotron_v.decoding.text import Generated, generate
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.metrics.text import cer
 from translatotron_v.training.build import build_stage
+from translatotron_v.training.protocol import Evaluation
 from translatotron_v.training.sheets import picture_error_rate
 from translatotron_v.training.stages.tokenizer import TokenizerStage
 from translatotron_v.training.stages.translator import TranslatorStage
-from translatotron_v.training.trainer import Evaluation, Trainer
+from translatotron_v.training.trainer import Trainer
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "debug"
 ASKED = GenerationConfig("de", "en")

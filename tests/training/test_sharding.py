@@ -15,8 +15,9 @@ from translatotron_v.checkpoint import checkpoint_folder, load_tensors, read_inf
 from translatotron_v.config import CanvasConfig, ImageEncoderConfig, TrainerConfig
 from translatotron_v.models.image_encoder import ImageEncoder
 from translatotron_v.training import build
+from translatotron_v.training.launch import TrainingError
 from translatotron_v.training.sharding import like, whole
-from translatotron_v.training.trainer import Trainer, TrainingError
+from translatotron_v.training.trainer import Trainer
 
 RUN = ("trainer.steps=8", "trainer.checkpoint_every=4", "trainer.keep=3", "trainer.ema=0.9", "trainer.accumulate=2")
 RUN += ("loss.ctc=1", "data.spans=0", "trainer.evaluate_every=4")

@@ -11,10 +11,12 @@ from translatotron_v.checkpoint import load_tensors
 from translatotron_v.config import ConfigError, TrainerConfig, load_config
 from translatotron_v.errors import UserError
 from translatotron_v.training import reporting
+from translatotron_v.training.launch import TrainingError
+from translatotron_v.training.protocol import Evaluation
 from translatotron_v.training.reporting import read_entries
 from translatotron_v.training.schedule import progress
 from translatotron_v.training.stopping import BEST, finished, is_better
-from translatotron_v.training.trainer import Evaluation, Trainer, TrainingError
+from translatotron_v.training.trainer import Trainer
 
 
 def settings(**changes) -> TrainerConfig:

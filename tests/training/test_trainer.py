@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,9 +23,11 @@ from translatotron_v.checkpoint import CheckpointError, checkpoint_folder, list_
 from translatotron_v.config import TrainerConfig
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training import reporting, state
+from translatotron_v.training.launch import TrainingError
+from translatotron_v.training.protocol import Evaluation, TrainableStage
 from translatotron_v.training.reporting import read_entries
 from translatotron_v.training.schedule import learning_rate_factor, progress
-from translatotron_v.training.trainer import Evaluation, TrainableStage, Trainer, TrainingError
+from translatotron_v.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]
 TOY = Path(__file__).with_name("toy.py")
@@ -111,6 +114,14 @@ def test_killed_at_a_random_moment(tmp_path):
     assert list_checkpoints(tmp_path / "cut")
     Trainer(ToyStage(adversary=True), TrainerConfig(**config), tmp_path / "cut").fit()
     require_equal(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_killed_after_the_last_checkpoint_before_older_ones_were_deleted(tmp_path):
+    Trainer(ToyStage(), settings(keep=3), tmp_path / "cut").fit()
+    shutil.rmtree(tmp_path / "cut" / "final")
+    (tmp_path / "cut" / "checkpoints" / ".tmp-step-0000005-0123abcd").mkdir()  # half deleted
+    Trainer(ToyStage(), settings(keep=1), tmp_path / "cut").fit()
+    assert [path.name for path in (tmp_path / "cut" / "checkpoints").iterdir()] == ["step-0000012"]
 
 
 def test_terminated_from_outside(tmp_path):

@@ -14,7 +14,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from translatotron_v.config import TrainerConfig
-from translatotron_v.training.trainer import Evaluation, Trainer
+from translatotron_v.training.protocol import Evaluation
+from translatotron_v.training.trainer import Trainer
 
 
 class ToyDataset:

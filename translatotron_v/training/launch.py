@@ -4,8 +4,11 @@ import os
 from datetime import timedelta
 
 import torch
-from accelerate.state import PartialState
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState, PartialState
+from accelerate.utils import DistributedDataParallelKwargs
 
+from translatotron_v import ranks
 from translatotron_v.config import TrainerConfig
 from translatotron_v.errors import UserError
 
@@ -35,12 +38,27 @@ def join_ranks(config: TrainerConfig) -> PartialState:
     return PartialState(cpu=config.device == "cpu" or not torch.cuda.is_available(), timeout=PATIENCE)
 
 
-def split_problem(batch_size: int, ranks: int) -> str:
+def make_accelerator(config: TrainerConfig) -> Accelerator:
+    """accelerate keeps its settings in globals; a second run in the same process starts from fresh ones."""
+    if AcceleratorState._shared_state:
+        GradientState._reset_state()
+        AcceleratorState._reset_state(ranks.count() == 1)  # the ranks stay together
+    processes = join_ranks(config)
+    return Accelerator(
+        cpu=processes.device.type == "cpu",
+        mixed_precision="bf16" if config.precision == "bf16" else "no",
+        gradient_accumulation_steps=config.accumulate,
+        # Of several ranks: a name, or an early part of a curriculum, leaves parameters without gradient.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+
+
+def split_problem(batch_size: int, count: int) -> str:
     """Why a micro-batch cannot be dealt out evenly; empty where it can."""
-    if batch_size % ranks == 0:
+    if batch_size % count == 0:
         return ""
-    fitting = [size for size in (batch_size - batch_size % ranks, batch_size + ranks - batch_size % ranks) if size]
+    fitting = [size for size in (batch_size - batch_size % count, batch_size + count - batch_size % count) if size]
     return (
-        f"trainer.batch_size={batch_size} is that of all ranks together, and {ranks} cannot share it evenly: set it to "
+        f"trainer.batch_size={batch_size} is that of all ranks together, and {count} cannot share it evenly: set it to "
         f"{' or '.join(map(str, fitting))}, or start another number of ranks"
     )

@@ -6,78 +6,29 @@ killed and resumed ends with the same weights, bit for bit, as one that was not 
 
 import contextlib
 import signal
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, runtime_checkable
+from typing import Any, NoReturn
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState, GradientState
-from accelerate.utils import DistributedDataParallelKwargs
-from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader, Dataset
 
 from translatotron_v import checkpoint, ranks
 from translatotron_v.config import TrainerConfig
 from translatotron_v.training import sharding, state
 from translatotron_v.training.averaging import MovingAverage, mean_of_checkpoints
-from translatotron_v.training.launch import TrainingError as TrainingError
-from translatotron_v.training.launch import join_ranks
+from translatotron_v.training.launch import TrainingError, make_accelerator
+from translatotron_v.training.micro_batches import MicroBatches
 from translatotron_v.training.muon import make_optimizer
+from translatotron_v.training.protocol import TrainableStage
 from translatotron_v.training.reporting import Clock, Interval, Reporter, read_entries
 from translatotron_v.training.schedule import learning_rate_factor, progress
-from translatotron_v.training.signals import Interruption, StopSignals, leave_signals_to_parent
+from translatotron_v.training.signals import Interruption, StopSignals
 from translatotron_v.training.stopping import BEST, Watch, finished
 
 _RESUME = "the same command goes on from the last checkpoint"
 _EVALUATION, _AFTER_STEP = 1_000_000, 1_000_001  # take the place of the optimizer where those are seeded
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a stage says about its model."""
-
-    metrics: dict[str, float]
-    sheet: Image.Image | None = None  # sample pictures
-
-
-@runtime_checkable
-class TrainableStage(Protocol):
-    """What the trainer needs of a stage, which is an ``nn.Module`` besides."""
-
-    modules_to_save: Mapping[str, nn.Module]  # one safetensors file each, frozen ones included
-    # dataset[i] is micro-batch i, a pure function of (seed, i), and has ``.to(device)``; where there are several ranks,
-    # dataset.part(i, r, R) is every R-th of its pages from number r on
-    dataset: Any
-
-    def optimized(self) -> Mapping[str, list[nn.Parameter]]:
-        """Optimizer name -> its parameters; within a step they take turns in this order."""
-
-    def counts(self, batch: Any) -> Mapping[str, float]:
-        """How much of what its losses average over a micro-batch holds, under the same names for every batch.
-
-        Where a step has several, of one rank or of all, each is told its ``shares`` before ``forward``: what it holds
-        of each name, in even parts of the step. A stage that multiplies its means by them gets the mean over all of the
-        step.
-        """
-
-    def forward(self, batch: Any, optimizer: str, step: int) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """The loss that an optimizer, named, takes a step on, and what to report."""
-
-    def after_step(self, step: int) -> None:
-        """Called when all turns of a step are done."""
-
-    def blocks(self) -> Sequence[nn.Module]:
-        """What is gathered by itself where ranks share out the parameters; see ``sharding.shard``."""
-
-    def evaluate(self, step: int) -> Evaluation:
-        """Score the model; ranks share the work, and what the first returns counts."""
-
-    def extra_files(self) -> Mapping[str, str]:
-        """Text files that make a checkpoint complete, by name."""
 
 
 class Trainer:
@@ -97,8 +48,11 @@ class Trainer:
         torch.set_num_threads(config.threads)
         self.stage: Any = stage
         self.config, self.folder = config, Path(folder)
-        self.accelerator = _make_accelerator(config)
+        self.accelerator = make_accelerator(config)
         self.device = self.accelerator.device
+        self.micro_batches = MicroBatches(
+            self.stage, config, self.device, self.accelerator.process_index, self.accelerator.num_processes
+        )
         self.step = 0
         self.signals = StopSignals()
         self.watch = Watch(config, self.folder)
@@ -170,6 +124,8 @@ class Trainer:
         self.averaged = MovingAverage(self.parameters, config.ema) if config.ema else None
         spent = self._resume(latest) if latest else (0.0, 0.0, 0.0)
         self.accelerator.wait_for_everyone()  # all have read what the first is going to write
+        if self.accelerator.is_main_process:
+            self._prune()  # what a kill between two steps has left
         self.clock = Clock(*(spent if self.accelerator.is_main_process else (spent[0], 0.0, 0.0)))
         self.reporter = Reporter(self.folder, config.steps, self.step, quiet=not self.accelerator.is_main_process)
         if self.step:
@@ -240,7 +196,7 @@ class Trainer:
         interval = Interval(started=self.clock.elapsed())
         begun_at = self.clock.elapsed()
         start = done = self._progress()
-        with contextlib.closing(self._batches()) as batches:
+        with contextlib.closing(self.micro_batches.steps(self.step)) as batches:
             while done < 1.0 or self.step == 0:
                 factor = learning_rate_factor(
                     self.step, done, config.warmup_steps, config.decay, config.decay_power, config.decay_from
@@ -270,37 +226,6 @@ class Trainer:
                     done = self._progress()
         if saved != self.step:
             self._save()
-
-    def _batches(self) -> Generator[list[Any], None, None]:
-        """The micro-batches of each step from here on; of several ranks each takes its part of every one."""
-        config = self.config
-        dataset = self.stage.dataset
-        loader = DataLoader(
-            dataset if self._ranks == 1 else _Part(dataset, self.accelerator.process_index, self._ranks),
-            batch_size=None,
-            sampler=range(self.step * config.accumulate, config.steps * config.accumulate),
-            num_workers=config.workers,
-            collate_fn=_as_is,
-            worker_init_fn=leave_signals_to_parent,
-            pin_memory=False,
-        )
-        micro_batches = iter(loader)
-        while True:
-            yield self._balanced([next(micro_batches).to(self.device) for _ in range(config.accumulate)])
-
-    def _balanced(self, batches: list[Any]) -> list[Any]:
-        """Tell the micro-batches of a step, over all processes, their shares of what the step's losses average over."""
-        parts = len(batches) * self._ranks
-        if parts == 1:
-            return batches
-        counts = [self.stage.counts(batch) for batch in batches]
-        own = [sum(count[name] for count in counts) for name in counts[0]]
-        totals = ranks.add_up(torch.tensor(own, dtype=torch.float64, device=self.device)).tolist()
-        for name, total in zip(counts[0], totals, strict=True):
-            if total:
-                for batch, count in zip(batches, counts, strict=True):
-                    batch.shares = (batch.shares or {}) | {name: count[name] * parts / total}
-        return batches
 
     def _one_step(self, batches: Sequence[Any], factor: float) -> dict[str, Tensor | float]:
         """All turns of one optimizer step; returns the means over its micro-batches."""
@@ -457,8 +382,11 @@ class Trainer:
         if self.accelerator.is_main_process:
             path = checkpoint.checkpoint_folder(self.folder, self.step)
             checkpoint.save_checkpoint(path, modules, self.stage.extra_files(), info, resume)
-            checkpoint.prune(self.folder, max(self.config.keep, self.config.average))
+            self._prune()
         self.accelerator.wait_for_everyone()
+
+    def _prune(self) -> None:
+        checkpoint.prune(self.folder, max(self.config.keep, self.config.average))
 
     def _modules(self) -> Mapping[str, nn.Module | Mapping[str, Tensor]]:
         """What is saved, with whole tensors."""
@@ -545,32 +473,3 @@ class Trainer:
         name = signal.Signals(number).name
         self.reporter.note(f"{self.folder}: {name} at step {self.step}; saved, run the same command again to resume")
         raise SystemExit(128 + number)
-
-
-def _make_accelerator(config: TrainerConfig) -> Accelerator:
-    """accelerate keeps its settings in globals; a second run in the same process starts from fresh ones."""
-    if AcceleratorState._shared_state:
-        GradientState._reset_state()
-        AcceleratorState._reset_state(ranks.count() == 1)  # the ranks stay together
-    processes = join_ranks(config)
-    return Accelerator(
-        cpu=processes.device.type == "cpu",
-        mixed_precision="bf16" if config.precision == "bf16" else "no",
-        gradient_accumulation_steps=config.accumulate,
-        # Of several ranks: a name, or an early part of a curriculum, leaves parameters without gradient.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
-
-
-class _Part(Dataset[Any]):
-    """What one rank of several sees of a stage's micro-batches."""
-
-    def __init__(self, dataset: Any, rank: int, count: int) -> None:
-        self.dataset, self.rank, self.count = dataset, rank, count
-
-    def __getitem__(self, index: int) -> Any:
-        return self.dataset.part(index, self.rank, self.count)
-
-
-def _as_is(batch: Any) -> Any:
-    return batch

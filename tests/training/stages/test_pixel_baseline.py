@@ -13,9 +13,10 @@ from translatotron_v.config import Config, load_config
 from translatotron_v.models.baselines import PixelBaseline
 from translatotron_v.ocr import TextBox
 from translatotron_v.training.build import build_stage
+from translatotron_v.training.protocol import TrainableStage
 from translatotron_v.training.stages import pixel_baseline as pixel_baseline_stage
 from translatotron_v.training.stages.pixel_baseline import PixelBaselineStage, darkness_cross_entropy
-from translatotron_v.training.trainer import TrainableStage, Trainer
+from translatotron_v.training.trainer import Trainer
 
 SIZE = ("segment=[16,8]", "width=32", "encoder_layers=1", "decoder_layers=1", "heads=2", "feed_forward=64")
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"

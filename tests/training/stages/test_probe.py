@@ -11,8 +11,9 @@ from translatotron_v.checkpoint import load_tensors, resolve, save_checkpoint
 from translatotron_v.config import Config, to_yaml
 from translatotron_v.errors import UserError
 from translatotron_v.models.translator import TranslatotronV
+from translatotron_v.training.protocol import TrainableStage
 from translatotron_v.training.stages.probe import ProbeStage, pixel_scores
-from translatotron_v.training.trainer import TrainableStage, Trainer
+from translatotron_v.training.trainer import Trainer
 
 MODEL = ("model.text_decoder.layers=8", "model.image_encoder.layers=3", "model.image_encoder.fuse=[1,2]")
 

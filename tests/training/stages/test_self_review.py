@@ -89,7 +89,9 @@ def test_micro_batches_count_by_what_their_answers_weigh(tmp_path: Path):
     ]
     whole, _ = model(model.collator([sample for part in parts for sample in part]), "main", 0)
     trainer = Trainer(model, TrainerConfig(accumulate=2, device="cpu"), tmp_path)
-    halves = [model(batch, "main", 0)[0] for batch in trainer._balanced([model.collator(part) for part in parts])]
+    halves = [
+        model(batch, "main", 0)[0] for batch in trainer.micro_batches.weighed([model.collator(part) for part in parts])
+    ]
     torch.testing.assert_close(sum(halves) / 2, whole, rtol=1e-5, atol=1e-6)
     plain = [model(model.collator(part), "main", 0)[0].detach() for part in parts]
     assert abs(float(sum(plain) / 2 - whole.detach())) > 1e-4  # means of means are something else

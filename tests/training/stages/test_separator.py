@@ -13,9 +13,10 @@ from translatotron_v.errors import UserError
 from translatotron_v.page.separate import load_matting
 from translatotron_v.training import losses
 from translatotron_v.training.build import build_stage
+from translatotron_v.training.protocol import TrainableStage
 from translatotron_v.training.stages import separator as separator_stage
 from translatotron_v.training.stages.separator import KINDS, InkBatch, SeparatorStage, faces, iou
-from translatotron_v.training.trainer import TrainableStage, Trainer
+from translatotron_v.training.trainer import Trainer
 
 CROP = ("model.canvas.height=32", "model.canvas.width=64", "model.canvas.channels=3", "model.matting.widths=[8,12]")
 

@@ -20,6 +20,7 @@ from translatotron_v.errors import UserError
 from translatotron_v.models.text_decoder import CtcHead
 from translatotron_v.training import losses
 from translatotron_v.training.build import build_stage
+from translatotron_v.training.protocol import TrainableStage
 from translatotron_v.training.reviewing import Reader
 from translatotron_v.training.stages import STAGES, stage_class
 from translatotron_v.training.stages import teacher as teacher_stage
@@ -30,7 +31,7 @@ from translatotron_v.training.stages.text import TextStage
 from translatotron_v.training.stages.tokenizer import TokenizerStage
 from translatotron_v.training.stages.translator import TranslatorStage
 from translatotron_v.training.state import collect
-from translatotron_v.training.trainer import TrainableStage, Trainer
+from translatotron_v.training.trainer import Trainer
 
 MADE_OF = ("loss.label_smoothing=0", "loss.image_smoothing=0", "loss.ctc=1")
 
@@ -137,7 +138,7 @@ def test_micro_batches_of_other_lengths_count_by_their_pieces(tmp_path: Path, st
 
     trainer = Trainer(model, TrainerConfig(accumulate=2, device="cpu"), tmp_path)
     losses_of_parts = []
-    for batch in trainer._balanced(micro):
+    for batch in trainer.micro_batches.weighed(micro):
         part, _ = model(batch, "main", 0)
         (part / 2).backward()
         losses_of_parts.append(part.item())

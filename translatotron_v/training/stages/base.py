@@ -27,7 +27,7 @@ from translatotron_v.models.layers import EncoderLayer
 from translatotron_v.models.text_decoder import CharacterEncoder, CtcHead, TextEncoder
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.models.vit import Block
-from translatotron_v.training.trainer import Evaluation
+from translatotron_v.training.protocol import Evaluation
 
 Training = Sequence[TextPair] | MixtureSource | ShardSource  # what a stage is trained on
 TEXT_MODE = "text_mode"  # in ``freeze``: no module, but what text mode passes through
@@ -35,7 +35,7 @@ TEXT_ONLY = frozenset({pages.SOURCE_PIECES, pages.TARGET_PIECES})  # what a text
 
 
 class Stage(nn.Module):
-    """What all stages share; see ``trainer.TrainableStage`` for how the loop uses it.
+    """What all stages share; see ``protocol.TrainableStage`` for how the loop uses it.
 
     Args:
         config: of the run.

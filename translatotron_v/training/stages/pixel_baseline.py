@@ -19,9 +19,9 @@ from translatotron_v.metrics.text import bleu, cer
 from translatotron_v.models.baselines import PixelBaseline
 from translatotron_v.ocr import boxes_to_text, make_ocr_engine
 from translatotron_v.training.losses import ink_weight
+from translatotron_v.training.protocol import Evaluation
 from translatotron_v.training.sheets import PICTURES, SHEET_PAGES, as_picture, contact_sheet
 from translatotron_v.training.stages.base import Stage
-from translatotron_v.training.trainer import Evaluation
 
 
 class PixelBaselineStage(Stage):

@@ -20,9 +20,9 @@ from translatotron_v.metrics.image import psnr, ssim
 from translatotron_v.models.image_encoder import ImageEncoder
 from translatotron_v.models.probe import ReconstructionProbe
 from translatotron_v.ranks import joined
+from translatotron_v.training.protocol import Evaluation
 from translatotron_v.training.sheets import SHEET_PAGES, as_picture, contact_sheet
 from translatotron_v.training.stages.base import Stage
-from translatotron_v.training.trainer import Evaluation
 
 
 class ProbeStage(Stage):

@@ -18,13 +18,13 @@ from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.decoding.source import read_ctc
 from translatotron_v.metrics.text import cer
 from translatotron_v.training import losses
+from translatotron_v.training.protocol import Evaluation
 from translatotron_v.training.stages.base import Stage, Training, trainable
 from translatotron_v.training.stages.objectives import (
     reading_loss,
     text_mode_parameters,
     text_only_loss,
 )
-from translatotron_v.training.trainer import Evaluation
 
 
 class ReaderStage(Stage):

@@ -23,9 +23,9 @@ from translatotron_v.errors import UserError
 from translatotron_v.models.matting import TextMatting
 from translatotron_v.ranks import joined
 from translatotron_v.training import losses
+from translatotron_v.training.protocol import Evaluation
 from translatotron_v.training.sheets import SHEET_PAGES, contact_sheet
 from translatotron_v.training.stages.base import Stage
-from translatotron_v.training.trainer import Evaluation
 
 KINDS = ("plain", "gradient", "photo")  # of backgrounds
 TRAINING_PHOTOGRAPHS = (

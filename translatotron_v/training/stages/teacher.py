@@ -16,9 +16,9 @@ from translatotron_v.models.image_tokenizer import make_tokenizer
 from translatotron_v.models.states import WordRows
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.training import losses
+from translatotron_v.training.protocol import Evaluation
 from translatotron_v.training.sheets import PICTURES, SHEET_PAGES, contact_sheet, picture_error_rate
 from translatotron_v.training.stages.base import Stage
-from translatotron_v.training.trainer import Evaluation
 from translatotron_v.training.word_rows import split_words, word_rows
 
 

@@ -16,13 +16,13 @@ from translatotron_v.data.vocabulary import PAD, Vocabulary
 from translatotron_v.decoding.text import answer_texts
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.metrics.text import bleu, chrf
+from translatotron_v.training.protocol import Evaluation
 from translatotron_v.training.stages.base import Stage, Training, trainable
 from translatotron_v.training.stages.objectives import (
     text_mode_parameters,
     transcription_loss,
     translation_loss,
 )
-from translatotron_v.training.trainer import Evaluation
 
 
 class TextStage(Stage):

@@ -14,9 +14,9 @@ from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.models.discriminator import PatchDiscriminator, PerceptualDistance
 from translatotron_v.models.image_tokenizer import ImageTokenizer, make_tokenizer
 from translatotron_v.training import losses
+from translatotron_v.training.protocol import Evaluation
 from translatotron_v.training.sheets import PICTURES, SHEET_PAGES, contact_sheet, picture_error_rate
 from translatotron_v.training.stages.base import Stage, trainable
-from translatotron_v.training.trainer import Evaluation
 
 
 class TokenizerStage(Stage):

@@ -37,10 +37,10 @@ from translatotron_v.models.text_decoder import TextDecoder, TextEncoder
 from translatotron_v.models.translator import SourceStates, TranslatorOutput, TranslatotronV, WordRows
 from translatotron_v.training import losses
 from translatotron_v.training.masked_answers import masked_answers
+from translatotron_v.training.protocol import Evaluation
 from translatotron_v.training.sheets import PICTURES, SHEET_PAGES, contact_sheet, picture_error_rate
 from translatotron_v.training.stages.base import Stage, start_module, trainable
 from translatotron_v.training.stages.objectives import reading_loss, text_only_loss, transcription_loss
-from translatotron_v.training.trainer import Evaluation
 from translatotron_v.training.word_rows import word_rows
 
 
