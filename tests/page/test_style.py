@@ -1,6 +1,7 @@
 """Styles of blocks: told from pixels whose style is known, and given back."""
 
 from dataclasses import replace
+from io import BytesIO
 
 import cv2
 import numpy as np
@@ -258,6 +259,22 @@ def test_on_plain_ground_colours_tell_ink_that_was_not_seen() -> None:
     assert np.abs(settled.background[where] - (0.95, 0.95, 0.9)).max() < 0.05
     noisy = np.random.default_rng(0).random(picture.shape).astype(np.float32)
     assert settle(noisy, seen, [(0.0, 30.0, 400.0, 64.0)], where) is seen  # no plain ground
+
+
+def test_what_jpeg_leaves_beside_letters_is_no_ink() -> None:
+    """It overshoots: single pixels are brighter than the paper, and no letters in white. A word in white still is."""
+    mask, columns = text_mask(em=24)
+    white = mask.copy()
+    white[:, : columns[-1][0]] = 0
+    drawn = over(over((0.7, 0.65, 0.55), mask - white, (0.18, 0.16, 0.08)), white, (1, 1, 1))
+    file = BytesIO()
+    Image.fromarray(np.rint(drawn * 255).astype(np.uint8)).save(file, "JPEG", quality=75)
+    picture = np.asarray(Image.open(file), dtype=np.float32) / 255
+    seen = Layers(mask - white, (0.18, 0.16, 0.08), np.full_like(picture, 0.6), mask > 0)
+    settled = settle(picture, seen, [(columns[0][0], 26.0, columns[-1][1], 56.0)], np.ones(mask.shape, dtype=bool))
+    beside = cv2.dilate(mask, np.ones((3, 3))) == 0
+    assert settled.text_alpha[beside].max() < 0.3
+    assert settled.text_alpha[white > 0.9].min() > 0.7
 
 
 def test_letters_with_an_outline_are_what_lies_inside() -> None:

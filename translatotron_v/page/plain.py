@@ -22,6 +22,8 @@ _CLEAR = 0.06  # difference of colours from which a pixel is no ground
 _OFF_LINE = 0.04  # middle distance from the line between two colours up to which there are no more than two
 _ONE_HUE = 0.985  # cosine between two differences from the ground that makes them one ink's
 _THICKEST = 0.16  # ems of half a stroke; what is thicker is no letter
+_SPECK = 0.3  # ems that what JPEG leaves beside letters is long at most,
+_FAINT = 0.25  # and how strong it is against their ink
 _TALLEST = 1.7  # ems that a letter is high at most, with accents, outline and what it touches
 _OUTLINED = 0.6  # the same of letters with an outline, whose insides it may fill
 _TWO_COLOURS = 0.4  # difference of an outline's colour from its letters'
@@ -43,12 +45,14 @@ class _Parts:
         labels: the part of each pixel (h, w); 0 is the ground.
         direction: of each part (N, 3), a unit vector of colour, away from the ground's.
         good: (N,) bool: of one colour, and no thicker than a letter.
+        speck: (N,) bool: as small as a full stop or a trace of JPEG.
         whole: (N,) bool: not thicker than a letter with an outline.
     """
 
     labels: np.ndarray
     direction: np.ndarray
     good: np.ndarray
+    speck: np.ndarray
     whole: np.ndarray
 
 
@@ -88,7 +92,7 @@ def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np
     covered = total(away[inked] * towards) / np.maximum(total(np.square(towards)), 1e-6)
     alpha = layers.text_alpha.copy()
     alpha[inked] = np.clip(covered, 0, 1)
-    alpha = _others(alpha, away, parts, same)
+    alpha = _others(alpha, away, parts, same, _FAINT * full)
     settled = grow(parts.good[parts.labels], 2) & where
     background = _with(layers.background, plain, settled)
     return replace(layers, text_alpha=alpha.astype(np.float32), colour=as_colour(colour), background=background)
@@ -191,7 +195,8 @@ def _parts(away: np.ndarray, where: np.ndarray, rows: Sequence[Bounds]) -> _Part
     inside &= stats[:, cv2.CC_STAT_HEIGHT] < _TALLEST * em  # a frame is no letter
     inside[0] = False
     good &= inside & (thick < max(_THICKEST * em, 2.0))
-    return _Parts(labels, direction, good, inside & ~good & (thick < max(_OUTLINED * em, 3.0)))
+    speck = stats[:, (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT)].max(axis=1) < _SPECK * em
+    return _Parts(labels, direction, good, speck, inside & ~good & (thick < max(_OUTLINED * em, 3.0)))
 
 
 def _filled(pixels: np.ndarray, layers: Layers, parts: _Parts, plain: np.ndarray) -> Layers | None:
@@ -248,8 +253,11 @@ def _full_length(shares: np.ndarray, seen: float) -> float:
     return max(top, min(seen, _MOST_GAIN * top))
 
 
-def _others(alpha: np.ndarray, away: np.ndarray, parts: _Parts, same: np.ndarray) -> np.ndarray:
-    """Letters of other colours, each covered as far as it is of its own strongest colour."""
+def _others(alpha: np.ndarray, away: np.ndarray, parts: _Parts, same: np.ndarray, faint: float) -> np.ndarray:
+    """Letters of other colours, each covered as far as it is of its own strongest colour.
+
+    Specks that differ from the ground by less than ``faint`` are no letters: JPEG makes them beside the main ink's.
+    """
     other = parts.good & ~same
     if not other.any():
         return alpha
@@ -258,6 +266,7 @@ def _others(alpha: np.ndarray, away: np.ndarray, parts: _Parts, same: np.ndarray
     along = total(away[there] * parts.direction[numbers])
     strongest = np.zeros(len(parts.good))
     np.maximum.at(strongest, numbers, along)
+    covered = np.clip(along / np.maximum(strongest, 1e-6)[numbers], 0, 1)
     answer = alpha.copy()
-    answer[there] = np.clip(along / np.maximum(strongest, 1e-6)[numbers], 0, 1)
+    answer[there] = np.where((parts.speck & (strongest < faint))[numbers], np.float32(0), covered)
     return answer
