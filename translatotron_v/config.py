@@ -111,6 +111,7 @@ class DataConfig:
     curriculum_words: AtLeastOne = 3  # longest span at the first step
     # share of the letters that are misread in what text mode is given, up to 0.25
     misread: Annotated[float, Range(0, 0.25)] = 0.0
+    degraded: Share = 0.0  # share of source strips that are hard to read, as a reader's are; needs page.source_sizes
     both_languages: bool = False  # half of the samples have source and target changed about, with their language tags
     text_share: Share = 0.0  # share of batches that are text only (text mode), mixed into training on pictures
     # target languages of text-only batches, whose sentences stand once for each; empty: the target language

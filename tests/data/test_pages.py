@@ -1,6 +1,6 @@
 """Batches of pages: that every sample follows from seed and index, what a batch holds, and that nothing is lost."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -401,3 +401,16 @@ def test_every_sentence_brings_its_own_language():
     assert batch.target_input[:, 1].tolist() == [TAGS.tag(name) for name in ("fr", "en", "cs", "en")]
     data = samples(pairs=[TaggedPair(pair.source, pair.target, "fr") for pair in PAIRS])
     assert {sample.language for sample in data[0]} == {"fr"}
+
+
+def test_source_strips_may_be_hard_to_read():
+    """Half of them are, the target pages are not, and each is what it was when it is asked for again."""
+    strips = ["page.source_sizes=[12,30]", "page.font_size=20", "page.line_height=32", "model.canvas.height=96"]
+    plain, worn = (dataset(*strips, "model.canvas.width=512", *more) for more in ([], ["data.degraded=0.5"]))
+    samples = [sample for index in range(40) for sample in worn.samples(index)]
+    assert 0.3 < np.mean([sample.degraded > 0 for sample in samples]) < 0.7
+    assert not any(sample.degraded for index in range(4) for sample in plain.samples(index))
+    assert same(worn[2], worn[2])
+    hard, clean = replace(samples[0], degraded=1.0), replace(samples[0], degraded=0.0)
+    source, target = ([worn.collator.pixels([one], side) for one in (hard, clean)] for side in (0, 1))
+    assert not torch.equal(*source) and torch.equal(*target)

@@ -6,7 +6,7 @@ import numpy as np
 
 from translatotron_v.config import Config
 from translatotron_v.data.misread import misread
-from translatotron_v.data.pages import Batch, Collator, Sample, cut, fits, page_style
+from translatotron_v.data.pages import WEAKEST, Batch, Collator, Sample, cut, fits, page_style
 from translatotron_v.data.pairs import ReviewedPair, TaggedPair, TextPair, pictures_of
 from translatotron_v.data.parts import SharedBatches
 from translatotron_v.errors import UserError
@@ -118,9 +118,11 @@ class PageDataset(SharedBatches[Batch]):
             return Sample(source, target, style, pictures, transcript=transcript, translated=pair.translated)
         seed = int(rng.integers(2**31)) if self.seeded else 0
         reading = misread(source, self.data.misread, rng) if self.data.misread else ""
+        worn = bool(self.data.degraded) and rng.random() < self.data.degraded
         return Sample(
-            source, target, style, pictures, language, source_language, seed=seed, answer=answer, reading=reading
-        )
+            source, target, style, pictures, language, source_language, seed=seed, answer=answer, reading=reading,
+            degraded=float(rng.uniform(WEAKEST, 1.0)) if worn else 0.0,
+        )  # fmt: skip
 
 
 class MixedDataset(SharedBatches[Batch]):

@@ -50,6 +50,8 @@ SOURCE_PIECES, SOURCE_CHARACTERS = "source_pieces", "source_characters"
 TARGET_PIECES, TARGET_CHARACTERS = "target_pieces", "target_characters"
 TARGET_WORDS = "target_words"
 
+WEAKEST = 0.2  # degradation of a degraded strip, at least
+
 
 @dataclass
 class Batch:
@@ -112,6 +114,7 @@ class Sample:
     transcript: str | None = None  # in SSR, what the answer begins with
     translated: bool = True  # false: the transcript is the whole answer
     seed: int = 0  # of what befalls the source strip, where pages ask for that
+    degraded: float = 0.0  # how hard to read the source strip is, 0..1
     answer: str = ""  # the target in its own case, where the page shows it in capitals
     reading: str = ""  # what text mode is given in place of the source, where that is misread
 
@@ -232,9 +235,14 @@ class Collator:
     def _source_strip(self, sample: Sample) -> np.ndarray:
         """A source strip (H, W, channels) as it comes off a page; drawn like a target where it does not fit."""
         smallest, largest = self.source_sizes
-        strip = render_strip(
-            sample.source, self.layout, sample.style, (smallest, largest), np.random.default_rng(sample.seed)
-        )
+        rng = np.random.default_rng(sample.seed)
+        if sample.degraded:
+            worn, shown = draw_cutout(
+                sample.source, sample.style.font, self.layout, rng, sample.degraded, (smallest, largest)
+            )
+            if shown == sample.source:
+                return worn
+        strip = render_strip(sample.source, self.layout, sample.style, (smallest, largest), rng)
         return self._page(sample.source, sample.style) if strip is None else strip
 
     def render(self, texts: Sequence[str], samples: Sequence[Sample]) -> Tensor:

@@ -14,6 +14,7 @@ from translatotron_v.data.mixture import Draws
 from translatotron_v.data.pages import (
     LINE,
     SIZES,
+    WEAKEST,
     Batch,
     Family,
     draw_cutout,
@@ -38,7 +39,6 @@ _SOURCES = 0.65  # share of the texts that are in the source's language, where b
 _PAIRS = 2  # pairs that are at hand for each strip of a batch
 _TRIES = 20  # texts that are drawn before a strip is given up
 _FILLED = 0.75  # share of the strips whose free lines hold more texts: an empty line teaches little and costs as much
-_WEAKEST = 0.2  # degradation of a degraded strip, at least
 # The family of the model's that a face is drawn in where it is none of them, by its kind.
 _NEAREST = {"serif": "DejaVuSerif", "slab": "DejaVuSerif", "mono": "DejaVuSansMono", "narrow": "DejaVuSansCondensed"}
 
@@ -201,7 +201,7 @@ class ReadingDataset(SharedBatches[Batch]):
             pair = pairs[int(rng.integers(len(pairs)))]
             return pair[0] if self.source_share == 1 or rng.random() < self.source_share else pair[1]
 
-        degraded = float(rng.uniform(_WEAKEST, strength)) if rng.random() < share else 0.0
+        degraded = float(rng.uniform(WEAKEST, strength)) if rng.random() < share else 0.0
         return self.drawer(sentence, rng, degraded)
 
     def degradation(self, step: int) -> tuple[float, float]:
