@@ -142,6 +142,13 @@ def test_a_missing_corpus_is_named_and_left_out_only_on_request(root: Path, tmp_
     assert len(found) == 4 and "going on without e (none/e.tsv)" in lines[0]
 
 
+def test_of_many_missing_corpora_a_few_are_named(root: Path, tmp_path: Path):
+    more = [{"name": f"e{n}", "path": f"none/{n}", "languages": ["fr", "en"], "domain": "long"} for n in range(9)]
+    mixture = load_mixture(write(tmp_path, corpora=[*SETTINGS["corpora"], *more]))
+    with pytest.raises(MixtureError, match=r"e0 \(none/0\), .*e2 \(none/2\) and 6 more of 13; docs/data\.md"):
+        prepare(mixture, root, tmp_path / "cache", rules=RULES)
+
+
 def test_a_preparation_that_was_cut_off_leaves_nothing_half_done(root: Path, tmp_path: Path):
     bad = [*SETTINGS["corpora"][:1], {"name": "x", "path": "x.tsv", "languages": ["de", "en"], "domain": "long"}]
     (root / "x.tsv").write_text("no tab here\n")

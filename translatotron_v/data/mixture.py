@@ -25,6 +25,7 @@ from translatotron_v.data.cleaning import Cleaner, HeldOut, Rules, check_languag
 from translatotron_v.data.pairs import BUILT_IN, TextPair, read_corpus
 from translatotron_v.errors import UserError
 
+_NAMED = 3  # corpora that an error names
 CACHE_VERSION = 2  # rises when cleaning or the files of the cache change their meaning
 
 
@@ -259,7 +260,9 @@ def prepare(
     report = report or (lambda line: print(line, file=sys.stderr, flush=True))
     missing = [corpus for corpus in mixture.corpora if not _exists(corpus, root)]
     if missing:
-        names = ", ".join(f"{corpus.name} ({corpus.path})" for corpus in missing)
+        names = ", ".join(f"{corpus.name} ({corpus.path})" for corpus in missing[:_NAMED])
+        if len(missing) > _NAMED:
+            names += f" and {len(missing) - _NAMED} more of {len(mixture.corpora)}"
         if not allow_missing:
             raise MixtureError(
                 f"{mixture.origin}: missing under {root}: {names}; docs/data.md says where each comes from, and "
