@@ -44,7 +44,8 @@ def body(experiment: Experiment) -> None:
     measured = experiment.measure([task for key, step in variants.items() for task in tasks_of(experiment, *key, step)])
     values = {name: [row(measured, f"{name}-{seed}") for seed in seeds] for name in VARIANTS}
     deep = {name: [row(measured, f"{name}{DEEP}-{seeds[0]}")] for name in VARIANTS}
-    report = experiment.report("Skip links, live and detached, and what R-Probe sees", verdict(values))
+    found = f"{verdict(values)} {deep_verdict(deep)} {interference(measured, seeds)}"
+    report = experiment.report("Skip links, live and detached, and what R-Probe sees", found)
     limit, pages = experiment.limited(LIMIT), experiment.limited(PROBE_PAGES)
     ceiling = measured[f"none-{seeds[0]}-probe"]["cer_ceiling"]
     report.text(
@@ -184,6 +185,30 @@ def verdict(values: dict[str, list[dict[str, float]]]) -> str:
     if max(*fused, *detached, *between) > 0:
         return f"Partly: {told}."
     return f"Not reproduced: {told}."
+
+
+def deep_verdict(deep: dict[str, list[dict[str, float]]]) -> str:
+    """What eight blocks read, from the figures alone."""
+    name = "reading accuracy (CTC), %"
+    read = ", ".join(f"{title} {deep[variant][0][name]:.1f} %" for variant, title in VARIANTS.items())
+    return f"With eight blocks the CTC head reads: {read}."
+
+
+def interference(measured: dict[str, Any], seeds: list[int]) -> str:
+    """Whether reading and translating pull blocks apart, which detaching is to end."""
+    lowest = min(
+        value
+        for suffix, own in (("", seeds), (DEEP, seeds[:1]))
+        for seed in own
+        for key, value in measured[f"fused{suffix}-{seed}-after"].items()
+        if key.startswith("conflict")
+    )
+    if lowest > 0:
+        return (
+            "After training with live links reading and translating pull every block the same way (cosine "
+            f"{lowest:.2f} or more), so there is no interference that detaching could end."
+        )
+    return f"Reading and translating pull some block apart (lowest cosine {lowest:.2f})."
 
 
 GRADIENTS = f"""\
