@@ -137,6 +137,14 @@ def test_entries_as_wide_as_one_another_are_set_to_the_left() -> None:
     assert [block.alignment for block in find_blocks(lines, 900)][::2] == ["left"] * 4
 
 
+def test_entries_whose_left_ends_tell_are_set_to_the_left() -> None:
+    """Two of them end together, and the middle of a third is that of an amount: by chance."""
+    lines = []
+    for number, (width, place) in enumerate(((9, 0), (6, 0.04), (9, 0), (4, 0), (2, 3.5))):
+        lines += [line(2, 2 + 1.8 * number, 7 + number), line(20 + place, 2 + 1.8 * number, width)]
+    assert [block.alignment for block in find_blocks(lines, 900)][1:8:2] == ["left"] * 4
+
+
 @pytest.mark.parametrize(("widths", "alignment"), [((5, 9, 7, 4), "centre"), ((6, 6, 6, 6), "left")])
 def test_tabs_stand_at_equal_steps_by_their_middles(widths: tuple[float, ...], alignment: str) -> None:
     """Names as wide as one another do not tell, nor do those that begin where other text does."""

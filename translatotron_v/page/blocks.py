@@ -250,8 +250,10 @@ def _alignment_of_one(row: Row, others: Sequence[Row], width: int | None) -> Ali
     off_left, told_left = (
         min((abs(other.bounds[0] - left) for other in some), default=math.inf) for some in (others, telling)
     )
-    # Of another row the middle agrees closely, or by chance.
+    # Of another row the middle agrees closely, or by chance; so it does where left ends that tell are in line.
     middles = [abs(sum(other.bounds[::2]) / 2 - centre) / _OTHERS for other in telling]
+    if told_left < _OFF_LEFT * em:
+        middles = []
     off_centre = min([*middles, math.inf if width is None else abs(width / 2 - centre)])
     if off_left > _AS_WIDE * em and _is_tab(row, others):
         return "centre"
@@ -259,7 +261,7 @@ def _alignment_of_one(row: Row, others: Sequence[Row], width: int | None) -> Ali
     near = [other for other in telling if 0.5 * em < abs(other.middle - row.middle) < _NEAR * em]
     off_right = sorted(abs(other.bounds[2] - right) for other in near)[1:2]
     ends = bool(off_right) and off_right[0] < min(_MIDDLE * em, off_centre) and told_left > _AS_WIDE * em
-    if ends or _ends_a_row(row, others):
+    if ends or (told_left > _MIDDLE * em and _ends_a_row(row, others)):
         return "right"
     if off_centre < min(EDGE * em, off_left):
         return "centre"
