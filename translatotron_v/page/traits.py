@@ -8,7 +8,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from translatotron_v.page.glyphs import FULL_STOP, is_bullet, is_colon, is_hyphen, is_icon
+from translatotron_v.page.glyphs import FULL_STOP, is_bullet, is_colon, is_hyphen, is_icon, is_symbol
 from translatotron_v.page.ground import Colour, as_colour, largest
 from translatotron_v.page.lines import Line, Point, move_points, turn, warp
 from translatotron_v.page.profile import EM_PER_HEIGHT
@@ -48,7 +48,8 @@ class Traits:
         band: height of what most rows of letters fill, pixels: the x-height, or in capitals and digits theirs.
         rise: from the baseline to where the highest letters end, pixels.
         base: row of the line's box on which its letters stand, pixels from its top edge.
-        marker: a bullet or a number stands before the words, in the line's box or at its left.
+        marker: a bullet, a number or a symbol stands before the words, in the line's box or at its left.
+        symbol: it is a symbol in the box, which is no text: three bars, or a box to tick.
         spacing: middle distance of its letters, ems; of those that touch none is known.
         marker_like: the first word might be a number of a list: short, with a full stop or a bracket at its end.
         marker_gap: the space after a marker that is told by that space alone, pixels; 0 of other markers.
@@ -73,6 +74,7 @@ class Traits:
     label: bool = False
     introduces: bool = False
     icon: bool = False
+    symbol: bool = False
 
     @property
     def gaps(self) -> list[float]:
@@ -107,7 +109,9 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     crossings = int((letters[:, 1:] & ~letters[:, :-1]).sum()) + 1
     weight = float((np.clip(own / strong, 0, 1) * letters).sum()) / crossings / em
     colour = np.median(inside[own > 0.8 * strong], axis=0)
-    marker, marker_gap, words = _take_marker(_words(_without_leaders(runs, em), em), letters, em)
+    words = _words(_without_leaders(runs, em), em)
+    symbol = len(words) > 1 and is_symbol(letters[:, int(words[0][0]) : math.ceil(words[0][1])], em)
+    marker, marker_gap, words = (True, 0.0, words[1:]) if symbol else _take_marker(words, letters, em)
     band, rise, base = _heights(np.clip(own / strong, 0, 1) * letters.any(axis=1, keepdims=True))
     marker = marker or _marker_before(ink[:, :offset], em, base)
     if band > _BUSY * len(window):
@@ -121,7 +125,7 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     label, introduces = bool(words) and words[0][1] in colons[:1], runs[-1][1] in colons
     return Traits(
         tuple(words), *colours, weight, band, rise, base, marker, like, spacing, marker_gap, hyphen,
-        label and len(words) > 1, introduces,
+        label and len(words) > 1, introduces, symbol=symbol,
     )  # fmt: skip
 
 
@@ -150,12 +154,12 @@ def tightened(line: Line, traits: Traits) -> Line:
 
 
 def trimmed(line: Line, traits: Traits) -> tuple[Line, Traits]:
-    """A level line without the leaders before and after its words."""
+    """A level line without the leaders before and after its words, and without a symbol before them."""
     em = line.height * EM_PER_HEIGHT
     if line.angle != 0 or not traits.words:
         return line, traits
     first, last = 0.0, line.width
-    if traits.words[0][0] > _LEADERS * em and not traits.marker:
+    if traits.symbol or (traits.words[0][0] > _LEADERS * em and not traits.marker):
         first = traits.words[0][0] - 1
     if line.width - traits.words[-1][1] > _LEADERS * em and not traits.hyphen:
         last = traits.words[-1][1] + 1
