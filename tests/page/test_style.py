@@ -168,6 +168,13 @@ def test_spaced_capitals_come_back_spaced(spacing: float) -> None:
     assert shape_for(words, told(over((1, 1, 1), mask, (0, 0, 0)), columns[-1][1])).spacing == 0
 
 
+def test_words_whose_letters_touch_are_not_spaced() -> None:
+    """The gaps between words are all that there are."""
+    mask, columns = text_mask(["Zwei", "Hunde", "liegen", "hier"])
+    wide = cv2.dilate(mask, np.ones((1, 5)))
+    assert told(over((1, 1, 1), wide, (0, 0, 0)), columns[-1][1]).gap == 0
+
+
 def test_words_of_another_colour() -> None:
     mask, columns = text_mask()
     own = np.zeros_like(mask)

@@ -27,6 +27,7 @@ _UPRIGHT, _SAME_SLANT = 4.0, 1.0  # degrees up to which text stands upright, and
 _OBLIQUE = 8.0  # degrees up to which a drawn family is upright, whatever the curves of its letters seem to say
 _TELLING = 8.0  # ems of drawn words from which they tell their family's slant
 _SPACED, _MORE_SPACE = 0.18, 0.07  # ems between letters from which text is spaced, and more than drawn letters have
+_LETTER, _LETTERS = 0.5, 0.6  # ems of a letter, and the share of a line that letters and gaps must come to
 _GAP_NOISE = 1.0  # pixels by which the grid may widen gaps
 _LIGHTEST, _HEAVIEST = -0.06, 0.1  # ems by which outlines are moved at most
 _WIDER = 1.0  # ems by which an em of heavier letters is wider, for each em that their stems are
@@ -124,7 +125,7 @@ def measure_style(crop: Crop, layers: Layers) -> tuple[Layers, Setting, Style]:
     style = Style(
         stem=stem_width(lines),
         slant=slant(lines),
-        gap=gap if gap > _SPACED + _GAP_NOISE / setting.em else 0.0,
+        gap=gap if gap > _SPACED + _GAP_NOISE / setting.em and _is_spaced(lines, gap) else 0.0,
         soft=_softness(lines, setting.em),
         decorations=_decorations(rules, words, setting),
         tints=tuple((_stretch(tint, words), tint.colour) for tint in tints),
@@ -153,6 +154,13 @@ def _letter_gap(lines: Sequence[Line]) -> float:
     """The usual gap between letters, ems: there are more of them than of gaps between words."""
     gaps = letter_gaps(lines)
     return float(np.quantile(gaps, 0.4)) if len(gaps) else 0.0
+
+
+def _is_spaced(lines: Sequence[Line], gap: float) -> bool:
+    """Whether letters stand so far apart: where they touch, the gaps between words are all that there are."""
+    inked = [np.flatnonzero(line.ink.max(axis=0, initial=0.0) > 0.5) for line in lines]
+    length = sum(np.ptp(columns) / line.em for columns, line in zip(inked, lines, strict=True) if len(columns))
+    return len(letter_gaps(lines)) * (gap + _LETTER) >= _LETTERS * length
 
 
 def _softness(lines: Sequence[Line], em: float) -> float:
