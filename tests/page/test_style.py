@@ -284,6 +284,21 @@ def test_what_jpeg_leaves_beside_letters_is_no_ink() -> None:
     assert settled.text_alpha[white > 0.9].min() > 0.7
 
 
+def test_specks_do_not_tell_the_colour_of_letters_that_run_into_one_another() -> None:
+    """What JPEG leaves on a dark ground joins all letters; the specks beside it are faint, and of the ink's hue."""
+    mask, columns = text_mask(["HALT", "AM", "MARKT"], em=24)
+    ground = np.full((*mask.shape, 3), (0.02, 0.02, 0.06), dtype=np.float32)
+    for rows, first, last in ((slice(44, 46), columns[0][0], columns[-1][1]), (slice(4, 80), columns[0][0], 60)):
+        ground[rows, first:last] += (0.03, 0.05, 0.05)
+    specks = np.zeros_like(mask)
+    specks[84:86, 60:300:8] = 0.15
+    cyan = (0.3, 0.85, 0.8)
+    picture = over(over(ground, specks, cyan), mask, cyan).astype(np.float32)
+    seen = Layers(np.maximum(mask, specks), cyan, ground, mask > 0)
+    settled = settle(picture, seen, [(columns[0][0], 26.0, columns[-1][1], 56.0)], np.ones(mask.shape, dtype=bool))
+    assert settled.colour == pytest.approx(cyan, abs=0.05)
+
+
 def test_letters_with_an_outline_are_what_lies_inside() -> None:
     mask, columns = text_mask(em=24)
     wide, _ = text_mask(em=24, stroke=2)

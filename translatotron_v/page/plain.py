@@ -22,6 +22,7 @@ _CLEAR = 0.06  # difference of colours from which a pixel is no ground
 _OFF_LINE = 0.04  # middle distance from the line between two colours up to which there are no more than two
 _ONE_HUE = 0.985  # cosine between two differences from the ground that makes them one ink's
 _THICKEST = 0.16  # ems of half a stroke; what is thicker is no letter
+_SEEN = 0.4  # share of the ink that was seen, which parts that are letters hold where they tell its colour
 _SPECK = 0.3  # ems that what JPEG leaves beside letters is long at most,
 _FAINT = 0.25  # and how strong it is against their ink
 _TALLEST = 1.7  # ems that a letter is high at most, with accents, outline and what it touches
@@ -78,7 +79,8 @@ def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np
     own = np.array(layers.colour, dtype=np.float32) - middle
     held = layers.text_alpha * parts.good[parts.labels]
     weight = np.bincount(parts.labels.ravel(), held.ravel(), len(parts.good))
-    if weight.sum() < 4:
+    # Where letters run into one another, or into what is no text, nothing but specks is left to tell their colour.
+    if weight.sum() < max(4.0, _SEEN * float(layers.text_alpha.sum())):
         return layers
     main = _main_direction(parts, weight, own)
     same = parts.good & (parts.direction @ main > _ONE_HUE)
