@@ -49,7 +49,7 @@ class Traits:
         rise: from the baseline to where the highest letters end, pixels.
         base: row of the line's box on which its letters stand, pixels from its top edge.
         marker: a bullet, a number or a symbol stands before the words, in the line's box or at its left.
-        symbol: it is a symbol in the box, which is no text: three bars, or a box to tick.
+        symbol: it stands in the box and is no text: a bullet, three bars, a box to tick. It stays where it is.
         spacing: middle distance of its letters, ems; of those that touch none is known.
         marker_like: the first word might be a number of a list: short, with a full stop or a bracket at its end.
         marker_gap: the space after a marker that is told by that space alone, pixels; 0 of other markers.
@@ -110,8 +110,8 @@ def look_at(line: Line, pixels: np.ndarray) -> Traits | None:
     weight = float((np.clip(own / strong, 0, 1) * letters).sum()) / crossings / em
     colour = np.median(inside[own > 0.8 * strong], axis=0)
     words = _words(_without_leaders(runs, em), em)
-    symbol = len(words) > 1 and is_symbol(letters[:, int(words[0][0]) : math.ceil(words[0][1])], em)
-    marker, marker_gap, words = (True, 0.0, words[1:]) if symbol else _take_marker(words, letters, em)
+    symbol = len(words) > 1 and _is_mark(letters[:, int(words[0][0]) : math.ceil(words[0][1])], em)
+    marker, marker_gap, words = (True, 0.0, words[1:]) if symbol else _take_number(words, em)
     band, rise, base = _heights(np.clip(own / strong, 0, 1) * letters.any(axis=1, keepdims=True))
     marker = marker or _marker_before(ink[:, :offset], em, base)
     if band > _BUSY * len(window):
@@ -322,17 +322,19 @@ def _words(runs: Sequence[tuple[int, int, int, int]], em: float) -> list[Span]:
     return words
 
 
-def _take_marker(words: list[Span], ink: np.ndarray, em: float) -> tuple[bool, float, list[Span]]:
-    """Whether the first word is a bullet, or a number that stands apart, and how far; and the words without it."""
+def _is_mark(ink: np.ndarray, em: float) -> bool:
+    """Whether a first word (h, w) is a bullet or another sign that is no text."""
+    return (ink.shape[1] <= _BULLET * em + 1 and is_bullet(ink, em)) or is_symbol(ink, em)
+
+
+def _take_number(words: list[Span], em: float) -> tuple[bool, float, list[Span]]:
+    """Whether the first word is a number of a list, which stands apart, and how far; and the words without it."""
     if len(words) < 2:
         return False, 0.0, words
     (start, end), after = words[0], words[1][0] - words[0][1]
-    wide = end - start
-    if wide <= _BULLET * em and is_bullet(ink[:, int(start) : math.ceil(end)], em):
-        return True, 0.0, words[1:]
     others = [after[0] - before[1] for before, after in pairwise(words[1:])]
     usual = float(np.median(others)) if others else 0.3 * em
-    if wide <= _NUMBER * em and after >= max(_AFTER_MARKER * em, 1.7 * usual):
+    if end - start <= _NUMBER * em and after >= max(_AFTER_MARKER * em, 1.7 * usual):
         return True, after, words[1:]
     return False, 0.0, words
 
