@@ -207,3 +207,13 @@ def test_a_label_in_large_print_and_its_value_are_two_blocks(size: int, blocks: 
     sheet.write(40, 80, "Bestand", size=49, font="DejaVuSans-Bold")
     sheet.write(44, 140, "250 ml", size=size)
     assert sheet.blocks() == blocks
+
+
+def test_names_of_a_receipt_begin_anew_below_what_is_set_in() -> None:
+    """However long their first words are: what is set in has no price beside it, and they do."""
+    sheet = Sheet()
+    for row, (name, count) in enumerate((("Brot", "2 x 2,68"), ("Anmeldepflichtige Waren", "7 x 6,84"))):
+        sheet.write(40, 60 + 2 * row * PITCH, name)
+        sheet.write(520, 60 + 2 * row * PITCH, "12,65")
+        sheet.write(70, 60 + (2 * row + 1) * PITCH, count)
+    assert sheet.blocks() == [[0], [1], [2], [3], [4], [5]]

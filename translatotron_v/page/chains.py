@@ -135,9 +135,12 @@ def _split_unwrapped(chain: list[Row], page: Rows, numbers: dict[int, int]) -> l
         spare = _spare(chain, above, below, edge, centred)
         distance = below.middle - above.middle
         by_hand = _HAND * em if centred else (_HAND / 2 * em if distance < _TIGHT * em else 0.0)
-        apart = page.is_beside(numbers[id(above)]) != page.is_beside(numbers[id(below)])  # perhaps a cell's second line
+        first, second = (page.is_beside(numbers[id(row)]) for row in (above, below))
+        apart = first != second  # perhaps a cell's second line
         by_hand = 0.0 if differences(above, below) else (_CELL * em if apart and not centred else by_hand)
-        if spare > max(_WRAPPED * em, by_hand) and not above.hyphen:
+        # The next name of a list with amounts, below what is set in under the one before.
+        outdented = second and not first and above.bounds[0] - below.bounds[0] > EDGE * em
+        if outdented or (spare > max(_WRAPPED * em, by_hand) and not above.hyphen):
             parts.append([])
         parts[-1].append(below)
     return [row for part in parts for row in _split_table(part, page, numbers, em)]
