@@ -22,7 +22,8 @@ _CLEAR = 0.06  # difference of colours from which a pixel is no ground
 _OFF_LINE = 0.04  # middle distance from the line between two colours up to which there are no more than two
 _ONE_HUE = 0.985  # cosine between two differences from the ground that makes them one ink's
 _THICKEST = 0.16  # ems of half a stroke; what is thicker is no letter
-_SEEN = 0.4  # share of the ink that was seen, which parts that are letters hold where they tell its colour
+_SEEN = 0.4  # share of the ink that was seen, which parts that are letters hold where they tell its colour,
+_FAR = 0.6  # even if they are weaker than it seemed by this factor
 _SPECK = 0.3  # ems that what JPEG leaves beside letters is long at most,
 _FAINT = 0.25  # and how strong it is against their ink
 _TALLEST = 1.7  # ems that a letter is high at most, with accents, outline and what it touches
@@ -79,15 +80,16 @@ def settle(pixels: np.ndarray, layers: Layers, rows: Sequence[Bounds], where: np
     own = np.array(layers.colour, dtype=np.float32) - middle
     held = layers.text_alpha * parts.good[parts.labels]
     weight = np.bincount(parts.labels.ravel(), held.ravel(), len(parts.good))
-    # Where letters run into one another, or into what is no text, nothing but specks is left to tell their colour.
-    if weight.sum() < max(4.0, _SEEN * float(layers.text_alpha.sum())):
+    if weight.sum() < 4:
         return layers
     main = _main_direction(parts, weight, own)
     same = parts.good & (parts.direction @ main > _ONE_HUE)
     inked = same[parts.labels]
     share = away[inked] @ main
     full = _full_length(share[share > 0.3 * float(share.max(initial=0.0))], float(own @ main))
-    if full <= 0:
+    # Where letters run into one another, or into what is no text, nothing but specks may be left to tell their colour.
+    few = weight.sum() < _SEEN * float(layers.text_alpha.sum())
+    if full <= 0 or (few and full < _FAR * float(own @ main)):
         return layers
     colour = np.clip(middle + main * full, 0, 1).astype(np.float32)
     towards = colour - plain[inked]
@@ -258,7 +260,7 @@ def _full_length(shares: np.ndarray, seen: float) -> float:
 def _others(alpha: np.ndarray, away: np.ndarray, parts: _Parts, same: np.ndarray, faint: float) -> np.ndarray:
     """Letters of other colours, each covered as far as it is of its own strongest colour.
 
-    Specks that differ from the ground by less than ``faint`` are no letters: JPEG makes them beside the main ink's.
+    Specks that differ from the ground by less than ``faint`` stay as they were seen: a letter's dot, or what JPEG makes.
     """
     other = parts.good & ~same
     if not other.any():
@@ -270,5 +272,5 @@ def _others(alpha: np.ndarray, away: np.ndarray, parts: _Parts, same: np.ndarray
     np.maximum.at(strongest, numbers, along)
     covered = np.clip(along / np.maximum(strongest, 1e-6)[numbers], 0, 1)
     answer = alpha.copy()
-    answer[there] = np.where((parts.speck & (strongest < faint))[numbers], np.float32(0), covered)
+    answer[there] = np.where((parts.speck & (strongest < faint))[numbers], alpha[there], covered)
     return answer
