@@ -260,7 +260,7 @@ def _full_length(shares: np.ndarray, seen: float) -> float:
 def _others(alpha: np.ndarray, away: np.ndarray, parts: _Parts, same: np.ndarray, faint: float) -> np.ndarray:
     """Letters of other colours, each covered as far as it is of its own strongest colour.
 
-    Specks that differ from the ground by less than ``faint`` stay as they were seen: a letter's dot, or what JPEG makes.
+    Specks that differ from the ground by less than ``faint`` stay as they were seen: a dot, or what JPEG makes.
     """
     other = parts.good & ~same
     if not other.any():
