@@ -191,7 +191,7 @@ def deep_verdict(deep: dict[str, list[dict[str, float]]]) -> str:
     """What eight blocks read, from the figures alone."""
     name = "reading accuracy (CTC), %"
     read = ", ".join(f"{title} {deep[variant][0][name]:.1f} %" for variant, title in VARIANTS.items())
-    return f"With eight blocks the CTC head reads: {read}."
+    return f"With eight blocks, of which one seed says little, the CTC head reads: {read}."
 
 
 def interference(measured: dict[str, Any], seeds: list[int]) -> str:
