@@ -1,11 +1,15 @@
 """Folders by several processes and by runs that are cut off: the same bytes, whatever happens on the way."""
 
 import json
+import multiprocessing
 import os
 import random
 import signal
+import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -165,7 +169,7 @@ def test_the_report_says_what_became_of_every_file(pages: Path, small_parts: Non
     assert sorted(inputs) == [f"{n}.png" for n in range(9)]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills copies of this process")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="wants a fork server")
 def test_a_run_that_is_killed_anywhere_ends_as_one_that_is_not(pages: Path, small_parts: None):
     """Without `--skip-existing` or `--force`: the same command goes on by itself."""
     chance = random.Random(4)
@@ -185,23 +189,27 @@ def test_a_run_that_is_killed_anywhere_ends_as_one_that_is_not(pages: Path, smal
 
 
 def run(arguments: list[str], place: Path, kill_after: float | None = None) -> int | None:
-    """The command in a copy of this process, perhaps killed; its exit status."""
-    process = os.fork()
-    if not process:
-        os.chdir(place)
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
-        status = 99
-        try:
-            status = cli.main(arguments)
-        finally:
-            os._exit(status)
+    """The command in a process of its own, perhaps killed; its exit status."""
+    context = multiprocessing.get_context("forkserver")  # a copy of this one would wait for threads that it lacks
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=answer, args=(arguments, place, there))
+    process.start()
+    here.recv()
     if kill_after is not None:
         time.sleep(kill_after)
-        os.kill(process, signal.SIGKILL)
-    _, status = os.waitpid(process, 0)
-    return os.waitstatus_to_exitcode(status)
+        process.kill()
+    process.join()
+    return process.exitcode
+
+
+def answer(arguments: list[str], place: Path, ready: Connection) -> None:
+    """What that process does: once for nothing, so that all is imported, then the command."""
+    os.chdir(place)
+    command.load, parts.BYTES = lambda options: fake_translator(Slow()), 250
+    with open(os.devnull, "w") as null, redirect_stdout(null), redirect_stderr(null):
+        cli.main([*arguments[:3], "before", *arguments[4:], "--force"])
+        ready.send(None)
+        sys.exit(cli.main(arguments))
 
 
 def test_a_full_disk_is_said_and_the_same_command_goes_on(
