@@ -80,7 +80,7 @@ def write_folder(folder: Path, contents: Iterable[tuple[str, bytes]]) -> None:
         CheckpointError: the disk is full or the folder cannot be written; what stood there before still does.
     """
     folder = Path(folder)
-    aside = folder.parent / f".tmp-{folder.name}-{uuid.uuid4().hex[:8]}"
+    aside = _aside(folder)
     try:
         aside.mkdir(parents=True)
         for name, content in contents:
@@ -258,9 +258,14 @@ def prune(run_folder: Path, keep: int) -> None:
     folder = Path(run_folder) / "checkpoints"
     for path in list_checkpoints(run_folder)[:-keep]:
         with contextlib.suppress(OSError):  # out of the way first: no half of a checkpoint stands under its name
-            path.rename(path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}"))
+            path.rename(_aside(path))
     for path in [*folder.glob(".tmp-*"), *Path(run_folder).glob(".tmp-*")]:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _aside(path: Path) -> Path:
+    """Where what is not yet, or no longer, a checkpoint stands beside it; `prune` deletes it."""
+    return path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}")
 
 
 def _is_tensors(value: Any) -> bool:
@@ -298,7 +303,7 @@ def to_json(value: Any) -> bytes:
 
 def write_aside(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    aside = path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}")
+    aside = _aside(path)
     try:
         _write(aside, content)
         os.replace(aside, path)

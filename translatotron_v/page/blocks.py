@@ -272,7 +272,7 @@ def _alignment_of_one(row: Row, others: Sequence[Row], width: int | None) -> Ali
 
 def _is_tab(row: Row, others: Sequence[Row]) -> bool:
     """Whether a row and those beside it stand at equal steps by their middles, and not by their left ends."""
-    beside = sorted((other for other in [row, *others] if other is row or on_one_row(row, other)), key=_left)
+    beside = sorted([row, *(other for other in others if on_one_row(row, other))], key=_left)
     if len(beside) < _TABS:
         return False
     middles = np.array([(other.bounds[0] + other.bounds[2]) / 2 for other in beside])

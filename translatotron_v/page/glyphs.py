@@ -55,7 +55,7 @@ def is_symbol(ink: np.ndarray, em: float) -> bool:
         return False
     filled = shape.mean(axis=1)
     bars = np.count_nonzero(np.diff(np.concatenate([[0], (filled > _FULL).astype(np.int8)])) == 1)
-    if bars == 3 and float(np.median(filled[filled <= _FULL], axis=None)) < _BETWEEN:
+    if bars == 3 and float(np.median(filled[filled <= _FULL])) < _BETWEEN:
         return True
     edges = (shape[:2].any(axis=0), shape[-2:].any(axis=0), shape[:, :2].any(axis=1), shape[:, -2:].any(axis=1))
     square = max(height, width) <= _SQUARE * min(height, width)
