@@ -149,6 +149,8 @@ def test_settings_that_do_not_go_together_are_refused():
     assert "data.text_languages: 'fr' is not in" in refusal("stage=text", "data.text_languages=[en,fr]")
     review, no_text = ("stage=translator", "ssr.reader=runs/reader"), "model.text_encoder.layers=0"
     assert "data.both_languages=false" in refusal(*review, "data.both_languages=true")
+    assert "page.source_sizes=[8,40]" in refusal("data.degraded=0.5", "page.source_sizes=[]")
+    assert "set data.degraded=0" in refusal(*review, "data.degraded=0.5", "page.source_sizes=[8,40]")
     assert "loss.self_distillation_kl=0" in refusal(*review, "loss.self_distillation_kl=1")
     assert "model.text_encoder.layers is 0" in refusal("stage=translator", no_text, "data.text_share=0.1")
     assert "model.text_encoder.layers is 0" in refusal("stage=translator", no_text, "loss.self_distillation=1")

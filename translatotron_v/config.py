@@ -258,6 +258,10 @@ class Config:
             not self.trainer.patience or bool(self.trainer.watch),
             "trainer.patience: name the score to wait for, such as trainer.watch=bleu",
         )
+        require(
+            not self.data.degraded or bool(self.page.source_sizes),
+            "data.degraded: strips are worn at sizes of their own; name them, such as page.source_sizes=[8,40]",
+        )
         self._check_ssr(own)
         self._check_words()
         require(
@@ -286,6 +290,9 @@ class Config:
         require(
             self.ssr.weight > 0 or self.data.translated == 1 or self.ssr.untranslated == 0,
             "ssr.weight=0 learns nothing of pages without a translation: set ssr.untranslated=0",
+        )
+        require(
+            not self.data.degraded, "ssr.reader: set data.degraded=0, transcripts are what is read on pages as they are"
         )
         require(
             not self_distillation,

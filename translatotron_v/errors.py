@@ -1,11 +1,17 @@
 """What goes wrong through no fault of the code: the commands print such an error as one line and exit with status 2."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
 class UserError(Exception):
     """A setting, a file or a request that cannot be used; the message names it and says what to do."""
+
+
+def named(names: Sequence[str], most: int = 10) -> str:
+    """The first few names, and how many more there are."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
 
 
 def first_line(error: Exception) -> str:

@@ -23,9 +23,8 @@ import yaml
 
 from translatotron_v.data.cleaning import Cleaner, HeldOut, Rules, check_languages, is_held_back
 from translatotron_v.data.pairs import BUILT_IN, TextPair, read_corpus
-from translatotron_v.errors import UserError
+from translatotron_v.errors import UserError, named
 
-_NAMED = 3  # corpora that an error names
 CACHE_VERSION = 2  # rises when cleaning or the files of the cache change their meaning
 
 
@@ -260,13 +259,11 @@ def prepare(
     report = report or (lambda line: print(line, file=sys.stderr, flush=True))
     missing = [corpus for corpus in mixture.corpora if not _exists(corpus, root)]
     if missing:
-        names = ", ".join(f"{corpus.name} ({corpus.path})" for corpus in missing[:_NAMED])
-        if len(missing) > _NAMED:
-            names += f" and {len(missing) - _NAMED} more of {len(mixture.corpora)}"
+        names = named([f"{corpus.name} ({corpus.path})" for corpus in missing], most=3)
         if not allow_missing:
             raise MixtureError(
-                f"{mixture.origin}: missing under {root}: {names}; docs/data.md says where each comes from, and "
-                "data.allow_missing=true goes on without them"
+                f"{mixture.origin}: {len(missing)} of {len(mixture.corpora)} corpora are missing under {root}: {names}; "
+                "docs/data.md says where each comes from, and data.allow_missing=true goes on without them"
             )
         report(f"{mixture.origin}: going on without {names}")
     held_out: HeldOut | None = None

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from translatotron_v.errors import UserError
-from translatotron_v.evaluation.report import named
+from translatotron_v.errors import UserError, named
 from translatotron_v.inference.pictures import SAVE_OPTIONS, PictureError, count_frames, open_picture
 
 _INSIDE = ("image", "images")  # where the pictures of a folder may lie, beside other things

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from translatotron_v.errors import named
 from translatotron_v.evaluation.folders import PictureFolder, texts_for
 from translatotron_v.evaluation.reading import PageOcr
-from translatotron_v.evaluation.report import Line, Report, Row, named, worst_of
+from translatotron_v.evaluation.report import Line, Report, Row, worst_of
 from translatotron_v.evaluation.scoring import Scorer, TextPairs, similarity, similarity_lines, texts_of
 from translatotron_v.metrics import Comet, Score
 from translatotron_v.terminal import progress

@@ -43,7 +43,6 @@ _DECIMALS = {
     "ECE": 4,
     "length ratio": 3,
 }  # by metric; the others show two
-_NAMED = 10  # names that a note lists
 _NUMBER = re.compile(r"[-+−±]?\d[\d,.]*(e[-+]?\d+)?( ?%)?( ± \d[\d.]*( ?%)?)?")
 _COLOURS = 64  # of a plot's palette, which makes its file a third as large
 
@@ -235,12 +234,6 @@ def as_csv(rows: Sequence[Row]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return lines.getvalue()
-
-
-def named(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + rest
 
 
 def worst_of(rows: Sequence[Row], count: int) -> list[str]:

@@ -121,11 +121,10 @@ def measure_style(crop: Crop, layers: Layers) -> tuple[Layers, Setting, Style]:
     if not (tints or rules or around.outline or around.shadow):
         letters = with_hue(pixels, letters, crop.where(_SMEARED))
     lines = _lines(letters.text_alpha, crop.rows, setting, words)
-    gap = _letter_gap(lines)
     style = Style(
         stem=stem_width(lines),
         slant=slant(lines),
-        gap=gap if gap > _SPACED + _GAP_NOISE / setting.em and _is_spaced(lines, gap) else 0.0,
+        gap=_letter_gap(lines, _SPACED + _GAP_NOISE / setting.em),
         soft=_softness(lines, setting.em),
         decorations=_decorations(rules, words, setting),
         tints=tuple((_stretch(tint, words), tint.colour) for tint in tints),
@@ -150,17 +149,19 @@ def _lines(ink: np.ndarray, rows: Sequence[Bounds], setting: Setting, words: Seq
     return lines
 
 
-def _letter_gap(lines: Sequence[Line]) -> float:
-    """The usual gap between letters, ems: there are more of them than of gaps between words."""
+def _letter_gap(lines: Sequence[Line], spaced_from: float = 0.0) -> float:
+    """The usual gap between letters in ems, of which there are more than of gaps between words.
+
+    0 up to a width from which letters count as spaced, and where they touch, so that only words have gaps between
+    them.
+    """
     gaps = letter_gaps(lines)
-    return float(np.quantile(gaps, 0.4)) if len(gaps) else 0.0
-
-
-def _is_spaced(lines: Sequence[Line], gap: float) -> bool:
-    """Whether letters stand so far apart: where they touch, the gaps between words are all that there are."""
+    gap = float(np.quantile(gaps, 0.4)) if len(gaps) else 0.0
+    if not spaced_from:
+        return gap
     inked = [np.flatnonzero(line.ink.max(axis=0, initial=0.0) > 0.5) for line in lines]
     length = sum(np.ptp(columns) / line.em for columns, line in zip(inked, lines, strict=True) if len(columns))
-    return len(letter_gaps(lines)) * (gap + _LETTER) >= _LETTERS * length
+    return gap if gap > spaced_from and len(gaps) * (gap + _LETTER) >= _LETTERS * length else 0.0
 
 
 def _softness(lines: Sequence[Line], em: float) -> float:

@@ -23,7 +23,8 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    stages = "\n".join(f"  {name:<13}{entry.about}" for name, entry in STAGES.items())
+    width = max(map(len, STAGES)) + 2
+    stages = "\n".join(f"  {name:<{width}}{entry.about}" for name, entry in STAGES.items())
     parser = argparse.ArgumentParser(
         prog="train.py",
         description="Train one stage of a translator, or a whole recipe.",
