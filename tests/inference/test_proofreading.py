@@ -155,7 +155,7 @@ def test_nothing_is_read_unless_asked_for(monkeypatch, loaded):
 
 
 class Workshop:
-    """Stands in for a model that draws words alone: a box of six columns for each letter, parts three columns apart.
+    """Stands in for a model that draws words alone: a box of six columns for each letter, so that parts are a column apart.
 
     Args:
         reads: what is read on a picture of a word, given its width, and how much that is doubted.
@@ -193,22 +193,22 @@ class Workshop:
 
 def test_words_that_were_drawn_alone_are_drawn_anew_in_parts(monkeypatch):
     """First by chance, then four, two and one letters at a time, which stand side by side."""
-    shop = Workshop(monkeypatch, lambda width: ("kinds" if width == 5 * 6 + 4 * 3 else "kinas", 0.0))
+    shop = Workshop(monkeypatch, lambda width: ("kinds" if width == 5 * 6 + 4 else "kinas", 0.0))
     strip = shop.proofread("kinds")  # nothing says what it should, but letters that were drawn each for itself
     assert shop.asked == [(["kinds"], 4), (list("kinds"), 1)]
     stubborn = Workshop(monkeypatch, lambda width: ("kinas", 0.5))
     assert stubborn.proofread("kinds").misdrawn == ["kinds"]
     assert stubborn.asked[2:] == [(["ki", "nds"], 4), (list("kinds"), 1), (["kinds"], 4), (["kinds"], 4)]
-    assert strip.misdrawn == [] and strip.pictures[0].shape == (32, 42)
-    assert [int(width) for width in np.diff(np.flatnonzero(np.diff(strip.pictures[0][12])))] == [3, 6, 3, 6, 3, 6, 3]
+    assert strip.misdrawn == [] and strip.pictures[0].shape == (32, 34)
+    assert [int(width) for width in np.diff(np.flatnonzero(np.diff(strip.pictures[0][12])))] == [1, 6, 1, 6, 1, 6, 1]
 
 
 def test_a_word_that_is_read_right_but_doubted_is_drawn_in_parts_and_the_least_doubted_stays(monkeypatch):
-    doubts = {24: 0.4, 24 + 3 * 3: 0.02}  # whole, letter by letter
+    doubts = {24: 0.4, 24 + 3: 0.02}  # whole, letter by letter
     shop = Workshop(monkeypatch, lambda width: ("also", doubts[width]))
     strip = shop.proofread("also")
     assert shop.asked == [(list("also"), 1)]
-    assert strip.pictures[0].shape == (32, 33) and strip.doubts == [0.02]
+    assert strip.pictures[0].shape == (32, 27) and strip.doubts == [0.02]
     shop = Workshop(monkeypatch, lambda width: ("also", 0.08))
     assert shop.proofread("also").pictures[0].shape == (32, 24) and shop.asked == []
 
@@ -216,7 +216,7 @@ def test_a_word_that_is_read_right_but_doubted_is_drawn_in_parts_and_the_least_d
 def test_a_mark_behind_a_word_is_drawn_alone_unless_it_is_misread_there(monkeypatch):
     shop = Workshop(monkeypatch, lambda width: ("early.", 0.0))
     strip = shop.proofread("early.")
-    assert shop.asked == [(["early", "."], 4)] and strip.pictures[0].shape == (32, 6 * 6 + 3)
+    assert shop.asked == [(["early", "."], 4)] and strip.pictures[0].shape == (32, 6 * 6 + 1)
     shop = Workshop(monkeypatch, lambda width: ("early." if width == 6 * 6 else "early", 0.0))
     assert shop.proofread("early.").pictures[0].shape == (32, 6 * 6)
     shop = Workshop(monkeypatch, lambda width: ("early.", 0.5 if width > 6 * 6 else 0.05))
@@ -257,8 +257,25 @@ def test_specks_that_stand_apart_are_no_ink_of_a_part():
     mark[20, 1] = 0.26  # of the patch's neighbour
     mark[20, 4:7] = [0.2, 1.0, 0.7]
     stem = np.ones((32, 3), dtype=np.float32)
-    joined = proofreading._side_by_side([stem, mark])
+    joined = proofreading._side_by_side([stem, mark], 3)
     assert joined.shape == (32, 3 + 3 + 3) and np.array_equal(joined[20, 6:], mark[20, 4:7])
-    assert np.array_equal(proofreading._side_by_side([mark]), mark)
+    assert np.array_equal(proofreading._side_by_side([mark], 3), mark)
     faint = np.full((32, 2), 0.3, dtype=np.float32)  # all there is
-    assert proofreading._side_by_side([stem, faint]).shape == (32, 8)
+    assert proofreading._side_by_side([stem, faint], 3).shape == (32, 8)
+
+
+def test_letters_are_set_as_far_apart_as_those_of_other_words():
+    def word(text: str, gap: int) -> np.ndarray:
+        letters = [np.ones((32, 4), np.float32), np.zeros((32, gap), np.float32)] * len(text)
+        return np.concatenate(letters[:-1], axis=1)
+
+    def gap(*words: tuple[str, int]) -> int:
+        spelling = Spelling([DrawnWord([(letter, 0) for letter in text]) for text, _ in words])
+        return proofreading._letter_gap(DrawnStrip(spelling, [word(*one) for one in words]))
+
+    assert [gap(("abc", columns), ("abcd", columns)) for columns in (1, 2, 5)] == [1, 2, 5]
+    assert gap(("abcdef", 2), ("ab", 5)) == 2  # 5 gaps and 1: (5 * 2 + 5) / 6, rounded to even
+    assert gap(("abc", 0), ("de", 0)) == 1  # letters that touch; parts of a word never do
+    assert gap(("a", 0)) == gap(("a", 0), ("b", 0)) == 2  # no word tells
+    cut_otherwise = DrawnStrip(Spelling([DrawnWord([("a", 0)])]), [])
+    assert proofreading._letter_gap(cut_otherwise) == 2

@@ -262,7 +262,7 @@ def prepare(
         names = named([f"{corpus.name} ({corpus.path})" for corpus in missing], most=3)
         if not allow_missing:
             raise MixtureError(
-                f"{mixture.origin}: {len(missing)} of {len(mixture.corpora)} corpora are missing under {root}: {names}; "
+                f"{mixture.origin}: {len(missing)} of {len(mixture.corpora)} corpora missing under {root}: {names}; "
                 "docs/data.md says where each comes from, and data.allow_missing=true goes on without them"
             )
         report(f"{mixture.origin}: going on without {names}")

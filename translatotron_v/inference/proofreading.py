@@ -31,7 +31,7 @@ _LETTERS = (0, 4, 2, 1, 0)
 _CHANCE = (0, 2, 4)  # attempts that draw by chance, as do all later ones
 _MARKS = ".,;:!?"
 _QUOTES = "'’‘\"“”"  # too small to be drawn alone
-_BESIDE = 3  # columns between the ink of letters that are set side by side
+_BESIDE = 2  # columns between the ink of letters that are set side by side, where no other word tells
 _SPECK = 0.4  # ink up to which something that stands apart is a speck of another patch
 _DOUBT = 0.1  # of a word that is read as it was meant: it is drawn again
 _SURE = 0.3  # doubt up to which a mark that was drawn alone is kept
@@ -159,7 +159,7 @@ def proofread(
         rows = draft.rows(list(asked))
         chance = replace(generation, image_steps=0, temperature=0.7, seed=attempt, beams=1)
         if generation.drawing == WORDS:  # words that were drawn alone come out the same again, but for chance
-            tries = _draw_parts(loaded, rows, parts, chance, attempt)
+            tries = _draw_parts(loaded, rows, parts, chance, attempt, [_letter_gap(strips[number]) for number in asked])
         else:
             chance = replace(chance, top_k=1 if attempt == 0 else 4)
             inks = 1 - to_numpy(redraw(loaded.model, loaded.vocabulary, rows, parts, chance)).mean(1)
@@ -185,18 +185,33 @@ def _kind(attempt: int) -> int:
 
 
 def _draw_parts(
-    loaded: LoadedTranslator, draft: Draft, parts: Sequence[Spelling], generation: GenerationConfig, attempt: int
+    loaded: LoadedTranslator,
+    draft: Draft,
+    parts: Sequence[Spelling],
+    generation: GenerationConfig,
+    attempt: int,
+    gaps: Sequence[int],
 ) -> list[DrawnStrip]:
-    """Words drawn anew, as a whole or some letters at a time and set side by side."""
+    """Words drawn anew, as a whole or some letters at a time and set side by side, so many columns apart."""
     cut = [[_pieces(word, attempt) for word in part.words] for part in parts]
     spelled = [Spelling([piece for pieces in words for piece in pieces]) for words in cut]
     drawing = replace(generation, top_k=4 if _kind(attempt) in _CHANCE else 1)
     drawn = draw_words(loaded.model, loaded.vocabulary, draft, spelled, drawing).lines
     tries = []
-    for part, words, row in zip(parts, cut, drawn, strict=True):
+    for part, words, row, gap in zip(parts, cut, drawn, gaps, strict=True):
         pictures = iter(_pictures(row))
-        tries.append(DrawnStrip(part, [_side_by_side([next(pictures) for _ in pieces]) for pieces in words]))
+        tries.append(DrawnStrip(part, [_side_by_side([next(pictures) for _ in pieces], gap) for pieces in words]))
     return tries
+
+
+def _letter_gap(strip: DrawnStrip) -> int:
+    """Empty columns between two letters of a strip's words on average, those that touch among them; at least one."""
+    words = strip.spelling.words
+    if len(strip.pictures) != len(words):
+        return _BESIDE
+    empty = [int((trim(picture) <= FAINT).all(0).sum()) for picture in strip.pictures]
+    inner = sum(len(word.characters) - 1 for word in words)
+    return max(1, round(sum(empty) / inner)) if inner else _BESIDE
 
 
 def _pieces(word: DrawnWord, attempt: int) -> list[DrawnWord]:
@@ -219,9 +234,9 @@ def _pieces(word: DrawnWord, attempt: int) -> list[DrawnWord]:
     return [DrawnWord(word.characters[start:end]) for start, end in zip([0, *cuts], [*cuts, count], strict=True)]
 
 
-def _side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Pictures (32, w) of parts of a word as one."""
-    gap = np.zeros((len(pictures[0]), _BESIDE), dtype=pictures[0].dtype)
+def _side_by_side(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Pictures (32, w) of parts of a word as one, with so many columns between their ink."""
+    gap = np.zeros((len(pictures[0]), columns), dtype=pictures[0].dtype)
     parts = [pictures[0]] if len(pictures) == 1 else [_bare(picture) for picture in pictures]
     return np.concatenate([part for picture in parts for part in (gap, picture)][1:], axis=1)
 
