@@ -155,7 +155,7 @@ def test_nothing_is_read_unless_asked_for(monkeypatch, loaded):
 
 
 class Workshop:
-    """Stands in for a model that draws words alone: a box of six columns for each letter, so that parts are a column apart.
+    """Stands in for a model that draws words alone: a box of six columns for each letter, parts a column apart.
 
     Args:
         reads: what is read on a picture of a word, given its width, and how much that is doubted.
