@@ -310,6 +310,21 @@ def test_letters_with_an_outline_are_what_lies_inside() -> None:
     assert np.abs(settled.text_alpha - mask).mean() < 0.02
 
 
+@pytest.mark.parametrize("colours", [((0.89, 0.97, 1), (0.3, 0.16, 0.32)), ((0.1, 0.1, 0.3), (1, 0.8, 0.2))])
+def test_the_edge_that_jpeg_makes_wide_is_no_outline(colours: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
+    """Nor are thin letters lost in whose middle it leaves little."""
+    mask, columns = text_mask(["Wechselwirkungen"], em=30)
+    file = BytesIO()
+    drawn = over(colours[0], mask, colours[1])
+    Image.fromarray(np.rint(drawn * 255).astype(np.uint8)).save(file, "JPEG", quality=70)
+    picture = np.asarray(Image.open(file), dtype=np.float32) / 255
+    seen = Layers(mask, colours[1], np.full_like(picture, colours[0]), mask > 0)
+    where = np.ones(mask.shape, dtype=bool)
+    settled = settle(picture, seen, [(columns[0][0], 26.0, columns[-1][1], 56.0)], where)
+    assert settled.colour == pytest.approx(colours[1], abs=0.12)
+    assert settled.text_alpha.sum() == pytest.approx(mask.sum(), rel=0.1)
+
+
 def test_spans_mark_words_by_their_place() -> None:
     assert marked(Span(0.0, 1.0), [10, 20, 30]) == [0, 1, 2]
     assert marked(Span(0.5, 1.0), [10, 10, 10, 10]) == [2, 3]

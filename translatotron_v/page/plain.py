@@ -29,6 +29,7 @@ _FAINT = 0.25  # and how strong it is against their ink
 _TALLEST = 1.7  # ems that a letter is high at most, with accents, outline and what it touches
 _OUTLINED = 0.6  # the same of letters with an outline, whose insides it may fill
 _TWO_COLOURS = 0.4  # difference of an outline's colour from its letters'
+_ON_LINE = 0.15  # its difference from colours between ground and letters, which edges have, too
 _BARE = 0.12  # share of letters with an outline that may seem to meet the ground
 _FILLED = (0.12, 0.85)  # share of them that is no outline
 _LEVEL, _LEVEL_SHARE = 0.05, 0.06  # of the strongest ink, within which pixels are full, and how many of those inked are
@@ -222,7 +223,7 @@ def _filled(pixels: np.ndarray, layers: Layers, parts: _Parts, plain: np.ndarray
     apart = length(pixels - outline)
     fill = np.median(pixels[inner & (apart >= np.quantile(apart[inner], 0.9))], axis=0)
     towards = fill - outline
-    if float(np.linalg.norm(towards)) < _TWO_COLOURS:
+    if float(np.linalg.norm(towards)) < _TWO_COLOURS or _is_edge(outline, _middle(plain, region), fill):
         return None
     share = np.clip((pixels - outline) @ towards / float(towards @ towards), 0, 1) * region
     full = share > 0.75
@@ -233,6 +234,13 @@ def _filled(pixels: np.ndarray, layers: Layers, parts: _Parts, plain: np.ndarray
         return None
     background = _with(layers.background, plain, grow(region, 2))
     return replace(layers, text_alpha=share.astype(np.float32), colour=as_colour(fill), background=background)
+
+
+def _is_edge(colour: np.ndarray, ground: np.ndarray, ink: np.ndarray) -> bool:
+    """Whether a colour (3,) is what lies between ground and ink: the edge of plain letters, which JPEG makes wide."""
+    towards = ink - ground
+    share = float((colour - ground) @ towards) / max(float(towards @ towards), 1e-6)
+    return -0.1 < share < 1 and float(np.linalg.norm(colour - ground - share * towards)) < _ON_LINE
 
 
 def _main_direction(parts: _Parts, weight: np.ndarray, own: np.ndarray) -> np.ndarray:
