@@ -2,9 +2,9 @@
 
 import sys
 
-from translatotron_v.training.memory import keep_freed_memory
+from translatotron_v.memory import prepare_to_train
 
-keep_freed_memory()  # before torch allocates anything
+prepare_to_train()  # before torch is imported
 
 from translatotron_v.training.command import main  # noqa: E402
 

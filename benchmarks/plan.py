@@ -18,7 +18,7 @@ from benchmarks.results import Measure, Settings
 from benchmarks.steps import flop_counter, one_step, trainer_of
 from benchmarks.training import random_stage
 from translatotron_v.config import Config, load_config
-from translatotron_v.training.memory import keep_freed_memory
+from translatotron_v.memory import prepare_to_train
 
 STAGES = ("tokenizer", "teacher", "translator")
 GPUS = (1, 8, 64)
@@ -76,7 +76,7 @@ def run(case: str, settings: Settings) -> list[Measure]:
 
 
 def _stage(name: str, settings: Settings) -> list[Measure]:
-    keep_freed_memory()
+    prepare_to_train()
     config = page_config(name, "debug" if settings.quick else "paper")
     stage = random_stage(config)
     batch = stage.dataset[0]

@@ -22,8 +22,8 @@ from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.inference.files import plan_jobs, translate_jobs
 from translatotron_v.inference.pictures import save_picture
 from translatotron_v.inference.pipeline import Translator
+from translatotron_v.memory import prepare_to_train
 from translatotron_v.shipped import find_weights
-from translatotron_v.training.memory import keep_freed_memory
 
 CASES = ("one picture", "folder", "waiting for data")
 PICTURE_TARGET = 0.3  # CPU-s, one warm picture
@@ -130,7 +130,7 @@ def _folder(settings: Settings) -> list[Measure]:
 
 
 def _waiting(settings: Settings) -> list[Measure]:
-    keep_freed_memory()  # as train.py does
+    prepare_to_train()  # as train.py does
     vocabulary = Vocabulary.from_file(find_weights("tiny") / "vocabulary.json")
     shares, details = {}, {}
     for name in LOOPS[:1] if settings.quick else LOOPS:

@@ -14,8 +14,8 @@ from benchmarks.process import Memory, say
 from benchmarks.results import Measure, Settings
 from benchmarks.steps import StepTimes, build_stage, flop_counter, grammar_texts, one_step, trainer_of
 from translatotron_v.config import Config, load_config
+from translatotron_v.memory import prepare_to_train
 from translatotron_v.models.teacher import TextToImage
-from translatotron_v.training.memory import keep_freed_memory
 from translatotron_v.training.stages.base import Stage
 from translatotron_v.training.stages.translator import TranslatorStage
 
@@ -37,7 +37,7 @@ def run(case: str, settings: Settings) -> list[Measure]:
     if case.endswith("bf16") and (row := skipped_bf16(case, settings)):
         return row
     memory = Memory(settings.device)
-    keep_freed_memory()  # as train.py does
+    prepare_to_train()  # as train.py does
     config = step_config(case, settings)
     stage = random_stage(config)
     batch = stage.dataset[0]

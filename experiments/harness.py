@@ -22,7 +22,7 @@ from translatotron_v.arguments import positive
 from translatotron_v.config import Config
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.report import Page, today, versions
-from translatotron_v.training.memory import keep_freed_memory
+from translatotron_v.memory import prepare_to_train
 from translatotron_v.training.recipe import Step, find_recipe, load_recipe
 
 EXPERIMENTS = ("ssr", "modality_gap", "skip_links", "textual_regularization", "ablations", "joint")
@@ -69,7 +69,7 @@ def run(
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = options(description or "", name, arguments, more, starts)
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, here and in every child
-    keep_freed_memory()
+    prepare_to_train()
     previous = {number: signal.signal(number, _stop) for number in _signals()}
     try:
         if Path.cwd() != ROOT:

@@ -14,8 +14,8 @@ from typing import Any
 
 from translatotron_v.errors import UserError
 from translatotron_v.evaluation.report import write_whole
+from translatotron_v.memory import prepare_to_train
 from translatotron_v.terminal import progress
-from translatotron_v.training.memory import keep_freed_memory
 
 Task = tuple[Any, ...]  # (weights, key, function, *arguments), as `harness.Experiment.measure` takes them
 
@@ -95,7 +95,7 @@ def _timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
 
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    keep_freed_memory()
+    prepare_to_train()
 
 
 def _kept(path: Path) -> dict[str, Any]:

@@ -149,6 +149,23 @@ def test_rules_of_tables_and_serifs_are_no_underlines() -> None:
         assert not told(over((1, 1, 1), mask, (0, 0, 0)), columns[-1][1]).decorations
 
 
+def test_the_line_that_an_answer_stands_on_in_a_form_stays_on_the_page() -> None:
+    """It goes on beyond the words, so it is neither ink, which would shrink them, nor an underline."""
+    mask, columns = text_mask()
+    form = mask.copy()
+    form[61:63, columns[0][0] :] = 1
+    right = columns[-1][1]
+    pixels, crop, layers = cut_out(over((1, 1, 1), form, (0.4, 0, 0.2)), right)
+    letters, setting, style = measure_style(crop, layers)
+    _, alone, plain = cut_out(over((1, 1, 1), mask, (0.4, 0, 0.2)), right)
+    expected, without, _ = measure_style(alone, plain)
+    assert setting.em == pytest.approx(without.em, rel=0.03) and style.decorations == () and style.erased is None
+    assert np.abs(letters.text_alpha - expected.text_alpha).mean() < 0.004
+    composed = compose(pixels, crop, letters, setting, dress(drawn(words=["Two", "dogs"]), style)[0], style=style)
+    assert not composed.skip_reason
+    assert (composed.pixels[62, columns[0][0] + 3 :].mean(axis=-1) < 100).all()  # the line, whole
+
+
 def test_take_rules_without_any_gives_the_layers_back() -> None:
     mask, columns = text_mask()
     _, crop, layers = cut_out(over((1, 1, 1), mask, (0, 0, 0)), columns[-1][1])

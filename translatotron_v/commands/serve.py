@@ -61,9 +61,9 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         import uvicorn
 
-        from translatotron_v.serve.memory import keep_caches_small
+        from translatotron_v.memory import SERVING, keep_caches_small
 
-        keep_caches_small()
+        keep_caches_small(SERVING)
         from translatotron_v.serve.app import create_app
         from translatotron_v.serve.service import Service
     except ModuleNotFoundError as error:

@@ -20,7 +20,7 @@ _PIECE, _WHOLE, _SURE = (
     2.5,
 )  # ems: a rule's shortest piece, its longest one at least, and one that is no serif
 _THICKEST = 0.2  # ems
-_BEYOND = 0.45  # ems by which a rule may be longer than its text; others are those of tables and frames
+_BEYOND = 0.45  # ems by which a rule may be longer than its text; others are those of forms, tables and frames
 _UNDER, _THROUGH = (0.03, 0.42), (-0.42, -0.14)  # ems below the baseline at which they lie
 _TOUCHING = 0.3  # share of an underline that ink may touch from one side: slabs of letters stand on stems
 _CROSSED = 0.75  # of one drawn through text
@@ -56,12 +56,16 @@ class Rule:
 
 @dataclass(frozen=True)
 class _Band:
-    """Rows [top, bottom) of the crop and columns (w,) bool that a rule may be."""
+    """Rows [top, bottom) of the crop and columns (w,) bool that a rule may be.
+
+    One that goes on beyond the text is no part of it: what a form has for an answer to stand on.
+    """
 
     row: int
     top: int
     bottom: int
     columns: np.ndarray
+    goes_on: bool
 
 
 def take_rules(
@@ -76,7 +80,7 @@ def take_rules(
 
     Returns:
         The layers with the letters alone as ink and no rule in the background, the rules, and where (h, w) bool they
-        stood on the picture.
+        stood on the picture. A line that goes on beyond the text is none of them, and stays in the background.
     """
     seen = _seen(pixels, layers)
     bands = [band for index in range(len(rows)) for band in _bands(seen, rows, index)]
@@ -90,7 +94,7 @@ def take_rules(
             kept.append(band)
     if not kept:
         return layers, (), nowhere
-    letters, erased = layers.text_alpha, nowhere
+    letters, erased, stays = layers.text_alpha, nowhere, nowhere
     for band in kept:
         letters = _without(letters, band)
         stood = np.zeros_like(nowhere)
@@ -98,11 +102,16 @@ def take_rules(
             max(band.top - 1, 0) : band.bottom + 1,
             cv2.dilate(band.columns[None].astype(np.uint8), np.ones((1, 5)))[0] > 0,
         ] = True
-        erased = erased | stood
-    background = fill(np.where(erased[..., None], pixels, layers.background), erased | (layers.text_alpha > 0.1))
-    background = np.where(erased[..., None], background, layers.background)
+        if band.goes_on:
+            stays = stays | (stood & (letters < 0.1))
+        else:
+            erased = erased | stood
+    background = np.where(stays[..., None], pixels, layers.background)
+    if erased.any():
+        filled = fill(np.where(erased[..., None], pixels, background), erased | (layers.text_alpha > 0.1))
+        background = np.where(erased[..., None], filled, background)
     cleaned = replace(layers, text_alpha=letters, background=background)
-    rules = tuple(_rule(pixels, cleaned, band) for band in kept)
+    rules = tuple(_rule(pixels, cleaned, band) for band in kept if not band.goes_on)
     return cleaned, rules, erased
 
 
@@ -140,9 +149,9 @@ def _bands(seen: np.ndarray, rows: Sequence[Bounds], index: int) -> list[_Band]:
         elif not long and start is not None:
             columns = np.asarray(opened[start:place].max(axis=0) > 0)
             where = np.flatnonzero(columns)
-            beside = where[0] >= left - _BEYOND * em and where[-1] < right + _BEYOND * em
-            if place - start <= _THICKEST * em + 1 and beside:
-                found.append(_Band(index, first + start, first + place, columns))
+            goes_on = where[0] < left - _BEYOND * em or where[-1] >= right + _BEYOND * em
+            if place - start <= _THICKEST * em + 1:
+                found.append(_Band(index, first + start, first + place, columns, goes_on))
             start = None
     return found
 
@@ -171,7 +180,7 @@ def _is_rule(seen: np.ndarray, band: _Band, setting: Setting) -> bool:
     length = int(_longest(band.columns[None].astype(np.uint8))[0])
     if _UNDER[0] <= below <= _UNDER[1]:
         return under < _TOUCHING and (above < _TOUCHING or (length > _SURE * em and above < 2 * _TOUCHING))
-    if _THROUGH[0] <= below <= _THROUGH[1]:
+    if _THROUGH[0] <= below <= _THROUGH[1] and not band.goes_on:
         on_both_sides = min(above, under) > 0.3 * max(above, under)  # what lies on top of small letters has them below
         return length > 1.5 * em and max(above, under) < _CROSSED and on_both_sides
     return False

@@ -22,9 +22,9 @@ from translatotron_v.inference.loaded import Translation
 from translatotron_v.inference.modes import changed
 from translatotron_v.inference.pictures import PictureError, TooLargeError, opened, to_plain
 from translatotron_v.inference.sources import open_source
+from translatotron_v.memory import give_back
 from translatotron_v.serve.batching import Batcher, Ticket
 from translatotron_v.serve.limits import Limits, RefusedError
-from translatotron_v.serve.memory import give_back
 from translatotron_v.serve.metrics import Metrics
 from translatotron_v.serve.uploads import Upload
 
