@@ -42,7 +42,9 @@ def test_ink_tells_how_a_page_was_turned(detector: LineDetector, turns: int) -> 
     assert found == pytest.approx(expected, abs=2)
 
 
-@pytest.mark.parametrize(("answers", "turns"), [((-0.01,), 0), ((-0.5, -0.02), 2), ((-0.2, -0.9), 0)])
+@pytest.mark.parametrize(
+    ("answers", "turns"), [((-0.01,), 0), ((-0.5, -0.02), 2), ((-0.2, -0.9), 0), ((-0.3, -0.26), 0)]
+)
 def test_reading_tells_where_ink_does_not(detector: LineDetector, answers: tuple[float, ...], turns: int) -> None:
     page, _ = draw(24, CAPITALS)
     reader = Reader(*answers)

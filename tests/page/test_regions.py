@@ -66,6 +66,16 @@ def test_a_line_that_reaches_beyond_plain_ground_stands_on_none() -> None:
     assert within.region is not None and beyond.region is None
 
 
+def test_a_line_that_runs_across_a_thing_of_one_colour_stays_whole() -> None:
+    """As text over a cup on a photograph does; a box cuts off no more than the frame that a detector took in."""
+    picture, pen = canvas(width=900)
+    pen.ellipse((150, 40, 700, 220), fill=(250, 215, 170))
+    line = write(pen, (40, 138), "Menschen gehen auf einem Gehweg, auf dem Stände stehen.")
+    (block,) = find_blocks([line], 900, np.asarray(picture))
+    assert block.lines[0].bounds[0] == pytest.approx(line.bounds[0], abs=4)
+    assert block.lines[0].bounds[2] == pytest.approx(line.bounds[2], abs=4)
+
+
 def test_nothing_is_told_of_letters_on_busy_ground() -> None:
     """Stripes are no paper: their height would be taken for that of the letters."""
     picture, pen = canvas()

@@ -5,7 +5,9 @@ import pytest
 
 from tests.page.pages import TEXTS, draw, render, tilt
 from translatotron_v.ocr import LineDetector
+from translatotron_v.page.ink import TEXT_LIKE, tighten
 from translatotron_v.page.lines import Line, rectangle
+from translatotron_v.page.profile import Setting
 from translatotron_v.page.search import _levelled, find_lines
 from translatotron_v.page.tiles import pyramid
 
@@ -35,6 +37,17 @@ def test_text_that_fills_its_picture_is_found(detector: LineDetector, size: int)
     (line,) = find_lines(crop, detector)
     assert line.bounds[0] < 0.1 * size and line.bounds[2] > crop.shape[1] - 0.15 * size
     assert line.em == pytest.approx(size, rel=0.08)
+
+
+def test_ink_that_is_much_larger_than_the_box_is_not_that_of_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies around small text on a photograph may look like large text; at an edge the box may be too small."""
+    setting = Setting(30.0, (40.0,), 0.99)
+    monkeypatch.setattr("translatotron_v.page.ink.measure", lambda ink, rows: setting)
+    within, tight = (pyramid(draw(20, ROWS[:1], margin)[0]) for margin in (2.0, 0.0))
+    inside, at_edge = rectangle((120.0, 50.0), 160.0, 22.0, 0.0), rectangle((80.0, 11.0), 160.0, 22.0, 0.0)
+    kept, grown = tighten(inside, within), tighten(at_edge, tight)
+    assert kept.quad == inside.quad and kept.fit < TEXT_LIKE
+    assert grown.height > 1.2 * at_edge.height and grown.fit == setting.fit
 
 
 def test_text_at_each_edge_of_a_picture_is_found(detector: LineDetector) -> None:

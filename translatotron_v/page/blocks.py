@@ -25,6 +25,7 @@ _OTHERS = 0.4  # as closely as the picture's middle do other rows' middles have 
 _AT_EDGE = 2.5  # ems from the edge of a box to a row that is set at that edge
 _NEAR = 8.0  # ems from a row to those that show how it is set
 _CORNER = 0.3  # share of its height that a button's corners are round
+_CUT_OFF = 1.5  # heights of a line by which a box may cut it off at an end
 _INNER, _LEFT_OVER = (
     0.25,
     0.4,
@@ -160,6 +161,8 @@ def _within_box(line: Line, regions: RegionMap) -> Line:
         x, y, end, low = region.box
         inside = max(left, x + 1), max(top, y + 1), min(right, end - 1), min(bottom, low - 1)
         high = inside[3] - inside[1]
+        if max(inside[0] - left, right - inside[2]) > _CUT_OFF * line.height:
+            continue  # text that runs on beyond the region, as over things in a photograph
         if inside != (left, top, right, bottom) and high >= _LEFT_OVER * line.height and inside[2] - inside[0] > high:
             left, top, right, bottom = inside
             return replace(line, quad=((left, top), (right, top), (right, bottom), (left, bottom)), height=high)

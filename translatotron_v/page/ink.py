@@ -30,6 +30,8 @@ _INKED = 0.25  # ink, as a share of the strongest, from which a column holds som
 _ACCENT = 0.09  # of a line's height by which its ink may reach over half the way to the next one
 _ALIKE = 3.0  # degrees within which lines may stand below one another
 _SMALL = 12.0  # pixels per em under which a box, which says where to look, is too large, so that it is asked twice
+_LARGER = 1.35  # times the size that a box suggests, which is rather too large, from which its ink is not letters alone
+_BELOW_TEXT = TEXT_LIKE - 0.01
 _COLUMNS = 6  # pixels along a line whose slopes are counted as one
 _FAINT = 8.0  # grey levels under which nothing stands out
 _TEXTURE = 0.3  # share of the ink's strength under which it is the background's texture
@@ -91,8 +93,9 @@ def tighten(line: Line, levels: Sequence[Level], above: float = _ROOM, below: fl
     corners = move_points(view.matrix, line.quad)
     (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
     setting = measure(ink, [(left, top, right, bottom)])
-    if setting.fit < TEXT_LIKE:
-        return replace(line, fit=setting.fit)
+    too_large = setting.em > _LARGER * (bottom - top) * EM_PER_HEIGHT and not _at_edge(line, levels[0])
+    if setting.fit < TEXT_LIKE or too_large:
+        return replace(line, fit=min(setting.fit, _BELOW_TEXT))
     top, bottom = _box(setting)
     if setting.em < _SMALL:
         again = measure(ink, [(left, top, right, bottom)])
@@ -104,6 +107,13 @@ def tighten(line: Line, levels: Sequence[Level], above: float = _ROOM, below: fl
     level = [(left, top), (right, top), (right, bottom), (left, bottom)]
     quad = move_points(cv2.invertAffineTransform(view.matrix), level).tolist()
     return replace(line, quad=tuple((x, y) for x, y in quad), height=(bottom - top) / view.scale, fit=setting.fit)
+
+
+def _at_edge(line: Line, level: Level) -> bool:
+    """Whether a line's box ends where the picture does, so that its letters may be larger than it."""
+    _, top, _, bottom = line.bounds
+    slack = 0.1 * line.height
+    return top < slack or bottom * level.scale[1] > len(level.pixels) - slack
 
 
 def _box(setting: Setting) -> tuple[float, float]:
