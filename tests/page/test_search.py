@@ -1,5 +1,7 @@
 """Lines are found whatever the size of their letters and of the picture, and wherever they stand on it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from translatotron_v.ocr import LineDetector
 from translatotron_v.page.ink import TEXT_LIKE, tighten
 from translatotron_v.page.lines import Line, rectangle
 from translatotron_v.page.profile import Setting
-from translatotron_v.page.search import _levelled, find_lines
+from translatotron_v.page.search import _Found, _levelled, _merge, find_lines
 from translatotron_v.page.tiles import pyramid
 
 ROWS = ("Zwölf kleine Boote", "liegen am Ufer.")
@@ -48,6 +50,15 @@ def test_ink_that_is_much_larger_than_the_box_is_not_that_of_letters(monkeypatch
     kept, grown = tighten(inside, within), tighten(at_edge, tight)
     assert kept.quad == inside.quad and kept.fit < TEXT_LIKE
     assert grown.height > 1.2 * at_edge.height and grown.fit == setting.fit
+
+
+def test_a_box_that_fills_the_picture_gives_way_to_text_on_it() -> None:
+    """It is settled only where nothing is found on it: then it is a crop of one line."""
+    whole = _Found(replace(rectangle((320.0, 96.0), 640.0, 192.0, 0.0), fit=0.97), 80.0, fills=True)
+    small = _Found(replace(rectangle((140.0, 24.0), 260.0, 14.0, 0.0), fit=0.96), 12.0)
+    assert not whole.settled and replace(whole, fills=False).settled
+    assert _merge([whole], [small]) == [small]
+    assert _merge([whole], []) == [whole]
 
 
 def test_text_at_each_edge_of_a_picture_is_found(detector: LineDetector) -> None:

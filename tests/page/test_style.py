@@ -301,6 +301,20 @@ def test_what_jpeg_leaves_beside_letters_is_no_ink() -> None:
     assert settled.text_alpha[white > 0.9].min() > 0.7
 
 
+def test_stars_behind_letters_are_no_ink() -> None:
+    """What was not taken for ink, and is as small as a full stop, is none, however bright."""
+    mask, columns = text_mask(em=24)
+    stars = np.zeros_like(mask)
+    for left in range(60, columns[-1][1], 37):
+        stars[62:65, left : left + 3] = 1
+    ink, ground = (0.05, 0.1, 0.35), (0.6, 0.6, 0.6)
+    picture = over(over(ground, stars, (1.0, 0.9, 0.8)), mask, ink).astype(np.float32)
+    seen = Layers(mask, ink, np.full_like(picture, 0.6), mask > 0)
+    settled = settle(picture, seen, [(columns[0][0], 26.0, columns[-1][1], 66.0)], np.ones(mask.shape, dtype=bool))
+    assert settled.text_alpha[(stars > 0) & (mask == 0)].max() < 0.1
+    assert settled.text_alpha[mask > 0.9].min() > 0.8
+
+
 def test_specks_do_not_tell_the_colour_of_letters_that_run_into_one_another() -> None:
     """What JPEG leaves on a dark ground joins all letters; the specks beside it are faint, and of the ink's hue."""
     mask, columns = text_mask(["HALT", "AM", "MARKT"], em=24)

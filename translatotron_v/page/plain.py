@@ -26,6 +26,7 @@ _SEEN = 0.4  # share of the ink that was seen, which parts that are letters hold
 _FAR = 0.6  # even if they are weaker than it seemed by this factor
 _SPECK = 0.3  # ems that what JPEG leaves beside letters is long at most,
 _FAINT = 0.25  # and how strong it is against their ink
+_UNSEEN = 0.2  # ink of a speck that was not taken for any
 _TALLEST = 1.7  # ems that a letter is high at most, with accents, outline and what it touches
 _OUTLINED = 0.6  # the same of letters with an outline, whose insides it may fill
 _TWO_COLOURS = 0.4  # difference of an outline's colour from its letters'
@@ -268,7 +269,8 @@ def _full_length(shares: np.ndarray, seen: float) -> float:
 def _others(alpha: np.ndarray, away: np.ndarray, parts: _Parts, same: np.ndarray, faint: float) -> np.ndarray:
     """Letters of other colours, each covered as far as it is of its own strongest colour.
 
-    Specks that differ from the ground by less than ``faint`` stay as they were seen: a dot, or what JPEG makes.
+    Specks stay as they were seen if they differ from the ground by less than ``faint``, as dots do, and what JPEG
+    makes, or if they were not taken for ink, as stars behind the letters.
     """
     other = parts.good & ~same
     if not other.any():
@@ -279,6 +281,9 @@ def _others(alpha: np.ndarray, away: np.ndarray, parts: _Parts, same: np.ndarray
     strongest = np.zeros(len(parts.good))
     np.maximum.at(strongest, numbers, along)
     covered = np.clip(along / np.maximum(strongest, 1e-6)[numbers], 0, 1)
+    seen = np.zeros(len(parts.good))
+    np.maximum.at(seen, numbers, alpha[there])
     answer = alpha.copy()
-    answer[there] = np.where((parts.speck & (strongest < faint))[numbers], alpha[there], covered)
+    stays = parts.speck & ((strongest < faint) | (seen < _UNSEEN))
+    answer[there] = np.where(stays[numbers], alpha[there], covered)
     return answer

@@ -29,6 +29,7 @@ _TILTS = 6  # a picture is turned and searched again for so many different angle
 _UPRIGHT = 1.5  # lines so many times higher than wide stand upright
 _WHOLE = 0.8  # share of a picture that a box fills from which it is doubted
 _WORD = 2.0  # times its height that a word is long which fills a picture
+_SMALL_IN_WHOLE = 0.4  # of the height of a box that fills a picture, under which text on it shows that it is no line
 _BAND = 4_000_000  # pixels of a map of probabilities that are searched for boxes together
 _TAKEN = 0.35  # share of one of two boxes that lies in the other from which only one of them can be right ...
 _TOUCHED = 0.2  # ... and where one of them may be several lines that ran together
@@ -46,11 +47,13 @@ class _Found:
     line: Line
     seen: float
     again: bool = False  # whether a smaller picture showed it too
+    fills: bool = False  # whether it takes up the whole picture: a crop of one line, or no line at all
 
     @property
     def settled(self) -> bool:
         """Whether no larger picture will show it better."""
-        return self.seen >= _CLEAR and (self.again or (self.line.fit >= TEXT_LIKE and _measurable(self.line)))
+        text = self.line.fit >= TEXT_LIKE and _measurable(self.line) and not self.fills
+        return self.seen >= _CLEAR and (self.again or text)
 
 
 def find_lines(pixels: np.ndarray, detector: LineDetector) -> list[Line]:
@@ -99,7 +102,8 @@ def _search(levels: Sequence[Level], number: int, cells: np.ndarray, detector: L
     for tilt in _tilts(lines):
         lines = _search_tilted(levels, number, detector, lines, tilt)
     lines = _tightened([_settle(line, _tilt_of(line, lines)) for line in lines], levels)
-    return [_Found(line, line.em * scale) for line in [*lines, *tiny]]
+    height, width = levels[0].pixels.shape[:2]
+    return [_Found(line, line.em * scale, fills=_fills(line, height, width)) for line in [*lines, *tiny]]
 
 
 def _boxes(found: np.ndarray, detector: LineDetector) -> list[np.ndarray]:
@@ -140,8 +144,15 @@ def _tightened(lines: Sequence[Line], levels: Sequence[Level]) -> list[Line]:
 
 def _is_picture(line: Line, height: int, width: int) -> bool:
     """Whether a box is that of the whole picture, which the detector finds on some without text, and not a line's."""
-    fills = line.width * line.height > _WHOLE * width * height
-    return fills and not _measurable(line) and (line.fit < TEXT_LIKE or line.width < _WORD * line.height)
+    return (
+        _fills(line, height, width)
+        and not _measurable(line)
+        and (line.fit < TEXT_LIKE or line.width < _WORD * line.height)
+    )
+
+
+def _fills(line: Line, height: int, width: int) -> bool:
+    return line.width * line.height > _WHOLE * width * height
 
 
 def _within(line: Line, height: int, width: int) -> Line:
@@ -301,6 +312,11 @@ def _outlasts(found: _Found, over: Sequence[tuple[_Found, float]]) -> bool:
     alike = [(other, share) for other, share in over if 0.6 * height <= other.line.height <= height / 0.6]
     if sum(share for _, share in alike) > _COVERED:  # the same line, or its pieces
         return max(other.seen for other, _ in alike) > _LARGE
+    if found.fills and any(
+        _measurable(other.line) and other.line.fit >= TEXT_LIKE and other.line.height < _SMALL_IN_WHOLE * height
+        for other, _ in over
+    ):
+        return False
     # Or else it is several lines that ran together.
     text = sum(share for other, share in over if other.line.fit >= TEXT_LIKE)
     better = [other.line for other, _ in over if other.line.fit > max(found.line.fit + _BETTER, _UNLIKE)]
