@@ -21,7 +21,7 @@ Word = np.ndarray | Callable[[float], np.ndarray]
 # Pixels of an outline's field for each of a strip's: for text up to `_LARGE` strip sizes, and above.
 _FINE, _FINER = 4, 8
 _LARGE = 2.5
-_SLIGHT = 1.6  # times a strip's size up to which a steeper curve makes edges sharp enough
+_SMALL = 0.8  # times a strip's size under which letters are too small to gain by outlines of their own
 _SMOOTH = 0.45  # strip pixels (standard deviation) by which a strip's grid is smoothed away before outlines are taken
 _PROJECTIONS = 3  # see `_level`
 _EVEN = 0.2  # strip pixels (standard deviation) by which the field itself is smoothed
@@ -76,12 +76,10 @@ class ShapedWord:
     def _at(self, scale: float) -> np.ndarray:
         if not self.ink.shape[1]:
             return np.zeros((sum(frame(scale)), 1), dtype=np.float32)
-        if self.shape.plain and scale < _SLIGHT:
+        if self.shape.plain and scale < _SMALL:
             above, below = frame(scale)
             size = (above + below, max(1, math.ceil(self.ink.shape[1] * scale)))
-            ink = resample(self.ink, scale, (0.0, BASELINE - above / scale), size)
-            # A pixel's edge has become `scale` pixels wide: as much steeper a curve makes it about one pixel again.
-            return ink if scale < 1.1 else np.clip((ink - _HALF) * (1 + 0.75 * (scale - 1)) + 0.5, 0, 1)
+            return resample(self.ink, scale, (0.0, BASELINE - above / scale), size)
         factor = _FINE if scale <= _LARGE else _FINER
         if factor not in self._fields:
             self._fields[factor] = outline_field(self.ink, self.shape, factor)
