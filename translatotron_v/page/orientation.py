@@ -21,9 +21,7 @@ SURE = math.log(0.9)  # a reading from which the other way round is not asked fo
 
 _SAMPLE = 3  # lines that are read, the longest
 _STANDING = 45.0  # degrees from which a line stands upright
-_BETTER = (
-    0.1  # how much better a page must read the other way round, mean log-probability: what is misread is so by chance
-)
+_BETTER = 0.1  # nats a letter by which a page must read better the other way round: what is misread may be so by chance
 _CLEARLY = 0.015  # how much better the ink's profile must fit one way for the other not to be thought of
 _TEXT = 0.85  # profile's fit of a line that stands upright from which it may be text
 _LONG = 2.0  # times its height that it is long at least
