@@ -352,7 +352,8 @@ def test_the_edge_that_jpeg_makes_wide_is_no_outline(colours: tuple[tuple[float,
     seen = Layers(mask, colours[1], np.full_like(picture, colours[0]), mask > 0)
     where = np.ones(mask.shape, dtype=bool)
     settled = settle(picture, seen, [(columns[0][0], 26.0, columns[-1][1], 56.0)], where)
-    assert settled.colour == pytest.approx(colours[1], abs=0.12)
+    bright, expected = (np.dot(colour, (0.299, 0.587, 0.114)) for colour in (settled.colour, colours[1]))
+    assert bright == pytest.approx(expected, abs=0.08)  # hue is smeared, and told from all ink later
     assert settled.text_alpha.sum() == pytest.approx(mask.sum(), rel=0.1)
 
 

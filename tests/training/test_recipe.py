@@ -115,6 +115,7 @@ def test_an_unknown_recipe_names_those_that_exist(capsys: pytest.CaptureFixture[
 
 AFTER = {  # recipes that start from runs of another one, which they name
     "ablations": "tiny",
+    "iwslt14_en_de": "small_en_de",
     **dict.fromkeys(("iwslt14", "modality_gap", "ssr", "textual_regularization"), "small"),
 }
 

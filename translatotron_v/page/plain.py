@@ -31,6 +31,7 @@ _TALLEST = 1.7  # ems that a letter is high at most, with accents, outline and w
 _OUTLINED = 0.6  # the same of letters with an outline, whose insides it may fill
 _TWO_COLOURS = 0.4  # difference of an outline's colour from its letters'
 _ON_LINE = 0.15  # its difference from colours between ground and letters, which edges have, too
+_LEAST_SHARE = 0.1  # how far from the ground towards the letters they are at least
 _BARE = 0.12  # share of letters with an outline that may seem to meet the ground
 _FILLED = (0.12, 0.85)  # share of them that is no outline
 _LEVEL, _LEVEL_SHARE = 0.05, 0.06  # of the strongest ink, within which pixels are full, and how many of those inked are
@@ -238,10 +239,13 @@ def _filled(pixels: np.ndarray, layers: Layers, parts: _Parts, plain: np.ndarray
 
 
 def _is_edge(colour: np.ndarray, ground: np.ndarray, ink: np.ndarray) -> bool:
-    """Whether a colour (3,) is what lies between ground and ink: the edge of plain letters, which JPEG makes wide."""
+    """Whether a colour (3,) is what lies between ground and ink: the edge of plain letters, which JPEG makes wide.
+
+    What is nearly the ground is not: all that coarse JPEG leaves between letters, in which they lie as in an outline.
+    """
     towards = ink - ground
     share = float((colour - ground) @ towards) / max(float(towards @ towards), 1e-6)
-    return -0.1 < share < 1 and float(np.linalg.norm(colour - ground - share * towards)) < _ON_LINE
+    return _LEAST_SHARE < share < 1 and float(np.linalg.norm(colour - ground - share * towards)) < _ON_LINE
 
 
 def _main_direction(parts: _Parts, weight: np.ndarray, own: np.ndarray) -> np.ndarray:
