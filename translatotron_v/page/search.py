@@ -75,7 +75,7 @@ def find_lines(pixels: np.ndarray, detector: LineDetector) -> list[Line]:
         if cells.any():
             kept = _merge(kept, _search(levels, number, cells, detector))
     height, width = pixels.shape[:2]
-    lines = [_within(found.line, height, width) for found in kept if not _is_picture(found.line, height, width)]
+    lines = [_within(found.line, height, width) for found in kept if not _is_picture(found)]
     return [_judge(line) for line in _levelled(lines, levels)]
 
 
@@ -103,7 +103,8 @@ def _search(levels: Sequence[Level], number: int, cells: np.ndarray, detector: L
         lines = _search_tilted(levels, number, detector, lines, tilt)
     lines = _tightened([_settle(line, _tilt_of(line, lines)) for line in lines], levels)
     height, width = levels[0].pixels.shape[:2]
-    return [_Found(line, line.em * scale, fills=_fills(line, height, width)) for line in [*lines, *tiny]]
+    whole = _WHOLE * width * height
+    return [_Found(line, line.em * scale, fills=line.width * line.height > whole) for line in [*lines, *tiny]]
 
 
 def _boxes(found: np.ndarray, detector: LineDetector) -> list[np.ndarray]:
@@ -142,17 +143,10 @@ def _tightened(lines: Sequence[Line], levels: Sequence[Level]) -> list[Line]:
     return found
 
 
-def _is_picture(line: Line, height: int, width: int) -> bool:
+def _is_picture(found: _Found) -> bool:
     """Whether a box is that of the whole picture, which the detector finds on some without text, and not a line's."""
-    return (
-        _fills(line, height, width)
-        and not _measurable(line)
-        and (line.fit < TEXT_LIKE or line.width < _WORD * line.height)
-    )
-
-
-def _fills(line: Line, height: int, width: int) -> bool:
-    return line.width * line.height > _WHOLE * width * height
+    line = found.line
+    return found.fills and not _measurable(line) and (line.fit < TEXT_LIKE or line.width < _WORD * line.height)
 
 
 def _within(line: Line, height: int, width: int) -> Line:

@@ -121,10 +121,12 @@ def measure_style(crop: Crop, layers: Layers) -> tuple[Layers, Setting, Style]:
     if not (tints or rules or around.outline or around.shadow):
         letters = with_hue(pixels, letters, crop.where(_SMEARED))
     lines = _lines(letters.text_alpha, crop.rows, setting, words)
+    gaps = letter_gaps(lines)
+    gap = _letter_gap(gaps)
     style = Style(
         stem=stem_width(lines),
         slant=slant(lines),
-        gap=_letter_gap(lines, _SPACED + _GAP_NOISE / setting.em),
+        gap=gap if gap > _SPACED + _GAP_NOISE / setting.em and _is_spaced(lines, gaps) else 0.0,
         soft=_softness(lines, setting.em),
         decorations=_decorations(rules, words, setting),
         tints=tuple((_stretch(tint, words), tint.colour) for tint in tints),
@@ -149,19 +151,16 @@ def _lines(ink: np.ndarray, rows: Sequence[Bounds], setting: Setting, words: Seq
     return lines
 
 
-def _letter_gap(lines: Sequence[Line], spaced_from: float = 0.0) -> float:
-    """The usual gap between letters in ems, of which there are more than of gaps between words.
+def _letter_gap(gaps: np.ndarray) -> float:
+    """The usual gap between letters, ems: there are more of them than of gaps between words."""
+    return float(np.quantile(gaps, 0.4)) if len(gaps) else 0.0
 
-    0 up to a width from which letters count as spaced, and where they touch, so that only words have gaps between
-    them.
-    """
-    gaps = letter_gaps(lines)
-    gap = float(np.quantile(gaps, 0.4)) if len(gaps) else 0.0
-    if not spaced_from:
-        return gap
+
+def _is_spaced(lines: Sequence[Line], gaps: np.ndarray) -> bool:
+    """Whether letters stand so far apart: where they touch, the gaps between words are all that there are."""
     inked = [np.flatnonzero(line.ink.max(axis=0, initial=0.0) > 0.5) for line in lines]
     length = sum(np.ptp(columns) / line.em for columns, line in zip(inked, lines, strict=True) if len(columns))
-    return gap if gap > spaced_from and len(gaps) * (gap + _LETTER) >= _LETTERS * length else 0.0
+    return len(gaps) * (_letter_gap(gaps) + _LETTER) >= _LETTERS * length
 
 
 def _softness(lines: Sequence[Line], em: float) -> float:
@@ -251,7 +250,7 @@ def shape_for(drawn: Sequence[np.ndarray], style: Style) -> Shape:
     tells = line.ink.shape[1] > _TELLING * line.em
     lean = _leant(style.slant, slant([line]) if tells else 0.0)
     stem = stem_width([line])
-    gap = _letter_gap([line])
+    gap = _letter_gap(letter_gaps([line]))
     shape = Shape(slant=lean, blur=style.soft)
     if style.stem and stem and abs(style.stem / stem - 1) > _SAME_STEM:
         shape = _weighted(drawn, shape, stem, style.stem)
