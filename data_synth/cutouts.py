@@ -65,6 +65,7 @@ def draw_cutout(
     degraded: float = 0.0,
     sizes: tuple[int, int] = SIZES,
     tracking: float = 0.0,
+    width: float = 1.0,
 ) -> tuple[Pixels, str]:
     """Draw as much of a text as a strip holds: pixels (H, W, C), dark on white, and the words that stand on them.
 
@@ -77,11 +78,12 @@ def draw_cutout(
         degraded: 0: as a good page is cut out; up to 1: the more, the worse the page.
         sizes: smallest and largest size on the page, pixels per em.
         tracking: space between letters beyond the font's own, ems.
+        width: of letters and spaces, in parts of what the face has: below 1 stands for faces narrower than any listed.
     """
     smooth = float(rng.random()) < 0.5
-    setting = _setting(font, rng, degraded, sizes, tracking, smooth)
+    setting = _setting(font, rng, degraded, sizes, tracking, smooth, width)
     lines = layout.height // LINE
-    page, words = _set(text.replace("\n", " \n ").split(" "), font, layout, lines, setting, rng)
+    page, words = _set(text.replace("\n", " \n ").split(" "), font, layout, lines, setting, rng, width)
     if degraded:
         page = _degrade_page(page, setting.size, degraded, rng)
     strip = _bring_to_size(page, layout.width, lines, degraded, rng)
@@ -104,7 +106,13 @@ def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
 
 
 def _setting(
-    font: str, rng: np.random.Generator, degraded: float, sizes: tuple[int, int], tracking: float, smooth: bool
+    font: str,
+    rng: np.random.Generator,
+    degraded: float,
+    sizes: tuple[int, int],
+    tracking: float,
+    smooth: bool,
+    width: float,
 ) -> Typesetting:
     usual = (max(sizes[0], _USUAL[0]), min(sizes[1], _USUAL[1]))
     smallest, largest = usual if rng.random() > _RARE and usual[0] <= usual[1] else sizes
@@ -115,18 +123,24 @@ def _setting(
     misjudged = 1 + np.clip(rng.standard_normal(), -2.5, 2.5) * (0.03 + 0.04 * degraded)
     rows = max(round(drawn * LINE / (EM * misjudged)), 8)
     space = _advance(font, " ") * drawn
-    gap = max(space * rng.uniform(0.85, 1.4), 0.21 * drawn) + 2.2 * tracking * drawn
+    gap = max(space * rng.uniform(0.85, 1.4), 0.21 * drawn / width) + 2.2 * tracking * drawn
     return Typesetting(drawn, rows, tracking * drawn, gap)
 
 
 def _set(
-    words: Sequence[str], font: str, layout: PageLayout, lines: int, setting: Typesetting, rng: np.random.Generator
+    words: Sequence[str],
+    font: str,
+    layout: PageLayout,
+    lines: int,
+    setting: Typesetting,
+    rng: np.random.Generator,
+    narrowed: float,
 ) -> tuple[Ink, list[str]]:
     """Lines of words, one below the other, at the page's size: ink (lines * rows, w), and the words that fit."""
     rows, tracking = setting.rows, setting.tracking
     glyphs = _glyphs(font, setting.size)
-    width = round(layout.width * rows / LINE)
-    margin = MARGIN * rows / LINE
+    width = round(layout.width * rows / LINE / narrowed)  # letters become narrower when this is brought to the strip's
+    margin = MARGIN * rows / LINE / narrowed
     page = np.zeros((lines * rows, width), dtype=np.uint8)
     jitter = rows / LINE * (1.0 + rng.random())  # a line is found a little too high or too low
     bases = np.rint(np.clip(BASELINE / LINE * rows + rng.uniform(-jitter, jitter, lines), 1, rows - 1)).astype(int)
@@ -237,7 +251,7 @@ def _bring_to_size(page: Ink, width: int, lines: int, degraded: float, rng: np.r
     strip = np.empty((lines * LINE, width), dtype=np.uint8)
     for index in range(lines):
         line = page[index * rows : (index + 1) * rows]
-        line = line if rows == LINE else cv2.resize(line, (width, LINE), interpolation=how)
+        line = line if line.shape == (LINE, width) else cv2.resize(line, (width, LINE), interpolation=how)
         strip[index * LINE : (index + 1) * LINE] = line
     if turned:
         slant, turn = (

@@ -65,6 +65,7 @@ class PageConfig:
     # file of faces (configs/faces.yaml) that the reader's strips are drawn in, in any size and state (data/reading.py);
     # empty: in ``fonts``, as ``source_sizes`` says
     faces: str = ""
+    narrowed: Share = 0.0  # share of a reader's strips in letters narrower than their face's, by up to two fifths
     allow_missing: bool = False  # go on without faces of that file that are not on this machine
     # share of degraded strips, at first and later
     degraded: Annotated[list[Share], Items((2, 2))] = field(default_factory=lambda: [0.34, 0.67])

@@ -9,7 +9,7 @@ import torch
 
 from data_synth.corpora import TextPair
 from translatotron_v.config import Config, ConfigError, load_config
-from translatotron_v.data.reading import ReadingDataset, training_families, validation_strips
+from translatotron_v.data.reading import NARROWEST, ReadingDataset, training_families, validation_strips
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
 from translatotron_v.models.image_encoder import ImageEncoder
@@ -84,6 +84,18 @@ def test_texts_hold_what_the_vocabulary_knows(tmp_path: Path):
     texts = [strip.text for index in range(10) for strip in dataset.strips(index)]
     assert set("".join(texts)) <= set(VOCABULARY.characters)
     assert any("dog" in text for text in texts) and any("Hund" in text for text in texts)
+
+
+def test_a_share_of_the_letters_is_narrower(tmp_path: Path):
+    widths = []
+    dataset = ReadingDataset(PAIRS, settings(tmp_path, "page.narrowed=0.5"), VOCABULARY)
+    draw = dataset.drawer.__call__
+    dataset.drawer = lambda *args, width=1.0, **rest: widths.append(width) or draw(*args, width=width, **rest)  # type: ignore[assignment]
+    for index in range(25):
+        dataset.strips(index)
+    narrow = [width for width in widths if width < 1]
+    assert len(widths) == 100 and 35 < len(narrow) < 65
+    assert NARROWEST <= min(narrow) < 0.7 and max(narrow) > 0.9
 
 
 def test_degradation_grows(tmp_path: Path):

@@ -67,6 +67,21 @@ def test_letters_that_are_spaced_take_more_room():
     assert width[1] > width[0] + 6 * 0.4 * 20 * 0.7
 
 
+@pytest.mark.parametrize("size", [10, 20, 60])
+def test_narrower_letters_take_less_room_and_as_many_rows(size: int):
+    plain, narrow = (
+        draw_cutout("SPARGEL", "DejaVuSans", LAYOUT, np.random.default_rng(1), sizes=(size, size), width=width)[0]
+        for width in (1.0, 0.7)
+    )
+    width = [np.flatnonzero((pixels[:32, :, 0] < 128).any(axis=0)) for pixels in (plain, narrow)]
+    assert width[0][0] == pytest.approx(width[1][0], abs=1)  # the margin stays
+    assert np.ptp(width[1]) == pytest.approx(0.7 * np.ptp(width[0]), abs=3)
+    rows = [np.flatnonzero((pixels[:32, :, 0] < 128).any(axis=1)) for pixels in (plain, narrow)]
+    assert rows[0] == pytest.approx(rows[1], abs=1)
+    _, words = draw_cutout(" ".join(["Straßenbahn"] * 40), "DejaVuSans", LAYOUT, np.random.default_rng(0), width=0.7)
+    assert len(words.split()) >= 15  # fewer than that fit at its own width
+
+
 def test_wear_blurs_and_soils():
     clean, degraded = (
         np.stack(

@@ -35,6 +35,7 @@ from translatotron_v.errors import UserError
 
 CLEAN_SIZES, DEGRADED_SIZES = (14, 48), (8, 48)  # pixels per em on the pages of validation and evaluation
 DEGRADED = 0.8  # how strongly their degraded strips are
+NARROWEST = 0.6  # letters of narrowed strips, in parts of what their face has, at the narrowest
 _SOURCES = 0.65  # share of the texts that are in the source's language, where both languages are drawn
 _PAIRS = 2  # pairs that are at hand for each strip of a batch
 _TRIES = 20  # texts that are drawn before a strip is given up
@@ -112,6 +113,7 @@ class StripDrawer:
         degraded: float = 0.0,
         sizes: tuple[int, int] = SIZES,
         kind: str = "",
+        width: float = 1.0,
     ) -> Strip:
         """One strip.
 
@@ -121,6 +123,7 @@ class StripDrawer:
             degraded: how strongly it is, 0..1.
             sizes: on the page, pixels per em.
             kind: of the text; drawn where not given.
+            width: of letters, in parts of what their face has.
 
         Raises:
             UserError: no text of the corpus can be drawn in these faces.
@@ -136,7 +139,7 @@ class StripDrawer:
             text = snippet.text
             if not kind and rng.random() < _FILLED:
                 text = "\n".join([text, *self._more(sentence, face, rng)])
-            pixels, text = draw_cutout(text, face, self.layout, rng, degraded, sizes, snippet.tracking)
+            pixels, text = draw_cutout(text, face, self.layout, rng, degraded, sizes, snippet.tracking, width)
             if text:
                 return Strip(pixels, text, snippet.kind, self.numbers[family.name], face)
         raise UserError(f"no text can be drawn: the faces or the vocabulary lack the characters of {snippet.text!r}")
@@ -202,7 +205,9 @@ class ReadingDataset(SharedBatches[Batch]):
             return pair[0] if self.source_share == 1 or rng.random() < self.source_share else pair[1]
 
         degraded = float(rng.uniform(WEAKEST, strength)) if rng.random() < share else 0.0
-        return self.drawer(sentence, rng, degraded)
+        narrowed = self.config.page.narrowed
+        width = float(rng.uniform(NARROWEST, 1)) if narrowed and rng.random() < narrowed else 1.0
+        return self.drawer(sentence, rng, degraded, width=width)
 
     def degradation(self, step: int) -> tuple[float, float]:
         """The share of degraded strips at a step, and how strongly the worst of them are."""
