@@ -9,10 +9,11 @@ import torch
 
 from tests.small import small
 from translatotron_v.data.vocabulary import Vocabulary
-from translatotron_v.inference.paragraphs import agree_on_fonts, fitting, read_paragraphs, sentences
+from translatotron_v.inference.paragraphs import agree_on_fonts, fitting, read_paragraphs, see, sentences
 from translatotron_v.inference.pieces import Paragraph
 from translatotron_v.inference.strip_reading import assign
-from translatotron_v.page.strips import Run, pack
+from translatotron_v.page.profile import Setting
+from translatotron_v.page.strips import BlockAlpha, Run, cut_lines, pack
 
 VOCABULARY = Vocabulary.build(["ab", "ba"], 20)
 
@@ -95,6 +96,78 @@ def test_a_strip_on_which_nothing_is_read_does_not_count():
     read_paragraphs(loaded, [[both, nothing]], 8)
     assert both.text == "ab" and both.reading == pytest.approx(-VOCABULARY.character_count * np.exp(-9), rel=0.2)
     assert nothing.text == "" and nothing.reading is None and nothing.confidence == {}
+
+
+class Shortsighted(Blind):
+    """A model that takes solid words of at least 20 columns for "b", and narrower ones for "a"; of "a" it is less sure.
+
+    Its font is the one of the first strips that it sees.
+    """
+
+    font_head = 1
+    blur = 1.0  # nats less for "a"
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def font_logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.looks += 1
+        return torch.eye(2)[[min(self.looks - 1, 1)] * len(pixels)]
+
+    def ctc_logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        logits = torch.zeros(len(pixels), 96, VOCABULARY.character_count)
+        logits[..., 0] = 9.0
+        for row, ink in enumerate(1 - pixels[:, 0, :32]):
+            columns = torch.nn.functional.pad((ink.amax(0) > 0.5).int(), (1, 1))
+            starts, ends = ((columns.diff() == side).nonzero()[:, 0].tolist() for side in (1, -1))
+            for start, end in zip(starts, ends, strict=True):
+                wide = end - start >= 20
+                character = VOCABULARY.encode_characters("b" if wide else "a")[0]
+                frame = (start + end) // 2 // 16
+                logits[row, frame, 0] = 0
+                logits[row, frame, character] = 9.0 if wide else 9.0 - self.blur
+        return logits
+
+
+def block_of(width: int) -> Paragraph:
+    """A solid word as wide as that, as a block that knows its ink."""
+    page = np.zeros((32, width + 40), dtype=np.float32)
+    page[8:24, 20 : 20 + width] = 1
+    ink = BlockAlpha(page, [(0, 0, page.shape[1], 32)], Setting(20, (23.0,), 1.0))
+    return Paragraph(cut_lines(ink.lines), ink)
+
+
+@pytest.mark.parametrize(
+    ("width", "blur", "read", "kept"),
+    [
+        (25, 1.0, "b", True),  # wide enough, and sure
+        (14, 1.0, "a", True),  # 11 / 14 columns would be narrower: 1.15 times as wide makes no b
+        (18, 6.0, "b", False),  # read in doubt, and surer when it is 1.15 times as wide
+        (18, 1.0, "a", True),  # sure of what it reads, and not narrow
+        (9, 1.0, "a", True),  # narrow: 1.22 times as wide it reads the same, no surer
+    ],
+)
+def test_what_is_narrow_or_doubted_is_read_once_more(width: int, blur: float, read: str, kept: bool):
+    model: Any = Shortsighted()
+    model.blur = blur
+    paragraph = block_of(width)
+    before, ink = paragraph.runs, paragraph.text_alpha
+    (seen,) = see(model, VOCABULARY, [paragraph], 8)
+    assert seen.text == read and (paragraph.runs is before) == kept and (paragraph.text_alpha is ink) == kept
+    assert [fonts.tolist() for fonts in seen.fonts] == [[1.0, 0.0]]  # of the first look
+    if not kept:
+        assert paragraph.text_alpha is not None
+        assert [run.width for run in paragraph.runs] == [round(1.15 * width)]
+        (first,), (second,) = before, paragraph.runs
+        words = [
+            alpha.word(0, run.left, run.left + run.width)(1.0)
+            for alpha, run in ((ink, first), (paragraph.text_alpha, second))
+            if alpha is not None
+        ]
+        assert words[0].shape[1] == pytest.approx(words[1].shape[1], abs=1)
+    other = Paragraph(before)  # nothing is known of its ink
+    assert see(model, VOCABULARY, [other], 8)[0].text == ("b" if width == 25 else "a")
+    assert see(model, VOCABULARY, [], 8) == []
 
 
 def test_fonts_of_a_page_are_chosen_together():

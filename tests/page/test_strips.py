@@ -7,7 +7,8 @@ from data_synth.typeset import Face, load_face
 from tests.page.pages import as_picture, render, take_apart, tilt
 from translatotron_v.metrics import cer
 from translatotron_v.ocr import LineDetector, OcrEngine, boxes_to_text
-from translatotron_v.page.strips import BASELINE, EM, LINE, Run, cut, pack, usual_gap, words_of
+from translatotron_v.page.profile import Setting
+from translatotron_v.page.strips import BASELINE, EM, LINE, BlockAlpha, Run, cut, cut_lines, pack, usual_gap, words_of
 
 
 def test_the_baseline_is_the_renderers() -> None:
@@ -82,3 +83,23 @@ def test_a_written_strip_is_cut_into_its_words() -> None:
         [face.word(word).mask.shape[1] for word in text.split()], abs=2
     )
     assert len(words_of(ink, 1)) == len(lines) and words_of(np.zeros_like(ink), 5) == []
+
+
+@pytest.mark.parametrize("em", [20, 33])
+def test_words_of_widened_lines_are_set_as_they_were(em: int) -> None:
+    rng = np.random.default_rng(0)
+    ink = np.zeros((2 * em, 12 * em), dtype=np.float32)
+    for left in (em, 4 * em, 8 * em):
+        ink[em // 2 : 3 * em // 2, left : left + 2 * em] = rng.uniform(0.5, 1, (em, 2 * em))
+    alpha = BlockAlpha(ink, [(0, 0, 12 * em, 2 * em)], Setting(em, (1.5 * em,), 1.0))
+    wider = alpha.widened(1.4)
+    plain, wide = cut_lines(alpha.lines), cut_lines(wider.lines)
+    assert len(plain) == len(wide) == 3
+    for before, after in zip(plain, wide, strict=True):
+        assert after.width == pytest.approx(1.4 * before.width, abs=2)
+        assert after.left == pytest.approx(1.4 * before.left, abs=2)
+        for scale in (1.0, em / EM):
+            own = alpha.word(0, before.left, before.left + before.width)(scale)
+            again = wider.word(0, 1.4 * before.left, 1.4 * (before.left + before.width))(scale)
+            assert again == pytest.approx(own, abs=1e-5)
+    assert alpha.lines[0].shape[1] < wider.lines[0].shape[1]  # the first is as it was

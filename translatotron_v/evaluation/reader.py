@@ -149,21 +149,42 @@ def load_reading(folder: Path, device: str) -> "tuple[TranslatotronV, Vocabulary
 def read_strips(
     model: "TranslatotronV", vocabulary: "Vocabulary", strips: Sequence[DrawnStrip], size: int, device: str
 ) -> list[str]:
-    """What the CTC head reads on the strips."""
+    """What the CTC head reads on the strips.
+
+    Strips of whole pages are read as there: their words laid out anew, and what is narrow or doubted read twice.
+    """
+    from translatotron_v.page.strips import HEIGHT, WIDTH
+
+    if strips and strips[0].pixels.shape[:2] == (HEIGHT, WIDTH):
+        return _read_as_on_pages(model, vocabulary, strips, size)
     import torch
 
     from translatotron_v.data.pages import to_pixels
     from translatotron_v.decoding.source import read_ctc
 
-    assert model.ctc_head is not None
-    first = int(model.config.image_encoder.class_token)
     read: list[str] = []
     with torch.inference_mode():
         for start in range(0, len(strips), size):
             pixels = to_pixels(np.stack([strip.pixels for strip in strips[start : start + size]])).to(device)
-            states = model.image_encoder(pixels).reading[:, first:]
-            read += read_ctc(model.ctc_head(states), vocabulary)
+            read += read_ctc(model.ctc_logits(model.encode_image(pixels)), vocabulary)
     return read
+
+
+def _read_as_on_pages(
+    model: "TranslatotronV", vocabulary: "Vocabulary", strips: Sequence[DrawnStrip], size: int
+) -> list[str]:
+    from translatotron_v.inference.paragraphs import see
+    from translatotron_v.inference.pieces import Paragraph
+    from translatotron_v.page.profile import Setting
+    from translatotron_v.page.strips import BASELINE, EM, LINE, LINES, WIDTH, BlockAlpha, cut_lines
+
+    rows = [(0, row * LINE, WIDTH, (row + 1) * LINE) for row in range(LINES)]
+    setting = Setting(EM, tuple(float(row * LINE + BASELINE) for row in range(LINES)), 1.0)
+    paragraphs = []
+    for strip in strips:
+        ink = BlockAlpha(1 - strip.pixels[:, :, 0].astype(np.float32) / 255, rows, setting)
+        paragraphs.append(Paragraph(cut_lines(ink.lines), ink))
+    return [seen.text for seen in see(model, vocabulary, paragraphs, size)]
 
 
 def reading_report(

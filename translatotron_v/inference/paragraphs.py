@@ -8,11 +8,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from translatotron_v.data.casing import align
 from translatotron_v.data.sentences import join_lines, split_parts
+from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.decoding.arrays import inference, to_numpy
 from translatotron_v.decoding.source import masks_readings, read_ctc_frames, reading_scores
 from translatotron_v.decoding.text import generate, no_inks
@@ -26,16 +28,22 @@ from translatotron_v.inference.pieces import Paragraph, Piece
 from translatotron_v.inference.proofreading import proofread
 from translatotron_v.inference.strip_reading import Item, assign, batches, pixels_of
 from translatotron_v.page.shaping import Word
-from translatotron_v.page.strips import Run, Strip, pack
+from translatotron_v.page.strips import Run, Strip, cut_lines, pack
+
+if TYPE_CHECKING:
+    from translatotron_v.models.translator import TranslatotronV
 
 _TELLING = 10  # letters
 _ROUNDS = 10  # of expectation maximisation
+_NARROW, _DOUBTED = 9.5, -0.08  # columns to a letter, and nats, below which letters are read once more, wider
+_USUAL = 11.0  # columns to a letter that the reader reads best
+_LEAST, _MOST = 1.15, 1.5  # times as wide as they are, in a second reading
 _END = re.compile(r"[.!?…][\"'”“’»)\]]*$")  # how the last word of a sentence ends
 _BEGIN = re.compile(r"[\"'„“‚‘«(\[]*[A-ZÄÖÜÀ-ÝČĎĚŇŘŠŤŮŽ0-9]")  # how the first word of the next one begins
 
 
 @dataclass
-class _Seen:
+class Seen:
     """What the strips of a paragraph say.
 
     Attributes:
@@ -48,6 +56,17 @@ class _Seen:
     certainties: list[tuple[float, int]] = field(default_factory=list)
     fonts: list[np.ndarray] = field(default_factory=list)
 
+    @property
+    def certainty(self) -> float | None:
+        """Mean log-probability (nats) of the characters; None where nothing is read."""
+        total = sum(count for _, count in self.certainties)
+        return sum(value * count for value, count in self.certainties) / total if total else None
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return " ".join(text.strip() for text in self.texts if text.strip())
+
 
 @inference
 def read_paragraphs(loaded: LoadedTranslator, pages: Sequence[Sequence[Paragraph]], batch_size: int) -> None:
@@ -58,8 +77,63 @@ def read_paragraphs(loaded: LoadedTranslator, pages: Sequence[Sequence[Paragraph
     """
     model, vocabulary = loaded.model, loaded.vocabulary
     paragraphs = [paragraph for page in pages for paragraph in page]
-    seen = [_Seen([""] * len(paragraph.runs)) for paragraph in paragraphs]
-    strips = [(of, strip) for of, paragraph in zip(seen, paragraphs, strict=True) for strip in pack(paragraph.runs)]
+    for seen, paragraph in zip(see(model, vocabulary, paragraphs, batch_size), paragraphs, strict=True):
+        paragraph.reading, paragraph.readings, paragraph.text = seen.certainty, seen.texts, seen.text
+        if seen.fonts:
+            paragraph.font_scores = np.stack(seen.fonts).mean(0)
+        if masks_readings(model, vocabulary):
+            language = loaded.config.data.source_language
+            paragraph.pieces = pieces_of(paragraph.runs, seen.texts, language)
+            paragraph.sentences = [piece.strip for piece in paragraph.pieces if piece.strip is not None]
+            paragraph.wordless = not paragraph.sentences
+        else:
+            paragraph.sentences = [strip for runs in sentences(paragraph.runs, seen.texts) for strip in fitting(runs)]
+    for page in pages:
+        agree_on_fonts(page, model.config.fonts)
+
+
+@inference
+def see(
+    model: "TranslatotronV", vocabulary: Vocabulary, paragraphs: Sequence[Paragraph], batch_size: int
+) -> list[Seen]:
+    """Read the strips of paragraphs; those in narrow letters, or in doubt, once more with wider letters.
+
+    The surer reading counts. Where it is the second, the paragraph's ink and runs become the wider ones: all that is
+    read of it later is read alike. Of its font the first tells.
+    """
+    seen = _look(model, vocabulary, [paragraph.runs for paragraph in paragraphs], batch_size)
+    again = []
+    for of, paragraph in zip(seen, paragraphs, strict=True):
+        wider = widening(of, paragraph.runs)
+        if wider > 1 and paragraph.text_alpha is not None:
+            ink = paragraph.text_alpha.widened(wider)
+            again.append((of, paragraph, ink, cut_lines(ink.lines)))
+    for (of, paragraph, ink, runs), other in zip(
+        again, _look(model, vocabulary, [runs for *_, runs in again], batch_size), strict=True
+    ):
+        if other.certainty is not None and of.certainty is not None and other.certainty > of.certainty:
+            paragraph.text_alpha, paragraph.runs = ink, runs
+            of.texts, of.certainties = other.texts, other.certainties
+    return seen
+
+
+def widening(seen: Seen, runs: Sequence[Run]) -> float:
+    """How many times as wide letters are to be when they are read once more; 1: they are not to be."""
+    letters = sum(len(text.replace(" ", "")) for text in seen.texts)
+    if not letters or seen.certainty is None:
+        return 1.0
+    pitch = sum(run.width for run in runs) / letters
+    if pitch >= _NARROW and seen.certainty >= _DOUBTED:
+        return 1.0
+    return min(max(_USUAL / pitch, _LEAST), _MOST)
+
+
+def _look(
+    model: "TranslatotronV", vocabulary: Vocabulary, blocks: Sequence[Sequence[Run]], batch_size: int
+) -> list[Seen]:
+    """What is read on the runs of blocks."""
+    seen = [Seen([""] * len(runs)) for runs in blocks]
+    strips = [(of, strip) for of, runs in zip(seen, blocks, strict=True) for strip in pack(runs)]
     for batch in batches(strips, batch_size):
         source = model.encode_image(model.array(pixels_of([strip for _, strip in batch])))
         reading = model.ctc_logits(source)
@@ -72,20 +146,7 @@ def read_paragraphs(loaded: LoadedTranslator, pages: Sequence[Sequence[Paragraph
                 of.certainties.append((sure[place], len(text)))
             if fonts is not None:
                 of.fonts.append(fonts[place])
-    for of, paragraph in zip(seen, paragraphs, strict=True):
-        paragraph.reading, paragraph.readings = _mean(of.certainties), of.texts
-        paragraph.text = " ".join(text.strip() for text in of.texts if text.strip())
-        if of.fonts:
-            paragraph.font_scores = np.stack(of.fonts).mean(0)
-        if masks_readings(model, vocabulary):
-            language = loaded.config.data.source_language
-            paragraph.pieces = pieces_of(paragraph.runs, of.texts, language)
-            paragraph.sentences = [piece.strip for piece in paragraph.pieces if piece.strip is not None]
-            paragraph.wordless = not paragraph.sentences
-        else:
-            paragraph.sentences = [strip for runs in sentences(paragraph.runs, of.texts) for strip in fitting(runs)]
-    for page in pages:
-        agree_on_fonts(page, model.config.fonts)
+    return seen
 
 
 def agree_on_fonts(paragraphs: Sequence[Paragraph], fonts: Sequence[str]) -> None:
@@ -255,9 +316,3 @@ def pieces_of(runs: Sequence[Run], texts: Sequence[str], language: str) -> list[
             sentence = (key, text[parts[key].start : parts[key].end] if 0 <= key < len(parts) else read)
             pieces += [Piece(strip, kept, sentence=sentence) for strip, kept in fitted(members)]
     return pieces
-
-
-def _mean(values: Sequence[tuple[float, int]]) -> float | None:
-    """The mean of values by their weights; None where nothing weighs."""
-    total = sum(weight for _, weight in values)
-    return sum(value * weight for value, weight in values) / total if total else None

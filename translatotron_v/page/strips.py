@@ -6,6 +6,7 @@ coverage in [0, 1], float32: 1 where a strip is black.
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 
@@ -126,9 +127,7 @@ def normalise(ink: np.ndarray, rows: Sequence[Bounds], setting: Setting) -> list
 
 def _normalised(ink: np.ndarray, rows: Sequence[Bounds], setting: Setting) -> list[tuple[np.ndarray, float]]:
     """Lines as of `normalise`, each with the column of the crop at which it begins."""
-    scale = EM / setting.em
-    if abs(scale - 1) < _EXACT:
-        scale = 1.0
+    scale = _own_scale(setting)
     lines = []
     for index, (left, _, right, _) in enumerate(rows):
         base = setting.baselines[index]
@@ -144,6 +143,20 @@ def _normalised(ink: np.ndarray, rows: Sequence[Bounds], setting: Setting) -> li
         start = int(columns[0]) if len(columns) else 0
         lines.append((trim(line), first + start / scale))
     return lines
+
+
+def _own_scale(setting: Setting) -> float:
+    """From a crop's size to a strip's; 1 where they are so near that nothing is resampled."""
+    scale = EM / setting.em
+    return 1.0 if abs(scale - 1) < _EXACT else scale
+
+
+def _widened(line: np.ndarray, by: float) -> np.ndarray:
+    """A line (32, w) so many times as wide: bicubic."""
+    size = (max(1, round(line.shape[1] * by)), len(line))
+    if not line.size:
+        return line
+    return np.clip(np.asarray(Image.fromarray(line).resize(size, Image.Resampling.BICUBIC)), 0, 1)
 
 
 def _own_rows(height: int, setting: Setting, index: int) -> tuple[int, int]:
@@ -169,6 +182,14 @@ class BlockAlpha:
         found = _normalised(ink, rows, setting)
         self.lines = [line for line, _ in found]  # as of `normalise`
         self._starts = [start for _, start in found]
+        self._columns = _own_scale(setting)  # of a line for each of the crop's
+
+    def widened(self, by: float) -> "BlockAlpha":
+        """The same ink on lines so many times as wide: letters of a narrow face as wide as those of others."""
+        wider = copy(self)
+        wider._columns = self._columns * by
+        wider.lines = [_widened(line, by) for line in self.lines]
+        return wider
 
     def word(self, line: int, left: float, right: float) -> Callable[[float], np.ndarray]:
         """What stands between two columns of a line (of ``lines``), as something that sets itself at any size.
@@ -184,8 +205,7 @@ class BlockAlpha:
         ratio = scale * EM / em
         if abs(ratio - 1) < _EXACT:
             ratio = 1.0
-        own = EM / em if abs(EM / em - 1) >= _EXACT else 1.0  # strip columns for each of the crop's
-        first, last = self._starts[line] + left / own, self._starts[line] + right / own
+        first, last = self._starts[line] + left / self._columns, self._starts[line] + right / self._columns
         base = self._setting.baselines[line]
         if ratio == 1:
             first, last, base = math.floor(first + 1e-6), math.ceil(last - 1e-6), float(round(base))
