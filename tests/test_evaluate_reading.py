@@ -93,7 +93,7 @@ def test_narrow_letters_are_read_though_no_face_of_the_training_is_so_narrow(mon
         strips.append(DrawnStrip(str(seed), pixels, drawn, "Ubuntu-Regular", "captions", "clean"))
     said = [one.text for one in strips]
     read = read_strips(model, vocabulary, strips, 8, "cpu")
-    monkeypatch.setattr(paragraphs, "widening", lambda *seen: 1.0)
+    monkeypatch.setattr(paragraphs, "widening", lambda seen: 1.0)
     once = read_strips(model, vocabulary, strips, 8, "cpu")
     errors = [cer([" ".join(answers)], [" ".join(said)], lower_case=False).value for answers in (read, once)]
     assert errors[0] < 0.03 < 0.06 < errors[1], errors

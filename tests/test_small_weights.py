@@ -119,3 +119,26 @@ def test_ink_is_found_on_a_photograph(translator: Translator):
     found = layers.text_alpha > 0.5
     assert (drawn & found).sum() / (drawn | found).sum() > 0.7
     assert np.abs(np.array(layers.colour) - np.array([250, 250, 240]) / 255).max() < 0.15
+
+
+def test_a_narrow_face_comes_back_narrow(translator: Translator):
+    def poster(width: float) -> Image.Image:
+        text = ImageFont.truetype(str(find_font("Ubuntu-Regular")), 40)
+        page = Image.new("RGB", (1400, 120), "white")
+        ImageDraw.Draw(page).text((40, 40), "Zwei Hunde spielen mit einem Ball im Park.", font=text, fill=(150, 20, 20))
+        return page.resize((round(1400 * width), 120), Image.Resampling.LANCZOS)
+
+    usual, narrow = translator(poster(1.0)), translator(poster(0.6))
+    assert usual.text == narrow.text and "dogs" in narrow.text
+    lefts, rights = zip(
+        *((min(x for x, _ in corners), max(x for x, _ in corners)) for corners in map(_ink_of, (usual, narrow))),
+        strict=True,
+    )
+    widths = [right - left for left, right in zip(lefts, rights, strict=True)]
+    assert widths[1] / widths[0] == pytest.approx(0.62, abs=0.07)
+
+
+def _ink_of(translation: Translation) -> list[tuple[int, int]]:
+    """Places (x, y) of ink on a white page."""
+    ys, xs = np.nonzero(np.asarray(translation.image.convert("L")) < 160)
+    return list(zip(xs.tolist(), ys.tolist(), strict=True))

@@ -317,7 +317,7 @@ def test_a_block_keeps_its_literals_and_markers(loaded: LoadedTranslator, monkey
             found.append(read(strip, _by_run(strip, [words[np.ascontiguousarray(part).tobytes()] for part in inks])))
         return found
 
-    monkeypatch.setattr(paragraphs_module, "widening", lambda *seen: 1.0)  # what it reads is told by ink as it is
+    monkeypatch.setattr(paragraphs_module, "widening", lambda seen: 1.0)  # what it reads is told by ink as it is
     monkeypatch.setattr(paragraphs_module, "pixels_of", remember)
     monkeypatch.setattr(paragraphs_module, "read_ctc_frames", frames)
     monkeypatch.setattr(source_module, "read_ctc_frames", frames)

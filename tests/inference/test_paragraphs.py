@@ -155,6 +155,7 @@ def test_what_is_narrow_or_doubted_is_read_once_more(width: int, blur: float, re
     (seen,) = see(model, VOCABULARY, [paragraph], 8)
     assert seen.text == read and (paragraph.runs is before) == kept and (paragraph.text_alpha is ink) == kept
     assert [fonts.tolist() for fonts in seen.fonts] == [[1.0, 0.0]]  # of the first look
+    assert seen.widths == (width, 1)  # of the letters as they stand
     if not kept:
         assert paragraph.text_alpha is not None
         assert [run.width for run in paragraph.runs] == [round(1.15 * width)]
@@ -168,6 +169,23 @@ def test_what_is_narrow_or_doubted_is_read_once_more(width: int, blur: float, re
     other = Paragraph(before)  # nothing is known of its ink
     assert see(model, VOCABULARY, [other], 8)[0].text == ("b" if width == 25 else "a")
     assert see(model, VOCABULARY, [], 8) == []
+
+
+@pytest.mark.parametrize(
+    ("read", "drawn", "width"),
+    [
+        ((200, 20), (240, 20), 5 / 6),
+        ((300, 20), (100, 10), 1.5),
+        ((60, 9), (240, 20), None),  # too few letters tell nothing
+        ((60, 20), (240, 9), None),
+        ((60, 20), (0, 20), None),
+        ((0, 0), (0, 0), None),
+    ],
+)
+def test_how_wide_letters_are_is_told_from_drawn_ones(
+    read: tuple[int, int], drawn: tuple[int, int], width: float | None
+):
+    assert Paragraph([], read_widths=read, drawn_widths=drawn).letter_width == pytest.approx(width)
 
 
 def test_fonts_of_a_page_are_chosen_together():

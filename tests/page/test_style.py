@@ -21,7 +21,7 @@ from translatotron_v.page.shapes import Line as InkLine
 from translatotron_v.page.shapes import slant, stem_width
 from translatotron_v.page.shaping import Shape, ShapedWord
 from translatotron_v.page.straighten import Crop, straighten
-from translatotron_v.page.strips import BASELINE, EM, LINE, frame
+from translatotron_v.page.strips import BASELINE, EM, LINE, USUAL_GAP, frame
 from translatotron_v.page.style import (
     Decoration,
     Placed,
@@ -104,8 +104,8 @@ def test_an_upright_regular_block_leaves_drawn_words_as_they_are() -> None:
     mask, columns = text_mask()
     style = told(over((1, 1, 1), mask, (0, 0, 0)), columns[-1][1])
     assert shape_for(drawn(), style).plain and style.erased is None
-    (first, *_), apart = dress(drawn(), style)
-    assert apart == 0 and np.array_equal(first(1.0), drawn()[0])
+    (first, *_), gap = dress(drawn(), style)
+    assert gap == USUAL_GAP and np.array_equal(first(1.0), drawn()[0])
 
 
 @pytest.mark.parametrize(("below", "thick", "rule"), [(4, 2, (0, 0, 0)), (3, 1, (0, 0, 0)), (4, 2, (0.8, 0.1, 0.1))])
@@ -173,6 +173,22 @@ def test_take_rules_without_any_gives_the_layers_back() -> None:
     assert same is layers and rules == () and not erased.any()
 
 
+@pytest.mark.parametrize("heavy", [False, True])
+def test_words_become_narrow_and_keep_height_and_stems(heavy: bool) -> None:
+    mask, columns = text_mask(font="DejaVuSans-Bold" if heavy else "DejaVuSans")
+    style = told(over((1, 1, 1), mask, (0, 0, 0)), columns[-1][1])
+    words, gap = dress(drawn(), style, 0.7)
+    assert gap < 0.75 * USUAL_GAP
+    assert dress(drawn(), style, 0.7 if heavy else 0.9)[1] == (gap if heavy else USUAL_GAP)  # bold ones are wider
+    for one, other in zip(drawn(), words, strict=True):
+        inks = [word(3.0) > 0.5 for word in (ShapedWord(one), other)]
+        sizes = [[np.ptp(np.flatnonzero(ink.any(axis=axis))) for axis in (0, 1)] for ink in inks]
+        assert sizes[1][0] / sizes[0][0] == pytest.approx(0.7, abs=0.06)
+        assert sizes[1][1] == pytest.approx(sizes[0][1], rel=0.1)  # x-heights are kept, ascenders of bold words less
+    stem = stem_width([InkLine(word(3.0), frame(3.0)[0], 60.0) for word in words])
+    assert stem == pytest.approx(style.stem, rel=0.12)
+
+
 @pytest.mark.parametrize("spacing", [0.2, 0.35])
 def test_spaced_capitals_come_back_spaced(spacing: float) -> None:
     mask, columns = text_mask(["ZURÜCK", "ZUM", "ANFANG"], spacing=spacing)
@@ -180,7 +196,7 @@ def test_spaced_capitals_come_back_spaced(spacing: float) -> None:
     words = drawn(words=["BACK", "TO", "THE", "START"])
     shape = shape_for(words, style)
     assert shape.spacing == pytest.approx(spacing, abs=0.08)
-    assert dress(words, style)[1] == pytest.approx(2 * shape.spacing)
+    assert dress(words, style)[1] == pytest.approx(USUAL_GAP + 2 * shape.spacing)
     mask, columns = text_mask(["ZURÜCK", "ZUM", "ANFANG"])
     assert shape_for(words, told(over((1, 1, 1), mask, (0, 0, 0)), columns[-1][1])).spacing == 0
 

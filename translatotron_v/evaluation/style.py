@@ -58,7 +58,6 @@ def give_back(page: StyledPage, matting: "TextMatting | None") -> Given:
     from translatotron_v.page.lines import Line as TextLine
     from translatotron_v.page.separate import separate
     from translatotron_v.page.straighten import straighten
-    from translatotron_v.page.strips import USUAL_GAP
     from translatotron_v.page.style import dress, measure_style
 
     left, top, right, bottom = map(float, page.bounds)
@@ -66,8 +65,8 @@ def give_back(page: StyledPage, matting: "TextMatting | None") -> Given:
     crop = straighten(page.pixels, Block(((line,),), 0.0, "left"))
     layers = separate(crop.pixels.astype(np.float32) / 255, matting, crop.where())
     letters, setting, style = measure_style(crop, layers)
-    words, apart = dress(drawn_words(page), style)
-    composed = compose(page.pixels, crop, letters, setting, words, "left", gap=USUAL_GAP + apart, style=style)
+    words, gap = dress(drawn_words(page), style)
+    composed = compose(page.pixels, crop, letters, setting, words, "left", gap=gap, style=style)
     errors = {"left as it was": float(bool(composed.skip_reason)), "colour": colour_error(letters.colour, page.ink)}
     baseline = setting.baselines[0] - float(crop.matrix[1, 2])
     if page.kind in ("face", "shear", "large"):

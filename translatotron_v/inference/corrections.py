@@ -29,8 +29,7 @@ from translatotron_v.page.profile import Setting
 from translatotron_v.page.regions import RegionMap
 from translatotron_v.page.shaping import Word
 from translatotron_v.page.straighten import straighten
-from translatotron_v.page.strips import USUAL_GAP
-from translatotron_v.page.style import Style, dress
+from translatotron_v.page.style import Style
 
 Quad = tuple[Point, ...]
 SetWord = Callable[[str, str, float], np.ndarray]  # a word, a face and a scale: how a face sets it (`shaping.Word`)
@@ -367,7 +366,7 @@ class _Drawing:
                     made.words[number] = ()
         for number, state in states.items():
             block = self.wanted[number]
-            words, apart = dress(state.paragraph.words, state.style)
+            words, gap = state.dressed()
             obstacles = [quad for other, quad in enumerate(self.quads) if other != number]
             obstacles += [quad for quads in standing.values() for quad in quads]
             if not block.text.strip():
@@ -376,7 +375,7 @@ class _Drawing:
                 continue
             composed = compose(
                 page, state.crop, state.layers, state.setting, words, block.alignment, obstacles=obstacles,
-                gap=USUAL_GAP + apart, breaks=state.paragraph.breaks, style=state.style, region=state.block.region,
+                gap=gap, breaks=state.paragraph.breaks, style=state.style, region=state.block.region,
             )  # fmt: skip
             if composed.skip_reason:
                 own = owner == number

@@ -50,9 +50,11 @@ class Seen:
         texts: what was read, run by run.
         certainties: mean log-probability (nats) and number of the characters of each strip.
         fonts: logits (F,) of each strip.
+        widths: columns of the runs as they stand, and how many letters were read on them.
     """
 
     texts: list[str]
+    widths: tuple[int, int] = (0, 0)
     certainties: list[tuple[float, int]] = field(default_factory=list)
     fonts: list[np.ndarray] = field(default_factory=list)
 
@@ -79,6 +81,7 @@ def read_paragraphs(loaded: LoadedTranslator, pages: Sequence[Sequence[Paragraph
     paragraphs = [paragraph for page in pages for paragraph in page]
     for seen, paragraph in zip(see(model, vocabulary, paragraphs, batch_size), paragraphs, strict=True):
         paragraph.reading, paragraph.readings, paragraph.text = seen.certainty, seen.texts, seen.text
+        paragraph.read_widths = seen.widths
         if seen.fonts:
             paragraph.font_scores = np.stack(seen.fonts).mean(0)
         if masks_readings(model, vocabulary):
@@ -104,7 +107,7 @@ def see(
     seen = _look(model, vocabulary, [paragraph.runs for paragraph in paragraphs], batch_size)
     again = []
     for of, paragraph in zip(seen, paragraphs, strict=True):
-        wider = widening(of, paragraph.runs)
+        wider = widening(of)
         if wider > 1 and paragraph.text_alpha is not None:
             ink = paragraph.text_alpha.widened(wider)
             again.append((of, paragraph, ink, cut_lines(ink.lines)))
@@ -117,12 +120,12 @@ def see(
     return seen
 
 
-def widening(seen: Seen, runs: Sequence[Run]) -> float:
+def widening(seen: Seen) -> float:
     """How many times as wide letters are to be when they are read once more; 1: they are not to be."""
-    letters = sum(len(text.replace(" ", "")) for text in seen.texts)
+    columns, letters = seen.widths
     if not letters or seen.certainty is None:
         return 1.0
-    pitch = sum(run.width for run in runs) / letters
+    pitch = columns / letters
     if pitch >= _NARROW and seen.certainty >= _DOUBTED:
         return 1.0
     return min(max(_USUAL / pitch, _LEAST), _MOST)
@@ -146,6 +149,8 @@ def _look(
                 of.certainties.append((sure[place], len(text)))
             if fonts is not None:
                 of.fonts.append(fonts[place])
+    for of, runs in zip(seen, blocks, strict=True):
+        of.widths = sum(run.width for run in runs), sum(len(text.replace(" ", "")) for text in of.texts)
     return seen
 
 
@@ -220,6 +225,11 @@ def translate_paragraphs(
             paragraph.drawn.append(drawn[place])
             inks = literals.inks[place] if masked else {}
             set_words = assemble(made.spellings[place], strips[place].pictures, inks)
+            columns, letters = paragraph.drawn_widths
+            paragraph.drawn_widths = (
+                columns + sum(picture.shape[1] for picture in strips[place].pictures),
+                letters + sum(len(word.characters) for word in made.spellings[place].words),
+            )
             if paragraph.pieces:
                 words[id(piece)] = set_words
             else:

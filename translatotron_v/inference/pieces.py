@@ -10,6 +10,8 @@ from translatotron_v.inference.glossary import Term
 from translatotron_v.page.shaping import Word
 from translatotron_v.page.strips import BlockAlpha, Run, Strip
 
+_TELLING = 10  # letters whose average width tells how wide a face is
+
 
 @dataclass(eq=False)
 class Piece:
@@ -46,6 +48,8 @@ class Paragraph:
         scores: of each sentence or part of one: "text" and "image", mean log-probability (nats), and "drawing", the
             logarithm of the share of its characters that were read on the drawn strip as they were meant.
         reading: mean log-probability (nats) of the letters that were read; None: unread.
+        read_widths: columns of its ink at the strips' size, and how many letters were read on them.
+        drawn_widths: columns of the words that were drawn, and how many letters they have.
         terms: what a glossary asked for.
         pieces: what it consists of, in order, where sentences are masked; empty otherwise.
         breaks: numbers of the words with which a line begins: entries of a list.
@@ -66,6 +70,8 @@ class Paragraph:
     drawn: list[np.ndarray] = field(default_factory=list)
     scores: list[dict[str, float]] = field(default_factory=list)
     reading: float | None = None
+    read_widths: tuple[int, int] = (0, 0)
+    drawn_widths: tuple[int, int] = (0, 0)
     terms: list[Term] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
     breaks: list[int] = field(default_factory=list)
@@ -79,6 +85,14 @@ class Paragraph:
         texts = iter(self.translations)
         parts = [piece.kept if piece.strip is None else next(texts, "") for piece in self.pieces] or texts
         return " ".join(text for text in parts if text)
+
+    @property
+    def letter_width(self) -> float | None:
+        """How wide a letter of the source is, in parts of a drawn one, on average; None where few letters tell."""
+        (source, read), (columns, drawn) = self.read_widths, self.drawn_widths
+        if min(read, drawn) < _TELLING or not columns:
+            return None
+        return (source / read) / (columns / drawn)
 
     @property
     def confidence(self) -> dict[str, float]:

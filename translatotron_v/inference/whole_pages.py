@@ -4,7 +4,7 @@ Everything that is no language is done by `translatotron_v.page`; this module le
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -35,7 +35,7 @@ from translatotron_v.page.search import find_lines
 from translatotron_v.page.separate import Layers, Matting, load_matting, separate
 from translatotron_v.page.shaping import Word
 from translatotron_v.page.straighten import Crop, straighten
-from translatotron_v.page.strips import USUAL_GAP, BlockAlpha, cut_lines
+from translatotron_v.page.strips import BlockAlpha, cut_lines
 from translatotron_v.page.style import Style, dress, measure_style
 
 UNREADABLE = 0.7  # how well ink must agree with the profile of text; less is no text, or handwriting
@@ -66,6 +66,10 @@ class BlockState:
     def ground(self) -> Ground | None:
         """Where its words may stand."""
         return ground_of(self.block.region, self.crop, self.setting.em)
+
+    def dressed(self) -> tuple[list[Callable[[float], np.ndarray]], float]:
+        """Its new words in the look of the old ones: see `style.dress`."""
+        return dress(self.paragraph.words, self.style, self.paragraph.letter_width)
 
     def forget_pixels(self) -> None:
         """Let go of what only composing needs: many blocks of large text take hundreds of megabytes."""
@@ -258,13 +262,13 @@ class PageTranslator:
         answer = page.copy() if debug or clean else page  # a copy of 100 million pixels takes 300 MB
         new: dict[int, tuple[tuple[Point, ...], ...]] = {}  # boxes of the words that stand already, by block
         left = [line.quad for line in lines if line.skip_reason]
-        dressed = [dress(state.paragraph.words, state.style) for state in states]
+        dressed = [state.dressed() for state in states]
         largest = _shares(states, dressed, left)
         for number, state in enumerate(states):
             if state.skip_reason:
                 continue
             obstacles = _beside(state, states, left) + [quad for quads in new.values() for quad in quads]
-            words, apart = dressed[number]
+            words, gap = dressed[number]
             composed = compose(
                 answer,
                 state.crop,
@@ -273,7 +277,7 @@ class PageTranslator:
                 words,
                 state.block.alignment,
                 obstacles=obstacles,
-                gap=USUAL_GAP + apart,
+                gap=gap,
                 breaks=state.paragraph.breaks,
                 style=state.style,
                 largest=largest[number],
@@ -350,7 +354,7 @@ def _shares(
         if sum(not states[number].skip_reason for number in group) > 1
     ]
     for number in sorted({number for group in groups for number in group}):
-        state, (words, apart) = states[number], dressed[number]
+        state, (words, gap) = states[number], dressed[number]
         if not state.skip_reason:
             arranged = arrange(
                 state.crop,
@@ -358,7 +362,7 @@ def _shares(
                 words,
                 state.block.alignment,
                 obstacles=_beside(state, states, left),
-                gap=USUAL_GAP + apart,
+                gap=gap,
                 breaks=state.paragraph.breaks,
                 ground=state.ground,
             )

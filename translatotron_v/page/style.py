@@ -19,7 +19,7 @@ from translatotron_v.page.separate import Layers
 from translatotron_v.page.shapes import Line, edge_width, letter_gaps, slant, stem_width, strip_line
 from translatotron_v.page.shaping import Shape, ShapedWord, Word, WordRow
 from translatotron_v.page.straighten import Crop
-from translatotron_v.page.strips import frame
+from translatotron_v.page.strips import USUAL_GAP, frame
 from translatotron_v.page.tints import Tint, WordBox, take_tints
 
 _SAME_STEM = 0.05  # share of a stem's width up to which the drawn one is right
@@ -32,6 +32,8 @@ _GAP_NOISE = 1.0  # pixels by which the grid may widen gaps
 _LIGHTEST, _HEAVIEST = -0.06, 0.1  # ems by which outlines are moved at most
 _WIDER = 1.0  # ems by which an em of heavier letters is wider, for each em that their stems are
 _OPENED = 0.5  # share of what stems gain that is put between letters
+_PITCH = 0.55  # ems from one letter to the next, about
+_AS_WIDE, _NARROWEST = 0.88, 0.55  # shares of width from which letters are made narrower, and that they keep
 _SAMPLE = 240  # columns of drawn words on which a shape is tried
 _TRIALS = 2
 _TRIAL_SCALE = 2.0
@@ -223,13 +225,19 @@ def _stretch(tint: Tint, words: Sequence[WordBox]) -> Span:
 # --- giving back ------------------------------------------------------------------------------------------------------
 
 
-def dress(words: Sequence[Word], style: Style | None) -> tuple[list[Callable[[float], np.ndarray]], float]:
-    """Words in the shape of a style, as what sets them at any size, and by how many ems they stand further apart.
+def dress(
+    words: Sequence[Word], style: Style | None, width: float | None = None
+) -> tuple[list[Callable[[float], np.ndarray]], float]:
+    """Words in the shape of a style, as what sets them at any size, and the ems between two of them.
 
     Pictures are shaped; what sets itself has its look already, such as ink of the source.
+
+    Args:
+        width: of the source's letters, in parts of the drawn ones', where it is known; of a narrow face drawn ones
+            become as narrow.
     """
     drawn = [word for word in words if not callable(word)]
-    shape = Shape() if style is None else shape_for(drawn, style)
+    shape = Shape() if style is None else shape_for(drawn, style, width)
     # What stands apart because letters grew is in the letters' own width; spaced text has wider gaps between words too.
     spacing = 0.0 if style is None or not style.gap else max(shape.spacing, 0.0)
 
@@ -238,10 +246,10 @@ def dress(words: Sequence[Word], style: Style | None) -> tuple[list[Callable[[fl
             return word.shaped(shape)
         return word if callable(word) else ShapedWord(word, shape)
 
-    return [dressed(word) for word in words], 2 * spacing
+    return [dressed(word) for word in words], USUAL_GAP * min(shape.stretch, 1.0) + 2 * spacing
 
 
-def shape_for(drawn: Sequence[np.ndarray], style: Style) -> Shape:
+def shape_for(drawn: Sequence[np.ndarray], style: Style, width: float | None = None) -> Shape:
     """What makes drawn words (32, w) of a style: tried on some until their stems are as wide as the source's."""
     drawn = [word for word in drawn if word.shape[1]]
     if not drawn:
@@ -252,6 +260,10 @@ def shape_for(drawn: Sequence[np.ndarray], style: Style) -> Shape:
     stem = stem_width([line])
     gap = _letter_gap(letter_gaps([line]))
     shape = Shape(slant=lean, blur=style.soft)
+    heavier = _WIDER * (style.stem - stem) if style.stem and stem else 0.0
+    if width is not None and width < _AS_WIDE * (1 + heavier):
+        shape = replace(shape, stretch=max(width, _NARROWEST))
+        stem, gap = shape.stretch * stem, shape.stretch * gap
     if style.stem and stem and abs(style.stem / stem - 1) > _SAME_STEM:
         shape = _weighted(drawn, shape, stem, style.stem)
     more = style.gap - (gap - max(2 * shape.grow - shape.spacing, 0.0))
@@ -273,6 +285,8 @@ def _weighted(drawn: Sequence[np.ndarray], shape: Shape, stem: float, wanted: fl
     gain = wanted - stem
     stretch = 1 + float(np.clip(_WIDER * gain, -0.05, 0.2))
     spacing = _OPENED * max(gain, 0.0)
+    if shape.stretch < 1:  # how wide letters are to be was measured: what is put between them is taken off them
+        stretch = max(shape.stretch - spacing / _PITCH, _NARROWEST)
     sample: list[np.ndarray] = []
     columns = 0
     for word in sorted(drawn, key=lambda word: -word.shape[1]):
@@ -280,7 +294,7 @@ def _weighted(drawn: Sequence[np.ndarray], shape: Shape, stem: float, wanted: fl
             break
         sample.append(word)
         columns += word.shape[1]
-    grow = float(np.clip((wanted - stretch * stem) / 2, _LIGHTEST, _HEAVIEST))
+    grow = float(np.clip((wanted - stem * stretch / shape.stretch) / 2, _LIGHTEST, _HEAVIEST))
     for _ in range(_TRIALS):
         trial = Shape(grow=grow, stem=stem, spacing=spacing + 0.1, stretch=stretch)  # apart, so that each stem is seen
         above = frame(_TRIAL_SCALE)[0]
