@@ -17,7 +17,8 @@ from benchmarks.results import Measure, Settings
 from translatotron_v.baselines.known_texts import typeset_words
 from translatotron_v.generation_config import AS_TRAINED, GenerationConfig
 from translatotron_v.inference import whole_pages
-from translatotron_v.inference.whole_pages import BlockState, PageTranslator
+from translatotron_v.inference.block_state import BlockState
+from translatotron_v.inference.whole_pages import PageTranslator
 from translatotron_v.ocr import LineDetector
 from translatotron_v.page.separate import load_matting
 from translatotron_v.shipped import shipped_folder, shipped_weights

@@ -24,10 +24,11 @@ from translatotron_v.checkpoint import save_checkpoint
 from translatotron_v.config import Config, load_config, to_yaml
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.errors import UserError
+from translatotron_v.inference.block_state import BlockState
 from translatotron_v.inference.loaded import LoadedTranslator, load_translator
 from translatotron_v.inference.pieces import Paragraph
 from translatotron_v.inference.pipeline import Translator
-from translatotron_v.inference.whole_pages import BlockState, PageTranslator
+from translatotron_v.inference.whole_pages import PageTranslator
 from translatotron_v.metrics import cer
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.ocr import LineDetector, OcrEngine, TextBox, boxes_to_text

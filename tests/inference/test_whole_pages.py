@@ -18,6 +18,7 @@ from tests.page.pages import TEXTS, render, tilt
 from translatotron_v.config import Config
 from translatotron_v.errors import UserError
 from translatotron_v.inference import whole_pages
+from translatotron_v.inference.block_state import BlockState
 from translatotron_v.inference.certainty import Calibration
 from translatotron_v.inference.files import plan_jobs, translate_jobs
 from translatotron_v.inference.loaded import LoadedTranslator
@@ -210,7 +211,7 @@ def test_a_word_or_two_are_the_sources_unless_the_page_says_more(words: tuple[st
     states = [SimpleNamespace(paragraph=Paragraph([], reading=-0.1), language="", skip_reason="") for _ in words]
     for state, text in zip(states, words, strict=True):
         state.paragraph.text = text
-        whole_pages._judge(state, "de", "en", " ".join(words))  # type: ignore[arg-type]
+        BlockState.judge(state, "de", "en", " ".join(words))  # type: ignore[arg-type]
     assert tuple(state.language for state in states) == languages
 
 

@@ -20,10 +20,10 @@ from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.decoding.source import encode_source
 from translatotron_v.decoding.text import DecodedText, generate_answer, translate_pieces
 from translatotron_v.generation_config import GenerationConfig
+from translatotron_v.inference.block_state import BlockState
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.paragraphs import read_paragraphs, sentences
 from translatotron_v.inference.strip_reading import Item, batches, pixels_of
-from translatotron_v.inference.whole_pages import BlockState
 from translatotron_v.ocr import OcrEngine, TextBox, box_from_bounds, boxes_to_text
 from translatotron_v.page.strips import Strip
 

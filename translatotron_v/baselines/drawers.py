@@ -17,9 +17,9 @@ from translatotron_v.decoding.image import generate_image
 from translatotron_v.decoding.text import drawing_mask
 from translatotron_v.errors import UserError
 from translatotron_v.generation_config import AS_TRAINED, GenerationConfig
+from translatotron_v.inference.block_state import BlockState
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.strip_reading import batches, pixels_of
-from translatotron_v.inference.whole_pages import BlockState
 from translatotron_v.models.image_tokenizer import make_tokenizer
 from translatotron_v.models.teacher import TextToImage
 from translatotron_v.page.strips import LINES, MARGIN, WIDTH, pack, words_of

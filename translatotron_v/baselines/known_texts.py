@@ -16,9 +16,9 @@ import numpy as np
 from data_synth.typeset import load_face
 from translatotron_v.decoding.text_mode import prepare
 from translatotron_v.generation_config import GenerationConfig
+from translatotron_v.inference.block_state import BlockState
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.pieces import Paragraph
-from translatotron_v.inference.whole_pages import BlockState
 from translatotron_v.ocr import LineReader
 from translatotron_v.page.shaping import Word
 from translatotron_v.page.strips import EM, LINE

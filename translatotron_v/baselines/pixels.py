@@ -10,9 +10,9 @@ import torch
 from translatotron_v.baselines.weights import open_run
 from translatotron_v.checkpoint import load_module
 from translatotron_v.generation_config import GenerationConfig
+from translatotron_v.inference.block_state import BlockState
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.strip_reading import batches, pixels_of
-from translatotron_v.inference.whole_pages import BlockState
 from translatotron_v.models.baselines import PixelBaseline
 from translatotron_v.page.strips import LINE, LINES, cut_lines, pack
 

@@ -12,8 +12,8 @@ from PIL import Image
 from data_synth.typeset import load_face
 from translatotron_v.config import Config
 from translatotron_v.generation_config import AS_TRAINED, GenerationConfig
+from translatotron_v.inference.block_state import BlockState
 from translatotron_v.inference.loaded import LoadedTranslator
-from translatotron_v.inference.whole_pages import BlockState
 from translatotron_v.page.strips import EM, LINE, Run, frame
 
 _WIDTHS = 2.0  # what a width that is wrong by so much (log) counts beside coverage that differs by a share of the ink

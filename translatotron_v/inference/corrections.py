@@ -17,10 +17,11 @@ import numpy as np
 
 from translatotron_v.errors import UserError
 from translatotron_v.generation_config import GenerationConfig
+from translatotron_v.inference.block_state import BlockState
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.other_texts import cut_into_sentences, give_text
 from translatotron_v.inference.paragraphs import read_paragraphs, translate_paragraphs
-from translatotron_v.inference.whole_pages import BlockState, PageTranslator, lines_of
+from translatotron_v.inference.whole_pages import PageTranslator, lines_of
 from translatotron_v.page.blocks import Alignment, Block
 from translatotron_v.page.compose import compose, erase
 from translatotron_v.page.lines import Line, Point

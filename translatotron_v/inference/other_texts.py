@@ -16,11 +16,11 @@ import numpy as np
 
 from translatotron_v.errors import UserError
 from translatotron_v.generation_config import GenerationConfig
+from translatotron_v.inference.block_state import BlockState
 from translatotron_v.inference.glossary import read_entries
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.paragraphs import fitted, read_paragraphs, sentences, translate_paragraphs
 from translatotron_v.inference.pieces import Paragraph, Piece
-from translatotron_v.inference.whole_pages import BlockState
 
 TranslateTexts = Callable[[Sequence[str]], Sequence[str]]
 

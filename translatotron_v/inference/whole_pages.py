@@ -4,9 +4,8 @@ Everything that is no language is done by `translatotron_v.page`; this module le
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -14,70 +13,31 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from translatotron_v.arguments import ONNX
-from translatotron_v.data.language import identify, plainly
 from translatotron_v.generation_config import GenerationConfig
+from translatotron_v.inference.block_state import BlockState
 from translatotron_v.inference.certainty import RIGHT, Calibration
 from translatotron_v.inference.loaded import BlockTranslation, LoadedTranslator, Translation
 from translatotron_v.inference.paragraphs import read_paragraphs, translate_paragraphs
 from translatotron_v.inference.pictures import in_mode
 from translatotron_v.inference.pieces import Paragraph
 from translatotron_v.ocr import LineDetector
-from translatotron_v.page.arrange import arrange, ground_of
+from translatotron_v.page.arrange import arrange
 from translatotron_v.page.blocks import Block, find_blocks
 from translatotron_v.page.compose import compose, erase
-from translatotron_v.page.free_ground import Ground, panel
+from translatotron_v.page.free_ground import panel
 from translatotron_v.page.groups import size_groups
 from translatotron_v.page.inpaint import Painter
 from translatotron_v.page.lines import Line, Point
 from translatotron_v.page.orientation import Oriented, orient, turn_points
-from translatotron_v.page.profile import Setting
 from translatotron_v.page.search import find_lines
-from translatotron_v.page.separate import Layers, Matting, load_matting, separate
+from translatotron_v.page.separate import Matting, load_matting, separate
 from translatotron_v.page.shaping import Word
-from translatotron_v.page.straighten import Crop, straighten
+from translatotron_v.page.straighten import straighten
 from translatotron_v.page.strips import BlockAlpha, cut_lines
-from translatotron_v.page.style import Style, dress, measure_style
+from translatotron_v.page.style import Style, measure_style
 
 UNREADABLE = 0.7  # how well ink must agree with the profile of text; less is no text, or handwriting
-# Geometric mean of the probabilities of what was read; less is other writing, or none. Of 211 blocks of validation
-# pages none is under .91; of 120 in fonts that no training page had, 10 are under .88, a sixth of their letters
-# misread.
-UNSURE = 0.88
 STRIPS = 16  # strips at a time, at least: a picture often has several
-TELLING = 24  # letters from which a text tells its language by itself
-SPOKEN = ("cs", "de", "en", "es", "fr", "it", "nl", "pl", "ro")  # the languages that a block is told apart from
-
-
-@dataclass
-class BlockState:
-    """One block on its way."""
-
-    block: Block
-    crop: Crop
-    layers: Layers
-    setting: Setting
-    paragraph: Paragraph
-    skip_reason: str = ""
-    language: str = ""
-    style: Style | None = None
-    right: float | None = None  # how probable it is that its translation is right
-
-    @cached_property
-    def ground(self) -> Ground | None:
-        """Where its words may stand."""
-        return ground_of(self.block.region, self.crop, self.setting.em)
-
-    def dressed(self) -> tuple[list[Callable[[float], np.ndarray]], float]:
-        """Its new words in the look of the old ones: see `style.dress`."""
-        return dress(self.paragraph.words, self.style, self.paragraph.letter_width)
-
-    def forget_pixels(self) -> None:
-        """Let go of what only composing needs: many blocks of large text take hundreds of megabytes."""
-        nothing = np.zeros((0, 0), dtype=np.float32)
-        self.crop = replace(self.crop, pixels=nothing)
-        self.layers = replace(self.layers, text_alpha=nothing, background=nothing, hole=nothing)
-        self.paragraph.text_alpha = None
-        self.__dict__.pop("ground", None)
 
 
 class BlockTranslator(Protocol):
@@ -197,7 +157,7 @@ class PageTranslator:
             for page in asked:
                 whole = " ".join(state.paragraph.text for state in page)
                 for state in page:
-                    _judge(state, generation.source_language, generation.target_language, whole)
+                    state.judge(generation.source_language, generation.target_language, whole)
         wanted = [state for page in asked for state in page if not state.skip_reason]
         self.translator.translate(wanted, batch_size, generation)
         for state in wanted:
@@ -288,7 +248,7 @@ class PageTranslator:
         if not (debug or clean):
             for state in states:
                 state.forget_pixels()
-        blocks = [_report(state, new.get(number, ())) for number, state in enumerate(states)]
+        blocks = [state.report(new.get(number, ())) for number, state in enumerate(states)]
         blocks += [
             BlockTranslation(line.quad, skip_reason=line.skip_reason, rows=((line.quad,),), angle=round(line.angle, 1))
             for line in lines
@@ -376,32 +336,6 @@ def _shares(
     return shares
 
 
-def _judge(state: BlockState, source_language: str, target_language: str, whole: str) -> None:
-    """Leave a block on which nothing sure, or nothing in the source language, was read.
-
-    A word or two tell little of their language: what they seem to be must be what the whole page says. Where that says
-    no more, they are taken for the source's unless they seem to be translated already.
-    """
-    paragraph, languages = state.paragraph, tuple(sorted({*SPOKEN, source_language}))
-    state.language = plainly(paragraph.text, languages) or identify(paragraph.text, languages)
-    if state.language != source_language and _letters(paragraph.text) < TELLING:
-        state.language = identify(whole, languages) if state.language else ""
-        if state.language not in ("", target_language) and _letters(whole) < TELLING:
-            state.language = source_language
-    if not paragraph.text or (paragraph.reading or 0.0) < math.log(UNSURE):
-        state.skip_reason = "unreadable"
-    elif paragraph.wordless:
-        state.skip_reason = "numbers and symbols"
-    elif not state.language:
-        state.skip_reason = "no words"
-    elif state.language != source_language:
-        state.skip_reason = "another language"
-
-
-def _letters(text: str) -> int:
-    return sum(map(str.isalpha, text))
-
-
 def _cleaned(page: np.ndarray, states: Sequence[BlockState], mode: str) -> Image.Image:
     """The page without the text that was replaced."""
     ground = page.copy()
@@ -409,29 +343,6 @@ def _cleaned(page: np.ndarray, states: Sequence[BlockState], mode: str) -> Image
         if not state.skip_reason:
             erase(ground, state.crop, state.layers, state.style or Style())
     return Image.fromarray(ground).convert(mode)
-
-
-def _report(state: BlockState, words: tuple[tuple[Point, ...], ...] = ()) -> BlockTranslation:
-    paragraph = state.paragraph
-    red, green, blue = (round(255 * level) for level in state.layers.colour)
-    return BlockTranslation(
-        quad=state.block.quad,
-        source_text=paragraph.text,
-        text="" if state.skip_reason else paragraph.translation,
-        scores=({} if state.right is None else {RIGHT: state.right}) | paragraph.confidence,
-        font=paragraph.font,
-        size=round(state.setting.em, 1),
-        colour=(red, green, blue),
-        angle=round(state.block.angle, 1),
-        language=state.language,
-        skip_reason=state.skip_reason,
-        terms=() if state.skip_reason else tuple(paragraph.terms),
-        unwritable=() if state.skip_reason else tuple(paragraph.unwritable),
-        rows=tuple(tuple(line.quad for line in row) for row in state.block.rows),
-        alignment=state.block.alignment,
-        weight=0.0 if state.style is None else round(state.style.stem, 3),
-        words=words,
-    )
 
 
 def _debug(page: np.ndarray, lines: Sequence[Line], states: Sequence[BlockState]) -> dict[str, Image.Image]:
