@@ -166,6 +166,30 @@ def test_the_line_that_an_answer_stands_on_in_a_form_stays_on_the_page() -> None
     assert (composed.pixels[62, columns[0][0] + 3 :].mean(axis=-1) < 100).all()  # the line, whole
 
 
+@pytest.mark.parametrize("low", [12, 14])
+def test_the_box_below_a_label_stays_whole(low: int) -> None:
+    """Its edges are neither ink nor underlines: what lies below the descenders is no part of the label."""
+    mask, columns = text_mask(["Meldung:"])
+    form = mask.copy()
+    left, top = columns[0][0], 2 * 28 + low
+    form[top, left:] = form[top:, left] = 1
+    right = columns[-1][1]
+
+    def cut_with_all_its_ink(mask: np.ndarray) -> tuple[np.ndarray, Crop, Layers]:
+        """As a network sees it, which takes lines near text for ink."""
+        pixels, crop, layers = cut_out(over((0.05, 0.05, 0.1), mask, (0.5, 0.6, 0.6)), right)
+        return pixels, crop, replace(layers, text_alpha=np.clip((crop.pixels[..., 1] / 255 - 0.05) / 0.55, 0, 1))
+
+    pixels, crop, layers = cut_with_all_its_ink(form)
+    letters, setting, style = measure_style(crop, layers)
+    _, alone, plain = cut_with_all_its_ink(mask)
+    expected, without, _ = measure_style(alone, plain)
+    assert setting.em == pytest.approx(without.em, rel=0.03) and style.decorations == () and style.erased is None
+    assert np.abs(letters.text_alpha - expected.text_alpha).mean() < 0.004
+    composed = compose(pixels, crop, letters, setting, dress(drawn(words=["News:"]), style)[0], style=style)
+    assert not composed.skip_reason and np.array_equal(composed.pixels[top:], pixels[top:])
+
+
 def test_take_rules_without_any_gives_the_layers_back() -> None:
     mask, columns = text_mask()
     _, crop, layers = cut_out(over((1, 1, 1), mask, (0, 0, 0)), columns[-1][1])

@@ -22,6 +22,7 @@ _PIECE, _WHOLE, _SURE = (
 _THICKEST = 0.2  # ems
 _BEYOND = 0.45  # ems by which a rule may be longer than its text; others are those of forms, tables and frames
 _UNDER, _THROUGH = (0.03, 0.42), (-0.42, -0.14)  # ems below the baseline at which they lie
+_DESCENDERS, _FAR_UNDER = 0.3, 0.8  # ems below the baseline where letters end, and where another thing may begin
 _TOUCHING = 0.3  # share of an underline that ink may touch from one side: slabs of letters stand on stems
 _CROSSED = 0.75  # of one drawn through text
 _VISIBLE = 0.35  # coverage from which a pixel is looked at
@@ -58,7 +59,8 @@ class Rule:
 class _Band:
     """Rows [top, bottom) of the crop and columns (w,) bool that a rule may be.
 
-    One that goes on beyond the text is no part of it: what a form has for an answer to stand on.
+    One that goes on beyond the text is no part of it: what a form has for an answer to stand on. Where it lies so low
+    that the text ends above it, as the edge of a box below a label does, nothing below it is, either.
     """
 
     row: int
@@ -66,6 +68,7 @@ class _Band:
     bottom: int
     columns: np.ndarray
     goes_on: bool
+    ends: bool = False
 
 
 def take_rules(
@@ -90,8 +93,11 @@ def take_rules(
     kept = []
     for band in bands:
         letters = _without(layers.text_alpha, band)
-        if _is_even(pixels, letters, band) and _is_rule(seen, band, measure(letters, rows)):
-            kept.append(band)
+        if not _is_even(pixels, letters, band):
+            continue
+        setting = measure(letters, rows)
+        if _is_rule(seen, band, setting):
+            kept.append(replace(band, ends=_ends(band, setting)))
     if not kept:
         return layers, (), nowhere
     letters, erased, stays = layers.text_alpha, nowhere, nowhere
@@ -102,6 +108,9 @@ def take_rules(
             max(band.top - 1, 0) : band.bottom + 1,
             cv2.dilate(band.columns[None].astype(np.uint8), np.ones((1, 5)))[0] > 0,
         ] = True
+        if band.ends:
+            stood[band.top - 1 :] = True
+            letters[band.top - 1 :] = 0
         if band.goes_on:
             stays = stays | (stood & (letters < 0.1))
         else:
@@ -178,12 +187,18 @@ def _is_rule(seen: np.ndarray, band: _Band, setting: Setting) -> bool:
 
     above, under = touched(band.top - 1 - step), touched(band.bottom + step)
     length = int(_longest(band.columns[None].astype(np.uint8))[0])
-    if _UNDER[0] <= below <= _UNDER[1]:
+    if _UNDER[0] <= below <= (_FAR_UNDER if band.goes_on else _UNDER[1]):
         return under < _TOUCHING and (above < _TOUCHING or (length > _SURE * em and above < 2 * _TOUCHING))
     if _THROUGH[0] <= below <= _THROUGH[1] and not band.goes_on:
         on_both_sides = min(above, under) > 0.3 * max(above, under)  # what lies on top of small letters has them below
         return length > 1.5 * em and max(above, under) < _CROSSED and on_both_sides
     return False
+
+
+def _ends(band: _Band, setting: Setting) -> bool:
+    """Whether the text ends above a band that goes on: it lies below the last row's descenders."""
+    base = setting.baselines[band.row]
+    return band.goes_on and band.row + 1 == len(setting.baselines) and band.top > base + _DESCENDERS * setting.em
 
 
 def _is_even(pixels: np.ndarray, letters: np.ndarray, band: _Band) -> bool:
