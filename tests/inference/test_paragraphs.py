@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import ImageFont
 
+from data_synth.fonts import find_font
 from tests.small import small
 from translatotron_v.data.vocabulary import Vocabulary
+from translatotron_v.inference.letter_widths import columns_of
 from translatotron_v.inference.paragraphs import agree_on_fonts, fitting, read_paragraphs, see, sentences
 from translatotron_v.inference.pieces import Paragraph
 from translatotron_v.inference.strip_reading import assign
@@ -141,10 +144,10 @@ def block_of(width: int) -> Paragraph:
     ("width", "blur", "read", "kept"),
     [
         (25, 1.0, "b", True),  # wide enough, and sure
-        (14, 1.0, "a", True),  # 11 / 14 columns would be narrower: 1.15 times as wide makes no b
+        (14, 1.0, "a", True),  # as wide as an "a" is, and sure
         (18, 6.0, "b", False),  # read in doubt, and surer when it is 1.15 times as wide
         (18, 1.0, "a", True),  # sure of what it reads, and not narrow
-        (9, 1.0, "a", True),  # narrow: 1.22 times as wide it reads the same, no surer
+        (9, 1.0, "a", True),  # narrow: 1.5 times as wide it reads the same, no surer
     ],
 )
 def test_what_is_narrow_or_doubted_is_read_once_more(width: int, blur: float, read: str, kept: bool):
@@ -155,7 +158,7 @@ def test_what_is_narrow_or_doubted_is_read_once_more(width: int, blur: float, re
     (seen,) = see(model, VOCABULARY, [paragraph], 8)
     assert seen.text == read and (paragraph.runs is before) == kept and (paragraph.text_alpha is ink) == kept
     assert [fonts.tolist() for fonts in seen.fonts] == [[1.0, 0.0]]  # of the first look
-    assert seen.widths == (width, 1)  # of the letters as they stand
+    assert seen.widths == (width, 12.0)  # of the letters as they stand, and of one in an average face
     if not kept:
         assert paragraph.text_alpha is not None
         assert [run.width for run in paragraph.runs] == [round(1.15 * width)]
@@ -174,16 +177,16 @@ def test_what_is_narrow_or_doubted_is_read_once_more(width: int, blur: float, re
 @pytest.mark.parametrize(
     ("read", "drawn", "width"),
     [
-        ((200, 20), (240, 20), 5 / 6),
-        ((300, 20), (100, 10), 1.5),
-        ((60, 9), (240, 20), None),  # too few letters tell nothing
-        ((60, 20), (240, 9), None),
-        ((60, 20), (0, 20), None),
+        ((200, 220.0), (240, 220.0), 5 / 6),
+        ((300, 200.0), (100, 100.0), 1.5),
+        ((60, 99.0), (240, 200.0), None),  # too few letters tell nothing
+        ((60, 200.0), (240, 99.0), None),
+        ((60, 200.0), (0, 200.0), None),
         ((0, 0), (0, 0), None),
     ],
 )
 def test_how_wide_letters_are_is_told_from_drawn_ones(
-    read: tuple[int, int], drawn: tuple[int, int], width: float | None
+    read: tuple[int, float], drawn: tuple[int, float], width: float | None
 ):
     assert Paragraph([], read_widths=read, drawn_widths=drawn).letter_width == pytest.approx(width)
 
@@ -208,3 +211,12 @@ def test_the_confidence_is_that_of_the_worst_sentence():
     assert paragraph.confidence == pytest.approx(expected)
     assert Paragraph([]).confidence == {} and Paragraph([], reading=0.0).confidence == {"reading": 1.0}
     assert Paragraph([], translations=["A dog.", "", "It barks."]).translation == "A dog. It barks."
+
+
+def test_letters_are_as_wide_as_in_an_average_face():
+    for text in ("Bitte nicht füttern", "Please do not feed", "Samstag, 14. Juli", "MITTWOCH"):
+        measured = [
+            ImageFont.truetype(str(find_font(face)), 20).getlength(text.replace(" ", ""))
+            for face in ("DejaVuSans", "DejaVuSerif", "NotoSans-Regular", "Ubuntu-Regular")
+        ]
+        assert columns_of(text) == pytest.approx(np.mean(measured), rel=0.06)

@@ -9,11 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from translatotron_v.decoding.spelling import DrawnWord, Spelling
+from translatotron_v.inference.letter_widths import width_of
 from translatotron_v.page.shaping import Word, WordRow
 from translatotron_v.page.strips import cut_between
-
-_NARROW_LETTERS = ".,:;!'|\"’‚‘“”„iIjl1()[]{}/-"
-_NARROW = 0.4  # of the width of other letters, about
 
 
 def assemble(spelling: Spelling, drawn: Sequence[np.ndarray], inks: dict[int, list[Word]]) -> list[Word]:
@@ -42,7 +40,7 @@ def assemble(spelling: Spelling, drawn: Sequence[np.ndarray], inks: dict[int, li
 def _cut_at_fillers(picture: np.ndarray, word: DrawnWord, inks: dict[int, list[Word]]) -> list[Sequence[Word]]:
     """The parts of a drawn word (32, w), literals in place of their fillers."""
     count, width = len(word.characters), picture.shape[1]
-    shares = np.array([_NARROW if letter in _NARROW_LETTERS else 1.0 for letter, _ in word.characters])
+    shares = np.array([width_of(letter) for letter, _ in word.characters])
     middles = (np.cumsum(shares) - shares / 2) / shares.sum() * width
     edges = [0]
     for which in range(1, count):

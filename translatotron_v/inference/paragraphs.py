@@ -22,6 +22,7 @@ from translatotron_v.decoding.text_mode import prepare
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.assembly import assemble
 from translatotron_v.inference.glossary import asked_terms
+from translatotron_v.inference.letter_widths import columns_of
 from translatotron_v.inference.literal_inks import LiteralInks, kept_words, lines_of
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.pieces import Paragraph, Piece
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
 _TELLING = 10  # letters
 _ROUNDS = 10  # of expectation maximisation
-_NARROW, _DOUBTED = 9.5, -0.08  # columns to a letter, and nats, below which letters are read once more, wider
-_USUAL = 11.0  # columns to a letter that the reader reads best
+_NARROW, _DOUBTED = 0.92, -0.08  # share of usual widths, and nats, below which letters are read once more, wider
+_WIDE = 1.12  # of usual widths: as wide as the reader reads best
 _LEAST, _MOST = 1.15, 1.5  # times as wide as they are, in a second reading
 _END = re.compile(r"[.!?…][\"'”“’»)\]]*$")  # how the last word of a sentence ends
 _BEGIN = re.compile(r"[\"'„“‚‘«(\[]*[A-ZÄÖÜÀ-ÝČĎĚŇŘŠŤŮŽ0-9]")  # how the first word of the next one begins
@@ -50,11 +51,11 @@ class Seen:
         texts: what was read, run by run.
         certainties: mean log-probability (nats) and number of the characters of each strip.
         fonts: logits (F,) of each strip.
-        widths: columns of the runs as they stand, and how many letters were read on them.
+        widths: columns of the runs as they stand, and of what was read on them in an average face.
     """
 
     texts: list[str]
-    widths: tuple[int, int] = (0, 0)
+    widths: tuple[int, float] = (0, 0.0)
     certainties: list[tuple[float, int]] = field(default_factory=list)
     fonts: list[np.ndarray] = field(default_factory=list)
 
@@ -122,13 +123,10 @@ def see(
 
 def widening(seen: Seen) -> float:
     """How many times as wide letters are to be when they are read once more; 1: they are not to be."""
-    columns, letters = seen.widths
-    if not letters or seen.certainty is None:
+    columns, usual = seen.widths
+    if not usual or seen.certainty is None or (columns >= _NARROW * usual and seen.certainty >= _DOUBTED):
         return 1.0
-    pitch = columns / letters
-    if pitch >= _NARROW and seen.certainty >= _DOUBTED:
-        return 1.0
-    return min(max(_USUAL / pitch, _LEAST), _MOST)
+    return min(max(_WIDE * usual / columns, _LEAST), _MOST)
 
 
 def _look(
@@ -150,7 +148,7 @@ def _look(
             if fonts is not None:
                 of.fonts.append(fonts[place])
     for of, runs in zip(seen, blocks, strict=True):
-        of.widths = sum(run.width for run in runs), sum(len(text.replace(" ", "")) for text in of.texts)
+        of.widths = sum(run.width for run in runs), sum(map(columns_of, of.texts))
     return seen
 
 
@@ -225,10 +223,10 @@ def translate_paragraphs(
             paragraph.drawn.append(drawn[place])
             inks = literals.inks[place] if masked else {}
             set_words = assemble(made.spellings[place], strips[place].pictures, inks)
-            columns, letters = paragraph.drawn_widths
+            columns, usual = paragraph.drawn_widths
             paragraph.drawn_widths = (
                 columns + sum(picture.shape[1] for picture in strips[place].pictures),
-                letters + sum(len(word.characters) for word in made.spellings[place].words),
+                usual + columns_of(made.spellings[place].text),
             )
             if paragraph.pieces:
                 words[id(piece)] = set_words

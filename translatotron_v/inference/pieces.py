@@ -10,7 +10,7 @@ from translatotron_v.inference.glossary import Term
 from translatotron_v.page.shaping import Word
 from translatotron_v.page.strips import BlockAlpha, Run, Strip
 
-_TELLING = 10  # letters whose average width tells how wide a face is
+_TELLING = 100  # columns of letters, about nine, whose width tells how wide a face is
 
 
 @dataclass(eq=False)
@@ -48,8 +48,8 @@ class Paragraph:
         scores: of each sentence or part of one: "text" and "image", mean log-probability (nats), and "drawing", the
             logarithm of the share of its characters that were read on the drawn strip as they were meant.
         reading: mean log-probability (nats) of the letters that were read; None: unread.
-        read_widths: columns of its ink at the strips' size, and how many letters were read on them.
-        drawn_widths: columns of the words that were drawn, and how many letters they have.
+        read_widths: columns of its ink at the strips' size, and of what was read on it in an average face.
+        drawn_widths: columns of the words that were drawn, and the same of their letters.
         terms: what a glossary asked for.
         pieces: what it consists of, in order, where sentences are masked; empty otherwise.
         breaks: numbers of the words with which a line begins: entries of a list.
@@ -70,8 +70,8 @@ class Paragraph:
     drawn: list[np.ndarray] = field(default_factory=list)
     scores: list[dict[str, float]] = field(default_factory=list)
     reading: float | None = None
-    read_widths: tuple[int, int] = (0, 0)
-    drawn_widths: tuple[int, int] = (0, 0)
+    read_widths: tuple[int, float] = (0, 0.0)
+    drawn_widths: tuple[int, float] = (0, 0.0)
     terms: list[Term] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
     breaks: list[int] = field(default_factory=list)
