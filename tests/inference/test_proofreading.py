@@ -1,6 +1,7 @@
 """What was drawn is read, and drawn again where it says something else."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -201,6 +202,40 @@ def test_words_that_were_drawn_alone_are_drawn_anew_in_parts(monkeypatch):
     assert stubborn.asked[2:] == [(["ki", "nds"], 4), (list("kinds"), 1), (["kinds"], 4), (["kinds"], 4)]
     assert strip.misdrawn == [] and strip.pictures[0].shape == (32, 34)
     assert [int(width) for width in np.diff(np.flatnonzero(np.diff(strip.pictures[0][12])))] == [1, 6, 1, 6, 1, 6, 1]
+
+
+@pytest.mark.parametrize(
+    ("own", "right", "fonts"),
+    [
+        ("Ubuntu-Regular", "NotoSans-Regular", ["NotoSans-Regular"]),
+        ("NotoSans-Regular", "FiraGO-Regular", ["DejaVuSans", "DejaVuSans", "FiraGO-Regular"]),
+        ("DejaVuSans", None, ["NotoSans-Regular", "NotoSans-Regular", "FiraGO-Regular", "FiraGO-Regular"]),
+    ],
+)
+def test_a_word_that_its_font_is_not_drawn_right_in_is_drawn_in_another(
+    monkeypatch: pytest.MonkeyPatch, own: str, right: str | None, fonts: list[str]
+):
+    known = ["Ubuntu-Regular", "DejaVuSans", "NotoSans-Regular", "FiraGO-Regular"]
+    shop = Workshop(monkeypatch, lambda width: ("kinas", 0.0))
+    drawn: list[str] = []
+
+    def draw(model: Any, vocabulary: Any, draft: Any, parts: Sequence[Spelling], settings: GenerationConfig) -> Any:
+        assert draft.fonts.shape == (1,)
+        drawn.append(known[int(draft.fonts[0])])
+        if drawn[-1] == right:
+            shop.reads = lambda width: ("kinds", 0.0)
+        return shop.draw_words(model, vocabulary, draft, parts, settings)
+
+    monkeypatch.setattr(proofreading, "draw_words", draw)
+    model: Any = SimpleNamespace(
+        model=SimpleNamespace(ctc_head=object(), config=SimpleNamespace(fonts=known)), vocabulary=None
+    )
+    settings = GenerationConfig(redraws=2, drawing="words", top_k=1)
+    lines = [[shop.line("small"), shop.line("kinds")]]
+    draft = replace(DRAFT.rows([0]), fonts=torch.tensor([known.index(own)]))
+    (strip,) = proofread(model, draft, [spelling("kinas kinds")], np.zeros((1, 96, 512)), settings, 2, lines)
+    assert drawn == [own] * 2 + fonts and strip.misdrawn == ([] if right else ["kinds"])
+    assert {text for texts, _ in shop.asked for text in texts} == {"kinds", *"kinds"}  # the other word stays
 
 
 def test_a_word_that_is_read_right_but_doubted_is_drawn_in_parts_and_the_least_doubted_stays(monkeypatch):

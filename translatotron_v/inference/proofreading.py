@@ -5,13 +5,14 @@ still another word after the last attempt is named; whole pages leave such a blo
 language reads over a stray stroke ("also" off "alsa"), so words on which it is in two minds are drawn again as well.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 import numpy as np
 
 from translatotron_v.config import ModelConfig
-from translatotron_v.decoding.arrays import inference, to_numpy
+from translatotron_v.decoding.arrays import Array, inference, like, to_numpy
 from translatotron_v.decoding.source import read_ctc_frames, reading_doubts
 from translatotron_v.decoding.spelling import DrawnWord, Spelling
 from translatotron_v.decoding.text import Draft, redraw
@@ -31,6 +32,8 @@ _LETTERS = (0, 4, 2, 1, 0)
 _CHANCE = (0, 2, 4)  # attempts that draw by chance, as do all later ones
 _MARKS = ".,;:!?"
 _QUOTES = "'’‘\"“”"  # too small to be drawn alone
+# Plain fonts, of which two stand in for a font that a word was not drawn right in; attempts in each.
+_PLAIN, _OTHERS, _IN_OTHERS = ("NotoSans-Regular", "DejaVuSans", "FiraGO-Regular"), 2, 2
 _BESIDE = 2  # columns between the ink of letters that are set side by side, where no other word tells
 _SPECK = 0.4  # ink up to which something that stands apart is a speck of another patch
 _DOUBT = 0.1  # of a word that is read as it was meant: it is drawn again
@@ -138,7 +141,7 @@ def proofread(
         spellings: what was to be drawn on each.
         drawn: the strips (96, 512), ink in [0, 1].
         generation: its `redraws` are how often a word may be drawn again: first alone, then by chance as well; where
-            it draws words anyway first by chance, then in parts of a few letters.
+            it draws words anyway first by chance, then in parts of a few letters, and last in other fonts.
         batch_size: strips at a time.
         lines: the words of each strip, where they were drawn one by one (``words.Drawing``).
     """
@@ -152,22 +155,49 @@ def proofread(
     _read(loaded, strips, batch_size)
     for attempt in range(generation.redraws):
         asked = {number: _asked(strip, attempt, generation) for number, strip in enumerate(strips)}
-        asked = {number: words for number, words in asked.items() if words}
-        if not asked:
-            continue
-        parts = [Spelling([strips[number].spelling.words[word] for word in words]) for number, words in asked.items()]
-        rows = draft.rows(list(asked))
-        chance = replace(generation, image_steps=0, temperature=0.7, seed=attempt, beams=1)
-        if generation.drawing == WORDS:  # words that were drawn alone come out the same again, but for chance
-            tries = _draw_parts(loaded, rows, parts, chance, attempt, [_letter_gap(strips[number]) for number in asked])
-        else:
-            chance = replace(chance, top_k=1 if attempt == 0 else 4)
-            inks = 1 - to_numpy(redraw(loaded.model, loaded.vocabulary, rows, parts, chance)).mean(1)
-            tries = [DrawnStrip(part, words_of(ink, len(part.words))) for part, ink in zip(parts, inks, strict=True)]
-        _read(loaded, tries, batch_size)
-        for (number, words), once_more in zip(asked.items(), tries, strict=True):
-            _take(strips[number], words, once_more, marks_first=attempt == 0 and generation.drawing == WORDS)
+        _draw_again(loaded, draft, strips, asked, attempt, generation, batch_size)
+    if generation.drawing == WORDS and draft.fonts is not None:
+        for choice, attempt in product(range(_OTHERS), range(_IN_OTHERS)):
+            asked = {number: strip.wrong for number, strip in enumerate(strips)}
+            other = replace(draft, fonts=_stand_ins(draft.fonts, loaded.model.config.fonts, choice))
+            _draw_again(loaded, other, strips, asked, attempt, generation, batch_size)
     return strips
+
+
+def _draw_again(
+    loaded: LoadedTranslator,
+    draft: Draft,
+    strips: Sequence[DrawnStrip],
+    asked: Mapping[int, Sequence[int]],
+    attempt: int,
+    generation: GenerationConfig,
+    batch_size: int,
+) -> None:
+    """Draw some words of some strips once more, and take over what is read better, in place."""
+    asked = {number: words for number, words in asked.items() if words}
+    if not asked:
+        return
+    parts = [Spelling([strips[number].spelling.words[word] for word in words]) for number, words in asked.items()]
+    rows = draft.rows(list(asked))
+    chance = replace(generation, image_steps=0, temperature=0.7, seed=attempt, beams=1)
+    if generation.drawing == WORDS:  # words that were drawn alone come out the same again, but for chance
+        tries = _draw_parts(loaded, rows, parts, chance, attempt, [_letter_gap(strips[number]) for number in asked])
+    else:
+        chance = replace(chance, top_k=1 if attempt == 0 else 4)
+        inks = 1 - to_numpy(redraw(loaded.model, loaded.vocabulary, rows, parts, chance)).mean(1)
+        tries = [DrawnStrip(part, words_of(ink, len(part.words))) for part, ink in zip(parts, inks, strict=True)]
+    _read(loaded, tries, batch_size)
+    for (number, words), once_more in zip(asked.items(), tries, strict=True):
+        _take(strips[number], words, once_more, marks_first=attempt == 0 and generation.drawing == WORDS)
+
+
+def _stand_ins(fonts: Array, known: Sequence[str], choice: int) -> Array:
+    """For each of some fonts (B,), numbers among those that a model knows, another one; itself where there is none."""
+    others = []
+    for own in to_numpy(fonts).tolist():
+        plain = [known.index(name) for name in _PLAIN if name in known and name != known[own]]
+        others.append(plain[choice] if choice < len(plain) else own)
+    return like(others, fonts)
 
 
 def _asked(strip: DrawnStrip, attempt: int, generation: GenerationConfig) -> list[int]:
