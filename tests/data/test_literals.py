@@ -38,6 +38,7 @@ FOUND = [
     ("noch 5 km, 20 °C, 0,5 l, 500g, 30 km/h, 80 m²", ["5 km", "20 °C", "0,5 l", "500g", "30 km/h", "80 m²"]),
     ("NOCH 5 KM, 16 GB RAM", ["5 KM", "16 GB"]),
     ("Platte 30 x 40 cm, 1920×1080", ["30 x 40 cm", "1920×1080"]),
+    ("2 X 8,00 €, 6X4", ["2 X 8,00", "6X4"]),  # read off a receipt
     ("A4-Papier, Sitz B2-17, Linie U6, COVID-19, CO2-Ausstoß", ["A4", "B2-17", "U6", "COVID-19", "CO2"]),
     ("Nr. 2026/0815, Version 2.0.1, Haus 12a", ["2026/0815", "2.0.1", "12a"]),
     ("ISBN 978-3-16-148410-0", ["ISBN 978-3-16-148410-0"]),

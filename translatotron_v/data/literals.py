@@ -84,7 +84,7 @@ _DIGITS_FIRST = {
     "date": rf"(?:{_DAY}\.(?:{_MONTH}\.)?{_DASH})?{_DATE}(?:{_DASH}{_DATE})?",
     "time": rf"{_TIME}{_DASH}{_TIME}|{_HOUR}:[0-5]\d(?::[0-5]\d)?(?![\d:]|[.,]\d)",
     "version": r"\d+(?:\.\d+){2,}\w*(?![.,]\d)|\d+/\d+(?:/\d+)*(?!\w)",
-    "size": rf"{_NUMBER}(?:{_SPACE}?[x×]{_SPACE}?{_NUMBER}){{1,2}}(?:{_SPACE}?{_UNIT})?(?!\w)",
+    "size": rf"{_NUMBER}(?:{_SPACE}?[xX×]{_SPACE}?{_NUMBER}){{1,2}}(?:{_SPACE}?{_UNIT})?(?!\w)",
     "price": rf"{_SIGN}{_NUMBER}{_RANGE}{_TAIL}{_SPACE}?{_CURRENCY}{_PER}|{_SIGN}{_NUMBER},[-–—]+(?!\d)",
     "percent": rf"{_SIGN}{_NUMBER}{_RANGE}{_SPACE}?[%‰](?!\w)",
     "measure": rf"{_SIGN}(?:{_NUMBER}{_RANGE}|\d*[½¼¾⅓⅔]|\d+/\d+){_SPACE}?{_UNIT}",
