@@ -397,6 +397,20 @@ def test_the_edge_that_jpeg_makes_wide_is_no_outline(colours: tuple[tuple[float,
     assert settled.text_alpha.sum() == pytest.approx(mask.sum(), rel=0.1)
 
 
+def test_words_around_which_jpeg_left_nothing_stay_beside_those_where_it_did() -> None:
+    """What it leaves joins letters, which then lie in it as in an outline: no reason to lose the words that do not."""
+    mask, columns = text_mask(["Zwei", "Hunde", "liegen", "faul", "im", "Schatten"], em=24)
+    around = cv2.dilate(mask, np.ones((7, 7)))
+    around[:, columns[4][0] - 6 :] = 0  # the last two words are clean
+    ground, ink = (0.89, 0.96, 0.92), (0.34, 0.1, 0.52)
+    picture = over(ground, np.maximum(mask, 0.09 * around), ink).astype(np.float32)
+    seen = Layers(mask, ink, np.full_like(picture, ground), mask > 0)
+    where = np.ones(mask.shape, dtype=bool)
+    settled = settle(picture, seen, [(columns[0][0], 26.0, columns[-1][1], 56.0)], where)
+    for first, last in columns:
+        assert settled.text_alpha[:, first:last].sum() == pytest.approx(mask[:, first:last].sum(), rel=0.35)
+
+
 def test_spans_mark_words_by_their_place() -> None:
     assert marked(Span(0.0, 1.0), [10, 20, 30]) == [0, 1, 2]
     assert marked(Span(0.5, 1.0), [10, 10, 10, 10]) == [2, 3]

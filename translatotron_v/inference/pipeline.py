@@ -76,8 +76,8 @@ class Translator:
         Args:
             name_or_path: one of the Hub's is `user/model` or `user/model@revision` (see `hub.fetch`).
             device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", ...
-            threads: threads of the CPU; None leaves torch's choice, all cores. 1 is best for shipped weights, above all where
-                something else keeps a core busy: threads then wait for one another, and a page takes many times as long.
+            threads: threads of the CPU; None leaves torch's choice, all cores. 1 is best for shipped weights, above all
+                where something else keeps a core busy: threads wait for one another, a page takes many times as long.
             precision: "fp32", "bf16" (for GPUs, and CPUs with bfloat16 arithmetic) or "int8" (CPU: about half the time
                 and a third of the memory; a few image tokens differ).
             baseline: what is to take the model's place on whole pages, such as `baselines.baseline(name)`; it needs

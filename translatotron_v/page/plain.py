@@ -225,7 +225,8 @@ def _filled(pixels: np.ndarray, layers: Layers, parts: _Parts, plain: np.ndarray
     apart = length(pixels - outline)
     fill = np.median(pixels[inner & (apart >= np.quantile(apart[inner], 0.9))], axis=0)
     towards = fill - outline
-    if float(np.linalg.norm(towards)) < _TWO_COLOURS or _is_edge(outline, _middle(plain, region), fill):
+    between = _between(outline, _middle(plain, region), fill)
+    if float(np.linalg.norm(towards)) < _TWO_COLOURS or (between is not None and between > _LEAST_SHARE):
         return None
     share = np.clip((pixels - outline) @ towards / float(towards @ towards), 0, 1) * region
     full = share > 0.75
@@ -234,18 +235,22 @@ def _filled(pixels: np.ndarray, layers: Layers, parts: _Parts, plain: np.ndarray
     share = np.where(depth > 1.3, share, np.float32(0))
     if not _FILLED[0] < float(share.sum()) / np.count_nonzero(region) < _FILLED[1]:
         return None
+    if between is not None:  # no outline, but what JPEG left around some words: others have none
+        share = np.where(region, share, layers.text_alpha)
     background = _with(layers.background, plain, grow(region, 2))
     return replace(layers, text_alpha=share.astype(np.float32), colour=as_colour(fill), background=background)
 
 
-def _is_edge(colour: np.ndarray, ground: np.ndarray, ink: np.ndarray) -> bool:
-    """Whether a colour (3,) is what lies between ground and ink: the edge of plain letters, which JPEG makes wide.
+def _between(colour: np.ndarray, ground: np.ndarray, ink: np.ndarray) -> float | None:
+    """How far a colour (3,) lies on the way from ground to ink; None where it lies elsewhere.
 
-    What is nearly the ground is not: all that coarse JPEG leaves between letters, in which they lie as in an outline.
+    On the way lies the edge of plain letters, which JPEG makes wide; near the ground all that coarse JPEG leaves
+    between letters, in which they lie as in an outline.
     """
     towards = ink - ground
     share = float((colour - ground) @ towards) / max(float(towards @ towards), 1e-6)
-    return _LEAST_SHARE < share < 1 and float(np.linalg.norm(colour - ground - share * towards)) < _ON_LINE
+    beside = float(np.linalg.norm(colour - ground - share * towards))
+    return share if share < 1 and beside < _ON_LINE else None
 
 
 def _main_direction(parts: _Parts, weight: np.ndarray, own: np.ndarray) -> np.ndarray:

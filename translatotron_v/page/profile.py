@@ -22,11 +22,12 @@ _GRID = _TOP + _STEP * np.arange(len(_MIXED) + 1)  # heights at which the totals
 BELOW_CENTRE = 0.27  # ems from the middle of a line's box down to its baseline
 _POWER = 0.6  # of ink, so that ascenders and descenders, which tell mixed text from capitals, count for more
 _CAPITALS_RARER = 0.985  # what a fit with the profile of capitals counts for beside one with that of mixed text
-_TOO_SMALL = 1.025  # sizes come out so much too small on average, since x-heights are rounded and ink is blurred
+_TOO_SMALL = 1.03  # sizes come out so much too small on average, since x-heights are rounded and ink is blurred
 _SIZES = np.exp(np.arange(-0.5, 0.5, 0.02))  # sizes that are tried, as shares of what the boxes suggest
 _COARSE = 3  # every so many sizes are tried first, then those around the best two
 _ENOUGH = 24.0  # pixels per em that a profile needs no more of
-_SIZE_SPREAD, _SIZE_WEIGHT = 0.2, 0.01  # how far and how dearly the ink may contradict the boxes
+# How far and how dearly the ink may contradict the boxes, and how dearly at most: some are half as high again.
+_SIZE_SPREAD, _SIZE_WEIGHT, _SIZE_MOST = 0.2, 0.006, 0.02
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def measure(ink: np.ndarray, rows: Sequence[Bounds]) -> Setting:
 
     def score(size: float) -> float:
         fits = [_fit(*window, row, size * guess)[0] for window, row in zip(windows, scaled, strict=True)]
-        return float(weights @ fits) - _SIZE_WEIGHT * (math.log(size) / _SIZE_SPREAD) ** 2
+        return float(weights @ fits) - min(_SIZE_WEIGHT * (math.log(size) / _SIZE_SPREAD) ** 2, _SIZE_MOST)
 
     scores = np.full(len(_SIZES), -math.inf)
     scores[::_COARSE] = [score(size) for size in _SIZES[::_COARSE]]
