@@ -1,5 +1,6 @@
 """A service on a free port of this machine, and a browser to look at its page."""
 
+import asyncio
 import base64
 import shutil
 import threading
@@ -33,9 +34,15 @@ _GIVE = """([name, content, type]) => {
 
 
 @contextmanager
-def running(service: Service, token: str = "") -> Iterator[str]:
-    """The address of a service."""
-    app = create_app(service, languages=("de", "en", "fr"), weights="none", token=token)
+def running(service: Service, token: str = "", late: float = 0.0) -> Iterator[str]:
+    """The address of a service, which tells what it can do so many seconds late."""
+    made = create_app(service, languages=("de", "en", "fr"), weights="none", token=token)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if late and scope.get("path", "").endswith("/info"):
+            await asyncio.sleep(late)
+        await made(scope, receive, send)
+
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_keep_alive=1))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -77,7 +84,9 @@ def visited(browser: "Browser", address: str, **options: Any) -> Iterator["Page"
     elsewhere: list[str] = []
     page.on("request", lambda request: elsewhere.append(request.url))
     page.goto(address)
-    page.wait_for_function("state.info !== null || !document.getElementById('token-row').hidden")
+    # what the page shows, and no wait_for_function: that calls eval() in the page again and again, which its content
+    # security policy forbids, so it fails wherever the first call comes too early
+    page.locator("#system option, #token-row:not([hidden])").first.wait_for(state="attached")
     yield page
     assert errors == []
     assert [url for url in elsewhere if not url.startswith((address, "blob:", "data:"))] == []

@@ -208,6 +208,13 @@ def test_a_token_is_asked_for_on_the_page(browser: Any):
         page.get_by_text("Done: 2 of 3").wait_for()
 
 
+def test_a_service_that_answers_late_is_waited_for(browser: Any):
+    with running(service(), late=1.0) as address, visited(browser, address) as page:
+        assert page.locator("#system option").count() > 0
+        give(page, picture())
+        page.get_by_text("Done: 2 of 3").wait_for()
+
+
 # text fields that show a part of their text
 CUT_OFF = """[...document.querySelectorAll('#blocks textarea')]
   .filter((one) => one.scrollHeight > one.clientHeight + 1).map((one) => one.value)"""
