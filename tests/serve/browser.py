@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uvicorn
 
+from tests.serve.fakes import PATIENCE
 from translatotron_v.serve.app import create_app
 from translatotron_v.serve.service import Service
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PATIENCE = 120  # seconds until something that never comes is a failure; machines may be busy
 
 # what puts a file into the page as a drag from a file manager, or a paste, does
 _GIVE = """([name, content, type]) => {

@@ -16,6 +16,7 @@ from translatotron_v.serve.limits import Limits
 from translatotron_v.serve.service import Redraw, Service, System
 
 HOST = "http://localhost:8000"
+PATIENCE = 120.0  # seconds until something that never comes is a failure; machines may be busy
 BOMB = (13, 13)  # a picture of this size fails the batch that it is in
 
 
@@ -48,7 +49,7 @@ class Inverts:
     ) -> list[Translation]:
         assert generation is not None
         self.entered.release()
-        assert self.gate.wait(20)
+        assert self.gate.wait(PATIENCE)
         if generation.target_language not in ("en", "fr"):
             raise UserError(f"language {generation.target_language!r}: this model knows en, fr")
         if any(image.size == BOMB for image in images):
@@ -85,7 +86,7 @@ def redraw(source: Image.Image, drawn: Image.Image, page: dict[str, Any]) -> Any
 
 
 def service(system: System | None = None, redraw: Redraw | None = redraw, **limits: Any) -> Service:
-    usual = Limits(seconds=15, gather_milliseconds=1)
+    usual = Limits(seconds=PATIENCE, gather_milliseconds=1)
     system = system or Inverts()
     systems = {"end-to-end": system, "cascade-reader-render": system}
     return Service(systems, page_record, replace(usual, **limits), redraw)
