@@ -78,11 +78,14 @@ def kill_folder(folder: Path, count: int, seed: int) -> Part:
         else:
             time.sleep(chance.uniform(0, needed))
 
-    def whole() -> bool:
-        out = folder / "cut"
-        return (out / "report.json").is_file() and not (out / ".report.jsonl").exists()
+    return _kill_often(part, folder, start, wait, lambda: is_done(folder / "cut"), contents)
 
-    return _kill_often(part, folder, start, wait, whole, contents)
+
+def is_done(out: Path) -> bool:
+    """Whether a run has written its report and let go of its journal, after which the same command is a new run."""
+    from translatotron_v.commands.journal import JOURNAL
+
+    return (out / "report.json").is_file() and not (out / JOURNAL).exists()
 
 
 def _kill_often(

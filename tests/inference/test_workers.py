@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.fuzz.kills import is_done
 from tests.inference.fakes import FakeGenerate, fake_translator
 from translatotron_v import cli
 from translatotron_v.commands import journal as journals
@@ -186,11 +187,6 @@ def test_a_run_that_is_killed_anywhere_ends_as_one_that_is_not(pages: Path, smal
             assert run(arguments, place) == 0
     assert contents(places["cut"] / "out") == contents(places["whole"] / "out")
     assert len(contents(places["cut"] / "out")) == 21
-
-
-def is_done(out: Path) -> bool:
-    """Whether a run has written its report and let go of its journal, after which the same command is a new run."""
-    return (out / "report.json").exists() and not (out / journals.JOURNAL).exists()
 
 
 def run(arguments: list[str], place: Path, kill_after: float | None = None) -> int | None:

@@ -113,7 +113,7 @@ def see(
             ink = paragraph.text_alpha.widened(wider)
             again.append((of, paragraph, ink, cut_lines(ink.lines)))
     for (of, paragraph, ink, runs), other in zip(
-        again, _look(model, vocabulary, [runs for *_, runs in again], batch_size), strict=True
+        again, _look(model, vocabulary, [runs for *_, runs in again], batch_size, with_fonts=False), strict=True
     ):
         if other.certainty is not None and of.certainty is not None and other.certainty > of.certainty:
             paragraph.text_alpha, paragraph.runs = ink, runs
@@ -130,16 +130,20 @@ def widening(seen: Seen) -> float:
 
 
 def _look(
-    model: "TranslatotronV", vocabulary: Vocabulary, blocks: Sequence[Sequence[Run]], batch_size: int
+    model: "TranslatotronV",
+    vocabulary: Vocabulary,
+    blocks: Sequence[Sequence[Run]],
+    batch_size: int,
+    with_fonts: bool = True,
 ) -> list[Seen]:
-    """What is read on the runs of blocks."""
+    """What is read on the runs of blocks, and in which fonts it seems to stand."""
     seen = [Seen([""] * len(runs)) for runs in blocks]
     strips = [(of, strip) for of, runs in zip(seen, blocks, strict=True) for strip in pack(runs)]
     for batch in batches(strips, batch_size):
         source = model.encode_image(model.array(pixels_of([strip for _, strip in batch])))
         reading = model.ctc_logits(source)
         frames, sure = read_ctc_frames(reading, vocabulary), reading_scores(reading)
-        fonts = to_numpy(model.font_logits(source)) if model.font_head is not None else None
+        fonts = to_numpy(model.font_logits(source)) if with_fonts and model.font_head is not None else None
         for place, (of, strip) in enumerate(batch):
             text, where = frames[place]
             assign(of.texts, strip, text, where, model.config)

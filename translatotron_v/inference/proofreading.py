@@ -159,6 +159,8 @@ def proofread(
     if generation.drawing == WORDS and draft.fonts is not None:
         for choice, attempt in product(range(_OTHERS), range(_IN_OTHERS)):
             asked = {number: strip.wrong for number, strip in enumerate(strips)}
+            if not any(asked.values()):
+                break
             other = replace(draft, fonts=_stand_ins(draft.fonts, loaded.model.config.fonts, choice))
             _draw_again(loaded, other, strips, asked, attempt, generation, batch_size)
     return strips
