@@ -22,10 +22,10 @@ from translatotron_v.commands.serve import redrawing
 from translatotron_v.config import Config
 from translatotron_v.errors import UserError
 from translatotron_v.inference import corrections, whole_pages
-from translatotron_v.inference.corrections import read_blocks, stamp
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.pieces import Paragraph, Piece
 from translatotron_v.inference.pipeline import Translator
+from translatotron_v.inference.wanted import Wanted, read_blocks, stamp
 from translatotron_v.inference.whole_pages import EndToEnd, PageTranslator
 from translatotron_v.ocr import LineDetector, OcrEngine, boxes_to_text
 from translatotron_v.page.strips import pack
@@ -272,7 +272,7 @@ def test_pages_that_are_turned_are_drawn_turned(page: Path, translator: Translat
             translator.generation, turns=turns,
         )  # fmt: skip
         assert np.array_equal(np.rot90(turned.pixels, turns), plain.pixels)
-        back = corrections._turned(corrections.Wanted(wanted[0].rows, turned.words[0]), turns, *turned_size(turned))
+        back = corrections._turned(Wanted(wanted[0].rows, turned.words[0]), turns, *turned_size(turned))
         assert np.allclose(back.words, plain.words[0])
 
 

@@ -93,7 +93,7 @@ def page_record(translation: "Translation", size: tuple[int, int]) -> dict[str, 
 
 def _block(block: "BlockTranslation") -> dict[str, Any]:
     """One block of a page as JSON values: what it says, and all that it can be drawn again from."""
-    from translatotron_v.inference.corrections import stamp
+    from translatotron_v.inference.wanted import stamp
 
     record: dict[str, Any] = {"box": _points(block.quad)}
     if block.skip_reason:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from translatotron_v.inference.containers import Source
-    from translatotron_v.inference.corrections import Redrawn, SetWord, Wanted
+    from translatotron_v.inference.corrections import Redrawn, SetWord
     from translatotron_v.inference.pipeline import Translator
+    from translatotron_v.inference.wanted import Wanted
 
 EPILOG = """\
 In the JSON change of a block: "text" ("": take it off), "font" (a face of the model, or another one by name or path),
@@ -57,7 +58,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _redraw(options: argparse.Namespace) -> int:
-    from translatotron_v.inference.corrections import read_blocks
+    from translatotron_v.inference.wanted import read_blocks
 
     for library in ("PIL", "pikepdf"):
         logging.getLogger(library).addHandler(logging.NullHandler())
@@ -292,7 +293,8 @@ def _set_word(word: str, font: str, scale: float) -> "np.ndarray":
 
 def update(page: dict[str, Any], blocks: "Sequence[Wanted]", redrawn: "Redrawn") -> None:
     """Let the record of a page say what was drawn."""
-    from translatotron_v.inference.corrections import LEFT, stamp
+    from translatotron_v.inference.corrections import LEFT
+    from translatotron_v.inference.wanted import stamp
 
     for number, quads in redrawn.words.items():
         block = page["blocks"][number]

@@ -124,7 +124,7 @@ def redrawing(translator: "Translator") -> "Redraw":
     from PIL import Image
 
     from translatotron_v.commands.redraw import draw_changes, pages_of, update
-    from translatotron_v.inference.corrections import read_blocks
+    from translatotron_v.inference.wanted import read_blocks
 
     def redraw(
         source: Image.Image, answer: Image.Image, page: dict[str, Any]
