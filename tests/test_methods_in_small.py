@@ -129,10 +129,11 @@ def test_modality_gap(trained: list[Config], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(modality_gap, "off_natural_pages", off_natural_pages)
     monkeypatch.setattr(modality_gap, "FONTS", modality_gap.FONTS[3:5])
     lines = page_of("modality_gap", trained, modality_gap.body, modality_gap.STARTS)
-    assert lines[2].startswith("Not tested: the start reads no cell")
-    names = ("gold", "sequence", "token", "token-beside")
+    assert lines[2].startswith("Not tested: ") and lines[2].count("not tested: the start reads no cell") == 2
+    names = ("gold", "sequence", "token", "token-beside", "reads-gold", "reads-sequence")
     runs = {Path(config.run).name: config for config in trained}
-    assert set(runs) == {"start"} | {f"{name}{seed}" for name in names for seed in ("", "-seed2")}
+    assert set(runs) == {"start", "reads"} | {f"{name}{seed}" for name in names for seed in ("", "-seed2")}
+    assert runs["reads"].loss.text == 0.0 and runs["reads-sequence-seed2"].start["text_decoder"].endswith("/reads")
     assert runs["token-beside"].freeze == ["text_mode"] and runs["token-beside"].loss.self_distillation_kl == 1.0
     assert "The start reads 0 of 10 cells" in "\n".join(lines)
     assert len(cells(lines, "self, by token, text mode frozen")) == 7
