@@ -17,10 +17,11 @@ from translatotron_v.checkpoint import load_module, save_checkpoint
 from translatotron_v.config import Config, load_config, to_yaml
 from translatotron_v.data.vocabulary import Vocabulary
 from translatotron_v.decoding.text import Generated, generate, generate_answer
+from translatotron_v.engines.choice import choose_device
 from translatotron_v.errors import UserError
 from translatotron_v.generation_config import GenerationConfig
 from translatotron_v.inference.loaded import load_translator
-from translatotron_v.inference.pipeline import Translator, choose_device
+from translatotron_v.inference.pipeline import Translator
 from translatotron_v.models.quantised import QuantisedLinear
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.shipped import find_config, find_weights, shipped_weights

@@ -134,7 +134,7 @@ def _print_installation() -> None:
     from importlib.metadata import version
 
     from translatotron_v.arguments import TORCH
-    from translatotron_v.inference.pipeline import choose_device, choose_engine
+    from translatotron_v.engines.choice import choose_device, choose_engine
     from translatotron_v.shipped import shipped_weights
 
     library = TORCH if choose_engine() == TORCH else "onnxruntime"

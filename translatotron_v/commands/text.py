@@ -42,8 +42,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 @loading()
 def load_text_mode(options: argparse.Namespace) -> "LoadedTranslator":
     """Text mode alone."""
+    from translatotron_v.engines.choice import choose_device, choose_engine, set_threads
     from translatotron_v.inference.loaded import load_translator
-    from translatotron_v.inference.pipeline import choose_device, choose_engine, set_threads
     from translatotron_v.shipped import find_weights
 
     engine = choose_engine(options.engine)

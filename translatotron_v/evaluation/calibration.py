@@ -213,10 +213,10 @@ def run(options: argparse.Namespace) -> None:
     import torch
 
     from translatotron_v.checkpoint import weights_digest
+    from translatotron_v.engines.choice import choose_device
     from translatotron_v.evaluation.reliability import draw, reliability
     from translatotron_v.inference.certainty import CALIBRATION
     from translatotron_v.inference.loaded import load_translator
-    from translatotron_v.inference.pipeline import choose_device
     from translatotron_v.shipped import find_weights
 
     torch.set_num_threads(options.threads)

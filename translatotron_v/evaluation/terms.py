@@ -141,9 +141,9 @@ def run(options: argparse.Namespace) -> None:
 
     from translatotron_v.checkpoint import weights_digest
     from translatotron_v.data.pairs import read_split
+    from translatotron_v.engines.choice import choose_device
     from translatotron_v.inference.glossary import read_entries
     from translatotron_v.inference.loaded import load_translator
-    from translatotron_v.inference.pipeline import choose_device
     from translatotron_v.shipped import find_weights
 
     torch.set_num_threads(options.threads)

@@ -3,15 +3,15 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from PIL import Image
 
-from translatotron_v.arguments import BASELINES, ONNX, TORCH
+from translatotron_v.arguments import BASELINES, ONNX
 from translatotron_v.decoding.arrays import inference, to_numpy
+from translatotron_v.engines.choice import choose_device, choose_engine, set_threads
 from translatotron_v.errors import UserError
 from translatotron_v.generation_config import TOKENS, WORDS, GenerationConfig, GenerationOptions, check_batch_size
 from translatotron_v.inference.certainty import CALIBRATION
@@ -380,46 +380,6 @@ class Translator:
             )
             for index, fitted in enumerate(batch)
         ]
-
-
-def choose_engine(name: Literal["auto"] | str = "auto") -> str:
-    """The engine behind a name; "auto" is PyTorch where it is installed. Raises UserError where it is not."""
-    installed = find_spec("torch") is not None
-    if name == TORCH and not installed:
-        raise UserError("engine torch: PyTorch is not installed: pip install 'translatotron-v[torch]'")
-    if name == "auto":
-        return TORCH if installed else ONNX
-    return name
-
-
-def set_threads(threads: int | None, engine: str = TORCH) -> None:
-    """How many threads of the CPU PyTorch takes, where it computes. Raises UserError for less than one."""
-    if threads is None:
-        return
-    if threads < 1:
-        raise UserError(f"threads must be at least 1, not {threads}")
-    if engine == TORCH:
-        import torch
-
-        torch.set_num_threads(threads)
-
-
-def choose_device(name: Literal["auto"] | str = "auto", engine: str = TORCH) -> str:
-    """The device behind a name; "auto" is a GPU where there is one. Raises UserError where it cannot be used."""
-    if engine == ONNX:
-        if name not in ("auto", "cpu"):
-            raise UserError(f"device {name!r}: engine onnx computes on the CPU; take engine torch")
-        return "cpu"
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=torch.device(name))
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).split("\n")[0].split(". ")[0]
-        raise UserError(f"device {name!r} cannot be used here: {reason}") from None
-    return name
 
 
 def _as_picture(image: Picture) -> Image.Image:
