@@ -248,6 +248,19 @@ def test_a_word_that_is_read_right_but_doubted_is_drawn_in_parts_and_the_least_d
     assert shop.proofread("also").pictures[0].shape == (32, 24) and shop.asked == []
 
 
+def test_a_word_with_a_stray_bar_is_doubted_however_it_is_read(monkeypatch, loaded):
+    press = Press(["dog runs"])
+    (strip,) = proof(monkeypatch, loaded, ["dog runs"], press, 1)
+    assert strip.doubts == [0.0, 0.0] and strip.doubtful == []
+    barred = np.pad(strip.pictures[1], ((0, 0), (0, 3)))
+    barred[8:20, -1] = 0.4
+    press.texts = [""] * 40
+    press.texts[barred.shape[1] - 1], press.texts[strip.pictures[0].shape[1] - 1] = "runs", "dog"
+    strip.pictures[1] = barred
+    proofreading._read(loaded, [strip], 2)
+    assert strip.readings == ["dog", "runs"] and strip.doubts == [0.0, 0.5] and strip.doubtful == [1]
+
+
 def test_a_mark_behind_a_word_is_drawn_alone_unless_it_is_misread_there(monkeypatch):
     shop = Workshop(monkeypatch, lambda width: ("early.", 0.0))
     strip = shop.proofread("early.")

@@ -2,7 +2,8 @@
 
 A word is checked as it will be put back: cut out of its strip, and laid on a new one between its neighbours. What is
 still another word after the last attempt is named; whole pages leave such a block as it was. A reader that knows its
-language reads over a stray stroke ("also" off "alsa"), so words on which it is in two minds are drawn again as well.
+language reads over a stray stroke ("also" off "alsa"), so words on which it is in two minds are drawn again as well,
+and those that have a stray bar.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from translatotron_v.inference.literal_inks import place_of
 from translatotron_v.inference.loaded import LoadedTranslator
 from translatotron_v.inference.strip_reading import assign, batches, pixels_of
 from translatotron_v.metrics.text import edits
+from translatotron_v.page.strays import has_stray
 from translatotron_v.page.strips import FAINT, Placed, Run, Strip, pack, trim, word_of, words_of
 
 # What looks alike in most faces at 20 pixels per em counts as the same.
@@ -37,6 +39,7 @@ _PLAIN, _OTHERS, _IN_OTHERS = ("NotoSans-Regular", "DejaVuSans", "FiraGO-Regular
 _BESIDE = 2  # columns between the ink of letters that are set side by side, where no other word tells
 _SPECK = 0.4  # ink up to which something that stands apart is a speck of another patch
 _DOUBT = 0.1  # of a word that is read as it was meant: it is drawn again
+_STRAY = 0.5  # doubt of a word with a stray bar, at least
 _SURE = 0.3  # doubt up to which a mark that was drawn alone is kept
 _ROUND = str.maketrans("oOQD", "0000")  # a lone filler is read as any of these
 
@@ -338,7 +341,7 @@ def _read(loaded: LoadedTranslator, strips: Sequence[DrawnStrip], batch_size: in
     laid = []
     for strip in strips:
         strip.readings = [""] * len(strip.pictures)
-        strip.doubts = [0.0] * len(strip.pictures)
+        strip.doubts = [_STRAY * has_stray(picture) for picture in strip.pictures]
         numbers = [number for number, picture in enumerate(strip.pictures) if picture.shape[1]]
         runs = [Run(strip.pictures[number], number, 0, 0) for number in numbers]
         laid += [(strip, numbers, page) for page in pack(runs)]
