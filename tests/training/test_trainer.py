@@ -23,7 +23,7 @@ from translatotron_v.checkpoint import CheckpointError, checkpoint_folder, list_
 from translatotron_v.config import TrainerConfig
 from translatotron_v.models.translator import TranslatotronV
 from translatotron_v.training import reporting, state
-from translatotron_v.training.launch import TrainingError
+from translatotron_v.training.launch import TrainingError, make_accelerator
 from translatotron_v.training.protocol import Evaluation, TrainableStage
 from translatotron_v.training.reporting import read_entries
 from translatotron_v.training.schedule import learning_rate_factor, progress
@@ -100,6 +100,18 @@ def command(folder: Path, config: dict, *more: str) -> subprocess.Popen:
     arguments = [sys.executable, "-W", "ignore", str(TOY), str(folder), json.dumps(config), *more]
     pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
     return subprocess.Popen(arguments, env=environment, text=True, start_new_session=True, **pipes)
+
+
+def test_the_environment_is_never_emptied(tmp_path, monkeypatch):
+    """As accelerate does where it is asked what is set: a thread that looks something up then ends the process."""
+
+    def empty() -> None:
+        raise AssertionError("the environment is emptied")
+
+    monkeypatch.setattr("accelerate.utils.environment.clear_environment", empty)
+    Trainer(ToyStage(), settings(accumulate=2), tmp_path / "run").fit()
+    made = make_accelerator(settings(accumulate=3))
+    assert made.gradient_accumulation_steps == 3 and made.ddp_handler.to_kwargs() == {"find_unused_parameters": True}
 
 
 def test_killed_at_a_random_moment(tmp_path):

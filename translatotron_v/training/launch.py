@@ -2,11 +2,12 @@
 
 import os
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin
 
 from translatotron_v import ranks
 from translatotron_v.config import TrainerConfig
@@ -14,6 +15,8 @@ from translatotron_v.errors import UserError
 
 # How long a rank waits for the others. The first reads corpora and fills caches before the others go on.
 PATIENCE = timedelta(hours=4)
+
+Kind = TypeVar("Kind", DistributedDataParallelKwargs, GradientAccumulationPlugin)
 
 
 class TrainingError(UserError):
@@ -47,10 +50,22 @@ def make_accelerator(config: TrainerConfig) -> Accelerator:
     return Accelerator(
         cpu=processes.device.type == "cpu",
         mixed_precision="bf16" if config.precision == "bf16" else "no",
-        gradient_accumulation_steps=config.accumulate,
+        gradient_accumulation_plugin=_telling(GradientAccumulationPlugin, num_steps=config.accumulate),
         # Of several ranks: a name, or an early part of a curriculum, leaves parameters without gradient.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        kwargs_handlers=[_telling(DistributedDataParallelKwargs, find_unused_parameters=True)],
     )
+
+
+def _telling(kind: type[Kind], **settings: Any) -> Kind:
+    """One of accelerate's collections of settings that tells these itself when it is asked what is set.
+
+    Its own way is to compare them with the defaults in an emptied environment, which it fills again afterwards. A
+    thread that looks something up meanwhile, such as one that writes the log, ends the process: in C nothing may be
+    looked up while the environment changes.
+    """
+    made = kind(**settings)
+    vars(made)["to_kwargs"] = lambda: dict(settings)
+    return made
 
 
 def split_problem(batch_size: int, count: int) -> str:
